@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment here, the Kubernetes binaries in ~/.cache/hopper.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench crds clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@echo "==> Setting up the virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Hopper needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY) ## Start a real Kubernetes API server and watch a tree of instances live and die
+	@$(BIN)/hopper demo
+
+test: check ## Run every check and every test
+	@$(BIN)/hopper local build
+	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+check: $(READY) ## Run the linters, the type checker and the layer contracts
+	@$(BIN)/ruff check operator tests
+	@$(BIN)/ruff format --check operator tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(READY) ## Measure against the raw API server and a plain kopf operator
+	@$(BIN)/python -m tests.bench
+
+crds: $(READY) ## Write crds/ from the models
+	@$(BIN)/python -m hopper.api.crd crds
+
+clean: ## Remove what the other targets made here (the cache in ~/.cache/hopper stays)
+	@rm -rf $(VENV) build dist .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache operator/*.egg-info
+	@find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
