@@ -1,0 +1,65 @@
+"""Condition types and reasons, as kstatus reads them. Every reason that Hopper writes is in this list."""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """Types in `status.conditions`. Ready is always there; Reconciling and Stalled only while true."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    HIERARCHY_VALID = "HierarchyValid"
+    TEMPLATE_RESOLVED = "TemplateResolved"
+    WORKLOAD_AVAILABLE = "WorkloadAvailable"
+    HEARTBEAT = "Heartbeat"
+
+
+class Reason(StrEnum):
+    """Why a condition, a transition or an event came about."""
+
+    # The instance is where it should be.
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    STOPPED = "Stopped"
+    ARCHIVED = "Archived"
+    TERMINATED = "Terminated"
+    INHERITED_FROM = "InheritedFrom"
+
+    # The instance is on its way.
+    DESIRED_STATE = "DesiredState"
+    RESTART_REQUESTED = "RestartRequested"
+    RESTART_POLICY = "RestartPolicy"
+    SPEC_CHANGED = "SpecChanged"
+    WORKLOAD_AVAILABLE = "WorkloadAvailable"
+    BACK_OFF = "BackOff"
+    PARENT_NOT_READY = "ParentNotReady"
+    CHILDREN_STOPPING = "ChildrenStopping"
+    DELETION_BLOCKED = "DeletionBlocked"
+
+    # The hierarchy.
+    PARENT_ACCEPTED = "ParentAccepted"
+    ROOT = "Root"
+    PARENT_NOT_FOUND = "ParentNotFound"
+    PARENT_IS_BEING_DELETED = "ParentIsBeingDeleted"
+    ORPHANED = "Orphaned"
+    PARENT_REQUIRED = "ParentRequired"
+    WRONG_PARENT_SCOPE = "WrongParentScope"
+    PARENT_CYCLE = "ParentCycle"
+    TOO_MANY_CHILDREN = "TooManyChildren"
+    TOO_DEEP = "TooDeep"
+    FOREIGN_CONTROLLER = "ForeignController"
+
+    # The instance cannot go on without help.
+    CONFIG_INVALID = "ConfigInvalid"
+    SPEC_INVALID = "SpecInvalid"
+    HOOK_FAILED = "HookFailed"
+    RESTARTS_EXHAUSTED = "RestartsExhausted"
+    RESTART_NEVER = "RestartNever"
+    ALREADY_FINAL = "AlreadyFinal"
+    WRITE_REFUSED = "WriteRefused"
+
+    # Relationship events.
+    CHILD_ADDED = "ChildAdded"
+    CHILD_REMOVED = "ChildRemoved"
+    PARENT_CHANGED = "ParentChanged"
