@@ -1,0 +1,173 @@
+"""The CustomResourceDefinitions, made from the models. `python -m hopper.api.crd DIR` writes them, as `make crds` does."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hopper.api.instance import HopperInstance
+from hopper.api.names import (
+    CATEGORY,
+    GROUP,
+    INSTANCE_KIND,
+    INSTANCE_PLURAL,
+    INSTANCE_SHORT,
+    INSTANCE_SINGULAR,
+    VERSION,
+)
+from hopper.api.rules import Rules, attach, instance_rules
+from hopper.api.schema import object_schema
+
+Manifest = dict[str, Any]
+
+_HEADER = "# Generated from the models in operator/hopper/api by `make crds`. Do not edit.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`; a wide one shows with `-o wide`."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+
+    def as_manifest(self) -> Manifest:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "description": self.description,
+            "jsonPath": self.path,
+            "priority": int(self.wide),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where the scale subresource finds its values."""
+
+    spec_replicas: str = ".spec.replicas"
+    status_replicas: str = ".status.replicas"
+    selector: str = ".status.selector"
+
+    def as_manifest(self) -> Manifest:
+        return {
+            "specReplicasPath": self.spec_replicas,
+            "statusReplicasPath": self.status_replicas,
+            "labelSelectorPath": self.selector,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of the API group: its model, its names, and how the API server serves it."""
+
+    model: type[Any]
+    kind: str
+    plural: str
+    singular: str
+    short: str
+    columns: tuple[Column, ...]
+    rules: Callable[[Iterable[str]], Rules] = lambda _: {}
+    selectable: tuple[str, ...] = ()
+    scale: ScalePaths | None = None
+
+    @property
+    def crd_name(self) -> str:
+        return f"{self.plural}.{GROUP}"
+
+
+_READY = '.status.conditions[?(@.type=="Ready")]'
+
+INSTANCE = Kind(
+    model=HopperInstance,
+    kind=INSTANCE_KIND,
+    plural=INSTANCE_PLURAL,
+    singular=INSTANCE_SINGULAR,
+    short=INSTANCE_SHORT,
+    rules=instance_rules,
+    scale=ScalePaths(),
+    selectable=(".spec.scope", ".spec.parentRef.name", ".status.phase"),
+    columns=(
+        Column("Scope", ".spec.scope", "Place in the hierarchy."),
+        Column("Parent", ".spec.parentRef.name", "The parent."),
+        Column("Desired", ".spec.desiredState", "The state that is wanted."),
+        Column("Phase", ".status.phase", "Summary of the lifecycle."),
+        Column("Ready", f"{_READY}.status", "Whether the instance is where it should be."),
+        Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date"),
+        Column("Type", ".spec.type", "Singleton, Persistent or Ephemeral; empty: the default of the scope.", wide=True),
+        Column("Template", ".spec.templateRef.name", "The template that it runs.", wide=True),
+        Column("Children", ".status.children.total", "Direct children.", type="integer", wide=True),
+        Column("Restarts", ".status.restarts", "Restarts so far.", type="integer", wide=True),
+        Column("Message", f"{_READY}.message", "Why it is ready or not.", wide=True),
+    ),
+)
+
+KINDS = (INSTANCE,)
+
+
+def custom_resource_definition(kind: Kind) -> Manifest:
+    """Return the CustomResourceDefinition of a kind."""
+    names = {
+        "kind": kind.kind,
+        "listKind": f"{kind.kind}List",
+        "plural": kind.plural,
+        "singular": kind.singular,
+        "shortNames": [kind.short],
+        "categories": [CATEGORY],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.crd_name},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [_version(kind)]},
+    }
+
+
+def _version(kind: Kind) -> Manifest:
+    schema = object_schema(kind.model)
+    properties = schema["properties"]
+    subresources: Manifest = {"status": {}} if "status" in properties else {}
+    if kind.scale:
+        subresources["scale"] = kind.scale.as_manifest()
+    version: Manifest = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "additionalPrinterColumns": [column.as_manifest() for column in kind.columns],
+        "subresources": subresources,
+        "selectableFields": [{"jsonPath": path} for path in kind.selectable],
+        "schema": {"openAPIV3Schema": attach(schema, kind.rules(properties["spec"]["properties"]))},
+    }
+    return {key: value for key, value in version.items() if value}
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML as people write it: list items indented, no anchors for values that happen to be the same object."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless=False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def render(kind: Kind) -> str:
+    """Return the file for `crds/`."""
+    manifest = custom_resource_definition(kind)
+    return _HEADER + yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+def write(directory: Path) -> None:
+    """Write one file for each kind into `directory`, and leave everything else there alone."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for kind in KINDS:
+        (directory / f"{kind.crd_name}.yaml").write_text(render(kind), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

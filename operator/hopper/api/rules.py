@@ -1,0 +1,277 @@
+"""Rules that need only the object, as CEL for `x-kubernetes-validations`: the API server itself refuses what breaks them.
+
+What follows from the scope matrix or from the configuration of the scopes is derived from there. A message names the
+field and what to do about it. Rules are kept cheap: the API server counts the worst case that the limits of the schema
+allow, and refuses a definition that could become too expensive.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hopper.api.config import SCOPE_CONFIG
+from hopper.api.enums import DesiredState, InstanceType, Scope
+from hopper.api.names import GLOBAL_NAME, GROUP
+from hopper.api.scopes import SCOPES
+
+
+class Refusal(StrEnum):
+    """The machine-readable reasons that Kubernetes knows for a refused field."""
+
+    INVALID = "FieldValueInvalid"
+    FORBIDDEN = "FieldValueForbidden"
+    REQUIRED = "FieldValueRequired"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One CEL expression that must hold. `field` is the path to blame, below the node that the rule is attached to."""
+
+    cel: str
+    message: str
+    refusal: Refusal = Refusal.INVALID
+    field: str = ""
+
+    def as_validation(self) -> dict[str, str]:
+        """Return the entry for `x-kubernetes-validations`."""
+        validation = {"rule": self.cel, "message": self.message, "reason": str(self.refusal)}
+        return validation | ({"fieldPath": f".{self.field}"} if self.field else {})
+
+
+# Rules by the node they are attached to: "" is the object itself, `spec.scope` a field, `spec.ports[]` each item of a list.
+Rules = Mapping[str, tuple[Rule, ...]]
+
+
+def instance_rules(spec_fields: Iterable[str]) -> Rules:
+    """Return every rule of a HopperInstance, whose spec has these fields."""
+    return {
+        "": (*_name_rules(), *_parent_name_rules()),
+        "spec": (*_parent_rules(), *_config_rules(), *_replica_rules(), *_archive_rules(spec_fields)),
+        "spec.scope": (Rule("self == oldSelf", "scope cannot be changed: delete the instance and create it anew"),),
+        "spec.desiredState": _finality_rules(),
+        "spec.restartPolicy": (
+            Rule(
+                "self.backoffSeconds <= self.maxBackoffSeconds",
+                "backoffSeconds is longer than maxBackoffSeconds: lower it, or raise maxBackoffSeconds",
+                field="backoffSeconds",
+            ),
+        ),
+        **service_rules("spec.overrides"),
+    }
+
+
+def service_rules(node: str) -> Rules:
+    """Return the rules for the seven kinds of entry that a template and an override share, below `node`.
+
+    CEL cannot see `$remove` (a `$` is not part of any name there), so these rules hold for removals as well: they look
+    at keys, and at values that a removal has no use for.
+    """
+    return {
+        f"{node}.volumes[]": (
+            *_path_rules("target"),
+            Rule(
+                "!has(self.external) || !self.external || has(self.source)",
+                "an external volume needs its name: set source, or leave out external",
+                Refusal.REQUIRED,
+                "source",
+            ),
+        ),
+        f"{node}.env[]": (
+            Rule(
+                "!has(self.value) || !has(self.valueFrom)",
+                "value and valueFrom exclude each other: remove one of them",
+                Refusal.FORBIDDEN,
+                "valueFrom",
+            ),
+        ),
+        f"{node}.env[].valueFrom": (
+            Rule(
+                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+                "valueFrom takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other",
+            ),
+        ),
+        f"{node}.labels[]": (
+            Rule(
+                f"!self.name.startsWith('{GROUP}/')",
+                f"label names below {GROUP}/ are Hopper's own: use another name",
+                Refusal.FORBIDDEN,
+                "name",
+            ),
+        ),
+        f"{node}.healthcheck": (
+            Rule(
+                "!has(self.test) || self.test.size() == 0 || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
+                "test begins with CMD, CMD-SHELL or NONE: put one of them first, such as [CMD-SHELL, curl -f localhost]",
+                field="test",
+            ),
+        ),
+        f"{node}.configFiles[]": _path_rules("path"),
+    }
+
+
+def _name_rules() -> Iterable[Rule]:
+    yield Rule(
+        "self.metadata.name.size() <= 63",
+        "metadata.name is longer than 63 characters: shorten it, it becomes a label value",
+        field="metadata.name",
+    )
+    yield Rule(
+        f"self.spec.scope != '{Scope.GLOBAL}' || self.metadata.name == '{GLOBAL_NAME}'",
+        f"metadata.name of a Global instance must be {GLOBAL_NAME}, so that a namespace has only one: rename it",
+        field="metadata.name",
+    )
+    yield Rule(
+        f"self.spec.scope == '{Scope.GLOBAL}' || self.metadata.name != '{GLOBAL_NAME}'",
+        f"metadata.name {GLOBAL_NAME} is kept for the instance of scope Global: use another name, or set that scope",
+        field="metadata.name",
+    )
+
+
+def _parent_name_rules() -> Iterable[Rule]:
+    yield Rule(
+        "!has(self.spec.parentRef) || self.spec.parentRef.name != self.metadata.name",
+        "spec.parentRef.name is the instance itself: name another instance, or remove parentRef",
+        field="spec.parentRef.name",
+    )
+
+
+def _parent_rules() -> Iterable[Rule]:
+    """Whether there may be a parent, and, as a Global instance is known by its name, whether it may be that one."""
+    for scope, rule in SCOPES.items():
+        if not rule.parents:
+            yield Rule(
+                f"self.scope != '{scope}' || !has(self.parentRef)",
+                f"parentRef: {_one(scope)} instance has no parent: remove parentRef",
+                Refusal.FORBIDDEN,
+                "parentRef",
+            )
+            continue
+        allowed = _either(rule.parents)
+        if not rule.may_be_root:
+            yield Rule(
+                f"self.scope != '{scope}' || has(self.parentRef)",
+                f"parentRef: {_one(scope)} instance needs a parent: set parentRef.name to {allowed} instance",
+                Refusal.REQUIRED,
+                "parentRef",
+            )
+        absent = f"self.scope != '{scope}' || !has(self.parentRef) || self.parentRef.name"
+        if Scope.GLOBAL not in rule.parents:
+            yield Rule(
+                f"{absent} != '{GLOBAL_NAME}'",
+                f"parentRef.name: {_one(scope)} instance cannot live below Global: name {allowed} instance",
+                field="parentRef.name",
+            )
+        elif len(rule.parents) == 1:
+            yield Rule(
+                f"{absent} == '{GLOBAL_NAME}'",
+                f"parentRef.name: {_one(scope)} instance lives below Global or nobody: "
+                f"set it to {GLOBAL_NAME}, or remove parentRef",
+                field="parentRef.name",
+            )
+
+
+def _config_rules() -> Iterable[Rule]:
+    """Refuse each configuration field in the scopes that do not have it."""
+    for path in dict.fromkeys(path for config in SCOPE_CONFIG.values() for path in config.fields):
+        owners = [scope for scope in Scope if path in SCOPE_CONFIG[scope].fields]
+        if len(owners) < len(Scope):
+            listed = ", ".join(f"'{scope}'" for scope in owners)
+            yield Rule(
+                f"{_absent('config', *path.split('.'))} || self.scope in [{listed}]",
+                f"config.{path} is a field of scope {_either(owners)} only: remove it",
+                Refusal.FORBIDDEN,
+                f"config.{path}",
+            )
+
+
+def _replica_rules() -> Iterable[Rule]:
+    by_default = [scope for scope, rule in SCOPES.items() if rule.default_type is InstanceType.SINGLETON]
+    listed = ", ".join(f"'{scope}'" for scope in by_default)
+    single = f"has(self.type) ? self.type == '{InstanceType.SINGLETON}' : self.scope in [{listed}]"
+    yield Rule(
+        f"self.replicas <= 1 || !({single})",
+        f"replicas: a {InstanceType.SINGLETON} has one replica at most: set replicas to 1, or choose another type",
+        field="replicas",
+    )
+
+
+def _finality_rules() -> tuple[Rule, ...]:
+    final, archived = DesiredState.TERMINATED, DesiredState.ARCHIVED
+    return (
+        Rule(
+            f"oldSelf != '{final}' || self == '{final}'",
+            f"desiredState {final} is final: leave it, or delete the instance and create it anew",
+            Refusal.FORBIDDEN,
+        ),
+        Rule(
+            f"oldSelf != '{archived}' || self in ['{archived}', '{final}']",
+            f"desiredState {archived} changes only to {final}: leave it, or set {final}",
+            Refusal.FORBIDDEN,
+        ),
+    )
+
+
+# The state and what is said about it may change; and who cannot lift the protection could never delete the record.
+_OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection"})
+
+
+def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:
+    """Close the spec of an archived instance, field by field.
+
+    CEL cannot see what is inside `config.extra` (unknown fields are kept there) nor `$remove` of an override entry:
+    a change of only those is admitted, and has no effect, because an archived instance is neither configured nor rendered.
+    """
+    for name in spec_fields:
+        if name not in _OPEN_WHILE_ARCHIVED:
+            yield Rule(
+                f"oldSelf.desiredState != '{DesiredState.ARCHIVED}' || "
+                f"(has(self.{name}) ? has(oldSelf.{name}) && self.{name} == oldSelf.{name} : !has(oldSelf.{name}))",
+                f"{name} is read-only while the instance is Archived: put back its value, or create another instance",
+                Refusal.FORBIDDEN,
+                name,
+            )
+
+
+def _path_rules(field: str) -> tuple[Rule, ...]:
+    return (
+        Rule(f"self.{field}.startsWith('/')", f"{field} is not absolute: begin it with /", field=field),
+        Rule(
+            f"!self.{field}.contains('/../') && !self.{field}.endsWith('/..')",
+            f"{field} goes up with '..': write the path that is meant",
+            field=field,
+        ),
+    )
+
+
+def _absent(*fields: str) -> str:
+    """Return the CEL that holds where a nested field is not set."""
+    paths = ("self." + ".".join(fields[:end]) for end in range(1, len(fields) + 1))
+    return " || ".join(f"!has({path})" for path in paths)
+
+
+def _one(scope: Scope) -> str:
+    return f"{'an' if scope[0] in 'AEIOU' else 'a'} {scope}"
+
+
+def _either(scopes: Iterable[Scope]) -> str:
+    *rest, last = scopes
+    return f"{', '.join(rest)} or {last}" if rest else str(last)
+
+
+def attach(schema: dict[str, Any], rules: Rules) -> dict[str, Any]:
+    """Return the schema with the rules in their places. Raises `KeyError` for a place that the schema does not have."""
+    result = dict(schema)
+    for place, entries in rules.items():
+        result = _attached(result, place.replace("[]", ".[]").split(".") if place else [], entries)
+    return result
+
+
+def _attached(node: dict[str, Any], steps: list[str], rules: tuple[Rule, ...]) -> dict[str, Any]:
+    if not steps:
+        return node | {"x-kubernetes-validations": [rule.as_validation() for rule in rules]}
+    step, *rest = steps
+    if step == "[]":
+        return node | {"items": _attached(node["items"], rest, rules)}
+    properties = node["properties"]
+    return node | {"properties": properties | {step: _attached(properties[step], rest, rules)}}

@@ -1,0 +1,108 @@
+"""Models → the structural OpenAPI v3 schema that a CustomResourceDefinition wants.
+
+Pydantic writes JSON schema; Kubernetes takes a subset of it. What differs, and is translated here: no `$ref`, no `null`
+type (optional simply means not required), no titles, integers with a format, list types on every list, and defaults
+only where they belong into the stored object.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+Schema = dict[str, Any]
+
+_INT32_MAX = 2**31 - 1
+_FIRST_KEYS = ("description", "type", "format")
+# Descriptions that the API server knows for every kind; `metadata` gets its own from there.
+_TYPE_META: Schema = {
+    "apiVersion": {
+        "description": "Version of the schema of this object, such as hopper.dev/v1.",
+        "type": "string",
+    },
+    "kind": {"description": "Kind of this object.", "type": "string"},
+    "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
+}
+
+
+def object_schema(model: type[Any]) -> Schema:
+    """Return the schema of a whole kind: `model` has `spec` and perhaps `status`; `metadata` stays the API server's."""
+    whole = structural_schema(model)
+    status = structural_schema(model, defaults=False)["properties"].get("status")
+    properties = _TYPE_META | {"spec": whole["properties"]["spec"]} | ({"status": status} if status else {})
+    return {"description": whole["description"], "type": "object", "required": ["spec"], "properties": properties}
+
+
+def structural_schema(model: type[Any], *, defaults: bool = True) -> Schema:
+    """Return the structural schema of one model, with its scalar defaults or without any.
+
+    Raises `ValueError` for what a structural schema cannot say: unions other than with null, and recursive models.
+    """
+    source = TypeAdapter(model).json_schema(by_alias=True, mode="validation")
+    return _Translation(source.get("$defs", {}), defaults).translate(source)
+
+
+class _Translation:
+    """One walk over a JSON schema, with its definitions at hand."""
+
+    def __init__(self, definitions: Mapping[str, Schema], defaults: bool) -> None:
+        self._definitions = definitions
+        self._defaults = defaults
+
+    def translate(self, source: Schema, seen: tuple[str, ...] = ()) -> Schema:
+        """Return the structural form of one node and of everything below it."""
+        node, seen = self._resolve(source, seen)
+        node.pop("title", None)
+        node.pop("$defs", None)
+        if not self._defaults or not _is_stored_default(node.get("default")):
+            node.pop("default", None)
+        match node.get("type"):
+            case "object":
+                self._object(node, seen)
+            case "array":
+                node["items"] = self.translate(node["items"], seen)
+                node.setdefault("x-kubernetes-list-type", "atomic")
+            case "integer":
+                node.setdefault("format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64")
+            case None if "x-kubernetes-preserve-unknown-fields" not in node:
+                raise ValueError(f"a structural schema needs a type: {source}")
+        return {key: node[key] for key in (*_FIRST_KEYS, *node) if key in node}
+
+    def _object(self, node: Schema, seen: tuple[str, ...]) -> None:
+        if "properties" in node:
+            node["properties"] = {name: self.translate(child, seen) for name, child in node["properties"].items()}
+        match node.pop("additionalProperties", None):
+            case True:
+                node["x-kubernetes-preserve-unknown-fields"] = True
+            case dict() as values:
+                node["additionalProperties"] = self.translate(values, seen)
+
+    def _resolve(self, source: Schema, seen: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
+        """Follow `$ref` and take the null out of `anyOf`; what the outer node says wins over what it refers to."""
+        node = dict(source)
+        while "$ref" in node or _is_optional(node):
+            if "$ref" in node:
+                name = node.pop("$ref").removeprefix("#/$defs/")
+                if name in seen:
+                    raise ValueError(f"a structural schema cannot be recursive: {name}")
+                inner, seen = self._definitions[name], (*seen, name)
+            else:
+                inner = _without_null(node.pop("anyOf"))
+            node = inner | node
+        return node, seen
+
+
+def _is_optional(node: Schema) -> bool:
+    return {"type": "null"} in node.get("anyOf", ())
+
+
+def _without_null(choices: list[Schema]) -> Schema:
+    rest = [choice for choice in choices if choice != {"type": "null"}]
+    if len(rest) != 1:
+        raise ValueError(f"a structural schema has no unions: {choices}")
+    return rest[0]
+
+
+def _is_stored_default(value: object) -> bool:
+    """Tell whether a default belongs into every stored object: a plain value, not `null`, empty or composed."""
+    return isinstance(value, bool | int | str) and value != ""
