@@ -32,6 +32,8 @@ class Reason(StrEnum):
     RESTART_POLICY = "RestartPolicy"
     SPEC_CHANGED = "SpecChanged"
     WORKLOAD_AVAILABLE = "WorkloadAvailable"
+    STARTING = "Starting"
+    STOPPING = "Stopping"
     BACK_OFF = "BackOff"
     PARENT_NOT_READY = "ParentNotReady"
     CHILDREN_STOPPING = "ChildrenStopping"
@@ -48,7 +50,6 @@ class Reason(StrEnum):
     PARENT_CYCLE = "ParentCycle"
     TOO_MANY_CHILDREN = "TooManyChildren"
     TOO_DEEP = "TooDeep"
-    FOREIGN_CONTROLLER = "ForeignController"
 
     # The instance cannot go on without help.
     CONFIG_INVALID = "ConfigInvalid"
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     RESTART_NEVER = "RestartNever"
     ALREADY_FINAL = "AlreadyFinal"
     WRITE_REFUSED = "WriteRefused"
+    TTL_EXPIRED = "TTLExpired"
 
     # Relationship events.
     CHILD_ADDED = "ChildAdded"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -80,10 +80,14 @@ class InstanceConfig:
 
 @plain_dataclass(frozen=True, slots=True)
 class ConfigField:
-    """One field that a scope has: its default (None: no limit) and whether an unset value comes from the parent."""
+    """One field that a scope has: its default (None: no limit), and what the parent's value means for it.
+
+    `inherit` is `value` (an unset field takes the parent's), `minimum` (the smaller of both holds: a limit that
+    cannot be loosened further down), or None (the parent has no say).
+    """
 
     default: Any = None
-    inherit: bool = False
+    inherit: Literal["value", "minimum"] | None = None
 
 
 @plain_dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ class InstanceStatus:
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
-            description="Observations that explain the phase, in the form that kubectl wait, Helm, Flux and Argo CD read.",
+            description="Observations that explain the phase, in the form that kubectl, Helm, Flux and Argo CD read.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-# `extra="ignore"`: the API server has already pruned or refused unknown fields; a newer CRD must not break an older operator.
+# `extra="ignore"`: the API server has pruned or refused unknown fields; a newer CRD must not break an older operator.
 WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
 

@@ -1,4 +1,4 @@
-"""The seven kinds of entry that a template and an override share, each with the key it is merged by (design: Overrides)."""
+"""The seven kinds of entry that a template and an override share, each with the key it is merged by."""
 
 from typing import Annotated
 
@@ -37,9 +37,7 @@ class VolumeEntry:
     target: Annotated[str, Field(min_length=1, max_length=1024, description="Absolute path inside the container.")]
     type: Annotated[
         VolumeType,
-        Field(
-            description="volume: a PersistentVolumeClaim. tmpfs: memory. config: a ConfigMap. bind: refused in clusters."
-        ),
+        Field(description="volume: a PersistentVolumeClaim. tmpfs: memory. config: a ConfigMap. bind: refused."),
     ] = VolumeType.VOLUME
     source: Annotated[
         str | None,

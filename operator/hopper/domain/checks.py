@@ -1,0 +1,124 @@
+"""Small checks, each named as the fact it looks for. The order of the lists at the end is the specification.
+
+A check answers a `Hold` where the fact is true, which keeps the instance from entering a phase, and None otherwise.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import Phase, RestartMode
+from hopper.domain.lifecycle import CARRYING, wants_up
+from hopper.domain.observed import Observed
+from hopper.domain.plan import Hold
+
+Check = Callable[[Observed], Hold | None]
+
+# Links in this state say nothing against what already runs: the parent is away, not wrong.
+PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
+
+
+def config_is_invalid(o: Observed) -> Hold | None:
+    if not o.config_problems:
+        return None
+    return Hold(Reason.CONFIG_INVALID, "; ".join(o.config_problems), stalled=True)
+
+
+def hierarchy_is_invalid(o: Observed) -> Hold | None:
+    if o.link.valid:
+        return None
+    return Hold(o.link.reason, o.link.message, stalled=o.link.reason not in PARENT_IS_AWAY)
+
+
+def parent_is_not_ready(o: Observed) -> Hold | None:
+    parent = o.link.parent
+    if parent is None or parent.status.phase in CARRYING:
+        return None
+    return Hold(Reason.PARENT_NOT_READY, f'waits for parent "{parent.name}", which is {parent.status.phase}')
+
+
+def restart_is_never_wanted(o: Observed) -> Hold | None:
+    if o.phase is not Phase.ERROR or o.user_acted or o.instance.spec.restart_policy.policy is not RestartMode.NEVER:
+        return None
+    return Hold(Reason.RESTART_NEVER, f"{_last_error(o)}; restartPolicy.policy is Never", stalled=True)
+
+
+def restarts_are_exhausted(o: Observed) -> Hold | None:
+    policy = o.instance.spec.restart_policy
+    if o.phase is not Phase.ERROR or o.user_acted or policy.policy is not RestartMode.ON_FAILURE:
+        return None
+    if o.instance.status.retries < policy.max_retries:
+        return None
+    message = f"{_last_error(o)}; gave up after {policy.max_retries} restarts (restartPolicy.maxRetries)"
+    return Hold(Reason.RESTARTS_EXHAUSTED, f"{message}; change the spec or set restartedAt to try again", stalled=True)
+
+
+def back_off_is_running(o: Observed) -> Hold | None:
+    if o.phase is not Phase.ERROR or o.user_acted:
+        return None
+    policy, status = o.instance.spec.restart_policy, o.instance.status
+    # 2^30 is beyond any maxBackoffSeconds: a larger power would only cost time.
+    delay = min(policy.backoff_seconds * 2 ** min(status.retries, 30), policy.max_backoff_seconds)
+    remaining = seconds_until(_since(o) + timedelta(seconds=delay), o.now)
+    if remaining <= 0:
+        return None
+    return Hold(Reason.BACK_OFF, f"{_last_error(o)}; next restart {delay} s after the failure", retry_after=remaining)
+
+
+def workload_is_not_available(o: Observed) -> Hold | None:
+    if o.workload.available:
+        return None
+    return Hold(Reason.STARTING, o.workload.message or "waits for its workload to become available")
+
+
+def children_are_stopping(o: Observed) -> Hold | None:
+    if wants_up(o.effective.state) or not o.children.up:  # a restart does not take the children along
+        return None
+    return Hold(Reason.CHILDREN_STOPPING, f"waits for its children to stop: {_some(o.children.up)}")
+
+
+def workload_is_not_gone(o: Observed) -> Hold | None:
+    if o.workload.gone:
+        return None
+    return Hold(Reason.STOPPING, o.workload.message or "waits for its pods to stop")
+
+
+def seconds_until(moment: datetime, now: datetime) -> float:
+    """Return how many seconds are left, negative when it has passed."""
+    return (moment - now).total_seconds()
+
+
+def _since(o: Observed) -> datetime:
+    return o.instance.status.last_transition_time or o.instance.metadata.creation_timestamp
+
+
+def _last_error(o: Observed) -> str:
+    entries = [entry for entry in o.instance.status.history if entry.to is Phase.ERROR]
+    return (entries[-1].message or entries[-1].reason) if entries else "is in Error"
+
+
+def _some(names: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+# What speaks against an instance whatever it does, and against starting it.
+COMPLAINTS: tuple[Check, ...] = (config_is_invalid, hierarchy_is_invalid)
+
+# What keeps an instance from entering a phase.
+GATES: dict[Phase, tuple[Check, ...]] = {
+    Phase.STARTING: (
+        *COMPLAINTS,
+        parent_is_not_ready,
+        restart_is_never_wanted,
+        restarts_are_exhausted,
+        back_off_is_running,
+    ),
+    Phase.RUNNING: (workload_is_not_available,),
+    Phase.STOPPED: (children_are_stopping, workload_is_not_gone),
+}
+
+
+def first_hold(checks: tuple[Check, ...], o: Observed) -> Hold | None:
+    """Return what the first check that applies has to say."""
+    return next((hold for check in checks if (hold := check(o))), None)

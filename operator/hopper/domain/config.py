@@ -1,0 +1,82 @@
+"""Effective configuration: defaults of the scope ← inherited where a field says so ← the instance's own."""
+
+from collections.abc import Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from hopper.api.config import SCOPE_CONFIG, InstanceConfig
+from hopper.api.instance import HopperInstance
+from hopper.api.model import dump
+
+_CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
+
+
+@cache
+def _attributes(path: str) -> tuple[str, ...]:
+    return tuple("".join(f"_{c.lower()}" if c.isupper() else c for c in part) for part in path.split("."))
+
+
+def own_value(instance: HopperInstance, path: str) -> Any:
+    """Return what the instance's own spec says at a dotted wire path such as `limits.maxDepth`; None when unset."""
+    value: Any = instance.spec.config
+    for attribute in _attributes(path):
+        if value is None:
+            return None
+        value = attrgetter(attribute)(value)
+    return value
+
+
+def effective_value(instance: HopperInstance, ancestors: Sequence[HopperInstance], path: str) -> Any:
+    """Return one field of the effective configuration; None where the scope lacks it or it has no limit.
+
+    `ancestors` are nearest first.
+    """
+    field = SCOPE_CONFIG[instance.spec.scope].fields.get(path)
+    if field is None:
+        return None
+    own = own_value(instance, path)
+    if own is not None and field.inherit != "minimum":
+        return own
+    inherited = effective_value(ancestors[0], ancestors[1:], path) if field.inherit and ancestors else None
+    if field.inherit == "minimum":
+        return min((value for value in (own, inherited) if value is not None), default=field.default)
+    return field.default if inherited is None else inherited
+
+
+def effective_config(instance: HopperInstance, ancestors: Sequence[HopperInstance]) -> InstanceConfig:
+    """Return the whole effective configuration of an instance whose ancestors are given nearest first."""
+    tree: dict[str, Any] = {}
+    for path in SCOPE_CONFIG[instance.spec.scope].fields:
+        value = effective_value(instance, ancestors, path)
+        if value is None:
+            continue
+        section, _, leaf = path.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[leaf] = value
+    return _CONFIG.validate_python(tree)
+
+
+def config_problems(instance: HopperInstance) -> tuple[str, ...]:
+    """Name the fields in `spec.config` that this scope does not have; each with what to do."""
+    if instance.spec.config is None:
+        return ()
+    allowed = SCOPE_CONFIG[instance.spec.scope].fields
+    problems = []
+    for path in _leaves(dump(_CONFIG, instance.spec.config)):
+        if path not in allowed:
+            scopes = [scope.value for scope, config in SCOPE_CONFIG.items() if path in config.fields]
+            where = f"only for {', '.join(scopes)}" if scopes else "unknown"
+            problems.append(f"spec.config.{path} is {where}: remove it from this {instance.spec.scope}")
+    return tuple(problems)
+
+
+def _leaves(tree: dict[str, Any]) -> list[str]:
+    paths = []
+    for key, value in tree.items():
+        if key in ("routing", "delegation", "limits"):
+            paths += [f"{key}.{leaf}" for leaf in value]
+        else:
+            paths.append(key)
+    return paths

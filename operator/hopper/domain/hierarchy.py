@@ -1,0 +1,200 @@
+"""The hierarchy: whether a parent is the right one, and who is above whom (design: Hierarchy).
+
+A tree is seen through two lookups; a parent that does not exist (yet) is an ordinary case.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import DesiredState, Phase, Scope
+from hopper.api.instance import HopperInstance, OwnerReference
+from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
+from hopper.api.scopes import SCOPES, allowed_children
+from hopper.domain.config import effective_value
+from hopper.domain.lifecycle import INHERITED
+
+
+class Tree(Protocol):
+    """The instances of one namespace."""
+
+    def get(self, name: str) -> HopperInstance | None:
+        """Return the instance of that name."""
+
+    def children(self, name: str) -> Collection[HopperInstance]:
+        """Return those whose `parentRef` names `name`, whether or not that exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What is to be said of an instance's place. `ancestors` (nearest first) is empty where `valid` is false."""
+
+    valid: bool
+    reason: Reason
+    message: str
+    ancestors: tuple[HopperInstance, ...] = ()
+
+    @property
+    def parent(self) -> HopperInstance | None:
+        return self.ancestors[0] if self.ancestors else None
+
+
+def judge(instance: HopperInstance, tree: Tree) -> Link:
+    """Decide whether the instance's place is valid; the checks run in the order of this function."""
+    scope, wanted = instance.spec.scope, instance.parent_name
+    rule = SCOPES[scope]
+    if wanted is None:
+        if rule.may_be_root:
+            return Link(True, Reason.ROOT, "has no parent")
+        return _refuse(Reason.PARENT_REQUIRED, f"set spec.parentRef.name to a {_one_of(rule.parents)}")
+    if cycle := find_cycle(instance, tree):
+        return _refuse(
+            Reason.PARENT_CYCLE, f"spec.parentRef.name leads in a circle: {' → '.join(cycle)}; change one of them"
+        )
+    parent = tree.get(wanted)
+    if parent is None:
+        return _parent_is_missing(instance, wanted)
+    if parent.spec.scope not in rule.parents:
+        allowed = f"a {_one_of(rule.parents)}" if rule.parents else "no parent"
+        return _refuse(
+            Reason.WRONG_PARENT_SCOPE,
+            f'spec.parentRef.name: "{wanted}" is a {parent.spec.scope}, but a {scope} needs {allowed}',
+        )
+    if parent.metadata.deletion_timestamp and not is_owned_by(instance, parent):
+        return _refuse(
+            Reason.PARENT_IS_BEING_DELETED, f'parent "{wanted}" is being deleted; choose another spec.parentRef.name'
+        )
+    ancestors = (parent, *judge(parent, tree).ancestors)
+    return _check_limits(instance, ancestors, tree) or Link(
+        True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors
+    )
+
+
+def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
+    """Return the names on a circle that the instance is part of, first one repeated at the end; None without one."""
+    names, step = [instance.name], instance.parent_name
+    while step is not None:
+        names.append(step)
+        if step == instance.name:
+            return tuple(names)
+        above = tree.get(step)
+        if above is None or step in names[:-1]:  # the second: a circle further up, which this one only leads into
+            return None
+        step = above.parent_name
+    return None
+
+
+def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
+    if instance.status.phase is Phase.CREATED:
+        return _refuse(
+            Reason.PARENT_NOT_FOUND, f'waits for parent "{wanted}" (spec.parentRef.name), which does not exist yet'
+        )
+    return _refuse(
+        Reason.ORPHANED,
+        f'parent "{wanted}" does not exist any more; nothing was stopped. Create it, or change spec.parentRef.name',
+    )
+
+
+def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...], tree: Tree) -> Link | None:
+    parent, above = ancestors[0], ancestors[1:]
+    deepest = effective_value(parent, above, "limits.maxDepth")
+    if deepest is not None and len(ancestors) > deepest:
+        return _refuse(
+            Reason.TOO_DEEP,
+            f"depth {len(ancestors)} is over the limit of {deepest} "
+            f'(config.limits.maxDepth of "{parent.name}" or above); '
+            "choose a spec.parentRef.name further up, or raise the limit",
+        )
+    most = effective_value(parent, above, "limits.maxChildInstances")
+    if most is not None and len(tree.children(parent.name)) > most and _rank(instance, parent, tree) >= most:
+        return _refuse(
+            Reason.TOO_MANY_CHILDREN,
+            f'parent "{parent.name}" has its {most} children (config.limits.maxChildInstances) already; '
+            "choose another spec.parentRef.name, remove a sibling, or raise the limit",
+        )
+    return None
+
+
+def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
+    """Count the siblings that come before: those accepted already, then the older ones. A newcomer displaces nobody."""
+
+    def seat(child: HopperInstance) -> tuple[bool, object, str]:
+        return (not is_owned_by(child, parent), child.metadata.creation_timestamp, child.name)
+
+    own = seat(instance)
+    fitting = allowed_children(parent.spec.scope)
+    return sum(child.spec.scope in fitting and seat(child) < own for child in tree.children(parent.name))
+
+
+def _refuse(reason: Reason, message: str) -> Link:
+    return Link(False, reason, message)
+
+
+def _one_of(scopes: tuple[Scope, ...]) -> str:
+    return " or ".join(scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The state to bring an instance to. `source` is the ancestor that holds it there, None for its own wish."""
+
+    state: DesiredState
+    source: HopperInstance | None = None
+
+
+def effective_state(instance: HopperInstance, ancestors: tuple[HopperInstance, ...]) -> Effective:
+    """Return the most restrictive of the instance's own desired state and its ancestors' (nearest first)."""
+    best = Effective(instance.spec.desired_state)
+    for ancestor in ancestors:
+        state = INHERITED[_wanted_or_final(ancestor)]
+        if state.severity > best.state.severity:
+            best = Effective(state, ancestor)
+    return best
+
+
+def _wanted_or_final(ancestor: HopperInstance) -> DesiredState:
+    """Return the desired state, unless the ancestor is past it: nobody lives on below a terminated instance."""
+    wanted = ancestor.spec.desired_state
+    if ancestor.status.phase in (Phase.ARCHIVED, Phase.TERMINATED):
+        return max(wanted, DesiredState(ancestor.status.phase.value), key=lambda state: state.severity)
+    return wanted
+
+
+def is_hopper_reference(reference: OwnerReference) -> bool:
+    """Tell whether an ownerReference points at a HopperInstance, of whatever version."""
+    return reference.kind == INSTANCE_KIND and reference.api_version.partition("/")[0] == GROUP
+
+
+def is_owned_by(child: HopperInstance, parent: HopperInstance) -> bool:
+    """Tell whether the child carries the parent's uid in its ownerReferences."""
+    return any(reference.uid == parent.metadata.uid for reference in child.metadata.owner_references)
+
+
+def is_orphaning(instance: HopperInstance) -> bool:
+    """Tell whether the instance is being deleted with `--cascade=orphan`: its children are let go, not deleted."""
+    return ORPHAN_FINALIZER in instance.metadata.finalizers
+
+
+def wanted_references(instance: HopperInstance, link: Link) -> tuple[OwnerReference, ...]:
+    """Return the ownerReferences that follow from the link; references to other kinds stay as they are."""
+    current = instance.metadata.owner_references
+    foreign = tuple(reference for reference in current if not is_hopper_reference(reference))
+    if link.reason in (Reason.PARENT_NOT_FOUND, Reason.ORPHANED):
+        # The parent may just have been deleted: its garbage collection must still find this child.
+        kept = (r for r in current if is_hopper_reference(r) and r.name == instance.parent_name)
+        return (*foreign, *kept)
+    if link.parent is None:
+        return foreign
+    # An object has one controller at most; where another kind has that place, the parent is a plain owner.
+    controller = not any(reference.controller for reference in foreign)
+    parent = link.parent.metadata
+    own = OwnerReference(
+        api_version=API_VERSION,
+        kind=INSTANCE_KIND,
+        name=parent.name,
+        uid=parent.uid,
+        controller=controller,
+        block_owner_deletion=True,
+    )
+    return (*foreign, own)

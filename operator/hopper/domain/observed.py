@@ -1,0 +1,92 @@
+"""What the planner sees: one frozen record, gathered before anything is decided."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import Phase
+from hopper.api.instance import HopperInstance, InstanceStatus
+from hopper.domain.hierarchy import Effective, Link
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an instance is to be in Error."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailure:
+    """A hook that refused to let a transition happen, in this reconcile."""
+
+    source: Phase
+    target: Phase
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """The direct children, counted.
+
+    `total` and `ready` count those accepted (they carry the ownerReference); `up` and `protected` name those
+    accepted ones that may have something running, or that refuse deletion. `expected` tells whether any child,
+    accepted or not yet, names this instance as its parent and fits.
+    """
+
+    total: int = 0
+    ready: int = 0
+    up: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    expected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What runs for the instance. A logical instance has nothing to wait for: it is available and gone at once."""
+
+    available: bool = True
+    gone: bool = True
+    failure: Failure | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that one decision is made from. `now` has whole seconds, as Kubernetes timestamps have."""
+
+    now: datetime
+    instance: HopperInstance
+    link: Link
+    effective: Effective
+    children: Children = field(default_factory=Children)
+    workload: Workload = field(default_factory=Workload)
+    config_problems: tuple[str, ...] = ()
+    hook_failure: HookFailure | None = None
+
+    @property
+    def phase(self) -> Phase:
+        return self.instance.status.phase
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no status was ever written."""
+        return self.instance.status.observed_generation is None
+
+    @property
+    def restart_is_requested(self) -> bool:
+        """Whether `spec.restartedAt` holds a value that was not acted upon. At creation there is nothing to restart."""
+        spec, status = self.instance.spec, self.instance.status
+        return not self.is_new and spec.restarted_at is not None and spec.restarted_at != status.restarted_at
+
+    @property
+    def user_acted(self) -> bool:
+        """Whether the spec has changed since the last status, or a restart is asked for."""
+        return (
+            self.restart_is_requested or self.instance.metadata.generation != self.instance.status.observed_generation
+        )
+
+    def with_status(self, status: InstanceStatus) -> "Observed":
+        """Return the same observation as if the instance had this status."""
+        return replace(self, instance=replace(self.instance, status=status))

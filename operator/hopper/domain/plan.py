@@ -1,0 +1,56 @@
+"""What the planner decides: one frozen record, from which actions, status and events follow."""
+
+from dataclasses import dataclass
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import Phase
+from hopper.api.instance import InstanceStatus, OwnerReference
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why an instance is not where it should be. `retry_after` (seconds) says when time alone may change that."""
+
+    reason: Reason
+    message: str
+    stalled: bool = False
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step of the lifecycle."""
+
+    source: Phase
+    target: Phase
+    reason: Reason
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChange:
+    """The ownerReferences and finalizers that the object is to have, both in full."""
+
+    owner_references: tuple[OwnerReference, ...]
+    finalizers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """Something to announce about parent and child; `subject` is the name of the instance the event belongs to."""
+
+    subject: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do about one instance, in the order of the fields; what is None or empty is left alone."""
+
+    metadata: MetadataChange | None = None
+    relationships: tuple[Relationship, ...] = ()
+    delete: Reason | None = None
+    transitions: tuple[Transition, ...] = ()
+    status: InstanceStatus | None = None
+    requeue_after: float | None = None

@@ -1,0 +1,117 @@
+"""The planner: Observed → Plan. One function decides; actions, status and events all follow from its answer.
+
+Precedence (design: Shape of the code): deletion > invalid hierarchy > inherited state > own desired state.
+"""
+
+from datetime import timedelta
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import DesiredState, Phase
+from hopper.api.names import FINALIZER
+from hopper.domain.checks import restart_is_never_wanted, restarts_are_exhausted, seconds_until
+from hopper.domain.hierarchy import is_hopper_reference, is_orphaning, is_owned_by, wanted_references
+from hopper.domain.observed import Observed
+from hopper.domain.plan import MetadataChange, Plan, Relationship
+from hopper.domain.status import blocked_deletion_status, compute_status
+from hopper.domain.walk import walk
+
+# How long a newcomer's first status is held back while it only waits for its parent: usually the parent comes along.
+PATIENCE_SECONDS = 2.0
+
+
+def plan(o: Observed) -> Plan:
+    """Decide what to do about one instance."""
+    if o.instance.metadata.deletion_timestamp:
+        return _finish_deletion(o)
+    if parent_takes_it_along(o):
+        return Plan(delete=Reason.PARENT_IS_BEING_DELETED)
+    if time_to_live_is_over(o):
+        return Plan(delete=Reason.TTL_EXPIRED)
+    return _live(o)
+
+
+def parent_takes_it_along(o: Observed) -> bool:
+    """Whether the parent is being deleted together with this child. Protection holds against that too."""
+    parent = o.link.parent
+    if parent is None or parent.metadata.deletion_timestamp is None or o.instance.spec.deletion_protection:
+        return False
+    return is_owned_by(o.instance, parent) and not is_orphaning(parent)
+
+
+def time_to_live_is_over(o: Observed) -> bool:
+    remaining = time_to_live(o)
+    return remaining is not None and remaining <= 0
+
+
+def time_to_live(o: Observed) -> float | None:
+    """Return the seconds until the instance is to be deleted because it has finished; None while it has not.
+
+    Being held at Stopped by an ancestor is no end: the instance would go on with its parent.
+    """
+    spec, status = o.instance.spec, o.instance.status
+    if spec.ttl_seconds_after_finished is None or spec.deletion_protection or status.last_transition_time is None:
+        return None
+    stopped = o.phase is Phase.STOPPED and spec.desired_state is DesiredState.STOPPED
+    gave_up = o.phase is Phase.ERROR and bool(restart_is_never_wanted(o) or restarts_are_exhausted(o))
+    if not (stopped or gave_up or o.phase is Phase.TERMINATED):
+        return None
+    return seconds_until(status.last_transition_time + timedelta(seconds=spec.ttl_seconds_after_finished), o.now)
+
+
+def _finish_deletion(o: Observed) -> Plan:
+    """Let the object go once everything below it is observed gone; this never needs the parent."""
+    metadata = o.instance.metadata
+    if FINALIZER not in metadata.finalizers:
+        return Plan()
+    if o.children.total and not is_orphaning(o.instance):
+        return Plan(status=blocked_deletion_status(o)) if o.children.protected else Plan()
+    kept = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
+    return Plan(metadata=MetadataChange(metadata.owner_references, kept))
+
+
+def _live(o: Observed) -> Plan:
+    """Take the steps of the lifecycle that nothing speaks against, and report."""
+    metadata, relationships = _place(o)
+    transitions, status, hold = walk(o)
+    if o.is_new and hold and hold.reason in (Reason.PARENT_NOT_FOUND, Reason.PARENT_NOT_READY):
+        patience = seconds_until(o.instance.metadata.creation_timestamp + timedelta(seconds=PATIENCE_SECONDS), o.now)
+        if patience > 0:
+            return Plan(metadata=metadata, relationships=relationships, requeue_after=patience)
+    status = compute_status(o, status, hold)
+    ends = time_to_live(o.with_status(status))
+    waits = [seconds for seconds in (hold.retry_after if hold else None, ends) if seconds is not None]
+    return Plan(
+        metadata=metadata,
+        relationships=relationships,
+        transitions=transitions,
+        status=status,
+        requeue_after=min(waits, default=None),
+    )
+
+
+def _place(o: Observed) -> tuple[MetadataChange | None, tuple[Relationship, ...]]:
+    """Bring ownerReferences in line with the link, and guard the deletion of those who have children."""
+    metadata = o.instance.metadata
+    references = wanted_references(o.instance, o.link)
+    finalizers = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
+    if o.children.expected or o.children.total:
+        finalizers = metadata.finalizers if FINALIZER in metadata.finalizers else (*finalizers, FINALIZER)
+    if references == metadata.owner_references and finalizers == metadata.finalizers:
+        return None, ()
+    return MetadataChange(references, finalizers), _relationships(o)
+
+
+def _relationships(o: Observed) -> tuple[Relationship, ...]:
+    name, references = o.instance.name, o.instance.metadata.owner_references
+    before = next((r.name for r in references if is_hopper_reference(r)), None)
+    after = next((r.name for r in wanted_references(o.instance, o.link) if is_hopper_reference(r)), None)
+    if before == after:
+        return ()
+    changes = []
+    if before:
+        changes.append(Relationship(before, Reason.CHILD_REMOVED, f"{name} is no longer a child"))
+    if after:
+        changes.append(Relationship(after, Reason.CHILD_ADDED, f"{name} is now a child"))
+    if before:
+        changes.append(Relationship(name, Reason.PARENT_CHANGED, f"parent changed from {before} to {after or 'none'}"))
+    return tuple(changes)

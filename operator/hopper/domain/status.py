@@ -1,0 +1,81 @@
+"""The status that follows from an observation: conditions explain the phase, the rest is bookkeeping."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from hopper.api.conditions import ConditionType, Reason
+from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
+from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold
+from hopper.domain.observed import Observed
+from hopper.domain.plan import Hold
+from hopper.domain.walk import wanted_because
+
+
+def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> InstanceStatus:
+    """Return the whole status after a walk; equal to the old one where nothing is new."""
+    instance = o.instance
+    names = (*(ancestor.name for ancestor in reversed(o.link.ancestors)), instance.name)
+    total = o.children.total
+    return replace(
+        walked,
+        effective_state=o.effective.state,
+        observed_generation=instance.metadata.generation,
+        conditions=_conditions(o, walked, hold),
+        path="/".join(names),
+        depth=len(names) - 1,
+        children=ChildrenSummary(total=total, ready=o.children.ready) if total else None,
+        override_count=len(instance.spec.overrides) if instance.spec.overrides else None,
+    )
+
+
+def blocked_deletion_status(o: Observed) -> InstanceStatus:
+    """Return the status of an instance whose deletion waits for children that refuse to be deleted."""
+    names = ", ".join(o.children.protected)
+    message = f"deletion waits for {names}: set spec.deletionProtection to false there, or move them to another parent"
+    return replace(
+        o.instance.status,
+        conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=True)),
+    )
+
+
+def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple[Condition, ...]:
+    complaint = first_hold(COMPLAINTS, o)
+    if complaint and complaint.reason in PARENT_IS_AWAY:
+        complaint = None  # the parent being away says nothing against what runs; HierarchyValid tells of it
+    blocker = hold or complaint
+    stalled = next((it for it in (hold, complaint) if it and it.stalled), None)
+    found: dict[ConditionType, tuple[str, Reason, str]] = {}
+    if blocker:
+        found[ConditionType.READY] = ("False", blocker.reason, blocker.message)
+    else:
+        found[ConditionType.READY] = ("True", *_ready_because(o, walked))
+    if stalled:
+        found[ConditionType.STALLED] = ("True", stalled.reason, stalled.message)
+    elif hold:
+        found[ConditionType.RECONCILING] = ("True", hold.reason, hold.message)
+    if o.instance.parent_name or not o.link.valid:
+        found[ConditionType.HIERARCHY_VALID] = ("True" if o.link.valid else "False", o.link.reason, o.link.message)
+    generation = o.instance.metadata.generation
+    return tuple(_condition(kind, *what, walked, o.now, generation) for kind, what in found.items())
+
+
+def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:
+    reason, message = wanted_because(o)
+    if reason is Reason.INHERITED_FROM:
+        return reason, message
+    return Reason(walked.phase.value), message
+
+
+def _condition(
+    kind: ConditionType, status: str, reason: Reason, message: str, old: InstanceStatus, now: datetime, generation: int
+) -> Condition:
+    before = old.condition(kind)
+    since = before.last_transition_time if before and before.status == status else now
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=generation,
+    )
