@@ -1,0 +1,41 @@
+"""The `hopper` command. Verbs import what they need when they run, so that `--help` is instant."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hopper.cli.verbs import local
+
+app = typer.Typer(
+    name="hopper",
+    help="Run hierarchies of long-lived instances on Kubernetes.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.add_typer(local.app, name="local")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hopper {version('hopper-operator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Run hierarchies of long-lived instances on Kubernetes."""
+
+
+def main() -> None:
+    """Entry point of the console scripts `hopper` and `kubectl-hopper`."""
+    app()

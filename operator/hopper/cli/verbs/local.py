@@ -1,0 +1,168 @@
+"""`hopper local`: a Kubernetes cluster on this machine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hopper.local import Cluster, Status
+    from hopper.local.progress import Progress
+
+app = typer.Typer(
+    help="A Kubernetes cluster on this machine, for trying things out and for tests.", no_args_is_help=True
+)
+
+_INTERRUPTED = 130
+
+
+class Provider(StrEnum):
+    """What runs the cluster."""
+
+    LOCAL = "local"
+    KIND = "kind"
+    CURRENT = "current"
+
+
+class Output(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="The cluster's name.")]
+ProviderOption = Annotated[
+    Provider | None,
+    typer.Option(
+        "--provider",
+        help="local: plain processes, no Docker, no root. kind: real containers, needs Docker and kind. "
+        "current: whatever KUBECONFIG points at. Default: the one that started the cluster, else local.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def up(
+    name: Name = "hopper",
+    provider: ProviderOption = None,
+    nodes: Annotated[int, typer.Option("--nodes", min=0, metavar="N", help="Simulated nodes (local only).")] = 1,
+) -> None:
+    """Start a cluster, and print how to use it.
+
+    The first start downloads or builds Kubernetes; any further one takes seconds.
+
+        eval "$(hopper local up)"
+
+        hopper local up --name second --nodes 5
+    """
+    with _reported() as progress:
+        cluster = _cluster(name, provider, nodes)
+        cluster.up(progress)
+        typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+
+
+@app.command()
+def down(name: Name = "hopper", provider: ProviderOption = None) -> None:
+    """Stop a cluster and remove everything that belongs to it."""
+    with _reported() as progress:
+        if not _cluster(name, provider).down(progress):
+            progress.note(f"Nothing to stop: there is no cluster {name!r}")
+
+
+@app.command()
+def status(
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="One cluster only; without it, all.")
+    ] = None,
+    provider: ProviderOption = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to print it.")] = Output.TABLE,
+) -> None:
+    """Show clusters. The exit code is 0 if all those shown run, else 1."""
+    with _reported() as progress:
+        found = [cluster.status() for cluster in _shown(name, provider)]
+        _print_statuses(found, output)
+        for entry in found:
+            for problem in entry.problems:
+                progress.note(f"{entry.name}: {problem}")
+    if not found or not all(entry.running for entry in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def kubeconfig(name: Name = "hopper", provider: ProviderOption = None) -> None:
+    """Print the path of a running cluster's kubeconfig.
+
+    export KUBECONFIG=$(hopper local kubeconfig)
+    """
+    with _reported():
+        from hopper.local.errors import ClusterNotRunningError
+
+        cluster = _cluster(name, provider)
+        if not (found := cluster.status()).running:
+            because = f" ({'; '.join(found.problems)})" if found.problems else ""
+            raise ClusterNotRunningError(
+                f"cluster {name!r} is {found.state}{because}: start it with `hopper local up --name {name}`"
+            )
+        typer.echo(cluster.kubeconfig)
+
+
+def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
+    from hopper.local import CurrentCluster, LocalCluster
+
+    if provider is Provider.CURRENT:
+        return CurrentCluster()
+    return LocalCluster(name, nodes=nodes)
+
+
+def _shown(name: str | None, provider: Provider | None) -> list[Cluster]:
+    from hopper.local import known_clusters
+
+    if name is not None or provider is Provider.CURRENT:
+        return [_cluster(name or "current", provider)]
+    return [_cluster(known, None) for known in known_clusters()]
+
+
+def _print_statuses(found: list[Status], output: Output) -> None:
+    if output is Output.JSON:
+        rows = [
+            {
+                "name": entry.name,
+                "provider": entry.provider,
+                "state": entry.state,
+                "version": entry.version,
+                "server": entry.server,
+                "problems": list(entry.problems),
+            }
+            for entry in found
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    header = ("NAME", "PROVIDER", "STATE", "VERSION", "SERVER")
+    rows_ = [(entry.name, entry.provider, entry.state, entry.version or "-", entry.server or "-") for entry in found]
+    widths = [max(map(len, column)) for column in zip(header, *rows_, strict=True)]
+    for row in (header, *rows_):
+        typer.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def _reported() -> Iterator[Progress]:
+    """Progress for the work inside; its errors as one line on standard error and exit code 1."""
+    from hopper.local.errors import LocalError
+    from hopper.local.progress import for_terminal
+
+    try:
+        yield for_terminal()
+    except LocalError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on with what is missing.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None

@@ -1,0 +1,113 @@
+"""kwokctl, which starts a control plane as plain processes: the configuration it is given, and calling it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hopper.local.catalogue import KUBERNETES
+from hopper.local.errors import ClusterStartError
+
+# Component → flag without dashes → value.
+ExtraArgs = Mapping[str, Mapping[str, str]]
+
+# The default Service range is a /24, which 254 Services fill.
+_SERVICE_RANGE = "10.96.0.0/14"
+_COMPONENT_ARGS: ExtraArgs = {
+    # The data is thrown away with the cluster; without fsync a write takes a fraction of the time.
+    "etcd": {"unsafe-no-fsync": "true"},
+    "kube-apiserver": {"service-cluster-ip-range": _SERVICE_RANGE},
+    "kube-controller-manager": {
+        "service-cluster-ip-range": _SERVICE_RANGE,
+        # Otherwise every controller, garbage collection too, acts as the admin user.
+        "use-service-account-credentials": "true",
+        # There is only one, and it should outlive an API server that is stopped for a while.
+        "leader-elect": "false",
+    },
+    "kube-scheduler": {"leader-elect": "false"},
+}
+# Option of kwokctl → the component that listens there. The names are those of its pid and log files.
+PORTS = {
+    "kubeApiserverPort": "kube-apiserver",
+    "etcdPort": "etcd",
+    "etcdPeerPort": "etcd",
+    "kubeControllerManagerPort": "kube-controller-manager",
+    "kubeSchedulerPort": "kube-scheduler",
+    "kwokControllerPort": "kwok-controller",
+}
+COMPONENTS = tuple(dict.fromkeys(PORTS.values()))
+
+# Not the user's preferences, such as other defaults for a command.
+KUBECTL_ENVIRONMENT = {"KUBERC": "off"}
+_TIMEOUT = 150.0
+
+
+@dataclass(frozen=True)
+class Kwokctl:
+    """Calls kwokctl for the clusters below `<workdir>/clusters`, apart from any that the user has."""
+
+    binaries: Mapping[str, Path]
+    workdir: Path
+
+    def create(self, name: str, config: Path) -> None:
+        """Create and start a cluster. Raises ClusterStartError."""
+        # An empty --kubeconfig keeps it from writing to the user's own.
+        self._run("create", "cluster", f"--name={name}", f"--config={config}", "--kubeconfig=")
+
+    def start(self, name: str) -> None:
+        """Start those components that are not running. Raises ClusterStartError."""
+        self._run("start", "cluster", f"--name={name}")
+
+    def scale_nodes(self, name: str, count: int) -> None:
+        """Have `count` simulated nodes. Raises ClusterStartError."""
+        self._run("scale", "node", f"--name={name}", f"--replicas={count}")
+
+    def _run(self, *args: str) -> None:
+        command = [str(self.binaries["kwokctl"]), *args, "--v=WARN"]
+        try:
+            done = subprocess.run(
+                command, env=self._environment(), capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ClusterStartError(f"kwokctl {' '.join(args[:2])} did not end within {_TIMEOUT:.0f} s") from error
+        if done.returncode:
+            raise ClusterStartError(f"kwokctl {' '.join(args[:2])} failed: {(done.stderr or done.stdout).strip()}")
+
+    def _environment(self) -> dict[str, str]:
+        # KWOK_* variables of the user's would change our cluster.
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("KWOK_")}
+        # kwokctl takes the first kubectl on the PATH.
+        path = os.pathsep.join((str(self.binaries["kubectl"].parent), kept.get("PATH", os.defpath)))
+        return kept | {"KWOK_WORKDIR": str(self.workdir), "PATH": path, **KUBECTL_ENVIRONMENT}
+
+
+def configuration(binaries: Mapping[str, Path], ports: Mapping[str, int], extra_args: ExtraArgs) -> str:
+    """kwokctl's configuration file (YAML) for a cluster of these binaries, on these ports (keys of PORTS)."""
+    merged = {name: {**_COMPONENT_ARGS.get(name, {}), **extra_args.get(name, {})} for name in COMPONENTS}
+    document = {
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokctlConfiguration",
+        "options": {
+            "runtime": "binary",
+            "kubeVersion": KUBERNETES.version,
+            "bindAddress": "127.0.0.1",
+            "disableQPSLimits": True,
+            "etcdBinary": str(binaries["etcd"]),
+            "kubeApiserverBinary": str(binaries["kube-apiserver"]),
+            "kubeControllerManagerBinary": str(binaries["kube-controller-manager"]),
+            "kubeSchedulerBinary": str(binaries["kube-scheduler"]),
+            "kwokControllerBinary": str(binaries["kwok"]),
+            "kubectlBinary": str(binaries["kubectl"]),
+            **ports,
+        },
+        "componentsPatches": [
+            {"name": name, "extraArgs": [{"key": key, "value": value} for key, value in args.items()]}
+            for name, args in merged.items()
+        ],
+    }
+    return yaml.safe_dump(document, sort_keys=False)

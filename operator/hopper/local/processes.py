@@ -1,0 +1,116 @@
+"""The processes of a cluster: known by their recorded pid, and touched only while that pid is still theirs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hopper.local.errors import ClusterStartError, LocalError
+
+_PROC = Path("/proc")
+_GONE_WITHIN = 10.0
+# Below the range from which systems draw the ports of outgoing connections, so that none of those can be in the way.
+_PORTS = range(20_000, 32_768)
+
+
+@dataclass(frozen=True)
+class RecordedProcess:
+    """A process that kwokctl started from `<cluster>/bin/<name>` and whose pid it wrote to `<cluster>/pids`."""
+
+    name: str
+    pid: int
+    binary: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether the pid still belongs to this binary: pids are used again, and zombies do not count."""
+        command = command_line(self.pid)
+        return command is not None and command.startswith(f"{self.binary}\0")
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left: a dying process loses its command line first, its open ports last."""
+        command = command_line(self.pid)
+        return command is None or (command != "" and not self.alive)
+
+
+def recorded(cluster: Path) -> list[RecordedProcess]:
+    """Every process on record in the cluster's directory, dead ones too."""
+    found = []
+    for file in sorted((cluster / "pids").glob("*.pid")):
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            found.append(RecordedProcess(file.stem, int(file.read_text()), cluster / "bin" / file.stem))
+    return found
+
+
+def forget_dead(cluster: Path) -> None:
+    """Remove the records of dead processes, because kwokctl takes any process with that pid for its own."""
+    for process in recorded(cluster):
+        if not process.alive:
+            (cluster / "pids" / f"{process.name}.pid").unlink(missing_ok=True)
+
+
+def kill(processes: Iterable[RecordedProcess]) -> None:
+    """End the processes that are still ours, at once, and wait until they are gone.
+
+    Raises LocalError when one does not go.
+    """
+    ours = [process for process in processes if process.alive]
+    for process in ours:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + _GONE_WITHIN
+    while left := [process for process in ours if not process.ended]:
+        if time.monotonic() > deadline:
+            names = ", ".join(f"{process.name} (pid {process.pid})" for process in left)
+            raise LocalError(f"{names} did not end within {_GONE_WITHIN:.0f} s: end it by hand and try again")
+        time.sleep(0.02)
+
+
+def command_line(pid: int) -> str | None:
+    """The command line of a process, each argument followed by a NUL; "" while it dies; None if it has ended."""
+    if not (_PROC / "self").exists():
+        return _command_line_from_ps(pid)
+    try:
+        state = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return None if state in "ZX" else (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return None
+
+
+def _command_line_from_ps(pid: int) -> str | None:
+    shown = subprocess.run(
+        ["/bin/ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    state, _, command = shown.stdout.strip().partition(" ")
+    if not state or state.startswith("Z"):
+        return None
+    return "".join(f"{word}\0" for word in command.split())
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on the loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different free ports, drawn at random so that clusters starting at once seldom want the same ones."""
+    candidates = random.sample(_PORTS, k=len(_PORTS))
+    found = [port for port, _ in zip(filter(port_is_free, candidates), range(count), strict=False)]
+    if len(found) < count:
+        raise ClusterStartError(f"no {count} free ports between {_PORTS.start} and {_PORTS.stop - 1}: end something")
+    return found

@@ -1,0 +1,77 @@
+"""A real cluster for the tests: one for the whole run, a namespace of its own for each test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
+from hopper.local.progress import Plain
+
+PREFIX = "test-"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this directory."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running cluster, gone after the last test; HOPPER_TEST_KUBECONFIG names one to use (and keep) instead."""
+    if kubeconfig := os.environ.get("HOPPER_TEST_KUBECONFIG"):
+        yield CurrentCluster(Path(kubeconfig))
+        return
+    _remove_leftovers()
+    own = LocalCluster(f"{PREFIX}{os.getpid()}")
+    _up_or_skip(own)
+    try:
+        yield own
+    finally:
+        own.down()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """The name of a fresh namespace. Its deletion goes on after the test."""
+    name = f"t-{uuid.uuid4().hex[:10]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+def _up_or_skip(own: LocalCluster) -> None:
+    try:
+        own.up(Plain(sys.__stderr__))
+    except LocalError as error:
+        if os.environ.get("HOPPER_REQUIRE_ALL"):
+            raise
+        pytest.skip(f"no local cluster: {error}")
+
+
+def _remove_leftovers() -> None:
+    """End the clusters of test runs that were killed."""
+    for name in known_clusters():
+        pid = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and pid.isdigit() and not _runs(int(pid)):
+            with contextlib.suppress(LocalError):
+                LocalCluster(name).down()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
