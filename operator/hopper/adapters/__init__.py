@@ -1,0 +1,1 @@
+"""The Kubernetes API, behind the protocols of `ports`. Nothing else imports `kubernetes`."""

@@ -1,0 +1,69 @@
+"""Where the API server is and how to authenticate: the pod's own service account, or a kubeconfig."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
+
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class NoClusterError(Exception):
+    """No cluster is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What another HTTP client needs to talk to the same API server as the same user."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    certificate_path: str | None
+    private_key_path: str | None
+    token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One API server, and the namespace that commands without one mean."""
+
+    configuration: Configuration
+    namespace: str
+
+    def client(self) -> ApiClient:
+        """Return a client with a connection pool of its own; close it after use."""
+        return ApiClient(self.configuration)
+
+    async def credentials(self) -> Credentials:
+        """Return the credentials as they are now; tokens are read anew."""
+        header = await self.configuration.get_api_key_with_prefix("BearerToken", "authorization")
+        return Credentials(
+            server=self.configuration.host,
+            ca_path=self.configuration.ssl_ca_cert,
+            insecure=not self.configuration.verify_ssl,
+            certificate_path=self.configuration.cert_file,
+            private_key_path=self.configuration.key_file,
+            token=header.split()[-1] if header else None,
+        )
+
+
+async def connect() -> Connection:
+    """Find the cluster: inside a pod its own, else the current context of KUBECONFIG or `~/.kube/config`.
+
+    In a pod the address comes from the environment, not from DNS, which may not be up yet.
+    Raises `NoClusterError` where there is neither.
+    """
+    configuration = Configuration()
+    try:
+        if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+            load_incluster_config(client_configuration=configuration)
+            return Connection(configuration, _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip())
+        await load_kube_config(client_configuration=configuration)
+        _, active = list_kube_config_contexts()
+    except (ConfigException, OSError) as error:
+        message = f"no cluster: {error}. Set KUBECONFIG, or start one with: hopper local up"
+        raise NoClusterError(message) from error
+    return Connection(configuration, active["context"].get("namespace") or "default")

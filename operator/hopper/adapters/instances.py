@@ -1,0 +1,99 @@
+"""HopperInstances on the API server."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from hopper.adapters.kube import MERGE_PATCH, Kube
+from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, dump_status
+from hopper.api.names import FIELD_MANAGER, GROUP, INSTANCE_PLURAL, VERSION
+from hopper.domain.plan import MetadataChange
+from hopper.ports import ConflictError, NotFoundError
+
+_MANAGER = urlencode({"fieldManager": FIELD_MANAGER})
+PAGE_SIZE = 500
+
+
+def instances_path(namespace: str | None, name: str | None = None) -> str:
+    """Return the URL path of one instance, of a namespace's, or of all."""
+    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
+    item = f"/{quote(name)}" if name else ""
+    return f"/apis/{GROUP}/{VERSION}{scope}/{INSTANCE_PLURAL}{item}"
+
+
+class KubeInstances:
+    """`ports.InstanceStore` on the real API server."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def write_metadata(self, instance: HopperInstance, change: MetadataChange) -> dict[str, Any]:
+        metadata = {
+            "resourceVersion": instance.metadata.resource_version,
+            "ownerReferences": [_dump_reference(reference) for reference in change.owner_references],
+            "finalizers": list(change.finalizers),
+        }
+        return await self._patch(instance, "", {"metadata": metadata})
+
+    async def write_status(self, instance: HopperInstance, status: InstanceStatus) -> dict[str, Any]:
+        metadata = {"resourceVersion": instance.metadata.resource_version}
+        changes = merge_patch(dump_status(instance.status), dump_status(status))
+        return await self._patch(instance, "/status", {"metadata": metadata, "status": changes})
+
+    async def delete(self, instance: HopperInstance) -> None:
+        options = {"preconditions": {"uid": instance.metadata.uid}, "propagationPolicy": "Background"}
+        path = instances_path(instance.namespace, instance.name)
+        try:
+            await self._kube.request("DELETE", path, resource=INSTANCE_PLURAL, body=options)
+        except ConflictError as error:
+            raise NotFoundError(str(error)) from error  # the name belongs to another object by now
+
+    async def count(self, namespace: str | None) -> int:
+        page = await self._kube.request("GET", instances_path(namespace), resource=INSTANCE_PLURAL, query="limit=1")
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
+
+    async def pages(self, namespace: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+        token = ""
+        while True:
+            query = urlencode({"limit": PAGE_SIZE} | ({"continue": token} if token else {}))
+            page = await self._kube.request("GET", instances_path(namespace), resource=INSTANCE_PLURAL, query=query)
+            yield page["items"]
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return
+
+    async def _patch(self, instance: HopperInstance, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
+        path = instances_path(instance.namespace, instance.name) + subresource
+        return await self._kube.request(
+            "PATCH",
+            path,
+            resource=INSTANCE_PLURAL + subresource,
+            body=body,
+            content_type=MERGE_PATCH,
+            query=_MANAGER,
+        )
+
+
+def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON merge patch (RFC 7386) that turns `old` into `new`; lists are replaced whole."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if nested := merge_patch(before, value):
+                patch[key] = nested
+        elif value != before or key not in old:
+            patch[key] = value
+    return patch
+
+
+def _dump_reference(reference: OwnerReference) -> dict[str, Any]:
+    wire = {
+        "apiVersion": reference.api_version,
+        "kind": reference.kind,
+        "name": reference.name,
+        "uid": reference.uid,
+        "controller": reference.controller,
+        "blockOwnerDeletion": reference.block_owner_deletion,
+    }
+    return {key: value for key, value in wire.items() if value is not None}

@@ -1,0 +1,61 @@
+"""What the controller needs from outside, as protocols; `adapters` holds the real ones."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from hopper.api.instance import HopperInstance, InstanceStatus
+from hopper.domain.plan import MetadataChange
+
+
+class ApiError(Exception):
+    """The API server answered with an error, or not at all.
+
+    The tree: `NotFoundError` (404, or the uid is another one) · `ConflictError` (409: read again) ·
+    `RefusedError` (400, 403, 422: the same request will be refused again until something changes) ·
+    `UnavailableError` (no answer, 401, 429, 5xx: try again later).
+    """
+
+
+class NotFoundError(ApiError):
+    """The object is gone, or another one has its name."""
+
+
+class ConflictError(ApiError):
+    """Somebody else has written in between."""
+
+
+class RefusedError(ApiError):
+    """The API server, a policy or RBAC refuses the request as it is."""
+
+
+class UnavailableError(ApiError):
+    """No usable answer; whether the request took effect is unknown."""
+
+
+class InstanceStore(Protocol):
+    """Reads and writes HopperInstances. Every write names the version it was computed from.
+
+    All methods raise `ApiError`; writes return the object as it is afterwards.
+    """
+
+    async def write_metadata(self, instance: HopperInstance, change: MetadataChange) -> dict[str, Any]:
+        """Replace ownerReferences and finalizers."""
+
+    async def write_status(self, instance: HopperInstance, status: InstanceStatus) -> dict[str, Any]:
+        """Write what differs between the instance's status and `status`."""
+
+    async def delete(self, instance: HopperInstance) -> None:
+        """Delete this very object (by uid)."""
+
+    async def count(self, namespace: str | None) -> int:
+        """Count the objects without fetching them."""
+
+    def pages(self, namespace: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield all objects, a page at a time."""
+
+
+class EventSink(Protocol):
+    """Announces what happened, as Kubernetes Events. Never blocks and never fails."""
+
+    def announce(self, instance: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
+        """Queue one Event about the instance."""

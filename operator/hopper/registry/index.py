@@ -1,0 +1,109 @@
+"""Plain dictionaries over the newest known version of each instance: by name, and children by the parent they name."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from hopper.api.instance import HopperInstance
+
+_TOMBSTONES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the index; `old` is None for a new instance, `new` for one that is gone."""
+
+    old: HopperInstance | None
+    new: HopperInstance | None
+
+    @property
+    def subject(self) -> HopperInstance:
+        """The instance, as it is or was last."""
+        subject = self.new or self.old
+        assert subject is not None
+        return subject
+
+
+class NamespaceIndex:
+    """The instances of one namespace. Implements `domain.hierarchy.Tree`."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, HopperInstance] = {}
+        self._children: dict[str, dict[str, HopperInstance]] = {}
+
+    def get(self, name: str) -> HopperInstance | None:
+        return self._by_name.get(name)
+
+    def children(self, name: str) -> Collection[HopperInstance]:
+        """Return those whose `parentRef` names `name`, whether or not that exists."""
+        return self._children.get(name, {}).values()
+
+    def __iter__(self) -> Iterator[HopperInstance]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def put(self, instance: HopperInstance) -> None:
+        self.discard(instance.name)
+        self._by_name[instance.name] = instance
+        if parent := instance.parent_name:
+            self._children.setdefault(parent, {})[instance.name] = instance
+
+    def discard(self, name: str) -> None:
+        old = self._by_name.pop(name, None)
+        if old and (parent := old.parent_name):
+            siblings = self._children[parent]
+            del siblings[name]
+            if not siblings:
+                del self._children[parent]
+
+
+class Registry:
+    """All namespaces. Fed from the watch and from the answers to our own writes, in any order: the newest wins."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, NamespaceIndex] = {}
+        # The answer to a write may come in after the watch has reported the object gone.
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def namespace(self, name: str) -> NamespaceIndex:
+        """Return the index of a namespace, empty where nothing is known of it."""
+        return self._namespaces.get(name) or NamespaceIndex()
+
+    def __iter__(self) -> Iterator[HopperInstance]:
+        for index in self._namespaces.values():
+            yield from index
+
+    def __len__(self) -> int:
+        return sum(map(len, self._namespaces.values()))
+
+    def put(self, instance: HopperInstance) -> Change | None:
+        """Take in a version of an instance; return what changed, None for what is not newer than what is known."""
+        if instance.metadata.uid in self._gone:
+            return None
+        index = self._namespaces.setdefault(instance.namespace, NamespaceIndex())
+        old = index.get(instance.name)
+        if old and _version(old) >= _version(instance):
+            return None
+        index.put(instance)
+        return Change(old, instance)
+
+    def remove(self, namespace: str, name: str, uid: str) -> Change | None:
+        """Take out an instance that is gone; return what changed, None where it was not there."""
+        self._gone[uid] = None
+        while len(self._gone) > _TOMBSTONES:
+            self._gone.popitem(last=False)
+        index = self._namespaces.get(namespace)
+        old = index.get(name) if index else None
+        if index is None or old is None or old.metadata.uid != uid:
+            return None
+        index.discard(name)
+        if not len(index):
+            del self._namespaces[namespace]
+        return Change(old, None)
+
+
+def _version(instance: HopperInstance) -> int:
+    # Comparable within one resource of one API server, which Kubernetes guarantees since 1.35.
+    return int(instance.metadata.resource_version)
