@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from hopper.api.enums import Protocol, VolumeType
@@ -93,8 +93,19 @@ class EnvEntry:
 class LabelEntry:
     """A label on the workload and its pods; merged by name."""
 
-    name: Annotated[str, Field(min_length=1, max_length=317, description="Label name, with or without a prefix.")]
-    value: Annotated[str, Field(max_length=63, description="Label value.")] = ""
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=317,
+            pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+            description="Label name, with or without a prefix.",
+        ),
+    ]
+    value: Annotated[
+        str,
+        Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", description="Label value."),
+    ] = ""
     remove: Remove = None
 
 
@@ -117,7 +128,11 @@ class DomainEntry:
     remove: Remove = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
+# What is not a removal needs a test. CEL cannot see `$remove`, plain JSON schema can.
+_TEST_OR_REMOVE = ConfigDict(json_schema_extra={"anyOf": [{"required": ["test"]}, {"required": ["$remove"]}]})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=WIRE | _TEST_OR_REMOVE)
 class Healthcheck:
     """How to tell that the process is well; there is one, and an override replaces it whole."""
 
@@ -129,7 +144,7 @@ class Healthcheck:
             description="As in compose: [CMD, program, args…], [CMD-SHELL, command line], or [NONE].",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
-    ]
+    ] = ()
     interval_seconds: Annotated[int, Field(ge=1, le=86400, description="Seconds between two tests.")] = 30
     timeout_seconds: Annotated[int, Field(ge=1, le=86400, description="Seconds until a test counts as failed.")] = 10
     retries: Annotated[int, Field(ge=1, le=100, description="Failures in a row until unhealthy.")] = 3
@@ -145,7 +160,7 @@ class ConfigFileEntry:
 
     path: Annotated[str, Field(min_length=1, max_length=1024, description="Absolute path inside the container.")]
     content: Annotated[str, Field(max_length=262144, description="The file's text.")] = ""
-    mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$", description="Permissions, in octal.")] = "0644"
+    mode: Annotated[str, Field(max_length=4, pattern=r"^0?[0-7]{3}$", description="Permissions, in octal.")] = "0644"
     template: Annotated[bool | None, Field(description="Renders the content with the instance's effective values.")] = (
         None
     )
