@@ -1,4 +1,7 @@
-"""The CustomResourceDefinitions, made from the models. `python -m hopper.api.crd DIR` writes them, as `make crds` does."""
+"""The CustomResourceDefinitions, made from the models.
+
+`python -m hopper.api.crd DIR` writes them into a directory, as `make crds` does.
+"""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -8,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from hopper.api.cel import Rules, attach
 from hopper.api.instance import HopperInstance
 from hopper.api.names import (
     CATEGORY,
@@ -18,7 +22,7 @@ from hopper.api.names import (
     INSTANCE_SINGULAR,
     VERSION,
 )
-from hopper.api.rules import Rules, attach, instance_rules
+from hopper.api.rules import instance_rules
 from hopper.api.schema import object_schema
 
 Manifest = dict[str, Any]

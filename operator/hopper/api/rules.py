@@ -1,46 +1,17 @@
-"""Rules that need only the object, as CEL for `x-kubernetes-validations`: the API server itself refuses what breaks them.
+"""Rules that need only the object, as CEL: the API server itself refuses what breaks them.
 
 What follows from the scope matrix or from the configuration of the scopes is derived from there. A message names the
 field and what to do about it. Rules are kept cheap: the API server counts the worst case that the limits of the schema
 allow, and refuses a definition that could become too expensive.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterable
 
+from hopper.api.cel import Refusal, Rule, Rules
 from hopper.api.config import SCOPE_CONFIG
-from hopper.api.enums import DesiredState, InstanceType, Scope
+from hopper.api.enums import DesiredState, InstanceType, Scope, VolumeType
 from hopper.api.names import GLOBAL_NAME, GROUP
 from hopper.api.scopes import SCOPES
-
-
-class Refusal(StrEnum):
-    """The machine-readable reasons that Kubernetes knows for a refused field."""
-
-    INVALID = "FieldValueInvalid"
-    FORBIDDEN = "FieldValueForbidden"
-    REQUIRED = "FieldValueRequired"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One CEL expression that must hold. `field` is the path to blame, below the node that the rule is attached to."""
-
-    cel: str
-    message: str
-    refusal: Refusal = Refusal.INVALID
-    field: str = ""
-
-    def as_validation(self) -> dict[str, str]:
-        """Return the entry for `x-kubernetes-validations`."""
-        validation = {"rule": self.cel, "message": self.message, "reason": str(self.refusal)}
-        return validation | ({"fieldPath": f".{self.field}"} if self.field else {})
-
-
-# Rules by the node they are attached to: "" is the object itself, `spec.scope` a field, `spec.ports[]` each item of a list.
-Rules = Mapping[str, tuple[Rule, ...]]
 
 
 def instance_rules(spec_fields: Iterable[str]) -> Rules:
@@ -57,6 +28,8 @@ def instance_rules(spec_fields: Iterable[str]) -> Rules:
                 field="backoffSeconds",
             ),
         ),
+        "spec.parentRef.name": (_object_name_rule(),),
+        "spec.templateRef.name": (_object_name_rule(),),
         **service_rules("spec.overrides"),
     }
 
@@ -71,6 +44,12 @@ def service_rules(node: str) -> Rules:
         f"{node}.volumes[]": (
             *_path_rules("target"),
             Rule(
+                f"self.type != '{VolumeType.BIND}'",
+                "type bind would mount a path of the node, which a cluster does not allow: use volume, tmpfs or config",
+                Refusal.FORBIDDEN,
+                "type",
+            ),
+            Rule(
                 "!has(self.external) || !self.external || has(self.source)",
                 "an external volume needs its name: set source, or leave out external",
                 Refusal.REQUIRED,
@@ -84,6 +63,16 @@ def service_rules(node: str) -> Rules:
                 Refusal.FORBIDDEN,
                 "valueFrom",
             ),
+            Rule(
+                "!has(self.secret) || !self.secret || !has(self.valueFrom) || !has(self.valueFrom.configMapKeyRef)",
+                "a value from a ConfigMap cannot be secret: use secretKeyRef, or leave out secret",
+                Refusal.FORBIDDEN,
+                "secret",
+            ),
+        ),
+        f"{node}.volumes[].size": (Rule(None, "size is not a quantity: write a number and a unit, such as 1Gi"),),
+        f"{node}.env[].name": (
+            Rule(None, "name begins with a letter or _, followed by letters, digits, _, . and -: rename the variable"),
         ),
         f"{node}.env[].valueFrom": (
             Rule(
@@ -99,15 +88,29 @@ def service_rules(node: str) -> Rules:
                 "name",
             ),
         ),
+        f"{node}.labels[].name": (
+            Rule(None, "name is not a label name: use letters, digits, -, _ and ., with or without a prefix and /"),
+        ),
+        f"{node}.labels[].value": (
+            Rule(None, "value is not a label value: use letters, digits, -, _ and ., a letter or digit at both ends"),
+        ),
+        f"{node}.domains[].domain": (
+            Rule(None, "domain is not a host name: use lower-case letters, digits and -, in parts joined by dots"),
+        ),
         f"{node}.healthcheck": (
             Rule(
-                "!has(self.test) || self.test.size() == 0 || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
-                "test begins with CMD, CMD-SHELL or NONE: put one of them first, such as [CMD-SHELL, curl -f localhost]",
+                "!has(self.test) || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
+                "test does not begin with CMD, CMD-SHELL or NONE: put one first, as in [CMD-SHELL, curl localhost]",
                 field="test",
             ),
         ),
         f"{node}.configFiles[]": _path_rules("path"),
+        f"{node}.configFiles[].mode": (Rule(None, "mode is not an octal file mode: write one such as 0644"),),
     }
+
+
+def _object_name_rule() -> Rule:
+    return Rule(None, "name is not the name of an object: use lower-case letters, digits, - and .")
 
 
 def _name_rules() -> Iterable[Rule]:
@@ -147,11 +150,11 @@ def _parent_rules() -> Iterable[Rule]:
                 "parentRef",
             )
             continue
-        allowed = _either(rule.parents)
+        allowed = f"the name of a {_either(rule.parents)} instance"
         if not rule.may_be_root:
             yield Rule(
                 f"self.scope != '{scope}' || has(self.parentRef)",
-                f"parentRef: {_one(scope)} instance needs a parent: set parentRef.name to {allowed} instance",
+                f"parentRef: {_one(scope)} instance needs a parent: set parentRef.name to {allowed}",
                 Refusal.REQUIRED,
                 "parentRef",
             )
@@ -159,7 +162,7 @@ def _parent_rules() -> Iterable[Rule]:
         if Scope.GLOBAL not in rule.parents:
             yield Rule(
                 f"{absent} != '{GLOBAL_NAME}'",
-                f"parentRef.name: {_one(scope)} instance cannot live below Global: name {allowed} instance",
+                f"parentRef.name: {_one(scope)} instance cannot live below Global: set it to {allowed}",
                 field="parentRef.name",
             )
         elif len(rule.parents) == 1:
@@ -219,8 +222,8 @@ _OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection"
 def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:
     """Close the spec of an archived instance, field by field.
 
-    CEL cannot see what is inside `config.extra` (unknown fields are kept there) nor `$remove` of an override entry:
-    a change of only those is admitted, and has no effect, because an archived instance is neither configured nor rendered.
+    Equality compares whole values, and so sees what an expression cannot name: what is inside `config.extra`, and the
+    `$remove` of an override entry.
     """
     for name in spec_fields:
         if name not in _OPEN_WHILE_ARCHIVED:
@@ -257,21 +260,3 @@ def _one(scope: Scope) -> str:
 def _either(scopes: Iterable[Scope]) -> str:
     *rest, last = scopes
     return f"{', '.join(rest)} or {last}" if rest else str(last)
-
-
-def attach(schema: dict[str, Any], rules: Rules) -> dict[str, Any]:
-    """Return the schema with the rules in their places. Raises `KeyError` for a place that the schema does not have."""
-    result = dict(schema)
-    for place, entries in rules.items():
-        result = _attached(result, place.replace("[]", ".[]").split(".") if place else [], entries)
-    return result
-
-
-def _attached(node: dict[str, Any], steps: list[str], rules: tuple[Rule, ...]) -> dict[str, Any]:
-    if not steps:
-        return node | {"x-kubernetes-validations": [rule.as_validation() for rule in rules]}
-    step, *rest = steps
-    if step == "[]":
-        return node | {"items": _attached(node["items"], rest, rules)}
-    properties = node["properties"]
-    return node | {"properties": properties | {step: _attached(properties[step], rest, rules)}}
