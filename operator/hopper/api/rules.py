@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from hopper.api.cel import Refusal, Rule, Rules
 from hopper.api.config import SCOPE_CONFIG
-from hopper.api.enums import DesiredState, InstanceType, Scope, VolumeType
-from hopper.api.names import GLOBAL_NAME, GROUP
+from hopper.api.enums import DesiredState, InstanceType, Scope
+from hopper.api.names import GLOBAL_NAME
 from hopper.api.scopes import SCOPES
+from hopper.api.service_rules import service_rules
 
 
 def instance_rules(spec_fields: Iterable[str]) -> Rules:
@@ -31,81 +32,6 @@ def instance_rules(spec_fields: Iterable[str]) -> Rules:
         "spec.parentRef.name": (_object_name_rule(),),
         "spec.templateRef.name": (_object_name_rule(),),
         **service_rules("spec.overrides"),
-    }
-
-
-def service_rules(node: str) -> Rules:
-    """Return the rules for the seven kinds of entry that a template and an override share, below `node`.
-
-    CEL cannot see `$remove` (a `$` is not part of any name there), so these rules hold for removals as well: they look
-    at keys, and at values that a removal has no use for.
-    """
-    return {
-        f"{node}.volumes[]": (
-            *_path_rules("target"),
-            Rule(
-                f"self.type != '{VolumeType.BIND}'",
-                "type bind would mount a path of the node, which a cluster does not allow: use volume, tmpfs or config",
-                Refusal.FORBIDDEN,
-                "type",
-            ),
-            Rule(
-                "!has(self.external) || !self.external || has(self.source)",
-                "an external volume needs its name: set source, or leave out external",
-                Refusal.REQUIRED,
-                "source",
-            ),
-        ),
-        f"{node}.env[]": (
-            Rule(
-                "!has(self.value) || !has(self.valueFrom)",
-                "value and valueFrom exclude each other: remove one of them",
-                Refusal.FORBIDDEN,
-                "valueFrom",
-            ),
-            Rule(
-                "!has(self.secret) || !self.secret || !has(self.valueFrom) || !has(self.valueFrom.configMapKeyRef)",
-                "a value from a ConfigMap cannot be secret: use secretKeyRef, or leave out secret",
-                Refusal.FORBIDDEN,
-                "secret",
-            ),
-        ),
-        f"{node}.volumes[].size": (Rule(None, "size is not a quantity: write a number and a unit, such as 1Gi"),),
-        f"{node}.env[].name": (
-            Rule(None, "name begins with a letter or _, followed by letters, digits, _, . and -: rename the variable"),
-        ),
-        f"{node}.env[].valueFrom": (
-            Rule(
-                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-                "valueFrom takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other",
-            ),
-        ),
-        f"{node}.labels[]": (
-            Rule(
-                f"!self.name.startsWith('{GROUP}/')",
-                f"label names below {GROUP}/ are Hopper's own: use another name",
-                Refusal.FORBIDDEN,
-                "name",
-            ),
-        ),
-        f"{node}.labels[].name": (
-            Rule(None, "name is not a label name: use letters, digits, -, _ and ., with or without a prefix and /"),
-        ),
-        f"{node}.labels[].value": (
-            Rule(None, "value is not a label value: use letters, digits, -, _ and ., a letter or digit at both ends"),
-        ),
-        f"{node}.domains[].domain": (
-            Rule(None, "domain is not a host name: use lower-case letters, digits and -, in parts joined by dots"),
-        ),
-        f"{node}.healthcheck": (
-            Rule(
-                "!has(self.test) || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
-                "test does not begin with CMD, CMD-SHELL or NONE: put one first, as in [CMD-SHELL, curl localhost]",
-                field="test",
-            ),
-        ),
-        f"{node}.configFiles[]": _path_rules("path"),
-        f"{node}.configFiles[].mode": (Rule(None, "mode is not an octal file mode: write one such as 0644"),),
     }
 
 
@@ -234,17 +160,6 @@ def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:
                 Refusal.FORBIDDEN,
                 name,
             )
-
-
-def _path_rules(field: str) -> tuple[Rule, ...]:
-    return (
-        Rule(f"self.{field}.startsWith('/')", f"{field} is not absolute: begin it with /", field=field),
-        Rule(
-            f"!self.{field}.contains('/../') && !self.{field}.endsWith('/..')",
-            f"{field} goes up with '..': write the path that is meant",
-            field=field,
-        ),
-    )
 
 
 def _absent(*fields: str) -> str:
