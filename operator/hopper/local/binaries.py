@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,9 +30,29 @@ def ensure(cache: Path, progress: Progress = SILENT) -> Mapping[str, Path]:
     return store.paths()
 
 
+def find_kubectl(cache: Path) -> Path:
+    """A kubectl to use on a cluster of somebody else's: the one on the PATH, else one of ours.
+
+    Raises MissingBinaryError.
+    """
+    if found := shutil.which("kubectl"):
+        return Path(found)
+    if own := os.environ.get(OWN_DIRECTORY):
+        candidate = Path(own).expanduser() / "kubectl"
+    else:
+        candidate = Store(cache, this_platform()).paths()["kubectl"]
+    if candidate.is_file():
+        return candidate
+    raise MissingBinaryError("there is no kubectl: install it, or run `hopper local build`")
+
+
 def _fill(store: Store, progress: Progress) -> None:
+    from hopper.local import build, download
+
     if missing := store.missing():
-        raise MissingBinaryError(f"{', '.join(binary.title for binary in missing)} missing: set {OWN_DIRECTORY}")
+        download.fetch(missing, store, progress)
+    if missing := store.missing():
+        build.build(missing, store, progress)
 
 
 def _own(directory: Path) -> Mapping[str, Path]:

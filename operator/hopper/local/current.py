@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
-from hopper.local.catalogue import Store, this_platform
+from hopper.local.binaries import find_kubectl
 from hopper.local.errors import KubectlError, ProviderError
 from hopper.local.kubectl import Kubectl
 from hopper.local.paths import cache_dir
@@ -37,8 +36,8 @@ class CurrentCluster:
         return Path(named[0]) if named else Path("~/.kube/config").expanduser()
 
     def kubectl(self, *args: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002
-        """Run kubectl on the cluster and return its standard output. Raises ProviderError, KubectlError."""
-        return Kubectl(self._program(), self._path, self._cache / "kubectl-cache")(*args, input=input, check=check)
+        """Run kubectl on the cluster and return its standard output. Raises MissingBinaryError, KubectlError."""
+        return self._kubectl(*args, input=input, check=check)
 
     def status(self) -> Status:
         """Whether the cluster answers, and where."""
@@ -64,12 +63,6 @@ class CurrentCluster:
         progress.note("The current cluster was not started by Hopper: left as it is")
         return False
 
-    def _program(self) -> Path:
-        if found := shutil.which("kubectl"):
-            return Path(found)
-        cached = Store(self._cache, this_platform()).paths()["kubectl"]
-        own = Path(os.environ.get("HOPPER_KUBE_BIN", self._cache)).expanduser() / "kubectl"
-        for program in (own, cached):
-            if program.is_file():
-                return program
-        raise ProviderError("no kubectl found: install it, or run `hopper local build`")
+    @property
+    def _kubectl(self) -> Kubectl:
+        return Kubectl(find_kubectl(self._cache), self._path, self._cache / "kubectl-cache")

@@ -114,12 +114,29 @@ def kubeconfig(name: Name = "hopper", provider: ProviderOption = None) -> None:
         typer.echo(cluster.kubeconfig)
 
 
-def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
-    from hopper.local import CurrentCluster, LocalCluster
+@app.command()
+def build(
+    provider: Annotated[Provider, typer.Option("--provider", help="What to get ready for.")] = Provider.LOCAL,
+) -> None:
+    """Get the binaries that `up` needs, and print where they are.
 
-    if provider is Provider.CURRENT:
-        return CurrentCluster()
-    return LocalCluster(name, nodes=nodes)
+    From HOPPER_KUBE_BIN, else downloaded (HOPPER_DOWNLOAD_URL: a mirror, or none), else built from source.
+    """
+    with _reported() as progress:
+        from hopper.local import binaries, kind
+        from hopper.local.paths import cache_dir
+
+        if provider is Provider.LOCAL:
+            for name, path in binaries.ensure(cache_dir(), progress).items():
+                typer.echo(f"{name}\t{path}")
+        elif provider is Provider.KIND:
+            kind.check_requirements()
+
+
+def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
+    from hopper.local import open_cluster
+
+    return open_cluster(name, provider and provider.value, nodes=nodes)
 
 
 def _shown(name: str | None, provider: Provider | None) -> list[Cluster]:
@@ -127,7 +144,8 @@ def _shown(name: str | None, provider: Provider | None) -> list[Cluster]:
 
     if name is not None or provider is Provider.CURRENT:
         return [_cluster(name or "current", provider)]
-    return [_cluster(known, None) for known in known_clusters()]
+    known = [_cluster(entry, None) for entry in known_clusters()]
+    return [cluster for cluster in known if provider is None or cluster.provider == provider]
 
 
 def _print_statuses(found: list[Status], output: Output) -> None:
