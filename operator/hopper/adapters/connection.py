@@ -50,6 +50,10 @@ class Connection:
         )
 
 
+def _pod_namespace() -> str:
+    return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+
+
 async def connect() -> Connection:
     """Find the cluster: inside a pod its own, else the current context of KUBECONFIG or `~/.kube/config`.
 
@@ -60,7 +64,7 @@ async def connect() -> Connection:
     try:
         if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
             load_incluster_config(client_configuration=configuration)
-            return Connection(configuration, _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip())
+            return Connection(configuration, _pod_namespace())
         await load_kube_config(client_configuration=configuration)
         _, active = list_kube_config_contexts()
     except (ConfigException, OSError) as error:

@@ -3,7 +3,6 @@
 The generated per-kind clients are not used on the way: they build models that nobody here needs (0.3 ms a call).
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,7 +59,7 @@ class Kube:
             )
             payload = await response.read()
             code = response.status
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {error or type(error).__name__}") from error
         finally:
             self._observe(method, resource, code)

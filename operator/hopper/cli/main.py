@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.verbs import local
+from hopper.cli.verbs import local, operator
 
 app = typer.Typer(
     name="hopper",
@@ -16,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.add_typer(operator.app, name="operator")
 app.add_typer(local.app, name="local")
 
 

@@ -18,6 +18,12 @@ Check = Callable[[Observed], Hold | None]
 PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
 
 
+def write_was_refused(o: Observed) -> Hold | None:
+    if o.refusal is None:
+        return None
+    return Hold(Reason.WRITE_REFUSED, f"the API server refuses a change to this instance: {o.refusal}", stalled=True)
+
+
 def config_is_invalid(o: Observed) -> Hold | None:
     if not o.config_problems:
         return None
@@ -103,7 +109,7 @@ def _some(names: tuple[str, ...], most: int = 5) -> str:
 
 
 # What speaks against an instance whatever it does, and against starting it.
-COMPLAINTS: tuple[Check, ...] = (config_is_invalid, hierarchy_is_invalid)
+COMPLAINTS: tuple[Check, ...] = (write_was_refused, config_is_invalid, hierarchy_is_invalid)
 
 # What keeps an instance from entering a phase.
 GATES: dict[Phase, tuple[Check, ...]] = {

@@ -64,6 +64,7 @@ class Observed:
     workload: Workload = field(default_factory=Workload)
     config_problems: tuple[str, ...] = ()
     hook_failure: HookFailure | None = None
+    refusal: str | None = None  # why the API server refused a write to this instance, in this reconcile
 
     @property
     def phase(self) -> Phase:

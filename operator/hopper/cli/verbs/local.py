@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -66,7 +67,8 @@ def up(
     with _reported() as progress:
         cluster = _cluster(name, provider, nodes)
         cluster.up(progress)
-        typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+        if provider is not Provider.CURRENT:
+            _print_exports(cluster)
 
 
 @app.command()
@@ -88,7 +90,10 @@ def status(
     """Show clusters. The exit code is 0 if all those shown run, else 1."""
     with _reported() as progress:
         found = [cluster.status() for cluster in _shown(name, provider)]
-        _print_statuses(found, output)
+        if found or output is Output.JSON:
+            _print_statuses(found, output)
+        else:
+            progress.note("There are no clusters. To start one: hopper local up")
         for entry in found:
             for problem in entry.problems:
                 progress.note(f"{entry.name}: {problem}")
@@ -139,6 +144,17 @@ def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
     return open_cluster(name, provider and provider.value, nodes=nodes)
 
 
+def _print_exports(cluster: Cluster) -> None:
+    """What to type (or `eval`) for kubectl to use the cluster."""
+    typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+    if shutil.which("kubectl") is None:
+        from hopper.local.binaries import find_kubectl
+        from hopper.local.paths import cache_dir
+
+        directory = shlex.quote(str(find_kubectl(cache_dir()).parent))
+        typer.echo(f"export PATH={directory}:$PATH")
+
+
 def _shown(name: str | None, provider: Provider | None) -> list[Cluster]:
     from hopper.local import known_clusters
 
@@ -178,7 +194,7 @@ def _reported() -> Iterator[Progress]:
 
     try:
         yield for_terminal()
-    except LocalError as error:
+    except (LocalError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

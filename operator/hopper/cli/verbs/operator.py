@@ -1,0 +1,64 @@
+"""`hopper operator`: run the operator."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Run the operator.", no_args_is_help=True)
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@app.callback()
+def _group() -> None:
+    """Run the operator."""
+
+
+@app.command()
+def run(
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", help="Serve this namespace; repeat for more. Default: the current one."),
+    ] = None,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Serve all namespaces.")] = False,
+    metrics_port: Annotated[
+        int, typer.Option(help="Port of /metrics, /healthz and /readyz; 0 picks a free one, -1 serves none.", min=-1)
+    ] = 8080,
+    leader_elect: Annotated[
+        bool, typer.Option("--leader-elect", help="Work only while holding a Lease: for more than one replica.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step, kopf's too.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+) -> None:
+    """Bring every HopperInstance to its desired state, until stopped with Ctrl-C or SIGTERM.
+
+    Examples:
+
+      hopper operator run                        # the namespace of the current context
+
+      hopper operator run -n team-a -n team-b    # two namespaces
+
+      hopper operator run --all-namespaces --log-format json
+    """
+    if namespace and all_namespaces:
+        raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
+    from hopper.controller.main import serve
+
+    raise typer.Exit(
+        serve(
+            namespaces=namespace or [],
+            all_namespaces=all_namespaces,
+            metrics_port=None if metrics_port < 0 else metrics_port,
+            leader_elect=leader_elect,
+            verbose=verbose,
+            json_logs=log_format is LogFormat.JSON,
+        )
+    )

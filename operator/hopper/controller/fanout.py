@@ -1,0 +1,96 @@
+"""Fan-out: who else has to look again when one instance has changed."""
+
+from collections.abc import Iterator
+
+from hopper.api.enums import Phase
+from hopper.api.instance import HopperInstance
+from hopper.api.names import FINALIZER
+from hopper.domain.config import effective_value
+from hopper.domain.hierarchy import Tree
+from hopper.domain.lifecycle import FINAL
+from hopper.registry import Change
+
+# A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
+SUMMARY_DELAY = 1.0
+
+
+def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
+    """Yield names of relatives that a change concerns, each with the delay (seconds) that is soon enough.
+
+    The changed instance itself is not among them.
+    """
+    old, new = change.old, change.new
+    if _changes_what_is_inherited(old, new):
+        yield from ((name, 0.0) for name in _descendants(change.subject.name, tree))
+    elif _changes_what_children_wait_for(old, new):
+        yield from ((child.name, 0.0) for child in tree.children(change.subject.name))
+    if _changes_what_parents_count(old, new):
+        for parent_name in {it.parent_name for it in (old, new) if it}:
+            parent = tree.get(parent_name) if parent_name else None
+            if parent is not None:
+                yield parent.name, _patience(parent)
+    if old and (new is None or new.parent_name != old.parent_name):
+        yield from ((name, 0.0) for name in _waiting_for_a_seat(old.parent_name, tree))
+
+
+def _changes_what_is_inherited(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    if old is None or new is None:
+        return True
+    ended = old.status.phase != new.status.phase and new.status.phase in FINAL
+    return (
+        ended
+        or old.metadata.uid != new.metadata.uid
+        or old.spec.desired_state != new.spec.desired_state
+        or old.spec.parent_ref != new.spec.parent_ref
+        or old.spec.config != new.spec.config
+        or old.spec.reason != new.spec.reason
+        or old.status.path != new.status.path
+    )
+
+
+def _changes_what_children_wait_for(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    assert old
+    assert new
+    return (
+        old.status.phase != new.status.phase
+        or old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
+        or old.metadata.finalizers != new.metadata.finalizers
+    )
+
+
+def _changes_what_parents_count(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    if old is None or new is None:
+        return True
+    return (
+        old.status.phase != new.status.phase
+        or old.status.is_ready != new.status.is_ready
+        or old.spec.parent_ref != new.spec.parent_ref
+        or old.spec.deletion_protection != new.spec.deletion_protection
+        or old.metadata.owner_references != new.metadata.owner_references
+    )
+
+
+def _patience(parent: HopperInstance) -> float:
+    waits = parent.status.phase is Phase.STOPPING or parent.metadata.deletion_timestamp is not None
+    unguarded = FINALIZER not in parent.metadata.finalizers
+    return 0.0 if waits or unguarded else SUMMARY_DELAY
+
+
+def _descendants(name: str, tree: Tree) -> Iterator[str]:
+    seen, stack = {name}, [name]
+    while stack:
+        for child in tree.children(stack.pop()):
+            if child.name not in seen:  # instances may name each other in a circle
+                seen.add(child.name)
+                stack.append(child.name)
+                yield child.name
+
+
+def _waiting_for_a_seat(parent_name: str | None, tree: Tree) -> Iterator[str]:
+    parent = tree.get(parent_name) if parent_name else None
+    if parent is None or parent.metadata.deletion_timestamp:
+        return
+    most = effective_value(parent, (), "limits.maxChildInstances")
+    siblings = tree.children(parent.name)
+    if most is not None and len(siblings) >= most:
+        yield from (sibling.name for sibling in siblings if not sibling.status.is_ready)

@@ -1,0 +1,38 @@
+"""Gather: everything that one decision needs, from memory into one frozen record."""
+
+from datetime import datetime
+
+from hopper.api.instance import HopperInstance
+from hopper.api.scopes import allowed_children
+from hopper.domain.config import config_problems
+from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge
+from hopper.domain.lifecycle import UP
+from hopper.domain.observed import Children, Observed
+
+
+def gather(instance: HopperInstance, tree: Tree, now: datetime) -> Observed:
+    """Observe one instance within its namespace."""
+    link = judge(instance, tree)
+    return Observed(
+        now=now,
+        instance=instance,
+        link=link,
+        effective=effective_state(instance, link.ancestors),
+        children=_children(instance, tree),
+        config_problems=config_problems(instance),
+    )
+
+
+def _children(instance: HopperInstance, tree: Tree) -> Children:
+    named = tree.children(instance.name)
+    if not named:
+        return Children()
+    fitting = allowed_children(instance.spec.scope)
+    owned = [child for child in named if is_owned_by(child, instance)]
+    return Children(
+        total=len(owned),
+        ready=sum(child.status.is_ready for child in owned),
+        up=tuple(child.name for child in owned if child.status.phase in UP),
+        protected=tuple(child.name for child in owned if child.spec.deletion_protection),
+        expected=any(child.spec.scope in fitting for child in named),
+    )

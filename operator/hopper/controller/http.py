@@ -1,0 +1,38 @@
+"""`/metrics`, `/healthz` and `/readyz` of the operator."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from hopper.controller.metrics import Metrics
+
+
+class StatusServer:
+    """Serves plain text on one port; 200 is good, 503 names what is wrong."""
+
+    def __init__(self, metrics: Metrics, health: Callable[[], list[str]], readiness: Callable[[], list[str]]) -> None:
+        self._metrics = metrics
+        app = web.Application()
+        app.router.add_get("/metrics", self._serve_metrics)
+        app.router.add_get("/healthz", lambda request: _verdict(health()))
+        app.router.add_get("/readyz", lambda request: _verdict(health() + readiness()))
+        self._runner = web.AppRunner(app, access_log=None)
+        self.port = 0
+
+    async def start(self, port: int, host: str = "0.0.0.0") -> None:  # noqa: S104
+        """Listen; port 0 picks a free one. Raises `OSError` where the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _serve_metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _verdict(problems: list[str]) -> web.Response:
+    return web.Response(status=503 if problems else 200, text="".join(f"{it}\n" for it in problems) or "ok\n")

@@ -1,0 +1,161 @@
+"""Intake: raw watch events into the registry and the queue, and the resync that checks the watch against the API."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pydantic import ValidationError
+
+from hopper.api.instance import HopperInstance, parse_instance
+from hopper.controller.fanout import affected
+from hopper.controller.queue import KeyedQueue
+from hopper.controller.reconcile import Key
+from hopper.ports import ApiError, InstanceStore
+from hopper.registry import Change, Registry
+
+logger = logging.getLogger(__name__)
+
+_RELIST_DELAY = 2.0
+_COUNT_SECONDS = 1.0
+_DEAF_SECONDS = 30.0
+
+
+class Intake:
+    """Keeps registry and queue in step with the cluster.
+
+    `synced` is set once everything that existed at the start is known: to decide earlier would take a parent that
+    is merely not listed yet for one that does not exist.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        queue: KeyedQueue[Key],
+        store: InstanceStore,
+        namespaces: Collection[str],
+        *,
+        resync_seconds: float = 600.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._queue = queue
+        self._store = store
+        self._namespaces: Collection[str | None] = namespaces or (None,)
+        self._resync_seconds = resync_seconds
+        self._now = clock or (lambda: asyncio.get_running_loop().time())
+        self._resync_due = asyncio.Event()
+        self._grew = asyncio.Event()
+        self._resynced_at: float | None = None
+        self._missed_at: float | None = None
+        self.synced = asyncio.Event()
+
+    def on_event(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """Take in one watch event; `kind` is None for an object from a list."""
+        if kind is not None:
+            self._missed_at = None  # the watch speaks
+        if kind == "DELETED":
+            metadata = raw["metadata"]
+            change = self._registry.remove(metadata["namespace"], metadata["name"], metadata["uid"])
+        else:
+            known = len(self._registry)
+            change = self._read(raw)
+            if kind is None and self.synced.is_set() and len(self._registry) == known:
+                self._relisted()
+        if change:
+            self.on_change(change)
+            if change.new:
+                self._queue.add((change.new.namespace, change.new.name))
+        self._grew.set()
+
+    def on_change(self, change: Change) -> None:
+        """Have the relatives of a changed instance look again."""
+        if not self.synced.is_set():
+            return  # everybody is in the queue already
+        namespace = change.subject.namespace
+        for name, delay in affected(change, self._registry.namespace(namespace)):
+            self._queue.add((namespace, name), delay)
+
+    async def sync(self) -> None:
+        """Wait until the watch has listed what the API server counts."""
+        while not self.synced.is_set():
+            try:
+                expected = sum([await self._store.count(namespace) for namespace in self._namespaces])
+            except ApiError as error:
+                logger.warning("cannot list instances (are the CRDs installed?): %s", error)
+                await asyncio.sleep(_COUNT_SECONDS)
+                continue
+            while len(self._registry) < expected:
+                self._grew.clear()
+                try:
+                    async with asyncio.timeout(_COUNT_SECONDS):
+                        await self._grew.wait()
+                except TimeoutError:
+                    break  # some of those counted may be gone by now: count again
+            else:
+                self._resynced_at = self._now()
+                self.synced.set()
+                logger.info("synced: %d instances", expected)
+
+    async def run(self) -> None:
+        """Resync slowly, and soon after the watch had to start over, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._resync_seconds * random.uniform(0.9, 1.1)):  # noqa: S311
+                    await self._resync_due.wait()
+                    await asyncio.sleep(_RELIST_DELAY)  # the list is still coming in
+            except TimeoutError:
+                pass
+            self._resync_due.clear()
+            try:
+                await self.resync()
+            except ApiError as error:
+                logger.warning("resync failed: %s", error)
+                await asyncio.sleep(_COUNT_SECONDS)
+                self._resync_due.set()
+
+    async def resync(self) -> None:
+        """Compare the registry with the API server, mend what the watch has missed, and look at everybody again."""
+        before = {(it.namespace, it.name): it.metadata.uid for it in self._registry}
+        missed = 0
+        for namespace in self._namespaces:
+            async for page in self._store.pages(namespace):
+                for raw in page:
+                    change = self._read(raw)
+                    before.pop((raw["metadata"]["namespace"], raw["metadata"]["name"]), None)
+                    if change:
+                        missed += 1
+                        self.on_change(change)
+        for (namespace, name), uid in before.items():
+            if change := self._registry.remove(namespace, name, uid):
+                missed += 1
+                self.on_change(change)
+        for instance in self._registry:
+            self._queue.add((instance.namespace, instance.name))
+        self._resynced_at = self._now()
+        if missed:
+            self._missed_at = self._missed_at or self._now()
+            logger.info("resync found %d changes that the watch has not reported yet", missed)
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with the flow of events; empty when all is well."""
+        now, found = self._now(), []
+        if self._resynced_at is not None and now - self._resynced_at > 2.5 * self._resync_seconds:
+            found.append(f"no resync for {now - self._resynced_at:.0f} s")
+        if self._missed_at is not None and now - self._missed_at > _DEAF_SECONDS:
+            found.append(f"the watch has been silent for {now - self._missed_at:.0f} s although something changed")
+        return found
+
+    def _relisted(self) -> None:
+        """Deletions that fell between two watches are in no list: compare."""
+        self._resync_due.set()
+
+    def _read(self, raw: dict[str, Any]) -> Change | None:
+        try:
+            instance: HopperInstance = parse_instance(raw)
+        except ValidationError as error:
+            metadata = raw.get("metadata", {})
+            logger.error("%s/%s is not readable: %s", metadata.get("namespace"), metadata.get("name"), error)
+            return None
+        return self._registry.put(instance)

@@ -1,0 +1,74 @@
+"""The operator as a process: logging, connection, exit code."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hopper.adapters.connection import NoClusterError, connect
+from hopper.controller.operator import Operator, Options
+
+logger = logging.getLogger("hopper")
+
+
+def serve(
+    *,
+    namespaces: Sequence[str],
+    all_namespaces: bool,
+    metrics_port: int | None,
+    leader_elect: bool,
+    verbose: bool,
+    json_logs: bool,
+) -> int:
+    """Run the operator until it is stopped; return the exit code, which is 1 when it gave up."""
+    set_up_logging(verbose=verbose, json_logs=json_logs)
+    # kopf looks up the user's name, which a container's arbitrary UID does not have.
+    os.environ.setdefault("USER", "hopper")
+    try:
+        asyncio.run(_serve(namespaces, all_namespaces, metrics_port))
+    except NoClusterError as error:
+        logger.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        logger.exception("the operator gave up")
+        return 1
+    return 0
+
+
+async def _serve(namespaces: Sequence[str], all_namespaces: bool, metrics_port: int | None) -> None:
+    connection = await connect()
+    served = () if all_namespaces else tuple(namespaces) or (connection.namespace,)
+    where = f"namespaces {', '.join(served)}" if served else "all namespaces"
+    logger.info("serving %s of %s", where, connection.configuration.host)
+    await Operator(connection, Options(namespaces=served, metrics_port=metrics_port)).run()
+
+
+def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
+    """Log to stderr: Hopper at INFO, what it is built on at WARNING; everything at DEBUG when verbose."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if json_logs else text)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("hopper").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)

@@ -1,0 +1,126 @@
+"""The operator: everything put together and run in one event loop."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from hopper.adapters.connection import Connection
+from hopper.adapters.events import EventLane
+from hopper.adapters.instances import KubeInstances
+from hopper.adapters.kube import Kube
+from hopper.controller import source
+from hopper.controller.hooks import Hook, Hooks
+from hopper.controller.http import StatusServer
+from hopper.controller.intake import Intake
+from hopper.controller.metrics import Metrics
+from hopper.controller.queue import KeyedQueue
+from hopper.controller.reconcile import Key, Reconciler
+from hopper.ports import ApiError, ConflictError
+from hopper.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. No namespaces means all. `metrics_port` None: no HTTP server; 0: any free port."""
+
+    namespaces: Collection[str] = ()
+    metrics_port: int | None = None
+    concurrency: int = 16
+    resync_seconds: float = 600.0
+    hooks: Sequence[Hook] = ()
+
+
+class Operator:
+    """Runs until `stop()` is called or the watch gives up."""
+
+    def __init__(self, connection: Connection, options: Options = Options()) -> None:
+        self._connection = connection
+        self._options = options
+        self.metrics = Metrics()
+        self.registry = Registry()
+        self._kube = Kube(connection.client(), self._count_request)
+        store = KubeInstances(self._kube)
+        self.queue: KeyedQueue[Key] = KeyedQueue(
+            self._work, concurrency=options.concurrency, on_error=self._report_failure
+        )
+        self.events = EventLane(
+            self._kube,
+            reporter=os.environ.get("HOSTNAME") or socket.gethostname(),
+            is_busy=lambda: len(self.queue) > 0,
+            on_drop=self.metrics.events_dropped.inc,
+        )
+        self.intake = Intake(
+            self.registry, self.queue, store, options.namespaces, resync_seconds=options.resync_seconds
+        )
+        hooks = Hooks.installed(options.hooks)
+        self._reconciler = Reconciler(
+            self.registry, store, self.events, hooks, self.metrics, on_change=self.intake.on_change
+        )
+        self.metrics.watch_instances(self.registry)
+        self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
+        self.status_server = StatusServer(self.metrics, self.intake.problems, self._unready)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run the operator. Raises what the watch gives up on."""
+        try:
+            if self._options.metrics_port is not None:
+                await self.status_server.start(self._options.metrics_port)
+                logger.info("serving /metrics, /healthz and /readyz on port %d", self.status_server.port)
+            async with asyncio.TaskGroup() as group:
+                background = [group.create_task(job) for job in (self._reconcile_all(), self.events.run())]
+                try:
+                    await source.watch(
+                        self._connection,
+                        self._options.namespaces,
+                        self.intake.on_event,
+                        stop=self._stop,
+                    )
+                finally:
+                    for task in background:
+                        task.cancel()
+        finally:
+            await self.status_server.stop()
+            await self._kube.close()
+
+    def stop(self) -> None:
+        """Ask `run()` to return."""
+        self._stop.set()
+
+    async def _reconcile_all(self) -> None:
+        await self.intake.sync()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run())
+            group.create_task(self.intake.run())
+
+    async def _work(self, key: Key) -> float | None:
+        try:
+            delay = await self._reconciler.reconcile(key)
+        except ConflictError:
+            self.metrics.reconciles.labels("conflict").inc()
+            raise
+        except Exception:
+            self.metrics.reconciles.labels("error").inc()
+            raise
+        self.metrics.reconciles.labels("ok").inc()
+        return delay
+
+    def _report_failure(self, key: Key, error: Exception, delay: float) -> None:
+        name = "/".join(key)
+        if isinstance(error, ConflictError):
+            logger.debug("%s: changed in between, looking again", name)
+        elif isinstance(error, ApiError):
+            logger.warning("%s: %s; trying again in %.1f s", name, error, delay)
+        else:
+            logger.error("%s: failed; trying again in %.1f s", name, delay, exc_info=error)
+
+    def _count_request(self, verb: str, resource: str, code: int) -> None:
+        self.metrics.api_requests.labels(verb, resource, code or "none").inc()
+
+    def _unready(self) -> list[str]:
+        return [] if self.intake.synced.is_set() else ["the initial list is not complete"]

@@ -1,0 +1,137 @@
+"""One reconcile: gather → plan → apply → report."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hopper.api.enums import Phase
+from hopper.api.instance import HopperInstance, parse_instance
+from hopper.controller.gather import gather
+from hopper.controller.hooks import Hooks
+from hopper.controller.metrics import Metrics
+from hopper.domain.observed import Observed
+from hopper.domain.plan import Plan, Relationship, Transition
+from hopper.domain.planner import plan
+from hopper.domain.walk import IllegalTransitionError
+from hopper.ports import EventSink, InstanceStore, NotFoundError, RefusedError
+from hopper.registry import Change, Registry
+
+Key = tuple[str, str]  # namespace, name
+
+logger = logging.getLogger(__name__)
+
+
+def wall_clock() -> datetime:
+    """Return the time, in whole seconds as Kubernetes timestamps have."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Reconciler:
+    """Brings one instance at a time closer to its effective state."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: InstanceStore,
+        events: EventSink,
+        hooks: Hooks,
+        metrics: Metrics,
+        *,
+        on_change: Callable[[Change], None],
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._events = events
+        self._hooks = hooks
+        self._metrics = metrics
+        self._on_change = on_change
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done for one instance; return when to look again (seconds), None for at the next change.
+
+        Raises `ports.ApiError` where the API server does not play along; the queue then comes back later.
+        """
+        namespace, name = key
+        tree = self._registry.namespace(namespace)
+        instance = tree.get(name)
+        if instance is None:
+            return None
+        observed = gather(instance, tree, self._clock())
+        with self._metrics.reconcile_seconds.time():
+            try:
+                return await self._apply(observed, self._plan(observed))
+            except NotFoundError:
+                logger.debug("%s/%s is gone", namespace, name)
+                return None
+
+    def _plan(self, observed: Observed) -> Plan:
+        try:
+            return plan(observed)
+        except IllegalTransitionError:
+            self._metrics.illegal_transitions.inc()
+            raise
+
+    async def _apply(self, observed: Observed, decided: Plan) -> float | None:
+        if decided.delete:
+            logger.info("%s: deleting (%s)", _label(observed.instance), decided.delete)
+            await self._store.delete(observed.instance)
+            return None
+        try:
+            observed = await self._apply_metadata(observed, decided)
+        except RefusedError as error:
+            refused = replace(observed, refusal=str(error))
+            await self._apply_status(refused, self._plan(refused))
+            raise
+        return await self._apply_status(observed, decided)
+
+    async def _apply_metadata(self, observed: Observed, decided: Plan) -> Observed:
+        if decided.metadata is None:
+            return observed
+        raw = await self._store.write_metadata(observed.instance, decided.metadata)
+        written = self._take_in(observed.instance, raw)
+        for relationship in decided.relationships:
+            self._announce_relationship(written, relationship)
+        return replace(observed, instance=written)
+
+    async def _apply_status(self, observed: Observed, decided: Plan) -> float | None:
+        failure = await self._hooks.before(decided.transitions, observed.instance)
+        if failure:
+            observed = replace(observed, hook_failure=failure)
+            decided = self._plan(observed)
+        if decided.status is None or decided.status == observed.instance.status:
+            return decided.requeue_after
+        raw = await self._store.write_status(observed.instance, decided.status)
+        written = self._take_in(observed.instance, raw)
+        for transition in decided.transitions:
+            self._report(written, transition)
+        await self._hooks.after(decided.transitions, written)
+        return decided.requeue_after
+
+    def _take_in(self, before: HopperInstance, raw: dict[str, object]) -> HopperInstance:
+        """Remember what was written, so that the next look does not see the past."""
+        written = parse_instance(raw)
+        change = self._registry.put(written)
+        if change:
+            self._on_change(change)
+        return written
+
+    def _report(self, instance: HopperInstance, transition: Transition) -> None:
+        self._metrics.transitions.labels(transition.source, transition.target, transition.reason).inc()
+        because = f": {transition.message}" if transition.message else ""
+        message = f"{transition.source} → {transition.target} ({transition.reason}){because}"
+        failed = transition.target is Phase.ERROR
+        logger.log(logging.WARNING if failed else logging.INFO, "%s: %s", _label(instance), message)
+        self._events.announce(instance, reason=transition.target, message=message, warning=failed)
+
+    def _announce_relationship(self, child: HopperInstance, relationship: Relationship) -> None:
+        subject = self._registry.namespace(child.namespace).get(relationship.subject)
+        logger.info("%s/%s: %s (%s)", child.namespace, relationship.subject, relationship.message, relationship.reason)
+        if subject is not None:
+            self._events.announce(subject, reason=relationship.reason, message=relationship.message)
+
+
+def _label(instance: HopperInstance) -> str:
+    return f"{instance.namespace}/{instance.name}"

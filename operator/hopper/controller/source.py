@@ -1,0 +1,104 @@
+"""kopf, used for what it does best: watching. Every event goes to `Intake`; nothing is written from here."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+import kopf
+
+from hopper.adapters.connection import Connection
+from hopper.api.names import GROUP, INSTANCE_PLURAL, VERSION
+
+logger = logging.getLogger(__name__)
+
+# Event type (None: from the initial list), raw object.
+Listener = Callable[[str | None, dict[str, Any]], None]
+
+_RECONNECT_BACKOFFS = (0.2, 0.5, 1, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5)
+_LIST_CHUNK = 500
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Stores no progress: without kopf's own handlers there is none, and looking for it costs most of an event."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+    def purge(self, **_: Any) -> None:
+        pass
+
+    def touch(self, **_: Any) -> None:
+        pass
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Stores no last-seen state, for the same reason."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.posting.enabled = False
+    settings.queueing.idle_timeout = 0.1  # a worker per object lingers this long: memory on a large list
+    settings.networking.error_backoffs = _RECONNECT_BACKOFFS
+    settings.watching.chunk_size = _LIST_CHUNK
+    settings.watching.server_timeout = 10 * 60
+    settings.watching.connect_timeout = 10
+    return settings
+
+
+async def watch(
+    connection: Connection,
+    namespaces: Collection[str],
+    listener: Listener,
+    *,
+    stop: asyncio.Event,
+) -> None:
+    """Feed `listener` from the watch until `stop` is set. No namespaces means all of them.
+
+    Raises what kopf gives up on, such as credentials that are not accepted.
+    """
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        found = await connection.credentials()
+        return kopf.ConnectionInfo(
+            server=found.server,
+            ca_path=found.ca_path,
+            insecure=found.insecure,
+            certificate_path=found.certificate_path,
+            private_key_path=found.private_key_path,
+            token=found.token,
+            default_namespace=connection.namespace,
+        )
+
+    @kopf.on.event(GROUP, VERSION, INSTANCE_PLURAL, registry=registry)
+    async def instance_event(event: kopf.RawEvent, **_: Any) -> None:
+        listener(event["type"], dict(event["object"]))
+
+    await kopf.operator(
+        registry=registry,
+        settings=_settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+    )
