@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,5 +173,12 @@ def write(directory: Path) -> None:
         (directory / f"{kind.crd_name}.yaml").write_text(render(kind), encoding="utf-8")
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Write the definitions into the directory that the only argument names."""
+    if len(arguments) != 1:
+        sys.exit("usage: python -m hopper.api.crd DIR")
+    write(Path(arguments[0]))
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -1,0 +1,75 @@
+"""The layout of the repository, and the names under which it is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOP_LEVEL = {
+    *("operator", "crds", "manifests", "tests", "charts", "docs"),
+    *("pyproject.toml", "Makefile", "Dockerfile", "README.md", "LICENSE"),
+}
+CONTRACTS = {
+    "Layers point one way",
+    "Only the adapters import kubernetes",
+    "Only the controller imports kopf",
+    "The domain does no I/O",
+}
+
+
+def test_the_operator_directory_is_no_package() -> None:
+    """With an `__init__.py` it would shadow the standard library's `operator` for everything started from here."""
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    code = "import operator; operator.itemgetter"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_operator_directory_holds_one_package() -> None:
+    assert {path.parts[1] for path in _tracked_files() if path.parts[0] == "operator"} == {"hopper"}
+
+
+def test_the_top_level_holds_only_what_was_agreed() -> None:
+    entries = {path.parts[0] for path in _tracked_files()}
+    assert {entry for entry in entries if not entry.startswith(".")} <= TOP_LEVEL
+
+
+def test_the_distribution_carries_the_import_package() -> None:
+    distribution = importlib.metadata.distribution("hopper-operator")
+    assert distribution.metadata["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert set(importlib.metadata.packages_distributions()["hopper"]) == {"hopper-operator"}
+
+
+@pytest.mark.parametrize("name", ["hopper", "kubectl-hopper"])
+def test_console_script(name: str) -> None:
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name=name)
+    assert script.value == "hopper.cli.main:main"
+    assert callable(script.load())
+    assert shutil.which(name, path=str(Path(sys.executable).parent))
+
+
+def test_types_are_published() -> None:
+    assert (ROOT / "operator" / "hopper" / "py.typed").exists()
+
+
+def test_the_layer_contracts_are_there() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    assert settings["root_package"] == "hopper"
+    assert {contract["name"] for contract in settings["contracts"]} >= CONTRACTS
+
+
+def _tracked_files() -> list[Path]:
+    """Return what git knows of; a developer's own untracked files are nobody's business."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = f"not a git checkout: {done.stderr.strip()}"
+        pytest.fail(reason) if os.environ.get("HOPPER_REQUIRE_ALL") else pytest.skip(reason)
+    return [Path(line) for line in done.stdout.splitlines()]
