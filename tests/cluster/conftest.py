@@ -13,8 +13,10 @@ import pytest
 
 from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
 from hopper.local.progress import Plain
+from tests.cluster.instances import Instances
 
 PREFIX = "test-"
+ROOT = Path(__file__).parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +42,14 @@ def cluster() -> Iterator[Cluster]:
         own.down()
 
 
+@pytest.fixture(scope="session")
+def crds(cluster: Cluster) -> None:
+    """The definitions and the manifests, as a user applies them, ready for use."""
+    for directory in ("crds", "manifests"):
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / directory))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(ROOT / "crds"))
+
+
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """The name of a fresh namespace. Its deletion goes on after the test."""
@@ -47,6 +57,12 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def instances(cluster: Cluster, namespace: str) -> Instances:
+    """HopperInstances of a fresh namespace."""
+    return Instances(cluster, namespace)
 
 
 def _up_or_skip(own: LocalCluster) -> None:

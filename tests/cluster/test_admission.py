@@ -1,0 +1,379 @@
+"""What the API server admits and refuses, and that each refusal names the field and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hopper.api.config import SCOPE_CONFIG
+from hopper.api.enums import Scope
+from hopper.api.scopes import SCOPES
+from hopper.local import Cluster
+from tests.cluster.instances import Instances, refusal
+
+pytestmark = pytest.mark.usefixtures("crds")
+
+
+@pytest.fixture(scope="module")
+def anywhere(cluster: Cluster) -> Instances:
+    """For what writes nothing."""
+    return Instances(cluster, "default")
+
+
+def overrides(**kinds: Any) -> dict[str, Any]:
+    return {"scope": "Project", "overrides": kinds}
+
+
+GOOD: dict[str, tuple[str, dict[str, Any]]] = {
+    "a global instance": ("global", {"scope": "Global"}),
+    "a root of its own": ("a", {"scope": "Project"}),
+    "the longest name": ("a" * 63, {"scope": "Project"}),
+    "a name with dots": ("a.b-c", {"scope": "Federated"}),
+    "more than one replica": ("a", {"scope": "Project", "replicas": 3}),
+    "a singleton of one": ("a", {"scope": "Project", "type": "Singleton", "replicas": 1}),
+    "a stopped singleton": ("global", {"scope": "Global", "replicas": 0}),
+    "a global instance of another type": ("global", {"scope": "Global", "type": "Persistent", "replicas": 2}),
+    "archived from the start": ("a", {"scope": "Project", "desiredState": "Archived"}),
+    "a part of the restart policy": ("a", {"scope": "Project", "restartPolicy": {"maxRetries": 1}}),
+    "one delay for every try": (
+        "a",
+        {"scope": "Project", "restartPolicy": {"backoffSeconds": 9, "maxBackoffSeconds": 9}},
+    ),
+    "free-form configuration": (
+        "a",
+        {"scope": "Federated", "config": {"extra": {"a": [1, {"b": None}], "c": 1.5}, "capabilities": ["x", "y"]}},
+    ),
+    "a time": ("a", {"scope": "Project", "restartedAt": "2026-01-31T12:00:00+01:00"}),
+    "every kind of override": (
+        "a",
+        overrides(
+            ports=[{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}],
+            volumes=[
+                {"target": "/data", "size": "1.5Gi"},
+                {"target": "/etc/..x/y..z", "type": "config", "source": "settings"},
+                {"target": "/old", "external": True, "source": "claim"},
+            ],
+            env=[
+                {"name": "A", "value": ""},
+                {"name": "B", "value": "x", "secret": True},
+                {"name": "C", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}, "secret": True},
+                {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k"}}},
+            ],
+            labels=[{"name": "example.com/tier", "value": "web"}, {"name": "plain"}],
+            domains=[{"domain": "*.example.com", "proxyPort": 8080}],
+            healthcheck={"test": ["CMD", "true"]},
+            configFiles=[{"path": "/etc/app.conf", "content": "x", "mode": "600"}],
+        ),
+    ),
+    "the removal of every kind": (
+        "a",
+        overrides(
+            ports=[{"containerPort": 80, "$remove": True}],
+            volumes=[{"target": "/data", "$remove": True}],
+            env=[{"name": "A", "$remove": True}],
+            labels=[{"name": "a", "$remove": True}],
+            domains=[{"domain": "a.b", "$remove": True}],
+            healthcheck={"$remove": True},
+            configFiles=[{"path": "/a", "$remove": True}],
+        ),
+    ),
+}
+
+# What is refused: the name, the spec, the field that the message must blame, and words of the fix that it must offer.
+BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "no scope": ("a", {}, "spec.scope", "Required value"),
+    "an unknown scope": ("a", {"scope": "Team"}, "spec.scope", 'supported values: "Global", "Project"'),
+    "a global instance by another name": ("a", {"scope": "Global"}, "metadata.name", "must be global"),
+    "the name of the global instance": ("global", {"scope": "Project"}, "metadata.name", "use another name"),
+    "a name too long for a label": ("a" * 64, {"scope": "Project"}, "metadata.name", "shorten it"),
+    "its own parent": (
+        "a",
+        {"scope": "Event", "parentRef": {"name": "a"}},
+        "spec.parentRef.name",
+        "name another instance",
+    ),
+    "a parent that is not a name": (
+        "a",
+        {"scope": "Event", "parentRef": {"name": "A b"}},
+        "spec.parentRef.name",
+        "use lower-case letters",
+    ),
+    "an empty parent": ("a", {"scope": "Event", "parentRef": {}}, "spec.parentRef.name", "Required value"),
+    "an unknown state": (
+        "a",
+        {"scope": "Project", "desiredState": "ACTIVE"},
+        "spec.desiredState",
+        'supported values: "Running", "Paused"',
+    ),
+    "a time that is none": ("a", {"scope": "Project", "restartedAt": "now"}, "spec.restartedAt", "date-time"),
+    "too many replicas": ("a", {"scope": "Project", "replicas": 1001}, "spec.replicas", "less than or equal to 1000"),
+    "replicas of a singleton": (
+        "a",
+        {"scope": "Project", "type": "Singleton", "replicas": 2},
+        "spec.replicas",
+        "set replicas to 1",
+    ),
+    "replicas of a singleton by default": (
+        "global",
+        {"scope": "Global", "replicas": 2},
+        "spec.replicas",
+        "or choose another type",
+    ),
+    "a negative ttl": (
+        "a",
+        {"scope": "Event", "ttlSecondsAfterFinished": -1},
+        "spec.ttlSecondsAfterFinished",
+        "greater than or equal to 0",
+    ),
+    "a first delay longer than the longest": (
+        "a",
+        {"scope": "Project", "restartPolicy": {"backoffSeconds": 301}},
+        "spec.restartPolicy.backoffSeconds",
+        "raise maxBackoffSeconds",
+    ),
+    "a heartbeat without timeout": (
+        "a",
+        {"scope": "Project", "heartbeat": {}},
+        "spec.heartbeat.timeoutSeconds",
+        "Required value",
+    ),
+    "an unknown field": ("a", {"scope": "Project", "parent": "b"}, "spec.parent", "unknown field"),
+    "an unknown configuration field": (
+        "a",
+        {"scope": "Project", "config": {"limits": {"maxPods": 1}}},
+        "spec.config.limits.maxPods",
+        "unknown field",
+    ),
+    "a limit that is no number": (
+        "a",
+        {"scope": "Project", "config": {"limits": {"maxDepth": "many"}}},
+        "spec.config.limits.maxDepth",
+        "must be of type integer",
+    ),
+    "a capability twice": (
+        "a",
+        {"scope": "Project", "config": {"capabilities": ["x", "x"]}},
+        "spec.config.capabilities[1]",
+        "Duplicate value",
+    ),
+    "a port twice": (
+        "a",
+        overrides(ports=[{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}]),
+        "spec.overrides.ports[1]",
+        "Duplicate value",
+    ),
+    "a port out of range": (
+        "a",
+        overrides(ports=[{"containerPort": 70000}]),
+        "spec.overrides.ports[0].containerPort",
+        "less than or equal to 65535",
+    ),
+    "a mount at a relative path": (
+        "a",
+        overrides(volumes=[{"target": "data"}]),
+        "spec.overrides.volumes[0].target",
+        "begin it with /",
+    ),
+    "a mount that goes up": (
+        "a",
+        overrides(volumes=[{"target": "/data/../etc"}]),
+        "spec.overrides.volumes[0].target",
+        "write the path that is meant",
+    ),
+    "a mount that ends going up": (
+        "a",
+        overrides(volumes=[{"target": "/data/.."}]),
+        "spec.overrides.volumes[0].target",
+        "write the path that is meant",
+    ),
+    "a path of the node": (
+        "a",
+        overrides(volumes=[{"target": "/data", "type": "bind", "source": "/"}]),
+        "spec.overrides.volumes[0].type",
+        "use volume, tmpfs or config",
+    ),
+    "an external volume without name": (
+        "a",
+        overrides(volumes=[{"target": "/data", "external": True}]),
+        "spec.overrides.volumes[0].source",
+        "set source",
+    ),
+    "a size that is none": (
+        "a",
+        overrides(volumes=[{"target": "/data", "size": "1 GB"}]),
+        "spec.overrides.volumes[0].size",
+        "such as 1Gi",
+    ),
+    "a variable that is none": (
+        "a",
+        overrides(env=[{"name": "1A", "value": "x"}]),
+        "spec.overrides.env[0].name",
+        "rename the variable",
+    ),
+    "a value from two places": (
+        "a",
+        overrides(env=[{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
+        "spec.overrides.env[0].valueFrom",
+        "remove one of them",
+    ),
+    "a value from nowhere": (
+        "a",
+        overrides(env=[{"name": "A", "valueFrom": {}}]),
+        "spec.overrides.env[0].valueFrom",
+        "set one",
+    ),
+    "a value from a secret and a configmap": (
+        "a",
+        overrides(
+            env=[
+                {
+                    "name": "A",
+                    "valueFrom": {
+                        "secretKeyRef": {"name": "s", "key": "k"},
+                        "configMapKeyRef": {"name": "s", "key": "k"},
+                    },
+                }
+            ]
+        ),
+        "spec.overrides.env[0].valueFrom",
+        "remove the other",
+    ),
+    "a secret from a configmap": (
+        "a",
+        overrides(
+            env=[{"name": "A", "secret": True, "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k"}}}],
+        ),
+        "spec.overrides.env[0].secret",
+        "use secretKeyRef",
+    ),
+    "a label of Hopper's own": (
+        "a",
+        overrides(labels=[{"name": "hopper.dev/instance", "value": "b"}]),
+        "spec.overrides.labels[0].name",
+        "use another name",
+    ),
+    "a label name that is none": (
+        "a",
+        overrides(labels=[{"name": "a/b/c"}]),
+        "spec.overrides.labels[0].name",
+        "with or without a prefix",
+    ),
+    "a label value that is none": (
+        "a",
+        overrides(labels=[{"name": "a", "value": "b c"}]),
+        "spec.overrides.labels[0].value",
+        "use letters, digits",
+    ),
+    "a domain that is none": (
+        "a",
+        overrides(domains=[{"domain": "https://a.b"}]),
+        "spec.overrides.domains[0].domain",
+        "parts joined by dots",
+    ),
+    "a healthcheck without test": (
+        "a",
+        overrides(healthcheck={"retries": 1}),
+        "spec.overrides.healthcheck.test",
+        "Required value",
+    ),
+    "a healthcheck without form": (
+        "a",
+        overrides(healthcheck={"test": ["curl"]}),
+        "spec.overrides.healthcheck.test",
+        "put one first",
+    ),
+    "a file at a relative path": (
+        "a",
+        overrides(configFiles=[{"path": "etc/app.conf"}]),
+        "spec.overrides.configFiles[0].path",
+        "begin it with /",
+    ),
+    "a file that goes up": (
+        "a",
+        overrides(configFiles=[{"path": "/etc/../root/.profile"}]),
+        "spec.overrides.configFiles[0].path",
+        "write the path that is meant",
+    ),
+    "a mode that is none": (
+        "a",
+        overrides(configFiles=[{"path": "/a", "mode": "0888"}]),
+        "spec.overrides.configFiles[0].mode",
+        "such as 0644",
+    ),
+}
+
+
+def parents() -> Iterator[Any]:
+    """Every scope with a parent that is Global, with another, and without: whether it may, and the fix if not."""
+    for scope, rule in SCOPES.items():
+        none = rule.may_be_root
+        yield pytest.param(scope, None, None if none else "set parentRef.name to", id=f"{scope} without")
+        below_global = Scope.GLOBAL in rule.parents
+        fix = "set it to" if rule.parents else "remove parentRef"
+        yield pytest.param(scope, "global", None if below_global else fix, id=f"{scope} below Global")
+        below_other = bool(set(rule.parents) - {Scope.GLOBAL})
+        yield pytest.param(scope, "other", None if below_other else "remove parentRef", id=f"{scope} below another")
+
+
+@pytest.mark.parametrize(("name", "spec"), GOOD.values(), ids=GOOD.keys())
+def test_admits(anywhere: Instances, name: str, spec: dict[str, Any]) -> None:
+    anywhere.try_out(name, spec)
+
+
+@pytest.mark.parametrize(("name", "spec", "field", "fix"), BAD.values(), ids=BAD.keys())
+def test_refuses(anywhere: Instances, name: str, spec: dict[str, Any], field: str, fix: str) -> None:
+    message = refusal(anywhere.try_out, name, spec)
+    assert field in message
+    assert fix in message
+
+
+@pytest.mark.parametrize(("scope", "parent", "fix"), list(parents()))
+def test_parent(anywhere: Instances, scope: Scope, parent: str | None, fix: str | None) -> None:
+    name = "global" if scope is Scope.GLOBAL else "a"
+    spec = {"scope": scope} | ({"parentRef": {"name": parent}} if parent else {})
+    if fix is None:
+        anywhere.try_out(name, spec)
+        return
+    message = refusal(anywhere.try_out, name, spec)
+    assert "spec.parentRef" in message
+    assert fix in message
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_configuration_of_the_scope(anywhere: Instances, scope: Scope) -> None:
+    """All that a scope has is admitted at once; each field that it has not is refused by its name."""
+    values: dict[str, Any] = {
+        "routing.strategy": "Rules",
+        "routing.fallback": "Rules",
+        "capabilities": ["x"],
+        "extra": {"a": 1},
+    }
+    values |= {f"delegation.{field}": True for field in ("enabled", "autoCreateProjectInstances")}
+    values |= {f"limits.{field}": 1 for field in ("maxChildInstances", "maxConcurrentTasks", "maxDepth")}
+    own = SCOPE_CONFIG[scope].fields.keys()
+    base: dict[str, Any] = {"scope": scope}
+    if not SCOPES[scope].may_be_root:
+        base["parentRef"] = {"name": "other"}
+    name = "global" if scope is Scope.GLOBAL else "a"
+
+    anywhere.try_out(name, base | {"config": nested({path: values[path] for path in own})})
+    foreign = values.keys() - own
+    if foreign:
+        message = refusal(anywhere.try_out, name, base | {"config": nested({p: values[p] for p in foreign})})
+        for path in foreign:
+            assert f"config.{path} is a field of scope" in message
+        assert message.count("remove it") == len(foreign)
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn dotted paths into nested objects."""
+    result: dict[str, Any] = {}
+    for path, value in values.items():
+        *outer, last = path.split(".")
+        inner = result
+        for step in outer:
+            inner = inner.setdefault(step, {})
+        inner[last] = value
+    return result

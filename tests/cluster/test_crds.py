@@ -1,0 +1,194 @@
+"""The definitions on the real API server: updates, subresources, selectors, and what kubectl shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.instances import KIND, Instances, refusal, until
+
+SAMPLES = sorted((Path(__file__).parents[2] / "manifests" / "samples").glob("*.yaml"))
+
+pytestmark = pytest.mark.usefixtures("crds")
+
+
+class TestUpdates:
+    def test_scope_is_immutable(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project"})
+        message = refusal(instances.patch, "a", {"scope": "Event"})
+        assert "spec.scope" in message
+        assert "delete the instance and create it anew" in message
+
+    def test_reparenting_is_allowed_within_the_rules(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Orchestration", "parentRef": {"name": "b"}})
+        instances.patch("a", {"parentRef": {"name": "c"}})
+        assert "set parentRef.name to" in refusal(instances.patch, "a", {"parentRef": None})
+
+    @pytest.mark.parametrize("state", ["Running", "Paused", "Stopped", "Archived", None])
+    def test_terminated_is_final(self, instances: Instances, state: str | None) -> None:
+        instances.apply("a", {"scope": "Project", "desiredState": "Terminated"})
+        message = refusal(instances.patch, "a", {"desiredState": state})
+        assert "spec.desiredState" in message
+        assert "delete the instance" in message
+        assert instances.get("a")["spec"]["desiredState"] == "Terminated"
+
+    @pytest.mark.parametrize("state", ["Running", "Paused", "Stopped", None])
+    def test_archived_does_not_come_back(self, instances: Instances, state: str | None) -> None:
+        instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
+        message = refusal(instances.patch, "a", {"desiredState": state})
+        assert "spec.desiredState" in message
+        assert "set Terminated" in message
+
+    def test_archived_can_be_terminated_and_protected_with_a_reason(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
+        instances.patch("a", {"deletionProtection": True})
+        instances.patch("a", {"deletionProtection": False, "reason": "no longer needed"})
+        instances.patch("a", {"desiredState": "Terminated", "reason": "really"})
+        assert instances.get("a")["spec"]["desiredState"] == "Terminated"
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("type", "Ephemeral"),
+            ("parentRef", None),
+            ("restartedAt", "2026-01-01T00:00:00Z"),
+            ("displayName", "new"),
+            ("description", "new"),
+            ("config", {"capabilities": ["new"]}),
+            ("config", {"extra": {"a": 2}}),
+            ("templateRef", {"name": "new"}),
+            ("overrides", {"env": [{"name": "A"}]}),
+            ("overrides", {"env": [{"name": "A", "value": "x", "$remove": True}]}),
+            ("replicas", 2),
+            ("restartPolicy", {"maxRetries": 1}),
+            ("heartbeat", {"timeoutSeconds": 5}),
+            ("ttlSecondsAfterFinished", 5),
+        ],
+    )
+    def test_the_rest_of_an_archived_spec_is_read_only(self, instances: Instances, field: str, value: Any) -> None:
+        spec = {"scope": "Project", "desiredState": "Archived", "parentRef": {"name": "global"}}
+        spec |= {"config": {"extra": {"a": 1}}, "overrides": {"env": [{"name": "A", "value": "x"}]}}
+        instances.apply("a", spec)
+        message = refusal(instances.patch, "a", {field: value})
+        assert f"spec.{field}" in message
+        assert "put back its value" in message
+
+    def test_metadata_and_status_of_an_archived_instance_stay_open(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
+        instances.kubectl("label", KIND, "a", "team=blue")
+        instances.set_status("a", {"phase": "Archived"})
+        assert instances.get("a")["status"]["phase"] == "Archived"
+
+
+class TestReading:
+    def test_explain(self, instances: Instances) -> None:
+        until(lambda: "DESCRIPTION" in instances.kubectl("explain", "hopperinstance"), "the definition is published")
+        tree = instances.kubectl("explain", "hopperinstance.spec", "--recursive")
+        for line in (
+            "scope\t<string> -required-",
+            "desiredState\t<string>",
+            "enum: Running, Paused",
+            "env\t<[]Object>",
+        ):
+            assert line in tree
+        for field in ("spec", "spec.overrides.volumes", "spec.config.limits", "status", "status.conditions"):
+            assert "<no description>" not in instances.kubectl("explain", f"hi.{field}")
+        assert "Place in the hierarchy" in instances.kubectl("explain", "hi.spec.scope")
+        assert "Standard object's metadata" in instances.kubectl("explain", "hi.metadata")
+
+    def test_short_name_and_category(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project"})
+        assert "a" in instances.kubectl("get", "hi")
+        assert "hopperinstance.hopper.dev/a" in instances.kubectl("get", "hopper", "--output=name")
+
+    def test_defaults(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project", "overrides": {"ports": [{"containerPort": 80}]}})
+        found = instances.get("a")
+        assert found["spec"] == {
+            "scope": "Project",
+            "desiredState": "Running",
+            "replicas": 1,
+            "deletionProtection": False,
+            "overrides": {"ports": [{"containerPort": 80, "protocol": "TCP"}]},
+        }
+        assert "status" not in found
+
+    def test_columns(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Personal", "type": "Ephemeral", "parentRef": {"name": "global"}})
+        ready = {"type": "Ready", "status": "False", "reason": "X", "message": "waits for its parent"}
+        ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+        instances.set_status(
+            "a", {"phase": "Created", "conditions": [ready], "children": {"total": 2, "ready": 1}, "restarts": 7}
+        )
+        head, row = instances.kubectl("get", "hi").splitlines()
+        assert head.split() == ["NAME", "SCOPE", "PARENT", "DESIRED", "PHASE", "READY", "AGE"]
+        assert row.split()[:-1] == ["a", "Personal", "global", "Running", "Created", "False"]
+        head, row = instances.kubectl("get", "hi", "--output=wide").splitlines()
+        assert head.split()[7:] == ["TYPE", "TEMPLATE", "CHILDREN", "RESTARTS", "MESSAGE"]
+        assert row.split()[7:] == ["Ephemeral", "2", "7", "waits", "for", "its", "parent"]
+
+    def test_field_selectors(self, instances: Instances) -> None:
+        instances.apply("global", {"scope": "Global"})
+        instances.apply("a", {"scope": "Project", "parentRef": {"name": "global"}})
+        instances.apply("b", {"scope": "Project"})
+        instances.set_status("b", {"phase": "Running"})
+        assert instances.names("--field-selector=spec.scope=Project") == {"a", "b"}
+        assert instances.names("--field-selector=spec.parentRef.name=global") == {"a"}
+        assert instances.names("--field-selector=status.phase=Running,spec.scope=Project") == {"b"}
+
+
+class TestSubresources:
+    def test_status_and_spec_are_written_apart(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project"})
+        patch = json.dumps({"spec": {"replicas": 5}, "status": {"phase": "Running"}})
+        instances.kubectl("patch", KIND, "a", "--type=merge", "--subresource=status", f"--patch={patch}")
+        found = instances.get("a")
+        assert (found["spec"]["replicas"], found["status"], found["metadata"]["generation"]) == (
+            1,
+            {"phase": "Running"},
+            1,
+        )
+        instances.kubectl("patch", KIND, "a", "--type=merge", f"--patch={patch.replace('Running', 'Error')}")
+        found = instances.get("a")
+        assert (found["spec"]["replicas"], found["status"]["phase"], found["metadata"]["generation"]) == (
+            5,
+            "Running",
+            2,
+        )
+
+    def test_a_status_in_unknown_words_is_refused(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project"})
+        assert "status.phase" in refusal(instances.set_status, "a", {"phase": "ACTIVE"})
+
+    def test_scale(self, instances: Instances) -> None:
+        instances.apply("a", {"scope": "Project"})
+        instances.set_status("a", {"replicas": 1, "selector": "hopper.dev/instance=a"})
+        instances.kubectl("scale", KIND, "a", "--replicas=3", "--current-replicas=1")
+        path = f"/apis/hopper.dev/v1/namespaces/{instances.namespace}/hopperinstances/a/scale"
+        scale = json.loads(instances.kubectl("get", "--raw", path))
+        assert scale["spec"] == {"replicas": 3}
+        assert scale["status"] == {"replicas": 1, "selector": "hopper.dev/instance=a"}
+
+    def test_scale_obeys_the_rules(self, instances: Instances) -> None:
+        instances.apply("global", {"scope": "Global"})
+        message = refusal(instances.kubectl, "scale", KIND, "global", "--replicas=2")
+        assert "set replicas to 1" in message
+
+
+class TestSamples:
+    def test_all_apply_together(self, instances: Instances) -> None:
+        for sample in SAMPLES:
+            instances.kubectl("apply", "--filename", str(sample))
+        expected = {
+            document["metadata"]["name"] for sample in SAMPLES for document in yaml.safe_load_all(sample.read_text())
+        }
+        assert instances.names() == expected
+        instances.patch("records", {"deletionProtection": False})
+
+    @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+    def test_says_what_it_shows(self, sample: Path) -> None:
+        assert sample.read_text().startswith("# ")
