@@ -29,6 +29,7 @@ def build(missing: Sequence[Binary], store: Store, progress: Progress) -> None:
         for binary in missing:
             with progress.step(f"Building {binary.title}", binary.seconds):
                 _build_one(go, binary, store, _copied(binary.project.toolchain, Path(scratch)))
+    go.discard()
 
 
 def _build_one(go: golang.Go, binary: Binary, store: Store, module: Path) -> None:

