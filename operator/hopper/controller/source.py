@@ -87,6 +87,7 @@ async def watch(
             certificate_path=found.certificate_path,
             private_key_path=found.private_key_path,
             token=found.token,
+            proxy_url=found.proxy,
             default_namespace=connection.namespace,
         )
 
