@@ -91,3 +91,10 @@ class VolumeType(StrEnum):
     VOLUME = "volume"
     TMPFS = "tmpfs"
     CONFIG = "config"
+
+
+class SecurityProfile(StrEnum):
+    """What a workload's pods are allowed, in the words of the Pod Security Standards."""
+
+    RESTRICTED = "Restricted"
+    BASELINE = "Baseline"

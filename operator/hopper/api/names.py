@@ -10,6 +10,11 @@ INSTANCE_PLURAL = "hopperinstances"
 INSTANCE_SINGULAR = "hopperinstance"
 INSTANCE_SHORT = "hi"
 
+TEMPLATE_KIND = "HopperTemplate"
+TEMPLATE_PLURAL = "hoppertemplates"
+TEMPLATE_SINGULAR = "hoppertemplate"
+TEMPLATE_SHORT = "ht"
+
 # The API server itself keeps Global instances single: only this name is admitted for them.
 GLOBAL_NAME = "global"
 
