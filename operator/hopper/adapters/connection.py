@@ -71,8 +71,9 @@ async def connect() -> Connection:
             load_incluster_config(client_configuration=configuration)
             namespace = _pod_namespace()
         else:
-            await load_kube_config(client_configuration=configuration)
-            _, active = list_kube_config_contexts()
+            named = os.environ.get("KUBECONFIG") or None  # the library looks only once, when it is imported
+            await load_kube_config(named, client_configuration=configuration)
+            _, active = list_kube_config_contexts(named)
             namespace = active["context"].get("namespace") or "default"
     except (ConfigException, OSError) as error:
         message = f"no cluster: {error}. Set KUBECONFIG, or start one with: hopper local up"
