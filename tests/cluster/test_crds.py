@@ -98,6 +98,7 @@ class TestReading:
         for field in ("spec", "spec.overrides.volumes", "spec.config.limits", "status", "status.conditions"):
             assert "<no description>" not in instances.kubectl("explain", f"hi.{field}")
         assert "Place in the hierarchy" in instances.kubectl("explain", "hi.spec.scope")
+        assert "Defaults to Running." in " ".join(instances.kubectl("explain", "hi.spec.desiredState").split())
         assert "Standard object's metadata" in instances.kubectl("explain", "hi.metadata")
 
     def test_short_name_and_category(self, instances: Instances) -> None:

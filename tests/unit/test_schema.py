@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from hopper.api.cel import Refusal, Rule, attach
+from hopper.api.enums import DesiredState, Protocol
 from hopper.api.instance import HopperInstance
 from hopper.api.schema import Schema, object_schema, structural_schema
 
@@ -85,6 +86,18 @@ class TestStructuralSchema:
 
     def test_the_description_of_the_field_wins(self) -> None:
         assert field_schema(Annotated[Inner | None, Field(description="Here.")])["description"] == "Here."
+
+    @pytest.mark.parametrize(
+        ("annotation", "default", "description"),
+        [
+            (bool, False, "Here. Defaults to false."),
+            (DesiredState | None, None, "Here. One of Running, Paused, Stopped, Archived, Terminated."),
+            (Protocol, Protocol.TCP, "Here. Defaults to TCP."),
+        ],
+    )
+    def test_says_what_kubectl_explain_keeps_to_itself(self, annotation: Any, default: Any, description: str) -> None:
+        found = field_schema(Annotated[annotation, Field(description="Here.")], default)
+        assert found["description"] == description
 
     @pytest.mark.parametrize(
         ("annotation", "default", "stored"),

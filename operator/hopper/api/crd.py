@@ -41,13 +41,8 @@ class Column:
     wide: bool = False
 
     def as_manifest(self) -> Manifest:
-        return {
-            "name": self.name,
-            "type": self.type,
-            "description": self.description,
-            "jsonPath": self.path,
-            "priority": int(self.wide),
-        }
+        column = {"name": self.name, "type": self.type, "description": self.description, "jsonPath": self.path}
+        return column | ({"priority": 1} if self.wide else {})
 
 
 @dataclass(frozen=True, slots=True)

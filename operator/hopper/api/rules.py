@@ -141,8 +141,9 @@ def _finality_rules() -> tuple[Rule, ...]:
     )
 
 
-# The state and what is said about it may change; and who cannot lift the protection could never delete the record.
-_OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection"})
+# The state and what is said about it may change; who cannot lift the protection could never delete the record; and the
+# scope has a rule of its own.
+_OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection", "scope"})
 
 
 def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:

@@ -5,7 +5,8 @@ type (optional simply means not required), no titles, integers with a format, li
 only where they belong into the stored object.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,8 +14,9 @@ from pydantic import TypeAdapter
 Schema = dict[str, Any]
 
 _INT32_MAX = 2**31 - 1
+_ENUM_SHOWN = 4
 _FIRST_KEYS = ("description", "type", "format")
-# Descriptions that the API server knows for every kind; `metadata` gets its own from there.
+# The API server publishes its own schema of `metadata`. Its name is declared so that rules can blame it.
 _TYPE_META: Schema = {
     "apiVersion": {
         "description": "Version of the schema of this object, such as hopper.dev/v1.",
@@ -66,6 +68,8 @@ class _Translation:
                 node.setdefault("format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64")
             case None if "x-kubernetes-preserve-unknown-fields" not in node:
                 raise ValueError(f"a structural schema needs a type: {source}")
+        if "description" in node:
+            node["description"] = " ".join([node["description"], *_remarks(node)])
         return {key: node[key] for key in (*_FIRST_KEYS, *node) if key in node}
 
     def _object(self, node: Schema, seen: tuple[str, ...]) -> None:
@@ -101,6 +105,15 @@ def _without_null(choices: list[Schema]) -> Schema:
     if len(rest) != 1:
         raise ValueError(f"a structural schema has no unions: {choices}")
     return rest[0]
+
+
+def _remarks(node: Schema) -> Iterator[str]:
+    """Say what `kubectl explain` keeps to itself: defaults, and the words of an enum beyond the fourth."""
+    if len(words := node.get("enum", ())) > _ENUM_SHOWN:
+        yield f"One of {', '.join(words)}."
+    if "default" in node:
+        default = node["default"]
+        yield f"Defaults to {default if isinstance(default, str) else json.dumps(default)}."
 
 
 def _is_stored_default(value: object) -> bool:
