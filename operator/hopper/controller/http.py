@@ -12,10 +12,12 @@ class StatusServer:
 
     def __init__(self, metrics: Metrics, health: Callable[[], list[str]], readiness: Callable[[], list[str]]) -> None:
         self._metrics = metrics
+        self._health = health
+        self._readiness = readiness
         app = web.Application()
         app.router.add_get("/metrics", self._serve_metrics)
-        app.router.add_get("/healthz", lambda request: _verdict(health()))
-        app.router.add_get("/readyz", lambda request: _verdict(health() + readiness()))
+        app.router.add_get("/healthz", self._serve_health)
+        app.router.add_get("/readyz", self._serve_readiness)
         self._runner = web.AppRunner(app, access_log=None)
         self.port = 0
 
@@ -33,6 +35,12 @@ class StatusServer:
     async def _serve_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
+    async def _serve_health(self, request: web.Request) -> web.Response:
+        return _verdict(self._health())
 
-async def _verdict(problems: list[str]) -> web.Response:
+    async def _serve_readiness(self, request: web.Request) -> web.Response:
+        return _verdict(self._health() + self._readiness())
+
+
+def _verdict(problems: list[str]) -> web.Response:
     return web.Response(status=503 if problems else 200, text="".join(f"{it}\n" for it in problems) or "ok\n")
