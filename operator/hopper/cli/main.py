@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.verbs import local, operator
+from hopper.cli.verbs import demo, local, operator
 
 app = typer.Typer(
     name="hopper",
@@ -16,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.command()(demo.demo)
 app.add_typer(operator.app, name="operator")
 app.add_typer(local.app, name="local")
 
@@ -40,3 +41,7 @@ def _root(
 def main() -> None:
     """Entry point of the console scripts `hopper` and `kubectl-hopper`."""
     app()
+
+
+if __name__ == "__main__":
+    main()

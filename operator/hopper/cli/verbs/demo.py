@@ -1,0 +1,122 @@
+"""`hopper demo`: the main job on a real API server, from nothing to a running tree and back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hopper.local import LocalCluster
+
+_TIMEOUT = "60s"
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster running at the end.")] = False,
+) -> None:
+    """Start a cluster, run the operator, and watch a tree of instances live, pause, resume and go.
+
+    Needs nothing but this package; the first run downloads or builds the Kubernetes binaries, which takes minutes.
+    """
+    from hopper.local import LocalCluster, LocalError
+    from hopper.local.progress import for_terminal
+
+    cluster = LocalCluster("demo")
+    try:
+        cluster.up(for_terminal())
+        try:
+            _tell(cluster)
+        finally:
+            if not keep:
+                cluster.down(for_terminal())
+    except LocalError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if keep:
+        typer.echo('The cluster keeps running, without the operator. Use it:  eval "$(hopper local up --name demo)"')
+
+
+def _tell(cluster: LocalCluster) -> None:
+    show = _Stage(cluster)
+    show.title("A real Kubernetes API server is up. It learns about HopperInstances")
+    show.kubectl("apply", "--filename", "-", stdin=_definitions(), shown="apply --filename crds/")
+    show.kubectl("wait", "--for=condition=Established", "crd/hopperinstances.hopper.dev")
+    with _operator(cluster):
+        show.title("The operator runs. A tree of instances is applied")
+        show.kubectl("apply", "--filename", "-", stdin=_tree(), shown="apply --filename tree.yaml")
+        show.wait("--for=condition=Ready", "hopperinstances", "--all")
+        show.kubectl("get", "hopperinstances")
+        show.title("Project web is paused: everything below it pauses, its neighbours go on")
+        show.want("web", "Paused", "maintenance")
+        show.wait("--for=jsonpath={.status.phase}=Paused", "hi/web", "hi/web-crawler", "hi/web-search")
+        show.kubectl("get", "hi", "--output=wide")
+        show.title("Resumed: each child returns to its own desired state")
+        show.want("web", "Running", "maintenance is over")
+        show.wait("--for=jsonpath={.status.phase}=Running", "hi", "--all")
+        show.kubectl("get", "hi")
+        show.kubectl("get", "events", "--field-selector=involvedObject.name=web-search", "--output=custom-columns="
+                     "REASON:.reason,MESSAGE:.message")  # fmt: skip
+        show.title("The root is deleted: the cascade goes from the leaves up")
+        show.kubectl("delete", "hi/global", f"--timeout={_TIMEOUT}")
+        show.wait("--for=delete", "hi", "--all")
+        show.kubectl("get", "hi")
+
+
+class _Stage:
+    """Shows commands as a person would type them, and what they print."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+
+    def title(self, text: str) -> None:
+        typer.secho(f"\n# {text}", bold=True)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, shown: str | None = None) -> None:
+        typer.secho(f"$ kubectl {shown or shlex.join(arguments)}", fg=typer.colors.CYAN)
+        typer.echo(self._cluster.kubectl(*arguments, input=stdin).rstrip() or "(nothing)")
+
+    def wait(self, *arguments: str) -> None:
+        self.kubectl("wait", *arguments, f"--timeout={_TIMEOUT}")
+
+    def want(self, name: str, state: str, reason: str) -> None:
+        patch = f'{{"spec": {{"desiredState": "{state}", "reason": "{reason}"}}}}'
+        self.kubectl("patch", f"hi/{name}", "--type=merge", f"--patch={patch}")
+
+
+@contextmanager
+def _operator(cluster: LocalCluster) -> Iterator[None]:
+    """Run the operator beside us, as its users would, its log in the cluster's directory."""
+
+    command = [sys.executable, "-m", "hopper.cli.main", "operator", "run", "--metrics-port=0"]
+    log = cluster.directory / "operator.log"
+    with log.open("w", encoding="utf-8") as stream:
+        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+        process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream)
+        try:
+            yield
+        except Exception:
+            typer.echo(log.read_text(encoding="utf-8"), err=True)
+            raise
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _tree() -> str:
+    return files("hopper.cli.demo").joinpath("tree.yaml").read_text(encoding="utf-8")
+
+
+def _definitions() -> str:
+    import yaml
+
+    from hopper.api.crd import KINDS, custom_resource_definition
+
+    return yaml.safe_dump_all(custom_resource_definition(kind) for kind in KINDS)
