@@ -1,0 +1,157 @@
+"""Readable instances and observations: `instance("web", parent="global", phase=Phase.RUNNING)`.
+
+What a test does not say has an unremarkable value: an hour old, Running wanted, status up to date with the spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hopper.api.conditions import ConditionType
+from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
+from hopper.api.instance import (
+    Condition,
+    HistoryEntry,
+    HopperInstance,
+    InstanceSpec,
+    InstanceStatus,
+    Metadata,
+    NameRef,
+    OwnerReference,
+    RestartPolicy,
+    parse_instance,
+)
+from hopper.api.names import API_VERSION, INSTANCE_KIND
+from hopper.controller.gather import gather
+from hopper.domain.observed import Observed
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+AGE = 3600.0
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def instance(
+    name: str = "web",
+    scope: Scope = Scope.PROJECT,
+    *,
+    parent: str | HopperInstance | None = None,
+    phase: Phase | None = None,
+    desired: DesiredState = DesiredState.RUNNING,
+    generation: int = 1,
+    seen: int | None = None,
+    age: float = AGE,
+    deleted: bool = False,
+    finalizers: tuple[str, ...] = (),
+    owners: tuple[OwnerReference, ...] = (),
+    since: float = 60.0,
+    status: dict[str, Any] | None = None,
+    **spec: Any,
+) -> HopperInstance:
+    """Build an instance.
+
+    A parent given as an instance is one that has accepted it (there is an ownerReference); given by name, it has not.
+    Without a phase, no status was ever written. `seen` is the generation that the status answers, by default the
+    present one; `since` says for how many seconds it has been in its phase.
+    """
+    accepted = (owned_by(parent),) if isinstance(parent, HopperInstance) else ()
+    parent_name = parent.name if isinstance(parent, HopperInstance) else parent
+    known: dict[str, Any] = {}
+    if phase is not None:
+        known = {
+            "phase": phase,
+            "observed_generation": generation if seen is None else seen,
+            "last_transition_time": NOW - seconds(since),
+        }
+    return HopperInstance(
+        metadata=Metadata(
+            name=name,
+            namespace="default",
+            uid=f"uid-{name}",
+            generation=generation,
+            creation_timestamp=NOW - seconds(age),
+            deletion_timestamp=NOW if deleted else None,
+            finalizers=finalizers,
+            owner_references=(*owners, *accepted),
+        ),
+        spec=InstanceSpec(
+            scope=scope,
+            parent_ref=NameRef(name=parent_name) if parent_name else None,
+            desired_state=desired,
+            **spec,
+        ),
+        status=InstanceStatus(**(known | (status or {}))),
+    )
+
+
+def owned_by(parent: HopperInstance, *, uid: str = "") -> OwnerReference:
+    """Build the ownerReference that the operator sets on the children of `parent`."""
+    return OwnerReference(
+        api_version=API_VERSION,
+        kind=INSTANCE_KIND,
+        name=parent.name,
+        uid=uid or parent.metadata.uid,
+        controller=True,
+        block_owner_deletion=True,
+    )
+
+
+def foreign_owner(*, controller: bool | None = None) -> OwnerReference:
+    """Build a reference to something that is not Hopper's."""
+    return OwnerReference(
+        api_version="example.org/v1", kind="HopperInstance", name="app", uid="uid-app", controller=controller
+    )
+
+
+def policy(mode: RestartMode = RestartMode.ON_FAILURE, **fields: int) -> RestartPolicy:
+    return RestartPolicy(policy=mode, **fields)
+
+
+def condition(kind: ConditionType, status: str, reason: str, *, since: float = 60.0) -> Condition:
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message="before",
+        last_transition_time=NOW - seconds(since),
+        observed_generation=1,
+    )
+
+
+def transition_entry(source: Phase, target: Phase, *, message: str = "", reason: str = "DesiredState") -> HistoryEntry:
+    return HistoryEntry(from_=source, to=target, time=NOW - seconds(60), reason=reason, message=message)
+
+
+def ready(subject: HopperInstance) -> HopperInstance:
+    """Return the same instance with Ready=True."""
+    conditions = (condition(ConditionType.READY, "True", subject.status.phase.value),)
+    return replace(subject, status=replace(subject.status, conditions=conditions))
+
+
+class Forest:
+    """Some instances of one namespace. Implements `domain.hierarchy.Tree`."""
+
+    def __init__(self, instances: Iterable[HopperInstance] = ()) -> None:
+        self.instances = {one.name: one for one in instances}
+
+    def get(self, name: str) -> HopperInstance | None:
+        return self.instances.get(name)
+
+    def children(self, name: str) -> Collection[HopperInstance]:
+        return [one for one in self.instances.values() if one.parent_name == name]
+
+
+def observe(subject: HopperInstance, *others: HopperInstance, now: datetime = NOW, **seen: Any) -> Observed:
+    """Observe an instance among others; whatever else the planner is to see is given by field name."""
+    return replace(gather(subject, Forest((subject, *others)), now), **seen)
+
+
+def from_wire(spec: dict[str, Any], *, name: str = "web", **rest: Any) -> HopperInstance:
+    """Read an instance as the API server would send it."""
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "creationTimestamp": "2026-03-01T11:00:00Z"}
+    return parse_instance({"metadata": metadata, "spec": spec, **rest})
