@@ -74,16 +74,21 @@ class Operator:
                 logger.info("serving /metrics, /healthz and /readyz on port %d", self.status_server.port)
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(job) for job in (self._reconcile_all(), self.events.run())]
+
+                def end_background() -> None:
+                    for task in background:
+                        task.cancel()
+
                 try:
                     await source.watch(
                         self._connection,
                         self._options.namespaces,
                         self.intake.on_event,
                         stop=self._stop,
+                        on_stop=end_background,
                     )
                 finally:
-                    for task in background:
-                        task.cancel()
+                    end_background()
         finally:
             await self.status_server.stop()
             await self._kube.close()

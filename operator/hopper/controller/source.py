@@ -70,9 +70,11 @@ async def watch(
     listener: Listener,
     *,
     stop: asyncio.Event,
+    on_stop: Callable[[], None],
 ) -> None:
-    """Feed `listener` from the watch until `stop` is set. No namespaces means all of them.
+    """Feed `listener` from the watch until `stop` is set or a signal comes. No namespaces means all of them.
 
+    `on_stop` has to end every task that was started meanwhile: kopf takes them for its own and waits 5 s for them.
     Raises what kopf gives up on, such as credentials that are not accepted.
     """
     registry = kopf.OperatorRegistry()
@@ -94,6 +96,10 @@ async def watch(
     @kopf.on.event(GROUP, VERSION, INSTANCE_PLURAL, registry=registry)
     async def instance_event(event: kopf.RawEvent, **_: Any) -> None:
         listener(event["type"], dict(event["object"]))
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        on_stop()
 
     await kopf.operator(
         registry=registry,
