@@ -1,6 +1,8 @@
 """What the controller needs from outside, as protocols; `adapters` holds the real ones."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from hopper.api.instance import HopperInstance, InstanceStatus
@@ -59,3 +61,25 @@ class EventSink(Protocol):
 
     def announce(self, instance: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
         """Queue one Event about the instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """Who may write, as it is written down. No `holder` means nobody; no `version` means not written yet."""
+
+    holder: str
+    duration_seconds: int
+    acquired: datetime
+    renewed: datetime
+    transitions: int = 0
+    version: str = ""
+
+
+class LeaseStore(Protocol):
+    """One Lease that several processes read and write. All methods raise `ApiError`."""
+
+    async def read(self) -> LeaseRecord | None:
+        """Return what is written, None for nothing."""
+
+    async def write(self, record: LeaseRecord) -> LeaseRecord:
+        """Create it, or replace exactly the version named; return it with its new version."""

@@ -31,11 +31,14 @@ REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Kube:
-    """Requests to one API server over a shared connection pool."""
+    """Requests to one API server over a shared connection pool; none that writes while `may_write` says no."""
 
-    def __init__(self, client: ApiClient, observer: Observer | None = None) -> None:
+    def __init__(
+        self, client: ApiClient, observer: Observer | None = None, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
         self._client = client
         self._observe = observer or (lambda verb, resource, code: None)
+        self._may_write = may_write
 
     async def request(
         self,
@@ -51,6 +54,8 @@ class Kube:
         """Send one request and return the decoded answer. Raises a subclass of `ApiError`."""
         headers = {"Accept": accept, "Content-Type": content_type}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        if method != "GET" and not self._may_write():
+            raise UnavailableError(f"{method} {path}: not sent, this process must not write now")
         url = f"{self._client.configuration.host}{path}{f'?{query}' if query else ''}"
         code = 0
         try:

@@ -20,6 +20,8 @@ GLOBAL_NAME = "global"
 
 FIELD_MANAGER = "hopper-operator"
 EVENT_SOURCE = "hopper-operator"
+# The Lease that replicas of the operator elect their leader by.
+LEASE_NAME = "hopper-operator"
 FINALIZER = f"{GROUP}/ordered-deletion"
 # Set by the API server on `kubectl delete --cascade=orphan` while garbage collection strips ownerReferences.
 ORPHAN_FINALIZER = "orphan"

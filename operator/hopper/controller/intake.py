@@ -131,12 +131,16 @@ class Intake:
             if change := self._registry.remove(namespace, name, uid):
                 missed += 1
                 self.on_change(change)
-        for instance in self._registry:
-            self._queue.add((instance.namespace, instance.name))
+        self.look_at_everybody()
         self._resynced_at = self._now()
         if missed:
             self._missed_at = self._missed_at or self._now()
             logger.info("resync found %d changes that the watch has not reported yet", missed)
+
+    def look_at_everybody(self) -> None:
+        """Have every known instance reconciled."""
+        for instance in self._registry:
+            self._queue.add((instance.namespace, instance.name))
 
     def problems(self) -> list[str]:
         """Say what is wrong with the flow of events; empty when all is well."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hopper.adapters.connection import NoClusterError, connect
+from hopper.controller.election import LeadershipLostError
 from hopper.controller.operator import Operator, Options
 
 logger = logging.getLogger("hopper")
@@ -20,32 +21,52 @@ def serve(
     all_namespaces: bool,
     metrics_port: int | None,
     leader_elect: bool,
+    lease_namespace: str | None,
     verbose: bool,
     json_logs: bool,
 ) -> int:
-    """Run the operator until it is stopped; return the exit code, which is 1 when it gave up."""
+    """Run the operator until it is stopped; return the exit code, which is 1 when it gave up.
+
+    `lease_namespace` None means the operator's own, where `leader_elect` wants one.
+    """
     set_up_logging(verbose=verbose, json_logs=json_logs)
     # kopf looks up the user's name, which a container's arbitrary UID does not have.
     os.environ.setdefault("USER", "hopper")
     try:
-        asyncio.run(_serve(namespaces, all_namespaces, metrics_port))
+        asyncio.run(_serve(namespaces, all_namespaces, metrics_port, leader_elect, lease_namespace))
     except NoClusterError as error:
         logger.error("%s", error)
         return 1
     except KeyboardInterrupt:
         return 130
-    except Exception:
+    except Exception as error:
+        if lost := _lost_leadership(error):
+            logger.error("%s; ending, so that only its holder writes", lost)
+            return 1
         logger.exception("the operator gave up")
         return 1
     return 0
 
 
-async def _serve(namespaces: Sequence[str], all_namespaces: bool, metrics_port: int | None) -> None:
+def _lost_leadership(error: BaseException) -> LeadershipLostError | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_lost_leadership, error.exceptions)), None)
+    return error if isinstance(error, LeadershipLostError) else None
+
+
+async def _serve(
+    namespaces: Sequence[str],
+    all_namespaces: bool,
+    metrics_port: int | None,
+    leader_elect: bool,
+    lease_namespace: str | None,
+) -> None:
     connection = await connect()
     served = () if all_namespaces else tuple(namespaces) or (connection.namespace,)
     where = f"namespaces {', '.join(served)}" if served else "all namespaces"
     logger.info("serving %s of %s", where, connection.configuration.host)
-    await Operator(connection, Options(namespaces=served, metrics_port=metrics_port)).run()
+    election = (lease_namespace or connection.namespace) if leader_elect else None
+    await Operator(connection, Options(namespaces=served, metrics_port=metrics_port, lease_namespace=election)).run()
 
 
 def set_up_logging(*, verbose: bool, json_logs: bool) -> None:

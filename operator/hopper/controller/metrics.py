@@ -48,6 +48,12 @@ class Metrics:
         Gauge("hopper_queue_depth", "Keys ready or in work.", registry=self._registry).set_function(depth)
         Gauge("hopper_queue_age_seconds", "Wait of the first key in line.", registry=self._registry).set_function(age)
 
+    def watch_leadership(self, held: Callable[[], bool]) -> None:
+        """Read at each scrape whether this process may write."""
+        Gauge(
+            "hopper_leader", "1 where this process works, 0 where it stands by.", registry=self._registry
+        ).set_function(held)
+
     def render(self) -> bytes:
         """Return the exposition text."""
         return generate_latest(self._registry)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,10 @@ from hopper.adapters.connection import Connection
 from hopper.adapters.events import EventLane
 from hopper.adapters.instances import KubeInstances
 from hopper.adapters.kube import Kube
+from hopper.adapters.leases import KubeLease
+from hopper.api.names import LEASE_NAME
 from hopper.controller import source
+from hopper.controller.election import Election
 from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
 from hopper.controller.intake import Intake
@@ -26,13 +30,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. No namespaces means all. `metrics_port` None: no HTTP server; 0: any free port."""
+    """How to run. No namespaces means all. `metrics_port` None: no HTTP server; 0: any free port.
+
+    With `lease_namespace`, work only while holding the Lease there; None: this is the only replica.
+    """
 
     namespaces: Collection[str] = ()
     metrics_port: int | None = None
     concurrency: int = 16
     resync_seconds: float = 600.0
     hooks: Sequence[Hook] = ()
+    lease_namespace: str | None = None
 
 
 class Operator:
@@ -43,14 +51,18 @@ class Operator:
         self._options = options
         self.metrics = Metrics()
         self.registry = Registry()
-        self._kube = Kube(connection.client(), self._count_request)
+        host = os.environ.get("HOSTNAME") or socket.gethostname()
+        # The Lease has connections of its own: it must not queue behind the work.
+        self._lease_kube = Kube(connection.client(), self._count_request)
+        self._election = self._candidate(options.lease_namespace, host) if options.lease_namespace else None
+        self._kube = Kube(connection.client(), self._count_request, self._may_write)
         store = KubeInstances(self._kube)
         self.queue: KeyedQueue[Key] = KeyedQueue(
             self._work, concurrency=options.concurrency, on_error=self._report_failure
         )
         self.events = EventLane(
             self._kube,
-            reporter=os.environ.get("HOSTNAME") or socket.gethostname(),
+            reporter=host,
             is_busy=lambda: len(self.queue) > 0,
             on_drop=self.metrics.events_dropped.inc,
         )
@@ -63,11 +75,12 @@ class Operator:
         )
         self.metrics.watch_instances(self.registry)
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
+        self.metrics.watch_leadership(self._may_write)
         self.status_server = StatusServer(self.metrics, self.intake.problems, self._unready)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the operator. Raises what the watch gives up on."""
+        """Run the operator. Raises what the watch gives up on, and `LeadershipLostError`, in a group."""
         try:
             if self._options.metrics_port is not None:
                 await self.status_server.start(self._options.metrics_port)
@@ -90,8 +103,11 @@ class Operator:
                 finally:
                     end_background()
         finally:
+            if self._election:
+                await self._election.release()
             await self.status_server.stop()
             await self._kube.close()
+            await self._lease_kube.close()
 
     def stop(self) -> None:
         """Ask `run()` to return."""
@@ -102,8 +118,25 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
             group.create_task(self.intake.run())
+            if self._election:
+                group.create_task(self._lead(self._election))
+
+    async def _lead(self, election: Election) -> None:
+        """Stand by, with all instances known and none touched, until it is this replica's turn."""
+        await election.acquire()
+        self.intake.look_at_everybody()
+        await election.keep()
+
+    def _candidate(self, namespace: str, host: str) -> Election:
+        store = KubeLease(self._lease_kube, namespace, LEASE_NAME)
+        return Election(store, f"{host}_{uuid.uuid4()}")
+
+    def _may_write(self) -> bool:
+        return self._election is None or self._election.held
 
     async def _work(self, key: Key) -> float | None:
+        if not self._may_write():
+            return None  # who takes over looks at everybody
         try:
             delay = await self._reconciler.reconcile(key)
         except ConflictError:

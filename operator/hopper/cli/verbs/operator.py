@@ -35,6 +35,9 @@ def run(
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect", help="Work only while holding a Lease: for more than one replica.")
     ] = False,
+    leader_elect_namespace: Annotated[
+        str | None, typer.Option(help="Namespace of that Lease. Default: the operator's own, or the current one.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step, kopf's too.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
 ) -> None:
@@ -50,6 +53,8 @@ def run(
     """
     if namespace and all_namespaces:
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
+    if leader_elect_namespace and not leader_elect:
+        raise typer.BadParameter("--leader-elect-namespace needs --leader-elect")
     from hopper.controller.main import serve
 
     raise typer.Exit(
@@ -58,6 +63,7 @@ def run(
             all_namespaces=all_namespaces,
             metrics_port=None if metrics_port < 0 else metrics_port,
             leader_elect=leader_elect,
+            lease_namespace=leader_elect_namespace,
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,
         )
