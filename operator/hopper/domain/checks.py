@@ -121,7 +121,13 @@ GATES: dict[Phase, tuple[Check, ...]] = {
         back_off_is_running,
     ),
     Phase.RUNNING: (workload_is_not_available,),
-    Phase.STOPPED: (children_are_stopping, workload_is_not_gone),
+    **dict.fromkeys((Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED), (children_are_stopping, workload_is_not_gone)),
+}
+
+# What has to hold on in a phase: without it the instance is not where it should be, although it got there once.
+LASTING: dict[Phase, tuple[Check, ...]] = {
+    **dict.fromkeys((Phase.RUNNING, Phase.PAUSED), (workload_is_not_available,)),
+    **dict.fromkeys((Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED), (workload_is_not_gone,)),
 }
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, InstanceStatus
-from hopper.domain.checks import COMPLAINTS, GATES, first_hold, parent_is_not_ready
+from hopper.domain.checks import COMPLAINTS, GATES, LASTING, first_hold, parent_is_not_ready
 from hopper.domain.lifecycle import CARRYING, REACHED, is_legal, next_phase, wants_up
 from hopper.domain.observed import Failure, HookFailure, Observed
 from hopper.domain.plan import Hold, Transition
@@ -46,7 +46,7 @@ class _Walker:
                 return hold
             self._step(target)
         if self.o.phase is REACHED[goal]:
-            return None
+            return first_hold(LASTING[self.o.phase], self.o)
         message = f"is {self.o.phase}, which is final; delete it and create it again to get {goal}"
         return Hold(Reason.ALREADY_FINAL, message, stalled=True)
 

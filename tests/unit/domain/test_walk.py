@@ -1,0 +1,261 @@
+"""The walk: which steps are taken, what holds an instance back, and what is written down about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import DesiredState, Phase, Scope
+from hopper.api.instance import HISTORY_LIMIT, HopperInstance
+from hopper.domain import walk as walk_module
+from hopper.domain.observed import Children, Observed, Workload
+from hopper.domain.plan import Hold, Plan, Transition
+from hopper.domain.planner import plan
+from hopper.domain.walk import IllegalTransitionError, walk
+from tests.unit.domain.builders import NOW, instance, observe, seconds, transition_entry
+
+COMING_UP = Workload(available=False, gone=False, message="1 of 2 pods ready")
+GOING_DOWN = Workload(available=True, gone=False, message="2 pods are stopping")
+NOTHING_THERE = Workload(available=False, gone=True)
+
+
+def steps(decided: Plan) -> list[str]:
+    return [f"{step.source} → {step.target}" for step in decided.transitions]
+
+
+def phases(decided: Plan) -> list[str]:
+    """Return the phases that the plan goes through, the present one first."""
+    assert all(before.target is after.source for before, after in pairwise(decided.transitions))
+    return [*(step.source for step in decided.transitions[:1]), *(step.target for step in decided.transitions)]
+
+
+def held(o: Observed) -> Hold:
+    """Return what holds the instance back, or fail."""
+    _, _, hold = walk(o)
+    assert hold is not None
+    return hold
+
+
+# name: phase, wanted, workload, phases gone through, what holds it back
+WALKS: dict[str, tuple[Phase, DesiredState, Workload, str, Reason | None]] = {
+    "a logical instance starts in one write": (
+        *(Phase.CREATED, DesiredState.RUNNING, Workload()),
+        *("Created Starting Running", None),
+    ),
+    "and may be paused at once": (
+        *(Phase.CREATED, DesiredState.PAUSED, Workload()),
+        *("Created Starting Running Paused", None),
+    ),
+    "wanted stopped from the start, there is nothing to stop": (
+        *(Phase.CREATED, DesiredState.STOPPED, Workload()),
+        *("Created Stopped", None),
+    ),
+    "archived by way of stopped": (
+        *(Phase.RUNNING, DesiredState.ARCHIVED, Workload()),
+        *("Running Stopping Stopped Archived", None),
+    ),
+    "a workload takes its time to start": (
+        *(Phase.CREATED, DesiredState.RUNNING, NOTHING_THERE),
+        *("Created Starting", Reason.STARTING),
+    ),
+    "and to stop": (
+        *(Phase.RUNNING, DesiredState.STOPPED, GOING_DOWN),
+        *("Running Stopping", Reason.STOPPING),
+    ),
+    "whatever is wanted after that": (
+        *(Phase.PAUSED, DesiredState.TERMINATED, GOING_DOWN),
+        *("Paused Stopping", Reason.STOPPING),
+    ),
+    "then it is there": (Phase.STARTING, DesiredState.RUNNING, GOING_DOWN, "Starting Running", None),
+    "or gone": (Phase.STOPPING, DesiredState.STOPPED, NOTHING_THERE, "Stopping Stopped", None),
+    "a start may be called off": (
+        *(Phase.STARTING, DesiredState.STOPPED, COMING_UP),
+        *("Starting Stopping", Reason.STOPPING),
+    ),
+    "a stop is finished before the next start": (
+        *(Phase.STOPPING, DesiredState.RUNNING, GOING_DOWN),
+        *("", Reason.STOPPING),
+    ),
+    "resume is instant": (Phase.PAUSED, DesiredState.RUNNING, Workload(), "Paused Running", None),
+    "nothing to do": (Phase.RUNNING, DesiredState.RUNNING, GOING_DOWN, "", None),
+    "running without what should run is no success": (
+        *(Phase.RUNNING, DesiredState.RUNNING, COMING_UP),
+        *("", Reason.STARTING),
+    ),
+    "nor is pausing it": (Phase.PAUSED, DesiredState.PAUSED, COMING_UP, "", Reason.STARTING),
+    "stopped with something left is no success": (
+        *(Phase.STOPPED, DesiredState.STOPPED, GOING_DOWN),
+        *("", Reason.STOPPING),
+    ),
+    "archiving waits for it": (Phase.STOPPED, DesiredState.ARCHIVED, GOING_DOWN, "", Reason.STOPPING),
+    "an archive does not come back": (
+        *(Phase.ARCHIVED, DesiredState.RUNNING, Workload()),
+        *("", Reason.ALREADY_FINAL),
+    ),
+    "nor do the dead": (Phase.TERMINATED, DesiredState.STOPPED, Workload(), "", Reason.ALREADY_FINAL),
+}
+
+
+@pytest.mark.parametrize("case", WALKS.values(), ids=WALKS)
+def test_walk(case: tuple[Phase, DesiredState, Workload, str, Reason | None]) -> None:
+    phase, desired, workload, expected, reason = case
+    o = observe(instance(phase=phase, desired=desired), workload=workload)
+    assert " ".join(phases(plan(o))) == expected
+    _, _, hold = walk(o)
+    assert (hold.reason if hold else None) == reason
+
+
+def test_a_hold_passes_on_what_the_workload_says() -> None:
+    starting = observe(instance(phase=Phase.STARTING), workload=COMING_UP)
+    stopping = observe(instance(phase=Phase.STOPPING, desired=DesiredState.STOPPED), workload=GOING_DOWN)
+    assert held(starting).message == "1 of 2 pods ready"
+    assert held(stopping).message == "2 pods are stopping"
+    assert held(replace(starting, workload=NOTHING_THERE)).message == "waits for its workload to become available"
+    assert held(replace(stopping, workload=Workload(gone=False))).message == "waits for its pods to stop"
+
+
+def test_what_is_final_says_how_to_get_on() -> None:
+    hold = held(observe(instance(phase=Phase.TERMINATED)))
+    assert hold.stalled
+    assert hold.message == "is Terminated, which is final; delete it and create it again to get Running"
+
+
+@pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
+@pytest.mark.parametrize("phase", [Phase.CREATED, Phase.STOPPING, Phase.STOPPED, Phase.ERROR])
+def test_nobody_is_down_before_the_children(phase: Phase, desired: DesiredState) -> None:
+    """Not even those that have nothing to stop: a running child may have moved below a parent that never ran."""
+    o = observe(instance(phase=phase, desired=desired), children=Children(total=2, up=("a", "b")))
+    _, status, hold = walk(o)
+    assert status.phase in (phase, Phase.STOPPING)
+    if status.phase.value != desired.value:
+        assert hold == Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop: a, b")
+    done = walk(replace(o, children=Children(total=2)))[1]
+    assert done.phase.value == desired.value
+
+
+def test_many_children_are_not_all_named() -> None:
+    names = tuple(f"child-{number}" for number in range(8))
+    o = observe(instance(phase=Phase.STOPPING, desired=DesiredState.STOPPED), children=Children(total=8, up=names))
+    assert held(o).message.endswith(": child-0, child-1, child-2, child-3, child-4 and 3 more")
+
+
+def test_pausing_does_not_wait_for_the_children() -> None:
+    o = observe(instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED), children=Children(total=1, up=("a",)))
+    assert steps(plan(o)) == ["Running → Paused"]
+
+
+PARENT = instance("web", phase=Phase.RUNNING)
+
+
+def child(**fields: Any) -> HopperInstance:
+    return instance("worker", Scope.ORCHESTRATION, **({"parent": PARENT} | fields))
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_only_a_running_or_paused_parent_lets_its_children_start(phase: Phase) -> None:
+    parent = instance("web", phase=phase)
+    o = observe(child(parent=parent, phase=Phase.STOPPED), parent)
+    if phase in (Phase.RUNNING, Phase.PAUSED):
+        assert steps(plan(o)) == ["Stopped → Starting", "Starting → Running"]
+    elif phase in (Phase.ARCHIVED, Phase.TERMINATED):
+        assert o.effective.source == parent
+    else:
+        assert held(o) == Hold(Reason.PARENT_NOT_READY, f'waits for parent "web", which is {phase}')
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.PAUSED])
+@pytest.mark.parametrize("parent_phase", [Phase.CREATED, Phase.STARTING, Phase.STOPPED, Phase.ERROR])
+def test_a_parent_that_is_not_ready_stops_nobody_who_runs(phase: Phase, parent_phase: Phase) -> None:
+    parent = instance("web", phase=parent_phase)
+    desired = DesiredState.PAUSED if phase is Phase.PAUSED else DesiredState.RUNNING
+    _, status, hold = walk(observe(child(parent=parent, phase=phase, desired=desired), parent))
+    assert status.phase.value == desired.value
+    assert hold is None
+
+
+@pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
+@pytest.mark.parametrize("phase", Phase)
+def test_a_parent_that_is_not_ready_keeps_nobody_from_stopping(phase: Phase, desired: DesiredState) -> None:
+    parent = instance("web", phase=Phase.ERROR)
+    _, status, hold = walk(observe(child(parent=parent, phase=phase, desired=desired), parent))
+    assert status.phase.value == desired.value or (hold and hold.reason is Reason.ALREADY_FINAL)
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING])
+def test_a_running_instance_whose_parent_vanished_keeps_running(phase: Phase) -> None:
+    assert walk(observe(child(phase=phase)))[1].phase is Phase.RUNNING
+
+
+def test_a_new_one_waits() -> None:
+    hold = held(observe(child(phase=Phase.CREATED)))
+    assert hold.reason is Reason.PARENT_NOT_FOUND
+    assert not hold.stalled
+
+
+@pytest.mark.parametrize("phase", [Phase.CREATED, Phase.STOPPED])
+def test_a_refused_place_or_configuration_keeps_it_from_starting(phase: Phase) -> None:
+    misplaced = observe(child(parent=None, phase=phase))
+    misconfigured = observe(instance(phase=phase), config_problems=("spec.config.x is wrong", "and spec.config.y"))
+    refused = observe(instance(phase=phase), refusal="403: no")
+    for o, reason in ((misplaced, "ParentRequired"), (misconfigured, "ConfigInvalid"), (refused, "WriteRefused")):
+        hold = held(o)
+        assert (hold.reason, hold.stalled) == (reason, True)
+        assert not plan(o).transitions
+    assert held(misconfigured).message == "spec.config.x is wrong; and spec.config.y"
+    assert "403: no" in held(refused).message
+
+
+@pytest.mark.parametrize("desired", DesiredState)
+def test_a_refused_place_keeps_nobody_from_stopping(desired: DesiredState) -> None:
+    _, status, _ = walk(observe(child(parent=None, phase=Phase.RUNNING, desired=desired)))
+    assert status.phase.value == desired.value
+
+
+def test_a_transition_says_why() -> None:
+    own = plan(observe(instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED, reason="lunch")))
+    assert own.transitions == (Transition(Phase.RUNNING, Phase.PAUSED, Reason.DESIRED_STATE, "lunch"),)
+    parent = instance("web", phase=Phase.PAUSED, desired=DesiredState.PAUSED, reason="night")
+    inherited = plan(observe(child(parent=parent, phase=Phase.RUNNING), parent))
+    (step,) = inherited.transitions
+    assert (step.reason, step.message) == (Reason.INHERITED_FROM, 'Paused by Project "web": night')
+    silent = plan(observe(child(parent=replace(PARENT), phase=Phase.PAUSED), PARENT))
+    assert silent.transitions[0].message == ""
+
+
+def test_bookkeeping() -> None:
+    status = plan(observe(instance(phase=Phase.CREATED))).status
+    assert status
+    assert (status.started_at, status.stopped_at, status.last_transition_time) == (NOW, None, NOW)
+    running = instance(phase=Phase.PAUSED, status={"started_at": NOW - seconds(100)})
+    resumed = plan(observe(running)).status
+    assert resumed
+    assert resumed.started_at == NOW - seconds(100), "a resume is no start"
+    stopped = plan(observe(replace(running, spec=replace(running.spec, desired_state=DesiredState.STOPPED)))).status
+    assert stopped
+    assert (stopped.started_at, stopped.stopped_at) == (NOW - seconds(100), NOW)
+
+
+def test_history_keeps_the_last_transitions_in_order() -> None:
+    entries = tuple(
+        transition_entry(*((Phase.RUNNING, Phase.PAUSED) if number % 2 else (Phase.PAUSED, Phase.RUNNING)))
+        for number in range(HISTORY_LIMIT)
+    )
+    before = instance(phase=Phase.PAUSED, desired=DesiredState.STOPPED, status={"history": entries})
+    status = plan(observe(before)).status
+    assert status
+    assert len(status.history) == HISTORY_LIMIT
+    assert status.history[:-2] == entries[2:]
+    assert [(entry.from_, entry.to, entry.time) for entry in status.history[-2:]] == [
+        (Phase.PAUSED, Phase.STOPPING, NOW),
+        (Phase.STOPPING, Phase.STOPPED, NOW),
+    ]
+
+
+def test_an_illegal_step_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk_module, "next_phase", lambda phase, goal: Phase.PAUSED)
+    with pytest.raises(IllegalTransitionError, match="web: Created → Paused"):
+        plan(observe(instance(phase=Phase.CREATED)))
