@@ -1,0 +1,166 @@
+"""`python -m tests.bench`: measure, print tables, write JSON. Exits with 1 when a budget of requests is exceeded."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from hopper.local import Cluster, CurrentCluster, LocalCluster
+from hopper.local.progress import Progress, for_terminal
+from tests.bench.client import Client, connected
+from tests.bench.goals import goals, print_goals
+from tests.bench.measure import Sample
+from tests.bench.objects import HOPPER, PEER
+from tests.bench.operators import BARE_PEER, PLAIN_PEER, THE_OPERATOR
+from tests.bench.process import ROOT
+from tests.bench.rates import Rates
+from tests.bench.report import as_json, print_rates, print_rows, rows
+from tests.bench.scenarios import cascade, growth, lifecycle, raw
+
+SCENARIOS = ("lifecycle", "cascade", "growth")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run: `scale` is the number of instances of the usual scenarios, growth goes up to five times that."""
+
+    scenarios: tuple[str, ...]
+    scale: int
+    rounds: int
+    json_file: Path
+    kubeconfig: Path | None
+    quick: bool
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure Hopper and its peers.")
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one (may be repeated)")
+    parser.add_argument("--scale", type=int, default=1000, metavar="N", help="instances (default: 1000)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="repetitions (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="one round of 30 instances: does it work?")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", metavar="FILE")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="use a running cluster instead of an own one")
+    found = parser.parse_args(arguments)
+    scale, rounds = (30, 1) if found.quick else (found.scale, found.rounds)
+    return Options(tuple(found.scenario or SCENARIOS), scale, rounds, found.json, found.kubeconfig, found.quick)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run: what it is told, and what it has found so far."""
+
+    client: Client
+    options: Options
+    progress: Progress
+    rates: list[Rates] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    _prefix: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:4]}")
+    _namespaces: int = 0
+
+    async def run(self) -> None:
+        """Everything that is compared is measured within the same round, one after the other."""
+        chosen = self.options.scenarios
+        for number in range(1, self.options.rounds + 1):
+            if number > 1 and not {"lifecycle", "cascade"} & set(chosen):
+                break
+            turn = f"Round {number} of {self.options.rounds}"
+            with self.progress.step(f"{turn}: raw rates"):
+                self.rates.append(await raw.sweep(self.client, self._namespace(), self.options.scale))
+            if "lifecycle" in chosen:
+                await self._lifecycle(turn)
+            if "cascade" in chosen:
+                await self._cascade(turn)
+        if "growth" in chosen:
+            await self._growth()
+
+    async def _lifecycle(self, turn: str) -> None:
+        for subject in (THE_OPERATOR, PLAIN_PEER, BARE_PEER):
+            with self.progress.step(f"{turn}: burst and flips, {subject.name}"):
+                found = await lifecycle.measure(
+                    self.client, subject, self._namespace(), self.options.scale, self.rates[-1]
+                )
+            self.samples.extend(found)
+
+    async def _cascade(self, turn: str) -> None:
+        arguments = self.options.scale, self.rates[-1]
+        with self.progress.step(f"{turn}: cascade, Hopper"):
+            self.samples.extend(await cascade.measure_hopper(self.client, self._namespace(), *arguments))
+        if len(self.rates) == 1:
+            with self.progress.step("Waiting until garbage collection knows the kind"):
+                await cascade.warm_up(self.client, self._namespace())
+        with self.progress.step(f"{turn}: cascade, garbage collection alone"):
+            found = await cascade.measure_garbage_collection(self.client, self._namespace(), *arguments)
+            self.samples.extend(found)
+
+    async def _growth(self) -> None:
+        scale, rounds = self.options.scale, self.options.rounds
+        with self.progress.step("Start without instances"):
+            self.samples.extend(await growth.measure_start(self.client, self._namespace(), rounds))
+        for size in (max(1, scale // 10), scale, scale * 5):
+            with self.progress.step(f"Growth and restart: {size} instances"):
+                found = await growth.measure(self.client, self._namespace(), size, self.rates[-1], rounds)
+            self.samples.extend(found)
+
+    def _namespace(self) -> str:
+        self._namespaces += 1
+        return f"{self._prefix}-{self._namespaces}"
+
+
+async def measure(options: Options, cluster: Cluster, progress: Progress) -> Bench:
+    """Install both definitions, and run."""
+    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
+    for kind in (HOPPER, PEER):
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=kind.definition())
+        definition = f"customresourcedefinition/{kind.plural}.{kind.group}"
+        cluster.kubectl("wait", definition, "--for=condition=Established", "--timeout=30s")
+        # The first LIST waits until the API server has filled its cache for the kind.
+        cluster.kubectl("get", f"{kind.plural}.{kind.group}", "--all-namespaces")
+    async with connected() as client:
+        bench = Bench(client, options, progress)
+        await bench.run()
+        return bench
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the bench; return the exit code."""
+    options, progress, started = parse(arguments), for_terminal(), time.monotonic()
+    cluster = CurrentCluster(options.kubeconfig) if options.kubeconfig else LocalCluster("bench", nodes=0)
+    try:
+        cluster.up(progress)
+        bench = asyncio.run(measure(options, cluster, progress))
+    finally:
+        with suppress(KeyboardInterrupt):
+            cluster.down(progress)
+    return _report(bench, time.monotonic() - started)
+
+
+def _report(bench: Bench, seconds: float) -> int:
+    found = rows(bench.samples)
+    judged = goals(found)
+    console = Console() if sys.stdout.isatty() else Console(width=170)
+    print_rates(console, bench.rates)
+    print_rows(console, found)
+    print_goals(console, judged)
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    about = {"machine": machine, "scale": bench.options.scale, "rounds": bench.options.rounds, "seconds": seconds}
+    bench.options.json_file.parent.mkdir(parents=True, exist_ok=True)
+    document = about | as_json(found, bench.rates) | {"goals": [goal.as_dict() for goal in judged]}
+    bench.options.json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    console.print(f"{seconds:.0f} s in all; written to {bench.options.json_file}")
+    return int(any(goal.budget and not goal.met for goal in judged))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

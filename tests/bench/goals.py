@@ -1,0 +1,103 @@
+"""What the numbers are to be. Budgets hold on any machine; speeds are ratios within one run, and bear some noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.operators import THE_OPERATOR
+from tests.bench.report import Row
+from tests.bench.scenarios.cascade import CASCADE
+from tests.bench.scenarios.growth import GROWTH, RESTART, START_UP
+from tests.bench.scenarios.lifecycle import BURST, FLIPS
+
+_MOST_INSTANCES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A number and its bound. A budget that is exceeded fails the bench, a speed that is missed is only shown."""
+
+    name: str
+    value: float
+    bound: float
+    at_least: bool = False
+    budget: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it for JSON."""
+        return asdict(self) | {"met": self.met}
+
+
+def goals(rows: Sequence[Row]) -> list[Goal]:
+    """Return the goals that these rows tell something about."""
+    own = [row for row in rows if row.subject == THE_OPERATOR.name]
+    return [*_budgets(own), *_speeds(own), *_restarts(own), *_growth(own)]
+
+
+def _budgets(own: Sequence[Row]) -> Iterator[Goal]:
+    """Writes per instance (design: "Our writes")."""
+    most = {BURST: 1.0, GROWTH: 1.0, **dict.fromkeys(FLIPS.values(), 2.0), RESTART: 0.0}
+    for row in own:
+        if row.scenario in most and row.writes is not None:
+            yield Goal(f"{_title(row)}: writes each", row.writes, most[row.scenario], budget=True)
+        if row.scenario == RESTART and row.events is not None:
+            yield Goal(f"{_title(row)}: events each", row.events, 0.0, budget=True)
+
+
+def _speeds(own: Sequence[Row]) -> Iterator[Goal]:
+    for row in own:
+        if row.scenario == BURST and row.to_raw is not None:
+            yield Goal(f"{_title(row)}: share of the raw rates", row.to_raw, 0.5, at_least=True)
+        least = {BURST: 2.0, CASCADE: 3.0}.get(row.scenario)
+        if least is not None and row.to_peer is not None:
+            yield Goal(f"{_title(row)}: times as fast as the peer", row.to_peer, least, at_least=True)
+
+
+def _restarts(own: Sequence[Row]) -> Iterator[Goal]:
+    start_up = next((row.seconds for row in own if row.scenario == START_UP), 0.0)
+    for row in own:
+        if row.scenario == RESTART and row.to_raw:
+            listing = row.seconds * row.to_raw
+            yield Goal(f"{_title(row)}: times a raw LIST", row.seconds / listing, 3.0)
+            yield Goal(f"{_title(row)}: the same without start-up", (row.seconds - start_up) / listing, 3.0)
+
+
+def _growth(own: Sequence[Row]) -> Iterator[Goal]:
+    sizes = [row for row in own if row.scenario == GROWTH and row.instances >= 100]
+    if len(sizes) > 1:
+        small, large = sizes[0], sizes[-1]
+        values: dict[str, Callable[[Row], float | None]] = {
+            "CPU": lambda row: row.cpu_ms_each,
+            "requests": lambda row: row.requests,
+        }
+        for name, value in values.items():
+            if (before := value(small)) and (after := value(large)):
+                yield Goal(f"{name} each at {large.instances:,} to {small.instances:,}", after / before, 1.25)
+    for row in own:
+        if row.scenario in (GROWTH, RESTART) and row.instances == _MOST_INSTANCES and row.rss_mib is not None:
+            yield Goal(f"{_title(row)}: RSS MiB", row.rss_mib, 150.0)
+
+
+def _title(row: Row) -> str:
+    return f"{row.scenario}, {row.instances:,}"
+
+
+def print_goals(console: Console, found: Sequence[Goal]) -> None:
+    """Print each goal with what was measured."""
+    table = Table(title="Goals", title_justify="left")
+    table.add_column("goal")
+    table.add_column("measured", justify="right")
+    table.add_column("bound", justify="right")
+    table.add_column("")
+    for goal in found:
+        bound = f"{'≥' if goal.at_least else '≤'} {goal.bound:g}"
+        table.add_row(goal.name, f"{goal.value:.2f}", bound, "[green]met[/]" if goal.met else "[red]missed[/]")
+    console.print(table)

@@ -1,0 +1,61 @@
+"""Knowing when everything is done, from a watch: polling with LISTs would load the API server under measurement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from tests.bench.client import Client
+from tests.bench.objects import Kind
+
+LIMIT_SECONDS = 180.0
+
+
+class Names:
+    """The names of those objects that match now."""
+
+    def __init__(self) -> None:
+        self.present: set[str] = set()
+        self._changed = asyncio.Event()
+
+    def seen(self, name: str, *, gone: bool) -> None:
+        (self.present.discard if gone else self.present.add)(name)
+        self._changed.set()
+
+    async def until(self, fits: Callable[[int], bool]) -> None:
+        """Wait until the number of names fits. Raises `TimeoutError` after `LIMIT_SECONDS`."""
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                while not fits(len(self.present)):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"stuck at {len(self.present)} objects") from None
+
+
+@asynccontextmanager
+async def watching(client: Client, kind: Kind, namespace: str, selector: str = "") -> AsyncIterator[Names]:
+    """Follow the objects that match a field selector; the API server sends those that come to match, or cease to."""
+    query = f"fieldSelector={selector}" if selector else ""
+    listed = json.loads(await client.list(kind, namespace, query))
+    names = Names()
+    for item in listed["items"]:
+        names.seen(item["metadata"]["name"], gone=False)
+    follower = asyncio.create_task(
+        _follow(client, kind, namespace, query, listed["metadata"]["resourceVersion"], names)
+    )
+    try:
+        yield names
+    finally:
+        follower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follower
+
+
+async def _follow(client: Client, kind: Kind, namespace: str, query: str, version: str, names: Names) -> None:
+    async for event in client.watch(kind, namespace, f"{query}&resourceVersion={version}"):
+        names.seen(event["object"]["metadata"]["name"], gone=event["type"] == "DELETED")
+    raise RuntimeError("the API server ended the watch of the bench")
