@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,15 @@ from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, know
 from hopper.local.progress import Plain
 from tests.cluster.instances import Instances
 
-PREFIX = "test-"
+# test-<pid of the test run>, and a suffix for further clusters of the same run.
+NAME = re.compile(r"test-(\d+)(-.*)?")
+
+
+def cluster_name(suffix: str = "") -> str:
+    """The name of a cluster that only this test run uses."""
+    return "-".join(filter(None, ("test", str(os.getpid()), suffix)))
+
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,11 +44,27 @@ def cluster() -> Iterator[Cluster]:
         yield CurrentCluster(Path(kubeconfig))
         return
     _remove_leftovers()
-    own = LocalCluster(f"{PREFIX}{os.getpid()}")
+    own = LocalCluster(cluster_name())
     _up_or_skip(own)
     try:
         yield own
     finally:
+        own.down()
+
+
+@pytest.fixture
+def new_cluster() -> Iterator[Callable[..., LocalCluster]]:
+    """Start another cluster, for a test that is rough with it: `new_cluster("x", extra_args=…)`. Gone afterwards."""
+    started: list[LocalCluster] = []
+
+    def start(suffix: str = "own", **options: Any) -> LocalCluster:
+        own = LocalCluster(cluster_name(suffix), **options)
+        started.append(own)
+        _up_or_skip(own)
+        return own
+
+    yield start
+    for own in started:
         own.down()
 
 
@@ -77,8 +103,7 @@ def _up_or_skip(own: LocalCluster) -> None:
 def _remove_leftovers() -> None:
     """End the clusters of test runs that were killed."""
     for name in known_clusters():
-        pid = name.removeprefix(PREFIX)
-        if name.startswith(PREFIX) and pid.isdigit() and not _runs(int(pid)):
+        if (match := NAME.fullmatch(name)) and not _runs(int(match[1])):
             with contextlib.suppress(LocalError):
                 LocalCluster(name).down()
 

@@ -2,9 +2,224 @@
 
 from __future__ import annotations
 
-from hopper.local import Cluster
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hopper.local import Cluster, CurrentCluster, LocalCluster, State, binaries, known_clusters, processes
+from hopper.local.errors import KubectlError
+from hopper.local.paths import cache_dir
+
+NewCluster = Callable[..., LocalCluster]
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: pod}
+spec:
+  containers: [{name: main, image: example.com/none}]
+"""
+
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: far}
+spec: {clusterIP: 10.99.255.1, ports: [{port: 80}]}
+"""
+
+AUDIT_POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules: [{level: Metadata}]
+"""
 
 
-def test_the_fixture_gives_a_real_api_server(cluster: Cluster, namespace: str) -> None:
+def pids(cluster: LocalCluster) -> dict[str, int]:
+    return {process.name: process.pid for process in processes.recorded(cluster.directory) if process.alive}
+
+
+def ended(pids_: dict[str, int]) -> bool:
+    return all(processes.command_line(pid) is None for pid in pids_.values())
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_a_real_api_server_answers(cluster: Cluster, namespace: str) -> None:
+    assert cluster.status().running
     assert cluster.kubectl("get", "--raw=/readyz") == "ok"
+    assert "apiserver_request_total" in cluster.kubectl("get", "--raw=/metrics")
     assert cluster.kubectl("get", "namespace", namespace, "--output=name").strip() == f"namespace/{namespace}"
+    with pytest.raises(KubectlError, match="not found"):
+        cluster.kubectl("get", "namespace", "no-such-namespace")
+
+
+def test_controllers_work_under_their_own_names(cluster: Cluster, namespace: str) -> None:
+    wait_until(lambda: cluster.kubectl("get", "serviceaccount", "default", f"-n={namespace}", check=False))
+    accounts = cluster.kubectl("get", "serviceaccounts", "--namespace=kube-system", "--output=name")
+    assert "serviceaccount/generic-garbage-collector" in accounts
+
+
+def test_the_service_range_is_wide(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", f"--namespace={namespace}", "--filename=-", input=SERVICE)
+
+
+def test_pods_run_on_simulated_nodes(cluster: Cluster, namespace: str) -> None:
+    wait_until(lambda: cluster.kubectl("get", "serviceaccount", "default", f"-n={namespace}", check=False))
+    cluster.kubectl("apply", f"--namespace={namespace}", "--filename=-", input=POD)
+    cluster.kubectl("wait", "pod/pod", f"--namespace={namespace}", "--for=condition=Ready", "--timeout=60s")
+
+
+def test_a_running_cluster_is_a_current_one(cluster: Cluster) -> None:
+    current = CurrentCluster(cluster.kubeconfig)
+    assert current.status().running
+    assert current.status().server == cluster.status().server
+    current.up()
+    assert not current.down()
+    assert cluster.status().running
+
+
+def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> None:
+    own = new_cluster(nodes=3)
+    first = pids(own)
+    assert len(first) == 5
+    assert len(own.kubectl("get", "nodes", "--output=name").split()) == 3
+    own.up()
+    assert pids(own) == first
+
+    assert own.down()
+    assert ended(first)
+    assert not own.directory.exists()
+    assert own.status().state is State.ABSENT
+    assert not own.down()
+
+    own.up()
+    assert own.status().running
+    assert not set(first.values()) & set(pids(own).values())
+
+
+def test_two_clusters_know_nothing_of_each_other(cluster: Cluster, namespace: str, new_cluster: NewCluster) -> None:
+    own = new_cluster()
+    assert own.status().server != cluster.status().server
+    assert namespace not in own.kubectl("get", "namespaces")
+    own.down()
+    assert cluster.status().running
+
+
+def test_the_api_server_comes_back_on_the_same_port_with_the_same_data(new_cluster: NewCluster) -> None:
+    own = new_cluster(nodes=0)
+    server = own.status().server
+    others = {name: pid for name, pid in pids(own).items() if name != "kube-apiserver"}
+    own.kubectl("create", "configmap", "kept")
+
+    own.stop_apiserver()
+    with pytest.raises(KubectlError):
+        own.kubectl("get", "--raw=/readyz")
+    assert own.status().problems == ("kube-apiserver is not running",)
+
+    own.start_apiserver()
+    assert own.status().running
+    assert own.status().server == server
+    assert {name: pid for name, pid in pids(own).items() if name != "kube-apiserver"} == others
+    own.kubectl("get", "configmap", "kept")
+    own.kubectl("create", "namespace", "later")
+    wait_until(lambda: own.kubectl("get", "serviceaccount", "default", "-n=later", check=False))
+
+
+def test_a_stale_cluster_is_named_and_started_anew(new_cluster: NewCluster) -> None:
+    own = new_cluster(nodes=0)
+    own.kubectl("create", "configmap", "lost")
+    processes.kill(process for process in processes.recorded(own.directory) if process.name == "etcd")
+    assert "etcd is not running" in own.status().problems
+    own.up()
+    assert own.status().running
+    assert own.kubectl("get", "configmap", "lost", "--ignore-not-found") == ""
+
+
+@pytest.mark.parametrize("then", ["up", "down"])
+def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster: NewCluster, cluster: Cluster) -> None:
+    own = LocalCluster(f"test-{os.getpid()}-own", nodes=0)
+    program = f"from hopper.local import LocalCluster; LocalCluster({own.name!r}).up()"
+    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True) as starting:
+        wait_until(lambda: len(pids(own)) == 5)
+        os.killpg(starting.pid, signal.SIGKILL)
+    half = pids(own)
+    status = own.status()
+    assert status.state is State.STALE
+    assert "its start was interrupted" in status.problems
+    assert own.name in known_clusters()
+    if then == "up":
+        assert new_cluster(nodes=0).status().running
+    else:
+        assert own.down()
+        assert not own.directory.exists()
+    assert ended(half)
+
+
+def test_a_port_that_is_snatched_away_is_replaced(new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_ports = processes.free_ports
+    with socket.create_server(("127.0.0.1", 0)) as thief:
+        stolen = thief.getsockname()[1]
+        drawn = [[stolen, *free_ports(5)]]
+        monkeypatch.setattr(processes, "free_ports", lambda count: drawn.pop() if drawn else free_ports(count))
+        own = new_cluster(nodes=0)
+        assert not drawn
+        assert own.status().running
+        assert str(stolen) not in own.status().server
+
+
+def test_arguments_reach_the_api_server(new_cluster: NewCluster, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(AUDIT_POLICY)
+    arguments = {"audit-policy-file": str(policy), "audit-log-path": str(tmp_path / "audit.log")}
+    own = new_cluster(nodes=0, extra_args={"kube-apiserver": arguments})
+    mark = uuid.uuid4().hex
+    own.kubectl("get", "configmap", mark, "--ignore-not-found")
+    wait_until(lambda: mark in (tmp_path / "audit.log").read_text())
+    entry = json.loads((tmp_path / "audit.log").read_text().splitlines()[0])
+    assert entry["kind"] == "Event"
+
+
+def test_the_command_line_touches_nothing_of_the_users(cluster: Cluster, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    tools = tmp_path / "kube bin"
+    for directory in (home, tools):
+        directory.mkdir()
+    for name, path in binaries.ensure(cache_dir()).items():
+        (tools / name).symlink_to(path)
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("KUBE", "HOPPER", "XDG", "COV"))},
+        "HOME": str(home),
+        "HOPPER_KUBE_BIN": str(tools),
+    }
+
+    def hopper(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from hopper.cli.main import main; main()", "local", *args]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    try:
+        up = hopper("up")
+        assert up.returncode == 0, up.stderr
+        exported = up.stdout.splitlines()[0]
+        shell = f"{exported}; {tools / 'kubectl'!s}".replace("kube bin", "'kube bin'") + " get --raw=/readyz"
+        assert subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout == "ok"
+        assert hopper("status").returncode == 0
+    finally:
+        down = hopper("down")
+    assert down.returncode == 0, down.stderr
+    assert hopper("status").returncode == 1
+    files = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
+    assert files == []

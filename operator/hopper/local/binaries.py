@@ -31,18 +31,19 @@ def ensure(cache: Path, progress: Progress = SILENT) -> Mapping[str, Path]:
 
 
 def find_kubectl(cache: Path) -> Path:
-    """A kubectl to use on a cluster of somebody else's: the one on the PATH, else one of ours.
+    """A kubectl to use on a cluster that is not `local`: the user's own directory, the PATH, our cache, in this order.
 
     Raises MissingBinaryError.
     """
-    if found := shutil.which("kubectl"):
-        return Path(found)
+    candidates = []
     if own := os.environ.get(OWN_DIRECTORY):
-        candidate = Path(own).expanduser() / "kubectl"
-    else:
-        candidate = Store(cache, this_platform()).paths()["kubectl"]
-    if candidate.is_file():
-        return candidate
+        candidates.append(Path(own).expanduser() / "kubectl")
+    if on_path := shutil.which("kubectl"):
+        candidates.append(Path(on_path))
+    candidates.append(Store(cache, this_platform()).paths()["kubectl"])
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
     raise MissingBinaryError("there is no kubectl: install it, or run `hopper local build`")
 
 

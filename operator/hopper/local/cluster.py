@@ -12,7 +12,7 @@ from hopper.local import binaries, kubeconfig, processes, record
 from hopper.local.catalogue import KUBERNETES
 from hopper.local.errors import ClusterNotRunningError, ClusterStartError, PortTakenError
 from hopper.local.kubectl import Kubectl
-from hopper.local.kwokctl import COMPONENTS, PORTS, ExtraArgs, Kwokctl, configuration
+from hopper.local.kwokctl import COMPONENTS, PORTS, ExtraArgs, Kwokctl, check_workdir, configuration
 from hopper.local.lock import is_locked, locked
 from hopper.local.paths import DEFAULT_NAME, cache_dir, clusters_dir, valid_name
 from hopper.local.progress import SILENT, Progress
@@ -43,10 +43,10 @@ class LocalCluster:
         extra_args: ExtraArgs | None = None,
         cache: Path | None = None,
     ) -> None:
-        """`cache` is where everything lies, see `paths.cache_dir`. Raises InvalidNameError."""
+        """`cache` is where everything lies, see `paths.cache_dir`. Raises InvalidNameError, ClusterStartError."""
         self.name = valid_name(name)
         self._nodes = nodes
-        self._extra_args = extra_args or {}
+        self._extra_args = _checked(extra_args or {})
         self._cache = cache or cache_dir()
         self._directory = clusters_dir(self._cache) / name
         self._lock = self._cache / "locks" / f"cluster-{name}.lock"
@@ -79,6 +79,7 @@ class LocalCluster:
 
         Raises BinariesError, ClusterStartError; then nothing is left behind.
         """
+        check_workdir(self._cache)
         with self._locked(progress):
             status = inspect(self.name, self._directory, self.provider)
             if status.running:
@@ -229,3 +230,10 @@ class LocalCluster:
 
         with locked(self._lock, waiting, remove=True):
             yield
+
+
+def _checked(extra_args: ExtraArgs) -> ExtraArgs:
+    for component in extra_args:
+        if component not in COMPONENTS:
+            raise ClusterStartError(f"there is no component {component!r}: there are {', '.join(COMPONENTS)}")
+    return extra_args

@@ -65,4 +65,4 @@ class CurrentCluster:
 
     @property
     def _kubectl(self) -> Kubectl:
-        return Kubectl(find_kubectl(self._cache), self._path, self._cache / "kubectl-cache")
+        return Kubectl(find_kubectl(self._cache), self._path, self._cache)

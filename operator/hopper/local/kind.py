@@ -86,7 +86,7 @@ class KindCluster:
 
     @property
     def _kubectl(self) -> Kubectl:
-        return Kubectl(find_kubectl(self._cache), self.kubeconfig, self._directory / "kubectl-cache")
+        return Kubectl(find_kubectl(self._cache), self.kubeconfig, self._directory)
 
 
 def check_requirements() -> None:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hopper.local.errors import KubectlError
-from hopper.local.kwokctl import KUBECTL_ENVIRONMENT
+from hopper.local.kwokctl import kubectl_environment
 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """`program` against the cluster of `kubeconfig`; None means what kubectl finds by itself."""
+    """`program` against the cluster of `kubeconfig`; None means what kubectl finds by itself.
+
+    `directory` takes its cache.
+    """
 
     program: Path
     kubeconfig: Path | None
-    cache: Path
+    directory: Path
 
     def __call__(self, *args: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002
         """Run kubectl with `input` on its standard input and return its standard output.
@@ -25,7 +28,7 @@ class Kubectl:
         Raises KubectlError when it fails, unless `check` is off.
         """
         chosen = [] if self.kubeconfig is None else [f"--kubeconfig={self.kubeconfig}"]
-        environment = os.environ | KUBECTL_ENVIRONMENT | {"KUBECACHEDIR": str(self.cache)}
+        environment = os.environ | kubectl_environment(self.directory)
         done = subprocess.run(
             [str(self.program), *chosen, *args],
             input=input,

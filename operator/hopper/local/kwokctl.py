@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from hopper.local import processes
 from hopper.local.catalogue import KUBERNETES
 from hopper.local.errors import ClusterStartError
+from hopper.local.paths import clusters_dir
 
 # Component → flag without dashes → value.
 ExtraArgs = Mapping[str, Mapping[str, str]]
@@ -42,9 +46,8 @@ PORTS = {
 }
 COMPONENTS = tuple(dict.fromkeys(PORTS.values()))
 
-# Not the user's preferences, such as other defaults for a command.
-KUBECTL_ENVIRONMENT = {"KUBERC": "off"}
-_TIMEOUT = 150.0
+_TIMEOUT = 120.0
+_POLL = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,35 +58,66 @@ class Kwokctl:
     workdir: Path
 
     def create(self, name: str, config: Path) -> None:
-        """Create and start a cluster. Raises ClusterStartError."""
+        """Create and start a cluster. Returns early when one of its processes dies. Raises ClusterStartError."""
         # An empty --kubeconfig keeps it from writing to the user's own.
-        self._run("create", "cluster", f"--name={name}", f"--config={config}", "--kubeconfig=")
+        self._run("create", "cluster", name, f"--config={config}", "--kubeconfig=")
 
     def start(self, name: str) -> None:
-        """Start those components that are not running. Raises ClusterStartError."""
-        self._run("start", "cluster", f"--name={name}")
+        """Start those components that are not running. Returns early, and raises, as `create` does."""
+        self._run("start", "cluster", name)
 
     def scale_nodes(self, name: str, count: int) -> None:
         """Have `count` simulated nodes. Raises ClusterStartError."""
-        self._run("scale", "node", f"--name={name}", f"--replicas={count}")
+        self._run("scale", "node", name, f"--replicas={count}")
 
-    def _run(self, *args: str) -> None:
-        command = [str(self.binaries["kwokctl"]), *args, "--v=WARN"]
-        try:
-            done = subprocess.run(
-                command, env=self._environment(), capture_output=True, text=True, timeout=_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ClusterStartError(f"kwokctl {' '.join(args[:2])} did not end within {_TIMEOUT:.0f} s") from error
-        if done.returncode:
-            raise ClusterStartError(f"kwokctl {' '.join(args[:2])} failed: {(done.stderr or done.stdout).strip()}")
+    def _run(self, verb: str, what: str, name: str, *args: str) -> None:
+        command = [str(self.binaries["kwokctl"]), verb, what, f"--name={name}", *args, "--v=WARN"]
+        directory = clusters_dir(self.workdir) / name
+        deadline = time.monotonic() + _TIMEOUT
+        with subprocess.Popen(
+            command, env=self._environment(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as running:
+            while True:
+                try:
+                    said, _ = running.communicate(timeout=_POLL)
+                    break
+                except subprocess.TimeoutExpired:
+                    # It would wait minutes for an API server that has ended.
+                    if _one_has_died(directory) or time.monotonic() > deadline:
+                        running.kill()
+                        return
+                except BaseException:
+                    running.kill()
+                    raise
+        if running.returncode:
+            raise ClusterStartError(f"kwokctl {verb} {what} failed: {said.strip()}")
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, directory: Path) -> dict[str, str]:
         # KWOK_* variables of the user's would change our cluster.
         kept = {key: value for key, value in os.environ.items() if not key.startswith("KWOK_")}
         # kwokctl takes the first kubectl on the PATH.
         path = os.pathsep.join((str(self.binaries["kubectl"].parent), kept.get("PATH", os.defpath)))
-        return kept | {"KWOK_WORKDIR": str(self.workdir), "PATH": path, **KUBECTL_ENVIRONMENT}
+        return kept | {"KWOK_WORKDIR": str(self.workdir), "PATH": path} | kubectl_environment(directory)
+
+
+def kubectl_environment(directory: Path) -> dict[str, str]:
+    """Keeps kubectl from the user's preferences, and its cache inside the cluster's directory."""
+    return {"KUBERC": "off", "KUBECACHEDIR": str(directory / "kubectl-cache")}
+
+
+def check_workdir(workdir: Path) -> None:
+    """Raise ClusterStartError for a path that kwokctl would cut short: it splits its settings at blanks and commas."""
+    if re.search(r"[\s,]", str(workdir)):
+        raise ClusterStartError(
+            f"kwokctl cannot work in {str(workdir)!r} because of the blank or comma: "
+            "set HOPPER_CACHE to a directory without one"
+        )
+
+
+def _one_has_died(directory: Path) -> bool:
+    """Whether all are on record (so that none can be lost by stopping kwokctl) and one has ended."""
+    found = processes.recorded(directory)
+    return {process.name for process in found} == set(COMPONENTS) and any(process.ended for process in found)
 
 
 def configuration(binaries: Mapping[str, Path], ports: Mapping[str, int], extra_args: ExtraArgs) -> str:

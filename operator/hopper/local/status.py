@@ -56,7 +56,7 @@ def inspect(name: str, directory: Path, provider: str) -> Status:
 
 def kubectl_for(directory: Path, found: record.Record) -> Kubectl:
     """kubectl as recorded for the cluster."""
-    return Kubectl(Path(found.binaries["kubectl"]), directory / KUBECONFIG, directory / "kubectl-cache")
+    return Kubectl(Path(found.binaries["kubectl"]), directory / KUBECONFIG, directory)
 
 
 def _problems(directory: Path, found: record.Record) -> Iterator[str]:

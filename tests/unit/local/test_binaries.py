@@ -240,8 +240,8 @@ def test_kubectl_for_other_clusters(
         binaries.find_kubectl(cache)
     cached = script(Store(cache, this_platform()).paths()["kubectl"], "")
     assert binaries.find_kubectl(cache) == cached
+    on_path = script(path_of / "kubectl", "")
+    assert binaries.find_kubectl(cache) == on_path
     own = script(cache / "own" / "kubectl", "")
     monkeypatch.setenv("HOPPER_KUBE_BIN", str(own.parent))
     assert binaries.find_kubectl(cache) == own
-    on_path = script(path_of / "kubectl", "")
-    assert binaries.find_kubectl(cache) == on_path

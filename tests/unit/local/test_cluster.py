@@ -1,0 +1,322 @@
+"""Starting, stopping and finding clusters in every half-way state, with programs that only pretend.
+
+The real thing is in tests/cluster/test_local_cluster.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hopper.local import LocalCluster, State, known_clusters, processes, record
+from hopper.local.errors import ClusterNotRunningError, ClusterStartError, InvalidNameError, KubectlError
+from hopper.local.lock import locked
+
+
+@pytest.fixture
+def cluster(kube_bin: Path) -> Iterator[LocalCluster]:
+    """A cluster that is not there yet."""
+    cluster = LocalCluster("c")
+    yield cluster
+    cluster.down()
+
+
+def plan(kube_bin: Path, **wrong: Any) -> None:
+    (kube_bin / "plan.json").write_text(json.dumps(wrong))
+
+
+def pids(cluster: LocalCluster) -> dict[str, int]:
+    return {process.name: process.pid for process in processes.recorded(cluster.directory) if process.alive}
+
+
+def kill(cluster: LocalCluster, component: str) -> None:
+    processes.kill(process for process in processes.recorded(cluster.directory) if process.name == component)
+
+
+def test_up_and_down(cluster: LocalCluster, cache: Path, notes: Any) -> None:
+    assert cluster.status().state is State.ABSENT
+    cluster.up(notes)
+    status = cluster.status()
+    assert status.running
+    assert status.version.startswith("v1.")
+    assert status.server.startswith("https://127.0.0.1:")
+    assert known_clusters() == ["c"]
+    running = pids(cluster)
+    assert len(running) == 5
+
+    assert cluster.down(notes)
+    assert cluster.status().state is State.ABSENT
+    assert known_clusters() == []
+    assert [pid for pid in running.values() if processes.command_line(pid) is not None] == []
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+    assert not cluster.down(notes)
+    assert notes.lines == ["Starting cluster 'c': done", "Stopping cluster 'c': done"]
+
+
+def test_up_on_a_running_cluster_does_nothing_and_says_so(cluster: LocalCluster, notes: Any) -> None:
+    cluster.up()
+    before = pids(cluster)
+    cluster.up(notes)
+    assert pids(cluster) == before
+    assert notes.lines == ["Cluster 'c' is already running"]
+    LocalCluster("c", nodes=7).up(notes)
+    assert notes.lines[1] == (
+        "Cluster 'c' is already running, with other arguments; to change them, `hopper local down --name c` first"
+    )
+
+
+def test_the_kubeconfig_is_whole_and_private(cluster: LocalCluster) -> None:
+    cluster.up()
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    assert config["current-context"] == "hopper-c"
+    assert config["clusters"][0]["cluster"]["server"] == cluster.status().server
+    assert set(config["users"][0]["user"]) == {"client-certificate-data", "client-key-data"}
+    assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
+    assert stat.S_IMODE(cluster.directory.stat().st_mode) == 0o700
+
+
+def test_arguments_reach_the_components(kube_bin: Path) -> None:
+    cluster = LocalCluster(
+        "c", extra_args={"kube-apiserver": {"audit-log-path": "/x"}, "etcd": {"unsafe-no-fsync": "0"}}
+    )
+    cluster.up()
+    try:
+        config = yaml.safe_load((cluster.directory / "kwokctl.yaml").read_text())
+        patches = {
+            patch["name"]: {arg["key"]: arg["value"] for arg in patch["extraArgs"]}
+            for patch in config["componentsPatches"]
+        }
+        assert patches["kube-apiserver"] == {"service-cluster-ip-range": "10.96.0.0/14", "audit-log-path": "/x"}
+        assert patches["etcd"] == {"unsafe-no-fsync": "0"}
+        assert patches["kube-controller-manager"]["use-service-account-credentials"] == "true"
+        assert config["options"]["disableQPSLimits"] is True
+    finally:
+        cluster.down()
+
+
+def test_arguments_of_unknown_components_are_refused() -> None:
+    with pytest.raises(ClusterStartError, match=r"no component 'apiserver': there are kube-apiserver, etcd,"):
+        LocalCluster("c", extra_args={"apiserver": {"v": "4"}})
+
+
+def test_two_clusters_live_side_by_side(cluster: LocalCluster) -> None:
+    other = LocalCluster("other")
+    cluster.up()
+    other.up()
+    try:
+        assert known_clusters() == ["c", "other"]
+        assert not set(pids(cluster).values()) & set(pids(other).values())
+        assert not set(record.read(cluster.directory).ports.values()) & set(record.read(other.directory).ports.values())
+    finally:
+        other.down()
+    assert cluster.status().running
+
+
+def test_a_dead_process_makes_a_cluster_stale_and_up_starts_it_anew(cluster: LocalCluster, notes: Any) -> None:
+    cluster.up()
+    before = pids(cluster)
+    kill(cluster, "etcd")
+    status = cluster.status()
+    assert status.state is State.STALE
+    assert status.problems == ("etcd is not running",)
+    cluster.up(notes)
+    assert notes.lines[0] == "Cluster 'c' is stale (etcd is not running): starting it anew"
+    assert cluster.status().running
+    assert not set(before.values()) & set(pids(cluster).values())
+
+
+def test_a_port_taken_meanwhile_is_named(cluster: LocalCluster) -> None:
+    cluster.up()
+    kill(cluster, "kube-apiserver")
+    port = record.read(cluster.directory).ports["kubeApiserverPort"]
+    with socket.create_server(("127.0.0.1", port)):
+        assert cluster.status().problems == (
+            "kube-apiserver is not running",
+            f"another process has taken port {port} of kube-apiserver",
+        )
+
+
+@pytest.mark.parametrize("file", ["kwok.yaml", "kubeconfig", "pki/admin.key"])
+def test_a_missing_file_makes_a_cluster_stale(file: str, cluster: LocalCluster) -> None:
+    cluster.up()
+    (cluster.directory / file).unlink()
+    assert cluster.status().problems == (f"{file} missing",)
+    cluster.up()
+    assert cluster.status().running
+
+
+def test_an_api_server_that_does_not_answer_makes_a_cluster_stale(cluster: LocalCluster, kube_bin: Path) -> None:
+    cluster.up()
+    (kube_bin / "kubectl-fails").write_text("connection refused")
+    assert cluster.status().problems == (f"the API server does not answer at {cluster.status().server}",)
+
+
+@pytest.mark.parametrize("leftover", [None, "", "{}", '{"nonsense": 1}'])
+def test_leftovers_of_an_interrupted_start_are_cleaned_up(leftover: str | None, cluster: LocalCluster) -> None:
+    cluster.directory.mkdir(parents=True)
+    (cluster.directory / "kwok.yaml").touch()
+    if leftover is not None:
+        (cluster.directory / "hopper.json").write_text(leftover)
+    status = cluster.status()
+    assert status.state is State.STALE
+    assert status.problems == (f"{cluster.directory} was left over by an interrupted start or stop",)
+    cluster.up()
+    assert cluster.status().running
+
+
+def test_down_ends_the_processes_of_a_cluster_without_a_record(cluster: LocalCluster) -> None:
+    cluster.up()
+    running = pids(cluster)
+    for file in ("hopper.json", "kwok.yaml", "kubeconfig"):
+        (cluster.directory / file).unlink()
+    assert cluster.down()
+    assert [pid for pid in running.values() if processes.command_line(pid) is not None] == []
+
+
+def test_a_start_that_was_killed_half_way_is_seen(cluster: LocalCluster) -> None:
+    cluster.up()
+    found = record.read(cluster.directory)
+    assert found is not None
+    record.Record(found.provider, found.version, found.server, False, found.ports, found.binaries).write(
+        cluster.directory
+    )
+    assert cluster.status().problems == ("its start was interrupted",)
+
+
+def test_a_component_that_gives_up_too_early_is_started_again(cluster: LocalCluster, kube_bin: Path) -> None:
+    plan(kube_bin, die={"kube-controller-manager": ["timed out waiting for the API server"] * 2})
+    cluster.up()
+    assert cluster.status().running
+
+
+def test_a_component_that_always_ends_fails_the_start_with_its_last_words(
+    cluster: LocalCluster, kube_bin: Path
+) -> None:
+    plan(kube_bin, die={"kube-apiserver": ["unknown flag: --nonsense"] * 20})
+    with pytest.raises(ClusterStartError, match=r"kube-apiserver has ended:\n(  unknown flag: --nonsense\n)+Try again"):
+        cluster.up()
+    assert cluster.status().state is State.ABSENT
+
+
+def test_other_ports_are_tried_when_one_is_snatched_away(cluster: LocalCluster, kube_bin: Path) -> None:
+    plan(kube_bin, die={"etcd": ["listen tcp 127.0.0.1:1: bind: address already in use"] * 2})
+    cluster.up()
+    assert cluster.status().running
+
+
+def test_it_gives_up_when_every_port_is_snatched_away(cluster: LocalCluster, kube_bin: Path) -> None:
+    plan(kube_bin, die={"etcd": ["bind: address already in use"] * 3})
+    with pytest.raises(ClusterStartError, match="address already in use"):
+        cluster.up()
+    assert not cluster.directory.exists()
+
+
+def test_a_failing_kwokctl_leaves_nothing_behind(cluster: LocalCluster, kube_bin: Path) -> None:
+    plan(kube_bin, fail="no such runtime")
+    with pytest.raises(ClusterStartError, match="kwokctl create cluster failed: no such runtime"):
+        cluster.up()
+    assert not cluster.directory.exists()
+
+
+def test_a_cluster_that_never_gets_ready_is_an_error(
+    cluster: LocalCluster, kube_bin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hopper.local.cluster._READY_WITHIN", 0.3)
+    (kube_bin / "kubectl-fails").write_text("connection refused")
+    with pytest.raises(ClusterStartError, match="not ready within"):
+        cluster.up()
+    assert not cluster.directory.exists()
+
+
+def test_an_interrupted_start_leaves_nothing_behind(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(LocalCluster, "_await_ready", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.up()
+    assert not cluster.directory.exists()
+
+
+def test_the_api_server_alone_can_be_stopped_and_started(cluster: LocalCluster) -> None:
+    cluster.up()
+    before = pids(cluster)
+    cluster.stop_apiserver()
+    assert cluster.status().problems == ("kube-apiserver is not running",)
+    cluster.stop_apiserver()
+    kill(cluster, "kube-scheduler")
+    cluster.start_apiserver()
+    after = pids(cluster)
+    assert cluster.status().running
+    assert {name for name in before if before[name] != after[name]} == {"kube-apiserver", "kube-scheduler"}
+
+
+def test_what_needs_a_running_cluster_says_so(cluster: LocalCluster) -> None:
+    for call in (cluster.stop_apiserver, cluster.start_apiserver, lambda: cluster.kubectl("version")):
+        with pytest.raises(ClusterNotRunningError, match="start it with `hopper local up --name c`"):
+            call()
+
+
+def test_kubectl(cluster: LocalCluster, kube_bin: Path) -> None:
+    cluster.up()
+    assert cluster.kubectl("get", "pods") == f"--kubeconfig={cluster.kubeconfig} get pods\n"
+    assert cluster.kubectl("apply", input="text\n") == f"text\n--kubeconfig={cluster.kubeconfig} apply\n"
+    (kube_bin / "kubectl-fails").write_text("not found")
+    with pytest.raises(KubectlError, match="kubectl get pods ended with 1: not found") as caught:
+        cluster.kubectl("get", "pods")
+    assert caught.value.returncode == 1
+    assert cluster.kubectl("get", "pods", check=False) == ""
+
+
+def test_while_another_process_works_on_it_a_cluster_is_changing(cluster: LocalCluster, notes: Any) -> None:
+    with locked(cluster._lock, lambda _: None):
+        assert cluster.status().state is State.CHANGING
+        second = threading.Thread(target=cluster.up, args=(notes,))
+        second.start()
+        while not notes.lines:
+            pass
+    second.join()
+    assert notes.lines[0].startswith("Waiting for process ")
+    assert cluster.status().running
+
+
+def test_kwokctl_gets_none_of_the_users_settings(
+    cluster: LocalCluster, kube_bin: Path, monkeypatch: pytest.MonkeyPatch, script: Callable[[Path, str], Path]
+) -> None:
+    monkeypatch.setenv("KWOK_KUBE_APISERVER_PORT", "1")
+    monkeypatch.setenv("KWOK_WORKDIR", "/nowhere")
+    shutil.move(kube_bin / "kwokctl", kube_bin / "kwokctl-fake")
+    script(
+        kube_bin / "kwokctl",
+        """
+        import os, sys
+        assert "KWOK_KUBE_APISERVER_PORT" not in os.environ
+        assert "--kubeconfig=" in sys.argv or sys.argv[1] != "create"
+        os.execv(sys.argv[0] + "-fake", [sys.argv[0] + "-fake", *sys.argv[1:]])
+        """,
+    )
+    cluster.up()
+    assert cluster.status().running
+
+
+def test_names_are_checked() -> None:
+    with pytest.raises(InvalidNameError):
+        LocalCluster("../etc")
+
+
+@pytest.mark.parametrize("name", ["with blank", "with,comma"])
+def test_a_directory_that_kwokctl_cannot_work_in_is_refused(name: str, tmp_path: Path, kube_bin: Path) -> None:
+    with pytest.raises(ClusterStartError, match="set HOPPER_CACHE to a directory without one"):
+        LocalCluster("c", cache=tmp_path / name).up()
+    assert not (tmp_path / name).exists()
