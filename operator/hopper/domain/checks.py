@@ -17,6 +17,8 @@ Check = Callable[[Observed], Hold | None]
 # Links in this state say nothing against what already runs: the parent is away, not wrong.
 PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
 
+_TRY_AGAIN = "change the spec or set restartedAt to try again"
+
 
 def write_was_refused(o: Observed) -> Hold | None:
     if o.refusal is None:
@@ -46,7 +48,7 @@ def parent_is_not_ready(o: Observed) -> Hold | None:
 def restart_is_never_wanted(o: Observed) -> Hold | None:
     if o.phase is not Phase.ERROR or o.user_acted or o.instance.spec.restart_policy.policy is not RestartMode.NEVER:
         return None
-    return Hold(Reason.RESTART_NEVER, f"{_last_error(o)}; restartPolicy.policy is Never", stalled=True)
+    return Hold(Reason.RESTART_NEVER, f"{_last_error(o)}; restartPolicy.policy is Never; {_TRY_AGAIN}", stalled=True)
 
 
 def restarts_are_exhausted(o: Observed) -> Hold | None:
@@ -56,15 +58,17 @@ def restarts_are_exhausted(o: Observed) -> Hold | None:
     if o.instance.status.retries < policy.max_retries:
         return None
     message = f"{_last_error(o)}; gave up after {policy.max_retries} restarts (restartPolicy.maxRetries)"
-    return Hold(Reason.RESTARTS_EXHAUSTED, f"{message}; change the spec or set restartedAt to try again", stalled=True)
+    return Hold(Reason.RESTARTS_EXHAUSTED, f"{message}; {_TRY_AGAIN}", stalled=True)
 
 
 def back_off_is_running(o: Observed) -> Hold | None:
     if o.phase is not Phase.ERROR or o.user_acted:
         return None
     policy, status = o.instance.spec.restart_policy, o.instance.status
+    # Without a delay to double, only the first restart is immediate: what fails at once is not to be hurried.
+    first = policy.backoff_seconds or (1 if status.retries else 0)
     # 2^30 is beyond any maxBackoffSeconds: a larger power would only cost time.
-    delay = min(policy.backoff_seconds * 2 ** min(status.retries, 30), policy.max_backoff_seconds)
+    delay = min(first * 2 ** min(status.retries, 30), policy.max_backoff_seconds)
     remaining = seconds_until(_since(o) + timedelta(seconds=delay), o.now)
     if remaining <= 0:
         return None

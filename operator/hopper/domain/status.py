@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from hopper.api.conditions import ConditionType, Reason
+from hopper.api.enums import Phase
 from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
 from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold
 from hopper.domain.observed import Observed
@@ -19,13 +20,24 @@ def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> In
     return replace(
         walked,
         effective_state=o.effective.state,
-        observed_generation=instance.metadata.generation,
+        observed_generation=_answered_generation(o, walked, hold),
         conditions=_conditions(o, walked, hold),
         path="/".join(names),
         depth=len(names) - 1,
         children=ChildrenSummary(total=total, ready=o.children.ready) if total else None,
         override_count=len(instance.spec.overrides) if instance.spec.overrides else None,
     )
+
+
+def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None) -> int | None:
+    """A change that is to start what is in Error stays unanswered while the start waits for the parent.
+
+    It would be forgotten otherwise: from this number alone the planner knows that the user has acted.
+    """
+    waits = hold is not None and hold.reason in (Reason.PARENT_NOT_READY, *PARENT_IS_AWAY)
+    if waits and walked.phase is Phase.ERROR:
+        return walked.observed_generation
+    return o.instance.metadata.generation
 
 
 def blocked_deletion_status(o: Observed) -> InstanceStatus:

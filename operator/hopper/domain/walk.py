@@ -39,46 +39,57 @@ class _Walker:
         goal = self.o.effective.state
         if self.o.workload.failure and self.o.phase in (Phase.STARTING, *CARRYING):
             self._fail(self.o.workload.failure)
-        if hold := self._restart():
-            return hold
+        if self.o.phase is Phase.ERROR and self.o.user_acted:
+            self._update(retries=0)  # the restart policy counts from here
+        waiting = self._restart_waits()
+        if not waiting and (refused := self._restart()):
+            return refused
         while (target := next_phase(self.o.phase, goal)) is not None:
             if hold := first_hold(GATES.get(target, ()), self.o) or self._refused_by_hook(target):
                 return hold
             self._step(target)
         if self.o.phase is REACHED[goal]:
-            return first_hold(LASTING[self.o.phase], self.o)
+            return waiting or first_hold(LASTING[self.o.phase], self.o)
         message = f"is {self.o.phase}, which is final; delete it and create it again to get {goal}"
         return Hold(Reason.ALREADY_FINAL, message, stalled=True)
 
+    def _restart_waits(self) -> Hold | None:
+        """Nothing is stopped that could not start again; whatever else is wanted goes on meanwhile."""
+        return first_hold((*COMPLAINTS, parent_is_not_ready), self.o) if self._is_to_be_stopped_first() else None
+
     def _restart(self) -> Hold | None:
-        """Stop what is to be restarted; the walk starts it again. Nothing is stopped that could not start again."""
+        """Stop what is to be restarted; the walk starts it again. What is in Error is started by leaving Error."""
         status, wanted = self.o.instance.status, self.o.instance.spec.restarted_at
         if self.o.is_new:
             self._update(restarted_at=wanted)
-        if not self.o.restart_is_requested or self.o.phase is Phase.ERROR:
+        if not self.o.restart_is_requested or (self.o.phase is Phase.ERROR and wants_up(self.o.effective.state)):
             return None
-        running = wants_up(self.o.effective.state) and self.o.phase in (Phase.STARTING, *CARRYING)
-        if running:
-            checks = (*COMPLAINTS, parent_is_not_ready)
-            if hold := first_hold(checks, self.o) or self._refused_by_hook(Phase.STOPPING):
+        stops = self._is_to_be_stopped_first()
+        if stops:
+            if hold := self._refused_by_hook(Phase.STOPPING):
                 return hold
             self._step(Phase.STOPPING)
-        self._update(restarted_at=wanted, restarts=status.restarts + running, retries=0)
+        self._update(restarted_at=wanted, restarts=status.restarts + stops, retries=0)
         return None
+
+    def _is_to_be_stopped_first(self) -> bool:
+        running = wants_up(self.o.effective.state) and self.o.phase in (Phase.STARTING, *CARRYING)
+        return self.o.restart_is_requested and running
 
     def _refused_by_hook(self, target: Phase) -> Hold | None:
         """A hook that fails a start is an Error like any other; elsewhere the instance stays and tries again."""
         failure = self.o.hook_failure
         if failure is None or (failure.source, failure.target) != (self.o.phase, target):
             return None
-        if target is not Phase.STARTING and self.o.phase is not Phase.STARTING:
-            return Hold(Reason.HOOK_FAILED, failure.message, retry_after=HOOK_RETRY_SECONDS)
-        return self._fail_start(failure)
+        if target is Phase.STARTING or (self.o.phase, target) == (Phase.STARTING, Phase.RUNNING):
+            return self._fail_start(failure)
+        return Hold(Reason.HOOK_FAILED, failure.message, retry_after=HOOK_RETRY_SECONDS)
 
     def _fail_start(self, failure: HookFailure) -> Hold:
         if self.o.phase is not Phase.STARTING:
             self._step(Phase.STARTING)
         self._fail(Failure(Reason.HOOK_FAILED, failure.message))
+        self._update(observed_generation=self.o.instance.metadata.generation)  # what the user did has had its try
         held = first_hold(GATES[Phase.STARTING], self.o)
         return held or Hold(Reason.BACK_OFF, failure.message, retry_after=1.0)
 
@@ -99,10 +110,9 @@ class _Walker:
         status, spec = self.o.instance.status, self.o.instance.spec
         if self.o.restart_is_requested:
             reason, message = Reason.RESTART_REQUESTED, spec.reason or ""
-            self._update(restarts=status.restarts + 1, retries=0, restarted_at=spec.restarted_at)
+            self._update(restarts=status.restarts + 1, restarted_at=spec.restarted_at)
         elif self.o.user_acted:
             reason, message = Reason.SPEC_CHANGED, spec.reason or ""
-            self._update(retries=0)
         else:
             reason, message = Reason.RESTART_POLICY, f"restart {status.retries + 1} in a row"
             self._update(restarts=status.restarts + 1, retries=status.retries + 1)
@@ -126,12 +136,14 @@ class _Walker:
         )
         status = self.o.instance.status
         begins = transition.target is Phase.RUNNING and transition.source is Phase.STARTING
+        stopped = transition.target is Phase.STOPPED
         self._update(
             phase=transition.target,
             last_transition_time=self.o.now,
             history=(*status.history, entry)[-HISTORY_LIMIT:],
             started_at=self.o.now if begins else status.started_at,
-            stopped_at=self.o.now if transition.target is Phase.STOPPED else status.stopped_at,
+            stopped_at=self.o.now if stopped else status.stopped_at,
+            retries=0 if stopped else status.retries,
         )
 
     def _update(self, **changes: object) -> None:

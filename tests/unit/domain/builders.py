@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hopper.api.conditions import ConditionType
@@ -27,6 +28,7 @@ from hopper.api.instance import (
 from hopper.api.names import API_VERSION, INSTANCE_KIND
 from hopper.controller.gather import gather
 from hopper.domain.observed import Observed
+from hopper.domain.plan import Plan
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AGE = 3600.0
@@ -155,3 +157,9 @@ def from_wire(spec: dict[str, Any], *, name: str = "web", **rest: Any) -> Hopper
     """Read an instance as the API server would send it."""
     metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "creationTimestamp": "2026-03-01T11:00:00Z"}
     return parse_instance({"metadata": metadata, "spec": spec, **rest})
+
+
+def phases(decided: Plan) -> str:
+    """Return the phases that a plan goes through, the present one first, such as `Created Starting Running`."""
+    assert all(before.target is after.source for before, after in pairwise(decided.transitions))
+    return " ".join([step.source for step in decided.transitions[:1]] + [step.target for step in decided.transitions])
