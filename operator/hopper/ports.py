@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from hopper.api.instance import HopperInstance, InstanceStatus
+from hopper.api.resources import Resource
 from hopper.domain.plan import MetadataChange
 
 
@@ -49,10 +50,29 @@ class InstanceStore(Protocol):
     async def delete(self, instance: HopperInstance) -> None:
         """Delete this very object (by uid)."""
 
-    async def count(self, namespace: str | None) -> int:
-        """Count the objects without fetching them."""
 
-    def pages(self, namespace: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+class ChildStore(Protocol):
+    """Writes the objects that instances own. Methods raise `ApiError` and return the object as it is afterwards."""
+
+    async def apply(self, manifest: dict[str, Any], *, force: bool) -> dict[str, Any]:
+        """Apply on the server's side; without `force` somebody else's field is a `ConflictError`."""
+
+    async def patch(self, live: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+        """Merge some changes into this very version of an object."""
+
+    async def delete(self, live: dict[str, Any]) -> None:
+        """Delete this very object (by uid)."""
+
+
+class Lister(Protocol):
+    """Reads lists, past the watch. Methods raise `ApiError`."""
+
+    async def count(self, resource: Resource, namespace: str | None, selector: str = "") -> int:
+        """Count objects, without fetching them where the API server can count."""
+
+    def pages(
+        self, resource: Resource, namespace: str | None, selector: str = ""
+    ) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield all objects, a page at a time."""
 
 

@@ -1,24 +1,16 @@
 """HopperInstances on the API server."""
 
-from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from hopper.adapters.kube import MERGE_PATCH, Kube
 from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, dump_status
-from hopper.api.names import FIELD_MANAGER, GROUP, INSTANCE_PLURAL, VERSION
+from hopper.api.names import FIELD_MANAGER, INSTANCE_PLURAL
+from hopper.api.resources import INSTANCES
 from hopper.domain.plan import MetadataChange
 from hopper.ports import ConflictError, NotFoundError
 
 _MANAGER = urlencode({"fieldManager": FIELD_MANAGER})
-PAGE_SIZE = 500
-
-
-def instances_path(namespace: str | None, name: str | None = None) -> str:
-    """Return the URL path of one instance, of a namespace's, or of all."""
-    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    item = f"/{quote(name)}" if name else ""
-    return f"/apis/{GROUP}/{VERSION}{scope}/{INSTANCE_PLURAL}{item}"
 
 
 class KubeInstances:
@@ -42,28 +34,14 @@ class KubeInstances:
 
     async def delete(self, instance: HopperInstance) -> None:
         options = {"preconditions": {"uid": instance.metadata.uid}, "propagationPolicy": "Background"}
-        path = instances_path(instance.namespace, instance.name)
+        path = INSTANCES.path(instance.namespace, instance.name)
         try:
             await self._kube.request("DELETE", path, resource=INSTANCE_PLURAL, body=options)
         except ConflictError as error:
             raise NotFoundError(str(error)) from error  # the name belongs to another object by now
 
-    async def count(self, namespace: str | None) -> int:
-        page = await self._kube.request("GET", instances_path(namespace), resource=INSTANCE_PLURAL, query="limit=1")
-        return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
-
-    async def pages(self, namespace: str | None) -> AsyncIterator[list[dict[str, Any]]]:
-        token = ""
-        while True:
-            query = urlencode({"limit": PAGE_SIZE} | ({"continue": token} if token else {}))
-            page = await self._kube.request("GET", instances_path(namespace), resource=INSTANCE_PLURAL, query=query)
-            yield page["items"]
-            token = page["metadata"].get("continue") or ""
-            if not token:
-                return
-
     async def _patch(self, instance: HopperInstance, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
-        path = instances_path(instance.namespace, instance.name) + subresource
+        path = INSTANCES.path(instance.namespace, instance.name) + subresource
         return await self._kube.request(
             "PATCH",
             path,

@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.resources import INSTANCES
 from hopper.controller.fanout import affected
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key
-from hopper.ports import ApiError, InstanceStore
+from hopper.ports import ApiError, Lister
 from hopper.registry import Change, Registry
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Intake:
         self,
         registry: Registry,
         queue: KeyedQueue[Key],
-        store: InstanceStore,
+        lister: Lister,
         namespaces: Collection[str],
         *,
         resync_seconds: float = 600.0,
@@ -41,7 +42,7 @@ class Intake:
     ) -> None:
         self._registry = registry
         self._queue = queue
-        self._store = store
+        self._lister = lister
         self._namespaces: Collection[str | None] = namespaces or (None,)
         self._resync_seconds = resync_seconds
         self._now = clock or (lambda: asyncio.get_running_loop().time())
@@ -81,7 +82,7 @@ class Intake:
         """Wait until the watch has listed what the API server counts."""
         while not self.synced.is_set():
             try:
-                expected = sum([await self._store.count(namespace) for namespace in self._namespaces])
+                expected = sum([await self._lister.count(INSTANCES, namespace) for namespace in self._namespaces])
             except ApiError as error:
                 logger.warning("cannot list instances (are the CRDs installed?): %s", error)
                 await asyncio.sleep(_COUNT_SECONDS)
@@ -120,7 +121,7 @@ class Intake:
         before = {(it.namespace, it.name): it.metadata.uid for it in self._registry}
         missed = 0
         for namespace in self._namespaces:
-            async for page in self._store.pages(namespace):
+            async for page in self._lister.pages(INSTANCES, namespace):
                 for raw in page:
                     change = self._read(raw)
                     before.pop((raw["metadata"]["namespace"], raw["metadata"]["name"]), None)

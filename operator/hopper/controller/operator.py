@@ -13,6 +13,7 @@ from hopper.adapters.events import EventLane
 from hopper.adapters.instances import KubeInstances
 from hopper.adapters.kube import Kube
 from hopper.adapters.leases import KubeLease
+from hopper.adapters.listing import KubeLister
 from hopper.api.names import LEASE_NAME
 from hopper.controller import source
 from hopper.controller.election import Election
@@ -67,7 +68,7 @@ class Operator:
             on_drop=self.metrics.events_dropped.inc,
         )
         self.intake = Intake(
-            self.registry, self.queue, store, options.namespaces, resync_seconds=options.resync_seconds
+            self.registry, self.queue, KubeLister(self._kube), options.namespaces, resync_seconds=options.resync_seconds
         )
         hooks = Hooks.installed(options.hooks)
         self._reconciler = Reconciler(

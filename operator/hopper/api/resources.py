@@ -1,0 +1,40 @@
+"""Where the API server serves each kind that Hopper reads or writes."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from hopper.api.names import GROUP, INSTANCE_KIND, INSTANCE_PLURAL, TEMPLATE_KIND, TEMPLATE_PLURAL, VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One namespaced kind."""
+
+    kind: str
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """Return the URL path of one object, of a namespace's, or of all."""
+        prefix = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{quote(namespace)}" if namespace else ""
+        return f"{prefix}{scope}/{self.plural}" + (f"/{quote(name)}" if name else "")
+
+
+INSTANCES = Resource(INSTANCE_KIND, GROUP, VERSION, INSTANCE_PLURAL)
+TEMPLATES = Resource(TEMPLATE_KIND, GROUP, VERSION, TEMPLATE_PLURAL)
+PODS = Resource("Pod", "", "v1", "pods")
+
+# What instances own: rendered, applied, watched and healed.
+CHILDREN: dict[str, Resource] = {
+    resource.kind: resource
+    for resource in (
+        Resource("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims"),
+        Resource("ConfigMap", "", "v1", "configmaps"),
+        Resource("Secret", "", "v1", "secrets"),
+        Resource("Service", "", "v1", "services"),
+        Resource("Deployment", "apps", "v1", "deployments"),
+        Resource("Ingress", "networking.k8s.io", "v1", "ingresses"),
+    )
+}

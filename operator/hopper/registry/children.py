@@ -1,0 +1,76 @@
+"""What the instances own in the cluster: workload objects and pods, as they are, by the instance they belong to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hopper.api.names import LABEL_INSTANCE
+
+Manifest = dict[str, Any]
+ChildKey = tuple[str, str]  # kind, name
+
+_POD_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
+_NO_CHILDREN: Mapping[ChildKey, Manifest] = {}
+
+
+class Children:
+    """The newest known version of each child, without what nothing is derived from."""
+
+    def __init__(self) -> None:
+        self._by_owner: dict[tuple[str, str], dict[ChildKey, Manifest]] = {}
+
+    def of(self, namespace: str, instance: str) -> Mapping[ChildKey, Manifest]:
+        """Return the children of an instance by kind and name."""
+        return self._by_owner.get((namespace, instance), _NO_CHILDREN)
+
+    def put(self, kind: str, raw: Manifest) -> str | None:
+        """Take in a version; return the name of the instance it concerns, None where nothing of interest changed."""
+        owner = owner_of(raw)
+        if owner is None:
+            return None
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        siblings = self._by_owner.setdefault((namespace, owner), {})
+        new = _trim_pod(raw) if kind == "Pod" else _trim(kind, raw)
+        old = siblings.get((kind, name))
+        if old and int(old["metadata"]["resourceVersion"]) >= int(new["metadata"]["resourceVersion"]):
+            return None
+        siblings[kind, name] = new
+        return owner if old is None or not _same(old, new) else None
+
+    def remove(self, kind: str, raw: Manifest) -> str | None:
+        """Take out a child that is gone; return the name of the instance it belonged to."""
+        owner, metadata = owner_of(raw), raw["metadata"]
+        siblings = self._by_owner.get((metadata["namespace"], owner or ""), {})
+        old = siblings.get((kind, metadata["name"]))
+        if old is None or old["metadata"]["uid"] != metadata["uid"]:
+            return None
+        del siblings[kind, metadata["name"]]
+        if not siblings:
+            del self._by_owner[metadata["namespace"], owner or ""]
+        return owner
+
+
+def owner_of(raw: Manifest) -> str | None:
+    """Return the name of the instance that a child's label names."""
+    name: str | None = raw["metadata"].get("labels", {}).get(LABEL_INSTANCE)
+    return name
+
+
+def _trim(kind: str, raw: Manifest) -> Manifest:
+    metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
+    kept = {"kind": kind, **raw, "metadata": metadata}
+    if kind != "Deployment":
+        kept.pop("status", None)
+    return kept
+
+
+def _trim_pod(raw: Manifest) -> Manifest:
+    metadata = {key: value for key, value in raw["metadata"].items() if key not in ("managedFields", "ownerReferences")}
+    status = {key: value for key, value in raw.get("status", {}).items() if key in _POD_STATUS}
+    return {"kind": "Pod", "metadata": metadata, "status": status}
+
+
+def _same(old: Manifest, new: Manifest) -> bool:
+    volatile = {"resourceVersion"}
+    before = {key: value for key, value in old["metadata"].items() if key not in volatile}
+    after = {key: value for key, value in new["metadata"].items() if key not in volatile}
+    return before == after and all(old.get(key) == new.get(key) for key in {*old, *new} - {"metadata"})
