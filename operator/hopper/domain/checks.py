@@ -11,6 +11,7 @@ from hopper.api.enums import Phase, RestartMode
 from hopper.domain.lifecycle import CARRYING, wants_up
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
+from hopper.domain.wording import LONGEST_MESSAGE, shortened, some
 
 Check = Callable[[Observed], Hold | None]
 
@@ -84,7 +85,7 @@ def workload_is_not_available(o: Observed) -> Hold | None:
 def children_are_stopping(o: Observed) -> Hold | None:
     if wants_up(o.effective.state) or not o.children.up:  # a restart does not take the children along
         return None
-    return Hold(Reason.CHILDREN_STOPPING, f"waits for its children to stop: {_some(o.children.up)}")
+    return Hold(Reason.CHILDREN_STOPPING, f"waits for its children to stop: {some(o.children.up)}")
 
 
 def workload_is_not_gone(o: Observed) -> Hold | None:
@@ -104,12 +105,8 @@ def _since(o: Observed) -> datetime:
 
 def _last_error(o: Observed) -> str:
     entries = [entry for entry in o.instance.status.history if entry.to is Phase.ERROR]
-    return (entries[-1].message or entries[-1].reason) if entries else "is in Error"
-
-
-def _some(names: tuple[str, ...], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    said = (entries[-1].message or entries[-1].reason) if entries else "is in Error"
+    return shortened(said, LONGEST_MESSAGE // 2)  # leave room for what is to be done about it
 
 
 # What speaks against an instance whatever it does, and against starting it.

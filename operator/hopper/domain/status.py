@@ -10,6 +10,7 @@ from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
 from hopper.domain.walk import wanted_because
+from hopper.domain.wording import shortened, some
 
 
 def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> InstanceStatus:
@@ -42,10 +43,11 @@ def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None)
 
 def blocked_deletion_status(o: Observed) -> InstanceStatus:
     """Return the status of an instance whose deletion waits for children that refuse to be deleted."""
-    names = ", ".join(o.children.protected)
+    names = some(o.children.protected)
     message = f"deletion waits for {names}: set spec.deletionProtection to false there, or move them to another parent"
     return replace(
         o.instance.status,
+        observed_generation=o.instance.metadata.generation,
         conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=True)),
     )
 
@@ -87,7 +89,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=message,
+        message=shortened(message),
         last_transition_time=since,
         observed_generation=generation,
     )

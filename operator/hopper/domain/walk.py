@@ -13,6 +13,7 @@ from hopper.domain.checks import COMPLAINTS, GATES, LASTING, first_hold, parent_
 from hopper.domain.lifecycle import CARRYING, REACHED, is_legal, next_phase, wants_up
 from hopper.domain.observed import Failure, HookFailure, Observed
 from hopper.domain.plan import Hold, Transition
+from hopper.domain.wording import shortened
 
 HOOK_RETRY_SECONDS = 10.0
 
@@ -132,7 +133,7 @@ class _Walker:
             to=transition.target,
             time=self.o.now,
             reason=transition.reason,
-            message=transition.message,
+            message=shortened(transition.message),
         )
         status = self.o.instance.status
         begins = transition.target is Phase.RUNNING and transition.source is Phase.STARTING

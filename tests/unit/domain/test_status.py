@@ -1,0 +1,238 @@
+"""Conditions as kstatus reads them, and the bookkeeping around them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hopper.api.conditions import ConditionType, Reason
+from hopper.api.enums import DesiredState, Phase, Scope
+from hopper.api.instance import ChildrenSummary, Condition, HopperInstance, InstanceStatus
+from hopper.api.service import EnvEntry, Overrides
+from hopper.domain.observed import Children, Failure, HookFailure, Observed, Workload
+from hopper.domain.planner import plan
+from hopper.domain.wording import LONGEST_MESSAGE
+from tests.unit.domain.builders import NOW, condition, from_wire, instance, observe, policy, seconds
+
+GLOBAL = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
+WEB = instance("web", parent=GLOBAL, phase=Phase.RUNNING)
+COMING_UP = Workload(available=False, gone=False)
+
+
+def worker(**fields: Any) -> HopperInstance:
+    return instance("worker", Scope.ORCHESTRATION, **({"parent": WEB, "phase": Phase.RUNNING} | fields))
+
+
+def planned(o: Observed) -> InstanceStatus:
+    status = plan(o).status
+    assert status is not None
+    return status
+
+
+def said(o: Observed) -> list[str]:
+    """Return the conditions as `Type=Status Reason`."""
+    return [f"{it.type}={it.status} {it.reason}" for it in planned(o).conditions]
+
+
+def only(status: InstanceStatus, kind: ConditionType) -> Condition:
+    found = status.condition(kind)
+    assert found is not None
+    return found
+
+
+PAUSED_WEB = instance("web", parent=GLOBAL, phase=Phase.PAUSED, desired=DesiredState.PAUSED)
+ACCEPTED = "HierarchyValid=True ParentAccepted"
+
+# name: the observation, and everything that is said about it
+CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
+    "a root": (observe(GLOBAL), ["Ready=True Running"]),
+    "a child": (observe(worker(), WEB, GLOBAL), ["Ready=True Running", ACCEPTED]),
+    "stopped as wanted": (observe(instance(phase=Phase.STOPPED, desired=DesiredState.STOPPED)), ["Ready=True Stopped"]),
+    "inherited": (observe(worker(), PAUSED_WEB, GLOBAL), ["Ready=True InheritedFrom", ACCEPTED]),
+    "its own wish comes first": (
+        observe(worker(desired=DesiredState.PAUSED), PAUSED_WEB, GLOBAL),
+        ["Ready=True Paused", ACCEPTED],
+    ),
+    "on the way": (
+        observe(instance(phase=Phase.STARTING), workload=COMING_UP),
+        ["Ready=False Starting", "Reconciling=True Starting"],
+    ),
+    "waiting for the parent": (
+        observe(worker(phase=Phase.CREATED), replace(WEB, status=InstanceStatus())),
+        ["Ready=False ParentNotReady", "Reconciling=True ParentNotReady", ACCEPTED],
+    ),
+    "waiting for a parent that does not exist": (
+        observe(worker(phase=Phase.CREATED)),
+        ["Ready=False ParentNotFound", "Reconciling=True ParentNotFound", "HierarchyValid=False ParentNotFound"],
+    ),
+    "an orphan runs on": (observe(worker()), ["Ready=True Running", "HierarchyValid=False Orphaned"]),
+    "a stopped orphan waits": (
+        observe(worker(phase=Phase.STOPPED)),
+        ["Ready=False Orphaned", "Reconciling=True Orphaned", "HierarchyValid=False Orphaned"],
+    ),
+    "misplaced from the start": (
+        observe(worker(parent="global", phase=Phase.CREATED), GLOBAL),
+        ["Ready=False WrongParentScope", "Stalled=True WrongParentScope", "HierarchyValid=False WrongParentScope"],
+    ),
+    "misplaced while running": (
+        observe(worker(parent=None)),
+        ["Ready=False ParentRequired", "Stalled=True ParentRequired", "HierarchyValid=False ParentRequired"],
+    ),
+    "misplaced and on the way": (
+        observe(worker(parent=None, phase=Phase.STARTING), workload=COMING_UP),
+        ["Ready=False Starting", "Stalled=True ParentRequired", "HierarchyValid=False ParentRequired"],
+    ),
+    "misconfigured while running": (
+        observe(instance(phase=Phase.RUNNING), config_problems=("spec.config.x is wrong",)),
+        ["Ready=False ConfigInvalid", "Stalled=True ConfigInvalid"],
+    ),
+    "misconfigured comes before misplaced": (
+        observe(worker(parent=None), config_problems=("spec.config.x is wrong",)),
+        ["Ready=False ConfigInvalid", "Stalled=True ConfigInvalid", "HierarchyValid=False ParentRequired"],
+    ),
+    "a refused write comes before both": (
+        observe(worker(parent=None), config_problems=("spec.config.x is wrong",), refusal="403: no"),
+        ["Ready=False WriteRefused", "Stalled=True WriteRefused", "HierarchyValid=False ParentRequired"],
+    ),
+    "in Error, about to be restarted": (
+        observe(instance(phase=Phase.ERROR, since=1)),
+        ["Ready=False BackOff", "Reconciling=True BackOff"],
+    ),
+    "given up": (
+        observe(instance(phase=Phase.ERROR, restart_policy=policy(max_retries=0))),
+        ["Ready=False RestartsExhausted", "Stalled=True RestartsExhausted"],
+    ),
+    "final": (observe(instance(phase=Phase.ARCHIVED)), ["Ready=False AlreadyFinal", "Stalled=True AlreadyFinal"]),
+    "waiting for children": (
+        observe(
+            instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), children=Children(total=1, ready=1, up=("a",))
+        ),
+        ["Ready=False ChildrenStopping", "Reconciling=True ChildrenStopping"],
+    ),
+    "a hook refuses": (
+        observe(
+            instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED),
+            hook_failure=HookFailure(Phase.RUNNING, Phase.PAUSED, "no"),
+        ),
+        ["Ready=False HookFailed", "Reconciling=True HookFailed"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONDITIONS.values(), ids=CONDITIONS)
+def test_conditions(case: tuple[Observed, list[str]]) -> None:
+    o, expected = case
+    assert said(o) == expected
+    assert {it.observed_generation for it in planned(o).conditions} == {o.instance.metadata.generation}
+
+
+def test_an_inherited_state_names_the_ancestor() -> None:
+    night = replace(GLOBAL, spec=replace(GLOBAL.spec, desired_state=DesiredState.STOPPED, reason="night"))
+    ready = only(planned(observe(worker(phase=Phase.STOPPED), WEB, night)), ConditionType.READY)
+    assert ready.message == 'Stopped by Global "global": night'
+    ready = only(planned(observe(worker(phase=Phase.PAUSED), PAUSED_WEB, GLOBAL)), ConditionType.READY)
+    assert ready.message == 'Paused by Project "web"'
+
+
+def test_the_reason_that_the_user_gave_is_shown() -> None:
+    ready = only(planned(observe(instance(phase=Phase.RUNNING, reason="demo"))), ConditionType.READY)
+    assert (ready.reason, ready.message) == (Reason.RUNNING, "demo")
+
+
+def test_a_status_answers_the_present_generation() -> None:
+    for phase in (None, *Phase):
+        assert planned(observe(instance(phase=phase, generation=7, seen=3))).observed_generation == 7
+
+
+def test_a_condition_keeps_its_time_while_its_status_is_the_same() -> None:
+    conditions = (
+        condition(ConditionType.READY, "False", "Starting", since=500),
+        condition(ConditionType.HIERARCHY_VALID, "True", "ParentAccepted", since=700),
+    )
+    before = worker(phase=Phase.STARTING, status={"conditions": conditions})
+    status = planned(observe(before, WEB, GLOBAL))
+    assert only(status, ConditionType.READY).last_transition_time == NOW
+    assert only(status, ConditionType.HIERARCHY_VALID).last_transition_time == NOW - seconds(700)
+    waiting = planned(observe(before, WEB, GLOBAL, workload=COMING_UP))
+    assert only(waiting, ConditionType.READY).last_transition_time == NOW - seconds(500)
+
+
+def test_what_is_no_longer_true_is_not_said() -> None:
+    leftovers = (
+        condition(ConditionType.STALLED, "True", "ConfigInvalid"),
+        condition(ConditionType.HIERARCHY_VALID, "False", "Orphaned"),
+    )
+    assert said(observe(instance(phase=Phase.RUNNING, status={"conditions": leftovers}))) == ["Ready=True Running"]
+
+
+@pytest.mark.parametrize("phase", [None, *Phase])
+def test_nothing_new_is_no_change(phase: Phase | None) -> None:
+    o = observe(instance(phase=phase))
+    done = o.with_status(planned(o))
+    assert planned(done) == done.instance.status
+    assert planned(replace(done, now=NOW + seconds(3600))) == done.instance.status
+
+
+def test_path_and_depth() -> None:
+    for o, path, depth in (
+        (observe(GLOBAL), "global", 0),
+        (observe(worker(), WEB, GLOBAL), "global/web/worker", 2),
+        (observe(worker(), WEB), "web/worker", 1),
+        (observe(worker()), "worker", 0),
+    ):
+        status = planned(o)
+        assert (status.path, status.depth) == (path, depth)
+
+
+def test_children_and_overrides_are_counted() -> None:
+    status = planned(observe(instance(), children=Children(total=3, ready=2, expected=True)))
+    assert status.children == ChildrenSummary(total=3, ready=2)
+    assert planned(observe(instance(), children=Children(expected=True))).children is None
+    overrides = Overrides(env=(EnvEntry(name="A"), EnvEntry(name="B")))
+    assert planned(observe(instance(overrides=overrides))).override_count == 2
+    assert planned(observe(instance(overrides=Overrides()))).override_count is None
+
+
+def test_what_others_wrote_about_the_workload_stays() -> None:
+    known = {"replicas": 2, "selector": "app=web", "workload_name": "hopper-web", "template_generation": 4}
+    status = planned(observe(instance(phase=Phase.RUNNING, status=known)))
+    assert {field: getattr(status, field) for field in known} == known
+
+
+def test_effective_state() -> None:
+    assert planned(observe(worker(), PAUSED_WEB, GLOBAL)).effective_state is DesiredState.PAUSED
+    assert planned(observe(worker(), WEB, GLOBAL)).effective_state is DesiredState.RUNNING
+
+
+def test_no_message_outgrows_its_place() -> None:
+    """What a hook or a runtime has to say may be of any length; the API server refuses a status that is too large."""
+    endless = "x" * 100_000
+    failed = observe(
+        instance(phase=Phase.RUNNING), workload=Workload(available=False, failure=Failure(Reason.BACK_OFF, endless))
+    )
+    refused = observe(
+        instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED),
+        hook_failure=HookFailure(Phase.RUNNING, Phase.PAUSED, endless),
+    )
+    wrong = observe(instance(), config_problems=(endless, endless))
+    for o in (failed, refused, wrong):
+        status = planned(o)
+        texts = [it.message for it in (*status.conditions, *status.history)]
+        assert max(map(len, texts)) == LONGEST_MESSAGE
+        assert planned(o.with_status(status)) == status
+
+
+def test_a_long_story_leaves_room_for_the_advice() -> None:
+    crash = Workload(available=False, failure=Failure(Reason.BACK_OFF, "x" * 100_000))
+    ready = only(
+        planned(observe(instance(phase=Phase.RUNNING, restart_policy=policy(max_retries=0)), workload=crash)),
+        ConditionType.READY,
+    )
+    assert ready.message.endswith("change the spec or set restartedAt to try again")
+
+
+def test_a_longer_reason_of_the_user_is_shown_as_far_as_it_goes() -> None:
+    spoken = from_wire({"scope": "Project", "reason": "r" * 1024})
+    assert only(planned(observe(spoken)), ConditionType.READY).message == "r" * 1024
