@@ -22,7 +22,7 @@ class KubeLister:
             return sum([len(page) async for page in self._pages(resource, namespace, selector, _METADATA_ONLY)])
         path = resource.path(namespace)
         page = await self._kube.request("GET", path, resource=resource.plural, query="limit=1")
-        return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
+        return len(page["items"] or ()) + int(page["metadata"].get("remainingItemCount") or 0)
 
     def pages(
         self, resource: Resource, namespace: str | None, selector: str = ""
@@ -37,7 +37,7 @@ class KubeLister:
             page = await self._kube.request(
                 "GET", resource.path(namespace), resource=resource.plural, query=urlencode(query), accept=accept
             )
-            yield page["items"]
+            yield page["items"] or []  # Go writes an empty list as null
             token = page["metadata"].get("continue")
             if not token:
                 return

@@ -28,3 +28,7 @@ ORPHAN_FINALIZER = "orphan"
 
 LABEL_INSTANCE = f"{GROUP}/instance"
 LABEL_SCOPE = f"{GROUP}/scope"
+
+# Everything that instances own carries this, and is watched by it.
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "hopper"

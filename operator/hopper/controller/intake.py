@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.resources import INSTANCES
 from hopper.controller.fanout import affected
+from hopper.controller.feeds import Feed
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key
 from hopper.ports import ApiError, Lister
@@ -37,6 +38,7 @@ class Intake:
         lister: Lister,
         namespaces: Collection[str],
         *,
+        feeds: Sequence[Feed] = (),
         resync_seconds: float = 600.0,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -44,6 +46,7 @@ class Intake:
         self._queue = queue
         self._lister = lister
         self._namespaces: Collection[str | None] = namespaces or (None,)
+        self._feeds = feeds
         self._resync_seconds = resync_seconds
         self._now = clock or (lambda: asyncio.get_running_loop().time())
         self._resync_due = asyncio.Event()
@@ -95,6 +98,7 @@ class Intake:
                 except TimeoutError:
                     break  # some of those counted may be gone by now: count again
             else:
+                await asyncio.gather(*(feed.sync(self._lister, self._namespaces) for feed in self._feeds))
                 self._resynced_at = self._now()
                 self.synced.set()
                 logger.info("synced: %d instances", expected)
@@ -132,6 +136,8 @@ class Intake:
             if change := self._registry.remove(namespace, name, uid):
                 missed += 1
                 self.on_change(change)
+        for feed in self._feeds:
+            await feed.resync(self._lister, self._namespaces)
         self.look_at_everybody()
         self._resynced_at = self._now()
         if missed:

@@ -15,7 +15,7 @@ from hopper.adapters.kube import Kube
 from hopper.adapters.leases import KubeLease
 from hopper.adapters.listing import KubeLister
 from hopper.api.names import LEASE_NAME
-from hopper.controller import source
+from hopper.api.resources import INSTANCES
 from hopper.controller.election import Election
 from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
@@ -23,8 +23,9 @@ from hopper.controller.intake import Intake
 from hopper.controller.metrics import Metrics
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key, Reconciler
+from hopper.controller.source import Watch, watch_all
+from hopper.controller.world import World
 from hopper.ports import ApiError, ConflictError
-from hopper.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Operator:
         self._connection = connection
         self._options = options
         self.metrics = Metrics()
-        self.registry = Registry()
+        self.world = World()
+        self.registry = self.world.instances
         host = os.environ.get("HOSTNAME") or socket.gethostname()
         # The Lease has connections of its own: it must not queue behind the work.
         self._lease_kube = Kube(connection.client(), self._count_request)
@@ -67,8 +69,16 @@ class Operator:
             is_busy=lambda: len(self.queue) > 0,
             on_drop=self.metrics.events_dropped.inc,
         )
+        self._feeds = self.world.feeds(
+            on_instance=self._look_at, on_template=self._look_at_users, on_unreadable=_report_unreadable
+        )
         self.intake = Intake(
-            self.registry, self.queue, KubeLister(self._kube), options.namespaces, resync_seconds=options.resync_seconds
+            self.registry,
+            self.queue,
+            KubeLister(self._kube),
+            options.namespaces,
+            feeds=self._feeds,
+            resync_seconds=options.resync_seconds,
         )
         hooks = Hooks.installed(options.hooks)
         self._reconciler = Reconciler(
@@ -94,10 +104,13 @@ class Operator:
                         task.cancel()
 
                 try:
-                    await source.watch(
+                    await watch_all(
                         self._connection,
                         self._options.namespaces,
-                        self.intake.on_event,
+                        [
+                            Watch(INSTANCES, self.intake.on_event),
+                            *(Watch(feed.resource, feed.on_event, feed.selector) for feed in self._feeds),
+                        ],
                         stop=self._stop,
                         on_stop=end_background,
                     )
@@ -135,6 +148,13 @@ class Operator:
     def _may_write(self) -> bool:
         return self._election is None or self._election.held
 
+    def _look_at(self, namespace: str, name: str) -> None:
+        self.queue.add((namespace, name))
+
+    def _look_at_users(self, namespace: str, template: str) -> None:
+        for user in self.registry.namespace(namespace).users(template):
+            self.queue.add((namespace, user.name))
+
     async def _work(self, key: Key) -> float | None:
         if not self._may_write():
             return None  # who takes over looks at everybody
@@ -163,3 +183,7 @@ class Operator:
 
     def _unready(self) -> list[str]:
         return [] if self.intake.synced.is_set() else ["the initial list is not complete"]
+
+
+def _report_unreadable(what: str, error: Exception) -> None:
+    logger.error("%s is not readable: %s", what, error)

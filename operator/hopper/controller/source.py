@@ -1,19 +1,30 @@
-"""kopf, used for what it does best: watching. Every event goes to `Intake`; nothing is written from here."""
+"""kopf, used for what it does best: watching. Events go to whoever asked for them; nothing is written from here."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import kopf
 
 from hopper.adapters.connection import Connection
-from hopper.api.names import GROUP, INSTANCE_PLURAL, VERSION
+from hopper.api.resources import Resource
 
 logger = logging.getLogger(__name__)
 
 # Event type (None: from the initial list), raw object.
 Listener = Callable[[str | None, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One kind to watch, all of it or what a label selector finds, and who listens."""
+
+    resource: Resource
+    listener: Listener
+    selector: str = ""
+
 
 _RECONNECT_BACKOFFS = (0.2, 0.5, 1, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5)
 _LIST_CHUNK = 500
@@ -51,8 +62,12 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         pass
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    for watch in watches:
+        if watch.selector:
+            key = (watch.resource.group, watch.resource.version, watch.resource.plural)
+            settings.watching.label_selectors[key] = watch.selector
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.posting.enabled = False
@@ -64,15 +79,15 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def watch(
+async def watch_all(
     connection: Connection,
     namespaces: Collection[str],
-    listener: Listener,
+    watches: Sequence[Watch],
     *,
     stop: asyncio.Event,
     on_stop: Callable[[], None],
 ) -> None:
-    """Feed `listener` from the watch until `stop` is set or a signal comes. No namespaces means all of them.
+    """Feed the listeners until `stop` is set or a signal comes. No namespaces means all of them.
 
     `on_stop` has to end every task that was started meanwhile: kopf takes them for its own and waits 5 s for them.
     Raises what kopf gives up on, such as credentials that are not accepted.
@@ -93,9 +108,8 @@ async def watch(
             default_namespace=connection.namespace,
         )
 
-    @kopf.on.event(GROUP, VERSION, INSTANCE_PLURAL, registry=registry)
-    async def instance_event(event: kopf.RawEvent, **_: Any) -> None:
-        listener(event["type"], dict(event["object"]))
+    for watch in watches:
+        _listen(registry, watch)
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:
@@ -103,9 +117,17 @@ async def watch(
 
     await kopf.operator(
         registry=registry,
-        settings=_settings(),
+        settings=_settings(watches),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
         stop_flag=stop,
     )
+
+
+def _listen(registry: kopf.OperatorRegistry, watch: Watch) -> None:
+    resource = watch.resource
+
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        watch.listener(event["type"], dict(event["object"]))

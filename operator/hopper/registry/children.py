@@ -17,10 +17,16 @@ class Children:
 
     def __init__(self) -> None:
         self._by_owner: dict[tuple[str, str], dict[ChildKey, Manifest]] = {}
+        self._owners: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → instance
+        self._uids: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → uid
 
     def of(self, namespace: str, instance: str) -> Mapping[ChildKey, Manifest]:
         """Return the children of an instance by kind and name."""
         return self._by_owner.get((namespace, instance), _NO_CHILDREN)
+
+    def uids(self, kind: str) -> Mapping[tuple[str, str], str]:
+        """Return all known objects of a kind: uids by namespace and name."""
+        return self._uids.get(kind, {})
 
     def put(self, kind: str, raw: Manifest) -> str | None:
         """Take in a version; return the name of the instance it concerns, None where nothing of interest changed."""
@@ -34,18 +40,20 @@ class Children:
         if old and int(old["metadata"]["resourceVersion"]) >= int(new["metadata"]["resourceVersion"]):
             return None
         siblings[kind, name] = new
+        self._owners.setdefault(kind, {})[namespace, name] = owner
+        self._uids.setdefault(kind, {})[namespace, name] = new["metadata"]["uid"]
         return owner if old is None or not _same(old, new) else None
 
-    def remove(self, kind: str, raw: Manifest) -> str | None:
+    def remove(self, kind: str, namespace: str, name: str, uid: str) -> str | None:
         """Take out a child that is gone; return the name of the instance it belonged to."""
-        owner, metadata = owner_of(raw), raw["metadata"]
-        siblings = self._by_owner.get((metadata["namespace"], owner or ""), {})
-        old = siblings.get((kind, metadata["name"]))
-        if old is None or old["metadata"]["uid"] != metadata["uid"]:
+        if self._uids.get(kind, {}).get((namespace, name)) != uid:
             return None
-        del siblings[kind, metadata["name"]]
+        owner = self._owners[kind].pop((namespace, name))
+        del self._uids[kind][namespace, name]
+        siblings = self._by_owner[namespace, owner]
+        del siblings[kind, name]
         if not siblings:
-            del self._by_owner[metadata["namespace"], owner or ""]
+            del self._by_owner[namespace, owner]
         return owner
 
 

@@ -1,4 +1,4 @@
-"""Plain dictionaries over the newest known version of each instance: by name, and children by the parent they name."""
+"""Plain dictionaries over the newest known version of each instance: by name, by parent, by template."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
@@ -30,6 +30,7 @@ class NamespaceIndex:
     def __init__(self) -> None:
         self._by_name: dict[str, HopperInstance] = {}
         self._children: dict[str, dict[str, HopperInstance]] = {}
+        self._users: dict[str, dict[str, HopperInstance]] = {}
 
     def get(self, name: str) -> HopperInstance | None:
         return self._by_name.get(name)
@@ -37,6 +38,10 @@ class NamespaceIndex:
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
         return self._children.get(name, {}).values()
+
+    def users(self, template: str) -> Collection[HopperInstance]:
+        """Return those whose `templateRef` names `template`, whether or not that exists."""
+        return self._users.get(template, {}).values()
 
     def __iter__(self) -> Iterator[HopperInstance]:
         return iter(self._by_name.values())
@@ -47,16 +52,23 @@ class NamespaceIndex:
     def put(self, instance: HopperInstance) -> None:
         self.discard(instance.name)
         self._by_name[instance.name] = instance
-        if parent := instance.parent_name:
-            self._children.setdefault(parent, {})[instance.name] = instance
+        for group, key in self._groups(instance):
+            group.setdefault(key, {})[instance.name] = instance
 
     def discard(self, name: str) -> None:
         old = self._by_name.pop(name, None)
-        if old and (parent := old.parent_name):
-            siblings = self._children[parent]
-            del siblings[name]
-            if not siblings:
-                del self._children[parent]
+        if old is None:
+            return
+        for group, key in self._groups(old):
+            del group[key][name]
+            if not group[key]:
+                del group[key]
+
+    def _groups(self, instance: HopperInstance) -> Iterator[tuple[dict[str, dict[str, HopperInstance]], str]]:
+        if instance.parent_name:
+            yield self._children, instance.parent_name
+        if instance.spec.template_ref:
+            yield self._users, instance.spec.template_ref.name
 
 
 class Registry:

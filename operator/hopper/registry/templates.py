@@ -17,6 +17,10 @@ class Templates:
     def __iter__(self) -> Iterator[HopperTemplate]:
         return iter(self._known.values())
 
+    def uids(self) -> dict[tuple[str, str], str]:
+        """Return all known templates: uids by namespace and name."""
+        return {key: template.metadata.uid for key, template in self._known.items()}
+
     def put(self, template: HopperTemplate) -> bool:
         """Take in a version; tell whether it is newer than what was known."""
         key = (template.namespace, template.name)
