@@ -59,7 +59,10 @@ def effective_config(instance: HopperInstance, ancestors: Sequence[HopperInstanc
 
 
 def config_problems(instance: HopperInstance) -> tuple[str, ...]:
-    """Name the fields in `spec.config` that this scope does not have; each with what to do."""
+    """Name the fields in `spec.config` that this scope does not have; each with what to do.
+
+    Fields that no scope has are not seen here: the API server has pruned or refused them.
+    """
     if instance.spec.config is None:
         return ()
     allowed = SCOPE_CONFIG[instance.spec.scope].fields
@@ -67,8 +70,8 @@ def config_problems(instance: HopperInstance) -> tuple[str, ...]:
     for path in _leaves(dump(_CONFIG, instance.spec.config)):
         if path not in allowed:
             scopes = [scope.value for scope, config in SCOPE_CONFIG.items() if path in config.fields]
-            where = f"only for {', '.join(scopes)}" if scopes else "unknown"
-            problems.append(f"spec.config.{path} is {where}: remove it from this {instance.spec.scope}")
+            where = ", ".join(scopes)
+            problems.append(f"spec.config.{path} is only for {where}: remove it from this {instance.spec.scope}")
     return tuple(problems)
 
 
