@@ -72,6 +72,8 @@ class Bench:
     async def run(self) -> None:
         """Everything that is compared is measured within the same round, one after the other."""
         chosen = self.options.scenarios
+        with self.progress.step("Warming up the API server"):
+            await raw.sweep(self.client, self._namespace(), self.options.scale // 2)
         for number in range(1, self.options.rounds + 1):
             if number > 1 and not {"lifecycle", "cascade"} & set(chosen):
                 break
@@ -123,11 +125,9 @@ async def measure(options: Options, cluster: Cluster, progress: Progress) -> Ben
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
     for kind in (HOPPER, PEER):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=kind.definition())
-        definition = f"customresourcedefinition/{kind.plural}.{kind.group}"
-        cluster.kubectl("wait", definition, "--for=condition=Established", "--timeout=30s")
-        # The first LIST waits until the API server has filled its cache for the kind.
-        cluster.kubectl("get", f"{kind.plural}.{kind.group}", "--all-namespaces")
     async with connected() as client:
+        for kind in (HOPPER, PEER):
+            await client.until_served(kind)
         bench = Bench(client, options, progress)
         await bench.run()
         return bench

@@ -18,6 +18,7 @@ from tests.bench.objects import Kind
 
 MERGE_PATCH = "application/merge-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
+_RETRY_SECONDS = 0.1
 _LONGEST_LINE = 2**21
 
 
@@ -100,6 +101,19 @@ class Client:
         self._count("LIST", kind, "", response.status)
         response.raise_for_status()
         return payload
+
+    async def until_served(self, kind: Kind) -> None:
+        """Wait until a new kind can be listed: before that the API server answers 404, then 429 (it fills a cache)."""
+        async with asyncio.timeout(_TIMEOUT.total):
+            while True:
+                try:
+                    await self.list(kind, "default")
+                except aiohttp.ClientResponseError as error:
+                    if error.status not in (404, 429):
+                        raise
+                else:
+                    return
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def get(self, path: str) -> str:
         async with self._session.get(self._server + path) as response:

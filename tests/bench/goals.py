@@ -14,6 +14,8 @@ from tests.bench.scenarios.cascade import CASCADE
 from tests.bench.scenarios.growth import GROWTH, RESTART, START_UP
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
 
+# Ratios of times mean nothing where a handful of instances takes milliseconds.
+_FULL_SIZE = 1000
 _MOST_INSTANCES = 5000
 
 
@@ -39,7 +41,9 @@ class Goal:
 def goals(rows: Sequence[Row]) -> list[Goal]:
     """Return the goals that these rows tell something about."""
     own = [row for row in rows if row.subject == THE_OPERATOR.name]
-    return [*_budgets(own), *_speeds(own), *_restarts(own), *_growth(own)]
+    full = [row for row in own if row.instances >= _FULL_SIZE]
+    start_up = next((row.seconds for row in own if row.scenario == START_UP), 0.0)
+    return [*_budgets(own), *_speeds(full), *_restarts(full, start_up), *_growth(own)]
 
 
 def _budgets(own: Sequence[Row]) -> Iterator[Goal]:
@@ -61,8 +65,7 @@ def _speeds(own: Sequence[Row]) -> Iterator[Goal]:
             yield Goal(f"{_title(row)}: times as fast as the peer", row.to_peer, least, at_least=True)
 
 
-def _restarts(own: Sequence[Row]) -> Iterator[Goal]:
-    start_up = next((row.seconds for row in own if row.scenario == START_UP), 0.0)
+def _restarts(own: Sequence[Row], start_up: float) -> Iterator[Goal]:
     for row in own:
         if row.scenario == RESTART and row.to_raw:
             listing = row.seconds * row.to_raw

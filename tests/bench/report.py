@@ -46,9 +46,10 @@ class Row:
 
 
 def rows(samples: Sequence[Sample]) -> list[Row]:
-    """Group samples by scenario, subject and size, in the order in which they first came."""
+    """Group samples by scenario, subject and size; scenarios are in the order in which they first came."""
     groups: dict[tuple[str, str, int], list[Sample]] = {}
-    for sample in samples:
+    scenarios = list(dict.fromkeys(sample.scenario for sample in samples))
+    for sample in sorted(samples, key=lambda sample: scenarios.index(sample.scenario)):
         groups.setdefault((sample.scenario, sample.subject, sample.instances), []).append(sample)
     return [
         _row(group, groups.get((scenario, PEERS.get(scenario, ""), size)))
