@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from hopper.api.conditions import Reason
+from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
@@ -86,7 +86,10 @@ def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
 
 
 def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
-    if instance.status.phase is Phase.CREATED:
+    said = instance.status.condition(ConditionType.HIERARCHY_VALID)
+    # Whoever was wanted stopped from the start has left Created without ever having had that parent.
+    never_had_it = said is not None and said.reason == Reason.PARENT_NOT_FOUND
+    if instance.status.phase is Phase.CREATED or never_had_it:
         return _refuse(
             Reason.PARENT_NOT_FOUND, f'waits for parent "{wanted}" (spec.parentRef.name), which does not exist yet'
         )
