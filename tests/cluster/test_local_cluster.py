@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +49,15 @@ def pids(cluster: LocalCluster) -> dict[str, int]:
 
 def ended(pids_: dict[str, int]) -> bool:
     return all(processes.command_line(pid) is None for pid in pids_.values())
+
+
+def mentioned(directory: Path) -> list[str]:
+    """The command lines of all processes that have to do with the directory."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(file.read_bytes().decode(errors="replace"))
+    return [line for line in lines if str(directory) in line]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -102,6 +111,7 @@ def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> Non
 
     assert own.down()
     assert ended(first)
+    assert mentioned(own.directory) == []
     assert not own.directory.exists()
     assert own.status().state is State.ABSENT
     assert not own.down()
@@ -153,9 +163,9 @@ def test_a_stale_cluster_is_named_and_started_anew(new_cluster: NewCluster) -> N
 def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster: NewCluster, cluster: Cluster) -> None:
     own = LocalCluster(f"test-{os.getpid()}-own", nodes=0)
     program = f"from hopper.local import LocalCluster; LocalCluster({own.name!r}).up()"
-    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True) as starting:
+    with subprocess.Popen([sys.executable, "-c", program]) as starting:
         wait_until(lambda: len(pids(own)) == 5)
-        os.killpg(starting.pid, signal.SIGKILL)
+        starting.kill()
     half = pids(own)
     status = own.status()
     assert status.state is State.STALE
@@ -166,6 +176,7 @@ def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster:
     else:
         assert own.down()
         assert not own.directory.exists()
+        assert mentioned(own.directory) == []
     assert ended(half)
 
 

@@ -53,12 +53,12 @@ KWOK = Project("kwok", "sigs.k8s.io/kwok", "kwok")
 
 BINARIES = (
     Binary("etcd", ETCD, "go.etcd.io/etcd/server/v3", 35),
-    Binary("kube-apiserver", KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", 165),
-    Binary("kube-controller-manager", KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager", 50),
-    Binary("kube-scheduler", KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 15),
-    Binary("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", 20),
-    Binary("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 70),
-    Binary("kwokctl", KWOK, "sigs.k8s.io/kwok/cmd/kwokctl", 30),
+    Binary("kube-apiserver", KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", 145),
+    Binary("kube-controller-manager", KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager", 40),
+    Binary("kube-scheduler", KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 5),
+    Binary("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", 15),
+    Binary("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 55),
+    Binary("kwokctl", KWOK, "sigs.k8s.io/kwok/cmd/kwokctl", 10),
 )
 
 

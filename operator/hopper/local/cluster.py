@@ -200,6 +200,7 @@ class LocalCluster:
         return "\n".join(map(tail, dead))
 
     def _clear(self) -> None:
+        processes.kill(processes.starters(self._directory))
         processes.kill(reversed(processes.recorded(self._directory)))
         shutil.rmtree(self._directory, ignore_errors=True)
 

@@ -77,6 +77,7 @@ class Kwokctl:
         with subprocess.Popen(
             command, env=self._environment(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as running:
+            processes.Starter("kwokctl", running.pid, self.binaries["kwokctl"]).write(directory)
             while True:
                 try:
                     said, _ = running.communicate(timeout=_POLL)

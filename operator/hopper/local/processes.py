@@ -16,6 +16,7 @@ from pathlib import Path
 from hopper.local.errors import ClusterStartError, LocalError
 
 _PROC = Path("/proc")
+_STARTER = "kwokctl.pid"
 _GONE_WITHIN = 10.0
 # Below the range from which systems draw the ports of outgoing connections, so that none of those can be in the way.
 _PORTS = range(20_000, 32_768)
@@ -40,6 +41,28 @@ class RecordedProcess:
         """Whether nothing of it is left: a dying process loses its command line first, its open ports last."""
         command = command_line(self.pid)
         return command is None or (command != "" and not self.alive)
+
+
+@dataclass(frozen=True)
+class Starter(RecordedProcess):
+    """kwokctl at work on a cluster: it must not go on starting processes when the cluster is cleared away."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the pid still belongs to this program, which may be a script behind its interpreter."""
+        return str(self.binary) in (command_line(self.pid) or "").split("\0")[:2]
+
+    def write(self, cluster: Path) -> None:
+        """Put it on record."""
+        (cluster / _STARTER).write_text(f"{self.pid} {self.binary}", encoding="utf-8")
+
+
+def starters(cluster: Path) -> list[Starter]:
+    """The last kwokctl that was called for the cluster, or nothing."""
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        pid, binary = (cluster / _STARTER).read_text(encoding="utf-8").split(" ", 1)
+        return [Starter("kwokctl", int(pid), Path(binary))]
+    return []
 
 
 def recorded(cluster: Path) -> list[RecordedProcess]:

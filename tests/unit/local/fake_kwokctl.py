@@ -1,13 +1,15 @@
 """Stands in for kwokctl: makes the files it makes, and a sleeping process for each component.
 
 The file `plan.json` beside the program says what goes wrong: {"fail": message} fails the command once,
-{"die": {component: [last words, ...]}} lets a component end at once, as often as there are last words.
+{"die": {component: [last words, ...]}} lets a component end at once, as often as there are last words,
+{"hang": true} keeps the program from ending.
 """
 
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
@@ -55,3 +57,5 @@ if sys.argv[1] in ("create", "start"):
     for name in COMPONENTS:
         start(name)
     plan_file.write_text(json.dumps(plan))
+while plan.get("hang"):
+    time.sleep(1)

@@ -87,7 +87,7 @@ def test_everything_is_built_once(go: Path, cache: Path, notes: Any) -> None:
     assert binaries.ensure(cache) == found
     assert len(built(go)) == len(BINARIES)
     lines = notes.lines
-    assert lines[0].startswith("Building 7 programs from source, once: usually 6 min")
+    assert lines[0].startswith("Building 7 programs from source, once: usually 5 min")
     assert f"Building kube-apiserver {KUBERNETES.version}: done" in lines
     assert not list(cache.rglob("build-*"))
 

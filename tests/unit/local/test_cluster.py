@@ -11,6 +11,8 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -192,6 +194,20 @@ def test_a_start_that_was_killed_half_way_is_seen(cluster: LocalCluster) -> None
         cluster.directory
     )
     assert cluster.status().problems == ("its start was interrupted",)
+
+
+def test_a_kwokctl_that_outlives_a_killed_start_is_ended_too(
+    cluster: LocalCluster, kube_bin: Path, wait_until: Callable[..., None]
+) -> None:
+    plan(kube_bin, hang=True)
+    program = "from hopper.local import LocalCluster; LocalCluster('c').up()"
+    with subprocess.Popen([sys.executable, "-c", program]) as starting:
+        wait_until(lambda: len(pids(cluster)) == 5)
+        starting.kill()
+    (left,) = processes.starters(cluster.directory)
+    assert left.alive
+    assert cluster.down()
+    assert processes.command_line(left.pid) is None
 
 
 def test_a_component_that_gives_up_too_early_is_started_again(cluster: LocalCluster, kube_bin: Path) -> None:
