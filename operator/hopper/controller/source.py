@@ -113,6 +113,7 @@ async def watch_all(
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:
+        stop.set()  # after a signal, kopf would wait for its own task that waits for this
         on_stop()
 
     await kopf.operator(
