@@ -29,7 +29,9 @@ class KubeInstances:
 
     async def write_status(self, instance: HopperInstance, status: InstanceStatus) -> dict[str, Any]:
         metadata = {"resourceVersion": instance.metadata.resource_version}
-        changes = merge_patch(dump_status(instance.status), dump_status(status))
+        # A status that was never written reads as its defaults, but the API server does not have them.
+        before = dump_status(instance.status) if instance.status.observed_generation else {}
+        changes = merge_patch(before, dump_status(status))
         return await self._patch(instance, "/status", {"metadata": metadata, "status": changes})
 
     async def delete(self, instance: HopperInstance) -> None:
