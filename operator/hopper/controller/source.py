@@ -62,6 +62,16 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         pass
 
 
+class _EveryTask(frozenset[Any]):
+    """Makes kopf leave tasks alone: it takes all younger ones for its own, waits 5 s for them and cancels them."""
+
+    def __contains__(self, task: object) -> bool:
+        return True
+
+
+_EVERY_TASK = _EveryTask()
+
+
 def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     for watch in watches:
@@ -89,8 +99,7 @@ async def watch_all(
 ) -> None:
     """Feed the listeners until `stop` is set or a signal comes. No namespaces means all of them.
 
-    `on_stop` has to end every task that was started meanwhile: kopf takes them for its own and waits 5 s for them.
-    Raises what kopf gives up on, such as credentials that are not accepted.
+    `on_stop` is called as soon as no more events will come. Raises what kopf gives up on, such as credentials that are not accepted.
     """
     registry = kopf.OperatorRegistry()
 
@@ -113,10 +122,10 @@ async def watch_all(
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:
-        stop.set()  # after a signal, kopf would wait for its own task that waits for this
+        stop.set()  # after a signal, a task of kopf's would go on waiting for this
         on_stop()
 
-    await kopf.operator(
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(watches),
         standalone=True,
@@ -124,6 +133,7 @@ async def watch_all(
         namespaces=namespaces,
         stop_flag=stop,
     )
+    await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
 
 
 def _listen(registry: kopf.OperatorRegistry, watch: Watch) -> None:
