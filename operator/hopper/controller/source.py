@@ -99,7 +99,8 @@ async def watch_all(
 ) -> None:
     """Feed the listeners until `stop` is set or a signal comes. No namespaces means all of them.
 
-    `on_stop` is called as soon as no more events will come. Raises what kopf gives up on, such as credentials that are not accepted.
+    `on_stop` is called as soon as no more events will come.
+    Raises what kopf gives up on, such as credentials that are not accepted.
     """
     registry = kopf.OperatorRegistry()
 
