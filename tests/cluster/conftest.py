@@ -15,6 +15,7 @@ import pytest
 
 from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
 from hopper.local.progress import Plain
+from tests.cluster.fixtures import kubeconfig, live, operator  # noqa: F401
 from tests.cluster.instances import Instances
 
 # test-<pid of the test run>, and a suffix for further clusters of the same run.
@@ -40,8 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A running cluster, gone after the last test; HOPPER_TEST_KUBECONFIG names one to use (and keep) instead."""
-    if kubeconfig := os.environ.get("HOPPER_TEST_KUBECONFIG"):
-        yield CurrentCluster(Path(kubeconfig))
+    if path := os.environ.get("HOPPER_TEST_KUBECONFIG"):
+        yield CurrentCluster(Path(path))
         return
     _remove_leftovers()
     own = LocalCluster(cluster_name())

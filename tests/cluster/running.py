@@ -1,0 +1,38 @@
+"""An operator for a test: in this process and event loop, so that coverage counts it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from hopper.adapters.connection import connect
+from hopper.controller.operator import Operator, Options
+from tests.cluster.prometheus import Numbers
+
+START_SECONDS = 20
+# Less than the 5 s for which kopf waits for tasks that it takes for its own.
+STOP_SECONDS = 4
+
+
+@asynccontextmanager
+async def running(*namespaces: str, **options: Any) -> AsyncIterator[Operator]:
+    """Run an operator from readiness on; on exit it has stopped, left no task behind and done nothing illegal."""
+    before = asyncio.all_tasks()
+    operator = Operator(await connect(), Options(namespaces=namespaces, **options))
+    run = asyncio.create_task(operator.run(), name="operator")
+    synced = asyncio.create_task(operator.intake.synced.wait())
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await asyncio.wait((run, synced), return_when=asyncio.FIRST_COMPLETED)
+        assert not run.done(), f"the operator has ended: {run}"
+        yield operator
+    finally:
+        synced.cancel()
+        operator.stop()
+        async with asyncio.timeout(STOP_SECONDS):
+            await run
+    left = {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}
+    assert not left, f"tasks of the operator still run: {left}"
+    assert Numbers(operator.metrics.render().decode()).total("hopper_illegal_transitions_total") == 0
