@@ -18,6 +18,8 @@ Check = Callable[[Observed], Hold | None]
 # Links in this state say nothing against what already runs: the parent is away, not wrong.
 PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
 
+# Children that take longer than this to stop are named.
+NAMED_AFTER_SECONDS = 10.0
 _TRY_AGAIN = "change the spec or set restartedAt to try again"
 
 
@@ -85,6 +87,10 @@ def workload_is_not_available(o: Observed) -> Hold | None:
 def children_are_stopping(o: Observed) -> Hold | None:
     if wants_up(o.effective.state) or not o.children.up:  # a restart does not take the children along
         return None
+    # Naming them at once would mean a write of this status for each of them that stops.
+    remaining = seconds_until(_since(o) + timedelta(seconds=NAMED_AFTER_SECONDS), o.now)
+    if remaining > 0:
+        return Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop", retry_after=remaining)
     return Hold(Reason.CHILDREN_STOPPING, f"waits for its children to stop: {some(o.children.up)}")
 
 

@@ -17,7 +17,6 @@ def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> In
     """Return the whole status after a walk; equal to the old one where nothing is new."""
     instance = o.instance
     names = (*(ancestor.name for ancestor in reversed(o.link.ancestors)), instance.name)
-    total = o.children.total
     return replace(
         walked,
         effective_state=o.effective.state,
@@ -25,9 +24,16 @@ def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> In
         conditions=_conditions(o, walked, hold),
         path="/".join(names),
         depth=len(names) - 1,
-        children=ChildrenSummary(total=total, ready=o.children.ready) if total else None,
+        children=_children_summary(o, walked, hold),
         override_count=len(instance.spec.overrides) if instance.spec.overrides else None,
     )
+
+
+def _children_summary(o: Observed, walked: InstanceStatus, hold: Hold | None) -> ChildrenSummary | None:
+    """While they stop, one after the other, they are not counted: that would be a write for each of them."""
+    if hold is not None and hold.reason is Reason.CHILDREN_STOPPING:
+        return walked.children
+    return ChildrenSummary(total=o.children.total, ready=o.children.ready) if o.children.total else None
 
 
 def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None) -> int | None:
