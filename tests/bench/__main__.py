@@ -73,7 +73,7 @@ class Bench:
         """Everything that is compared is measured within the same round, one after the other."""
         chosen = self.options.scenarios
         with self.progress.step("Warming up the API server"):
-            await raw.sweep(self.client, self._namespace(), self.options.scale // 2)
+            await raw.sweep(self.client, self._namespace(), self.options.scale // 4)
         for number in range(1, self.options.rounds + 1):
             if number > 1 and not {"lifecycle", "cascade"} & set(chosen):
                 break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -44,18 +43,21 @@ async def watching(client: Client, kind: Kind, namespace: str, selector: str = "
     names = Names()
     for item in listed["items"]:
         names.seen(item["metadata"]["name"], gone=False)
-    follower = asyncio.create_task(
-        _follow(client, kind, namespace, query, listed["metadata"]["resourceVersion"], names)
-    )
-    try:
-        yield names
-    finally:
-        follower.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await follower
+    version = listed["metadata"]["resourceVersion"]
+    async with asyncio.TaskGroup() as group:
+        follower = group.create_task(_follow(client, kind, namespace, query, version, names))
+        try:
+            yield names
+        finally:
+            follower.cancel()
 
 
 async def _follow(client: Client, kind: Kind, namespace: str, query: str, version: str, names: Names) -> None:
-    async for event in client.watch(kind, namespace, f"{query}&resourceVersion={version}"):
-        names.seen(event["object"]["metadata"]["name"], gone=event["type"] == "DELETED")
-    raise RuntimeError("the API server ended the watch of the bench")
+    """Take in watch events. The API server drops those who fall behind, as the bench may: go on from there."""
+    while True:
+        async for event in client.watch(kind, namespace, f"{query}&resourceVersion={version}"):
+            if event["type"] == "ERROR":
+                raise RuntimeError(f"the watch of the bench failed: {event['object']}")
+            metadata = event["object"]["metadata"]
+            version = metadata["resourceVersion"]
+            names.seen(metadata["name"], gone=event["type"] == "DELETED")

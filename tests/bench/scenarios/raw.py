@@ -10,7 +10,7 @@ from tests.bench.objects import HOPPER, instance, running_status
 from tests.bench.rates import OPERATIONS, Operation, Rates
 
 CONCURRENCIES = (1, 4, 8, 16, 32)
-_PER_WORKER = 120
+_PER_WORKER = 60
 _SPEC = encode({"spec": {"desiredState": "Stopped"}})
 
 
