@@ -1,0 +1,53 @@
+"""What the chaos tests share: a seed, an undisturbed operator to compare with, and the way to the proxy."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from hopper.local import Cluster, LocalCluster
+from tests.cluster.follow import Object
+from tests.cluster.forest import has_converged, outcome
+from tests.cluster.live import Live, fresh_namespace
+from tests.cluster.running import running
+
+CONVERGE_SECONDS = 60
+
+
+def seeded(what: str) -> random.Random:
+    """Return a source of randomness; HOPPER_TEST_SEED repeats a run."""
+    seed = os.environ.get("HOPPER_TEST_SEED") or str(random.randrange(10**6))
+    print(f"{what}: HOPPER_TEST_SEED={seed}")  # noqa: T201
+    return random.Random(f"{seed} {what}")
+
+
+def own_local(cluster: Cluster) -> LocalCluster:
+    """Return the cluster if its parts may be stopped and its keys used, else skip."""
+    if isinstance(cluster, LocalCluster):
+        return cluster
+    if os.environ.get("HOPPER_REQUIRE_ALL"):
+        pytest.fail("chaos needs a cluster of our own: unset HOPPER_TEST_KUBECONFIG")
+    pytest.skip("chaos needs a cluster of our own, HOPPER_TEST_KUBECONFIG names another")
+
+
+@asynccontextmanager
+async def undisturbed(manifests: list[Object]) -> AsyncIterator[Live]:
+    """Have an operator converge these instances in peace; from then on it goes on doing so."""
+    async with fresh_namespace() as live, running(live.namespace):
+        await live.create_from(*manifests)
+        await live.until(lambda: has_converged(live, len(manifests)), "converged undisturbed", CONVERGE_SECONDS)
+        yield live
+
+
+async def until_same(live: Live, expected: dict[str, Any], seconds: float = CONVERGE_SECONDS) -> None:
+    """Wait until everything is as in `expected`; say what is not."""
+    try:
+        await live.until(lambda: outcome(live) == expected, "the same end state", seconds)
+    except AssertionError:
+        assert outcome(live) == expected
+        raise

@@ -1,0 +1,69 @@
+"""A tree of 100 instances for the chaos tests, and what is compared of it afterwards."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tests.cluster.follow import Object
+from tests.cluster.live import Live, manifest
+
+SIZE = 100
+# What differs between two runs that went the same way.
+_PASSING = {"time", "lastTransitionTime", "startedAt", "stoppedAt"}
+_STATES = ("Running",) * 6 + ("Paused", "Stopped", "Terminated")
+
+
+def forest(rng: random.Random) -> list[Object]:
+    """Return the manifests in random order: four levels, all states, some projects held paused or stopped."""
+    branches = [manifest(f"project-{n}", "Project", "global", desiredState=_held(n)) for n in range(6)]
+    branches += [manifest(f"person-{n}", "Personal", "family") for n in range(3)]
+    made = [manifest("global", "Global"), manifest("family", "Family", "global"), *branches]
+    parents = [branch["metadata"]["name"] for branch in branches]
+    for n in range(SIZE - len(made)):
+        state = rng.choice(_STATES)
+        made.append(manifest(f"leaf-{n:02}", "Orchestration", parents[n % len(parents)], desiredState=state))
+    rng.shuffle(made)
+    return made
+
+
+def bystanders() -> list[Object]:
+    """Return instances that have nothing to do with the tree."""
+    return [manifest("other"), manifest("other-1", "Orchestration", "other"), manifest("alone", "Federated")]
+
+
+def outcome(live: Live) -> dict[str, Any]:
+    """Return everything of all instances that does not depend on when it happened."""
+    return {name: _timeless(it) for name, it in live.instances.now.items()}
+
+
+def has_converged(live: Live, size: int) -> bool:
+    """Tell whether that many instances are there and ready, and each parent counts them all."""
+    if len(live.names) != size or not all(map(live.is_ready, live.names)):
+        return False
+    counted = sum(live.status(name).get("children", {}).get("ready", 0) for name in live.names)
+    return counted == sum("parentRef" in it["spec"] for it in live.instances.now.values())
+
+
+def _held(n: int) -> str:
+    return {4: "Paused", 5: "Stopped"}.get(n, "Running")
+
+
+def _timeless(instance: Object) -> Object:
+    metadata = instance["metadata"]
+    owners = [(it["kind"], it["name"], it.get("controller")) for it in metadata.get("ownerReferences", [])]
+    return {
+        "spec": instance["spec"],
+        "generation": metadata["generation"],
+        "owners": owners,
+        "finalizers": metadata.get("finalizers", []),
+        "status": _without_times(instance.get("status", {})),
+    }
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: "some time" if key in _PASSING else _without_times(it) for key, it in value.items()}
+    if isinstance(value, list):
+        return [_without_times(it) for it in value]
+    return value
