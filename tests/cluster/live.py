@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 import uuid
@@ -17,6 +18,7 @@ from tests.cluster.follow import Follow, Object
 
 MERGE_PATCH = "application/merge-patch+json"
 CONCURRENCY = 16
+_LOOK_SECONDS = 0.05
 
 
 class Refused(Exception):  # noqa: N818
@@ -106,12 +108,14 @@ class Live:
     # --- waiting
 
     async def until(self, holds: Callable[[], Any], what: str, seconds: float = 30) -> None:
-        """Wait for a condition on what the watches have told."""
+        """Wait for a condition on what the watches have told, or on something else, which is looked at now and then."""
         try:
             async with asyncio.timeout(seconds):
                 while not holds():
                     self._news.clear()
-                    await self._news.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_SECONDS):
+                            await self._news.wait()
         except TimeoutError:
             raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.describe()}") from None
 
