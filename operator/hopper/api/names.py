@@ -32,3 +32,22 @@ LABEL_SCOPE = f"{GROUP}/scope"
 # Everything that instances own carries this, and is watched by it.
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "hopper"
+# On the pods of nobody: a Service that selects by it has no endpoints.
+LABEL_PAUSED = f"{GROUP}/paused"
+# On the Deployment: which template and overrides it was rendered from.
+ANNOTATION_REVISION = f"{GROUP}/revision"
+# On the pods: which configuration they have read. A new value restarts them.
+ANNOTATION_CHECKSUM = f"{GROUP}/checksum"
+
+# Rendered objects are called `{prefix}-{project}-{instance}`.
+DEFAULT_PREFIX = "hopper"
+LABEL_APP_NAME = "app.kubernetes.io/name"
+LABEL_APP_INSTANCE = "app.kubernetes.io/instance"
+LABEL_APP_COMPONENT = "app.kubernetes.io/component"
+LABEL_APP_PART_OF = "app.kubernetes.io/part-of"
+OWN_LABELS = frozenset(
+    {LABEL_APP_NAME, LABEL_APP_INSTANCE, LABEL_APP_COMPONENT, LABEL_APP_PART_OF, LABEL_MANAGED_BY}
+)
+
+# Variables with these beginnings are set by Hopper and by the kubelet.
+RESERVED_ENV = ("HOPPER_", "KUBERNETES_")

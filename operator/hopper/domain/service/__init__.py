@@ -1,0 +1,21 @@
+"""What an instance with a template runs: merged, checked, rendered, compared, judged. Pure.
+
+merge.merge(template: TemplateSpec, overrides: Overrides | None) -> Effective
+    The effective service (`.spec`, in the form of a template), with `.provenance`: path of a value → `Origin`.
+naming.names_of(instance, ancestors, template_name, prefix="hopper") -> Names
+    `.base`, `.claim(volume)`, `.selector`, `.labels`; `selector_of(instance_name)` alone gives the selector.
+problems.problems(effective: Effective) -> tuple[Problem, ...]
+    What must not or cannot run; `str(problem)` names field and fix. For a template alone: merge it with None.
+blueprint.prepare(instance, ancestors, template: HopperTemplate, prefix="hopper") -> Blueprint
+    All of the above at once, files rendered: `.problems`, `.warnings`, `.names`, `.replicas`. Never raises.
+render.mode_of(phase: Phase) -> Mode | None
+    How much there is to be. None: leave everything as it is.
+render.render(blueprint, mode: Mode) -> Rendered
+    `.objects`: manifests in the order in which to apply them; `.revision`; `.warnings`. ValueError: it has problems.
+drift.differs(rendered, live) -> tuple[str, ...]
+    Paths at which a live object is not what was rendered.
+drift.removals(rendered, live) -> tuple[dict, ...]
+    JSON patch that takes away what others added to our lists, which server-side apply leaves there.
+workload.observe(deployment: dict | None, pods, now) -> Workload
+    What the pods say: available, gone, failure, message. `workload.recheck_after(...)` tells when only time will tell.
+"""

@@ -1,0 +1,100 @@
+"""Everything that rendering one instance needs, put together once: merged, named, files rendered, problems known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hopper.api.enums import InstanceType, SecurityProfile, VolumeType
+from hopper.api.instance import HopperInstance
+from hopper.api.names import DEFAULT_PREFIX
+from hopper.api.service import ConfigFileEntry, VolumeEntry
+from hopper.api.template import HopperTemplate, TemplateSpec
+from hopper.domain.service.files import ConfigFile
+from hopper.domain.service.merge import Effective, merge
+from hopper.domain.service.naming import Names, names_of
+from hopper.domain.service.problem import Problem
+from hopper.domain.service.problems import problems, size_problems
+from hopper.domain.service.text import TextError, render_text
+from hopper.domain.service.values import Variables, values_of
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What is rendered for an instance. Only one without `problems` can be rendered."""
+
+    instance: HopperInstance
+    effective: Effective
+    names: Names
+    files: tuple[ConfigFile, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def spec(self) -> TemplateSpec:
+        """The effective service."""
+        return self.effective.spec
+
+    @property
+    def replicas(self) -> int:
+        """How many pods are wanted while it is up. A Singleton has one at most."""
+        wanted = self.instance.spec.replicas
+        return min(wanted, 1) if self.type is InstanceType.SINGLETON else wanted
+
+    @property
+    def type(self) -> InstanceType:
+        return self.instance.spec.effective_type
+
+    @property
+    def claims(self) -> tuple[VolumeEntry, ...]:
+        """The volumes whose data outlives the pods, those that exist already included."""
+        keeps = self.type is not InstanceType.EPHEMERAL
+        return tuple(v for v in self.spec.volumes if v.type is VolumeType.VOLUME and (keeps or v.external))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What runs, but not as well as it might."""
+        warnings = []
+        if self.spec.security_profile is SecurityProfile.BASELINE:
+            warnings.append(
+                "the template asks for securityProfile Baseline, so its pods may run as root: "
+                "use an image that runs as another user, and remove securityProfile"
+            )
+        if self.replicas > 1 and self.claims:
+            warnings.append(
+                f"{self.replicas} replicas share volumes that only one node can mount: "
+                "set replicas to 1, or expect pods that cannot be placed"
+            )
+        return tuple(warnings)
+
+
+def prepare(
+    instance: HopperInstance,
+    ancestors: Sequence[HopperInstance],
+    template: HopperTemplate,
+    prefix: str = DEFAULT_PREFIX,
+) -> Blueprint:
+    """Put together what an instance runs, whose ancestors are given nearest first. Never raises: see `problems`."""
+    effective = merge(template.spec, instance.spec.overrides)
+    names = names_of(instance, ancestors, template.name, prefix)
+    if found := problems(effective):
+        return Blueprint(instance, effective, names, problems=found)
+    files, found = _files(instance, ancestors, effective, names)
+    return Blueprint(instance, effective, names, files, (*found, *size_problems(effective, files)))
+
+
+def _files(
+    instance: HopperInstance, ancestors: Sequence[HopperInstance], effective: Effective, names: Names
+) -> tuple[tuple[ConfigFile, ...], tuple[Problem, ...]]:
+    files, found = [], []
+    values = values_of(instance, ancestors, effective, names)
+    for entry in effective.spec.config_files:
+        variables = values["env"] = Variables(effective.spec.env)
+        try:
+            text = render_text(entry.content, values) if entry.template else entry.content
+            files.append(ConfigFile(entry.path, text, int(entry.mode, 8), variables.secret_was_read))
+        except TextError as error:
+            found.append(_problem(entry, effective, str(error)))
+    return tuple(files), tuple(found)
+
+
+def _problem(entry: ConfigFileEntry, effective: Effective, message: str) -> Problem:
+    path = f"configFiles[{entry.path}]"
+    return Problem(f"{path}.content", message, effective.origin(path))

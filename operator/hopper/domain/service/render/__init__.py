@@ -1,0 +1,37 @@
+"""Blueprint → plain manifests, ready for server-side apply. The same blueprint always gives the same manifests."""
+
+from dataclasses import dataclass
+
+from hopper.domain.service.blueprint import Blueprint
+from hopper.domain.service.render.deployment import deployment
+from hopper.domain.service.render.meta import Manifest
+from hopper.domain.service.render.mode import Mode, mode_of
+from hopper.domain.service.render.network import ingress, service
+from hopper.domain.service.render.storage import claims, config_map, secret
+from hopper.domain.service.revision import revision
+
+__all__ = ["Manifest", "Mode", "Rendered", "mode_of", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The objects of an instance, in the order in which to apply them; what is no longer among them is to go."""
+
+    objects: tuple[Manifest, ...]
+    revision: str
+    warnings: tuple[str, ...] = ()
+
+
+def render(blueprint: Blueprint, mode: Mode) -> Rendered:
+    """Render what an instance is to have in this mode. Raises `ValueError` for a blueprint that has problems."""
+    if blueprint.problems:
+        raise ValueError("; ".join(map(str, blueprint.problems)))
+    return Rendered(tuple(_objects(blueprint, mode)), revision(blueprint), blueprint.warnings)
+
+
+def _objects(blueprint: Blueprint, mode: Mode) -> list[Manifest]:
+    if mode in (Mode.ARCHIVED, Mode.TERMINATED):
+        return claims(blueprint)
+    made = (secret(blueprint), config_map(blueprint), *claims(blueprint))
+    made = (*made, service(blueprint, mode), deployment(blueprint, mode), ingress(blueprint))
+    return [one for one in made if one is not None]

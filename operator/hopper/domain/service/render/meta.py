@@ -1,0 +1,31 @@
+"""What all rendered objects have in common."""
+
+from typing import Any
+
+from hopper.api.names import API_VERSION, INSTANCE_KIND
+from hopper.domain.service.blueprint import Blueprint
+
+Manifest = dict[str, Any]
+
+
+def manifest(blueprint: Blueprint, api_version: str, kind: str, name: str, **content: Any) -> Manifest:
+    """Return an object of the instance: named, labelled, and owned by it.
+
+    Being its controller is also a guard: an object has one controller at most, so the API server refuses to have what
+    one instance owns taken over by another whose name happens to lead to the same object.
+    """
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": INSTANCE_KIND,
+        "name": blueprint.instance.name,
+        "uid": blueprint.instance.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    metadata = {
+        "name": name,
+        "namespace": blueprint.names.namespace,
+        "labels": dict(blueprint.names.labels),
+        "ownerReferences": [owner],
+    }
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}

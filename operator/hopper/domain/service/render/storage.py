@@ -1,0 +1,56 @@
+"""Where data and configuration live: ConfigMap, Secret and PersistentVolumeClaims."""
+
+from base64 import b64encode
+
+from hopper.domain.service.blueprint import Blueprint
+from hopper.domain.service.checksum import digest, secret_digest
+from hopper.domain.service.quantity import canonical, nanos
+from hopper.domain.service.render.meta import Manifest, manifest
+
+DEFAULT_SIZE = "1Gi"
+
+
+def config_data(blueprint: Blueprint) -> dict[str, str]:
+    """Return what the ConfigMap holds: the files without secret values."""
+    return {file.key: file.text for file in blueprint.files if not file.secret}
+
+
+def secret_data(blueprint: Blueprint) -> dict[str, str]:
+    """Return what the Secret holds, in plain text: secret variables by name, and the files with secret values."""
+    variables = {e.name: e.value for e in blueprint.spec.env if e.secret and e.value is not None}
+    return variables | {file.key: file.text for file in blueprint.files if file.secret}
+
+
+def config_map(blueprint: Blueprint) -> Manifest | None:
+    """Return the ConfigMap, None where it would be empty."""
+    data = config_data(blueprint)
+    return manifest(blueprint, "v1", "ConfigMap", blueprint.names.base, data=data) if data else None
+
+
+def secret(blueprint: Blueprint) -> Manifest | None:
+    """Return the Secret, None where it would be empty. `data`, as `stringData` cannot be read back and compared."""
+    data = {key: b64encode(value.encode()).decode() for key, value in secret_data(blueprint).items()}
+    return manifest(blueprint, "v1", "Secret", blueprint.names.base, type="Opaque", data=data) if data else None
+
+
+def checksum(blueprint: Blueprint) -> str | None:
+    """Return the hash of all configuration that pods read once, at their start; None where there is none."""
+    config, secrets = config_data(blueprint), secret_data(blueprint)
+    if not config and not secrets:
+        return None
+    return digest([config, secret_digest(secrets, blueprint.instance.metadata.uid)])
+
+
+def claims(blueprint: Blueprint) -> list[Manifest]:
+    """Return a claim for each volume of our own that is to outlive the pods. Mounts of the same source share one."""
+    sizes: dict[str, str] = {}
+    for volume in blueprint.claims:
+        if not volume.external:
+            name = blueprint.names.claim(volume.source or volume.target)
+            sizes[name] = max(sizes.get(name, "0"), volume.size or "0", key=nanos)
+    return [_claim(blueprint, name, size if nanos(size) else DEFAULT_SIZE) for name, size in sorted(sizes.items())]
+
+
+def _claim(blueprint: Blueprint, name: str, size: str) -> Manifest:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": canonical(size)}}}
+    return manifest(blueprint, "v1", "PersistentVolumeClaim", name, spec=spec)
