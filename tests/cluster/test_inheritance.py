@@ -1,0 +1,210 @@
+"""What ancestors want holds for those below: inherited states, the way back, and the order of starts and stops."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopper.api.enums import DesiredState, Phase
+from hopper.controller.operator import Operator
+from tests.cluster.hooking import Steered
+from tests.cluster.live import Live, manifest
+from tests.cluster.running import running
+
+STATES = [state.value for state in DesiredState]
+
+# What a child comes to, by its parent's state and its own.
+INHERITED: dict[str, dict[str, str]] = {
+    "Running": {state: state for state in STATES},
+    "Paused": {**{state: state for state in STATES}, "Running": "Paused"},
+    "Stopped": {**{state: state for state in STATES}, "Running": "Stopped", "Paused": "Stopped"},
+    "Archived": {**{state: state for state in STATES}, "Running": "Stopped", "Paused": "Stopped"},
+    "Terminated": dict.fromkeys(STATES, "Terminated"),
+}
+
+
+def child_of(parent: str, own: str) -> str:
+    return f"{parent}-{own}".lower()
+
+
+def check(live: Live, name: str, own: str, expected: str, ancestor: str, scope: str = "Project") -> None:
+    """Check the state of an instance, and that it says where that comes from."""
+    assert live.is_ready(name)
+    assert live.status(name)["effectiveState"] == expected
+    ready = live.condition(name, "Ready")
+    if own == expected:
+        assert ready["reason"] == own
+    else:
+        assert ready["reason"] == "InheritedFrom"
+        assert ready["message"].startswith(f'{expected} by {scope} "{ancestor}"')
+
+
+class TestEveryCombination:
+    async def test_from_the_start(self, live: Live, operator: Operator) -> None:
+        children = [(parent, own) for parent in STATES for own in STATES]
+        await live.create_from(
+            *(manifest(child_of(parent, own), "Event", parent.lower(), desiredState=own) for parent, own in children),
+            *(manifest(parent.lower(), desiredState=parent) for parent in STATES),
+        )
+        for parent, own in children:
+            name, expected = child_of(parent, own), INHERITED[parent][own]
+            await live.until_phase(expected, name)
+            check(live, name, own, expected, parent.lower())
+            if INHERITED[parent]["Running"] not in ("Running", "Paused"):
+                assert "Running" not in live.steps(name), "nobody starts in order to stop"
+
+    async def test_of_a_running_family(self, live: Live, operator: Operator) -> None:
+        """The children are where they want to be; then each parent changes its mind."""
+        own_states = ["Running", "Paused", "Stopped"]
+        children = [(parent, own) for parent in STATES for own in own_states]
+        await live.create_from(
+            *(manifest(parent.lower()) for parent in STATES),
+            *(manifest(child_of(parent, own), "Event", parent.lower(), desiredState=own) for parent, own in children),
+        )
+        for parent, own in children:
+            await live.until_phase(own, child_of(parent, own))
+        for parent in STATES:
+            await live.edit(parent.lower(), desiredState=parent, reason=f"now {parent}")
+        for parent, own in children:
+            name, expected = child_of(parent, own), INHERITED[parent][own]
+            await live.until_phase(expected, name)
+            check(live, name, own, expected, parent.lower())
+            if own != expected:
+                assert live.condition(name, "Ready")["message"].endswith(f": now {parent}")
+                assert live.status(name)["history"][-1]["reason"] == "InheritedFrom"
+        await live.until_phase("Terminated", "terminated")
+        for parent in ("Paused", "Stopped"):
+            await live.edit(parent.lower(), desiredState="Running")
+        for parent in ("Paused", "Stopped"):
+            for own in own_states:
+                await live.until_phase(own, child_of(parent, own))
+                check(live, child_of(parent, own), own, own, "")
+
+    async def test_most_restrictive_of_three(self, live: Live, operator: Operator) -> None:
+        await live.create_from(
+            manifest("global", "Global"),
+            manifest("web", "Project", "global"),
+            manifest("party", "Event", "web"),
+            manifest("worker", "Orchestration", "party"),
+        )
+        await live.until_phase("Running")
+
+        async def expect(state: str, ancestor: str, scope: str) -> None:
+            await live.until_phase(state, "worker")
+            message = f'{state} by {scope} "{ancestor}"'
+            await live.until(lambda: live.condition("worker", "Ready")["message"] == message, message)
+
+        await live.edit("global", desiredState="Paused")
+        await expect("Paused", "global", "Global")
+        await live.edit("party", desiredState="Stopped")
+        await expect("Stopped", "party", "Event")
+        await live.edit("web", desiredState="Stopped")
+        await expect("Stopped", "party", "Event")  # the nearest, where two want the same
+        await live.edit("party", desiredState="Running")
+        await expect("Stopped", "web", "Project")
+        await live.edit("web", desiredState="Running")
+        await expect("Paused", "global", "Global")
+        await live.edit("global", desiredState="Running")
+        await live.until_phase("Running", "global", "web", "party", "worker")
+        await live.until(lambda: live.condition("worker", "Ready")["reason"] == "Running", "its own state again")
+
+    async def test_an_own_change_waits_below_a_paused_parent(self, live: Live, operator: Operator) -> None:
+        await live.create_from(manifest("a", desiredState="Stopped"), manifest("b", "Event", "a"))
+        await live.until_phase("Stopped", "a", "b")
+        await live.edit("b", desiredState="Paused")
+        await live.until(lambda: live.is_observed("b"), "b has been looked at")
+        check(live, "b", "Paused", "Stopped", "a")
+        await live.edit("a", desiredState="Running")
+        await live.until_phase("Paused", "b")
+
+    async def test_a_change_of_the_reason_reaches_those_below(self, live: Live, operator: Operator) -> None:
+        await live.create_from(manifest("a", desiredState="Paused", reason="lunch"), manifest("b", "Event", "a"))
+        await live.until_phase("Paused", "a", "b")
+        assert live.condition("b", "Ready")["message"] == 'Paused by Project "a": lunch'
+        await live.edit("a", reason="siesta")
+        await live.until(lambda: live.condition("b", "Ready")["message"].endswith(": siesta"), "the new reason")
+
+
+class TestTerminated:
+    async def test_is_final_below_too(self, live: Live, operator: Operator) -> None:
+        """A child that moves away from a terminated parent stays what it is."""
+        await live.create_from(manifest("a"), manifest("other"), manifest("b", "Event", "a"))
+        await live.until_phase("Running")
+        await live.edit("a", desiredState="Terminated")
+        await live.until_phase("Terminated", "a", "b")
+        await live.edit("b", parentRef={"name": "other"})
+        stalled = await live.until_reason("b", "Stalled", "AlreadyFinal")
+        assert "delete it and create it again" in stalled["message"]
+        assert live.steps("b")[-1] == "Terminated"
+
+    async def test_a_newcomer_below_is_terminated_at_once(self, live: Live, operator: Operator) -> None:
+        await live.create("a", desiredState="Terminated")
+        await live.until_phase("Terminated", "a")
+        await live.create("b", "Event", "a")
+        await live.until_phase("Terminated", "b")
+        assert live.steps("b") == ["Created", "Terminated"]
+
+    async def test_its_name_is_free_after_deletion(self, live: Live, operator: Operator) -> None:
+        await live.create_from(manifest("a", desiredState="Terminated"), manifest("b", "Event", "a"))
+        await live.until_phase("Terminated", "a", "b")
+        await live.delete("a")
+        await live.until_gone("a", "b")
+        await live.create_from(manifest("a"), manifest("b", "Event", "a"))
+        await live.until_phase("Running", "a", "b")
+        assert live.steps("a") == ["Created", "Starting", "Running"]
+
+
+class TestOrder:
+    TREE = (("worker", "Orchestration", "web"), ("web", "Project", "global"), ("global", "Global", None))
+    NAMES = ("global", "web", "worker")
+
+    @pytest.fixture
+    def steered(self) -> Steered:
+        return Steered()
+
+    async def test_parents_start_first_and_stop_last(self, live: Live, steered: Steered) -> None:
+        async with running(live.namespace, hooks=[steered]):
+            await live.create_from(*(manifest(*entry) for entry in self.TREE))
+            await live.until_phase("Running", *self.NAMES)
+            started = [live.moment(name, "Running") for name in self.NAMES]
+            assert started == sorted(started)
+            mark = len(live.instances.log)
+            await live.edit("global", desiredState="Stopped")
+            await live.until_phase("Stopped", *self.NAMES)
+            stopped = [live.moment(name, "Stopped", mark) for name in reversed(self.NAMES)]
+            assert stopped == sorted(stopped)
+            entered = [name for name, phase in steered.before_calls if phase is Phase.STOPPED]
+            assert list(dict.fromkeys(reversed(entered))) == list(self.NAMES)
+            mark = len(live.instances.log)
+            await live.edit("global", desiredState="Running")
+            await live.until_phase("Running", *self.NAMES)
+            started = [live.moment(name, "Running", mark) for name in self.NAMES]
+            assert started == sorted(started)
+
+    async def test_a_parent_waits_for_a_slow_child(self, live: Live, steered: Steered) -> None:
+        async with running(live.namespace, hooks=[steered]):
+            await live.create_from(*(manifest(*entry) for entry in self.TREE))
+            await live.until_phase("Running", *self.NAMES)
+            go_on = steered.block("worker", Phase.STOPPED)
+            await live.edit("global", desiredState="Stopped")
+            for parent in ("global", "web"):
+                await live.until_reason(parent, "Reconciling", "ChildrenStopping")
+                assert live.phase(parent) == "Stopping"
+            go_on.set()
+            await live.until_phase("Stopped", *self.NAMES)
+
+    async def test_a_child_waits_for_a_slow_parent(self, live: Live, steered: Steered) -> None:
+        go_on = steered.block("global", Phase.RUNNING)
+        async with running(live.namespace, hooks=[steered]):
+            await live.create_from(*(manifest(*entry) for entry in self.TREE))
+            for child in ("web", "worker"):
+                await live.until_reason(child, "Reconciling", "ParentNotReady")
+                assert live.phase(child) == "Created"
+            go_on.set()
+            await live.until_phase("Running", *self.NAMES)
+
+    async def test_children_of_a_paused_parent_may_be_created(self, live: Live, operator: Operator) -> None:
+        await live.create("a", desiredState="Paused")
+        await live.until_phase("Paused", "a")
+        await live.create("b", "Event", "a")
+        await live.until_phase("Paused", "b")
+        assert live.steps("b") == ["Created", "Starting", "Running", "Paused"]
