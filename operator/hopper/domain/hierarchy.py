@@ -25,6 +25,9 @@ class Tree(Protocol):
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
 
+    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
+        """Tell whether the ownerReference that makes it a child of `parent` is being written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -123,7 +126,8 @@ def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
     """Count the siblings that come before: those accepted already, then the older ones. A newcomer displaces nobody."""
 
     def seat(child: HopperInstance) -> tuple[bool, object, str]:
-        return (not is_owned_by(child, parent), child.metadata.creation_timestamp, child.name)
+        seated = is_owned_by(child, parent) or tree.is_taking_seat(child, parent)
+        return (not seated, child.metadata.creation_timestamp, child.name)
 
     own = seat(instance)
     fitting = allowed_children(parent.spec.scope)

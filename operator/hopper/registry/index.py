@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hopper.api.instance import HopperInstance
@@ -30,6 +31,7 @@ class NamespaceIndex:
     def __init__(self) -> None:
         self._by_name: dict[str, HopperInstance] = {}
         self._children: dict[str, dict[str, HopperInstance]] = {}
+        self._taking_seats: dict[str, str] = {}  # name of the child → uid of the parent
         self._users: dict[str, dict[str, HopperInstance]] = {}
 
     def get(self, name: str) -> HopperInstance | None:
@@ -38,6 +40,18 @@ class NamespaceIndex:
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
         return self._children.get(name, {}).values()
+
+    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
+        return self._taking_seats.get(child.name) == parent.metadata.uid
+
+    @contextmanager
+    def taking_seat(self, child: HopperInstance, parent: HopperInstance) -> Iterator[None]:
+        """Have the child's seat taken while its ownerReference is being written: two may be after the last one."""
+        self._taking_seats[child.name] = parent.metadata.uid
+        try:
+            yield
+        finally:
+            del self._taking_seats[child.name]
 
     def users(self, template: str) -> Collection[HopperInstance]:
         """Return those whose `templateRef` names `template`, whether or not that exists."""

@@ -147,6 +147,9 @@ class Forest:
     def children(self, name: str) -> Collection[HopperInstance]:
         return [one for one in self.instances.values() if one.parent_name == name]
 
+    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
+        return False
+
 
 def observe(subject: HopperInstance, *others: HopperInstance, now: datetime = NOW, **seen: Any) -> Observed:
     """Observe an instance among others; whatever else the planner is to see is given by field name."""
