@@ -60,7 +60,7 @@ class Reconciler:
         instance = tree.get(name)
         if instance is None:
             return None
-        observed = gather(instance, tree, self._runtimes, self._clock())
+        observed = gather(instance, tree, self._clock())
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))
@@ -82,9 +82,7 @@ class Reconciler:
             return None
         try:
             observed = await self._apply_metadata(observed, decided)
-            observed, decided = await self._ask_hooks(observed, decided)
-            await self._apply_objects(decided.objects)
-        except (RefusedError, ConflictOfOwnersError) as error:
+        except RefusedError as error:
             refused = replace(observed, refusal=str(error))
             await self._apply_status(refused, self._plan(refused))
             raise
@@ -100,30 +98,6 @@ class Reconciler:
             self._announce_relationship(written, relationship)
         return replace(observed, instance=written)
 
-    async def _ask_hooks(self, observed: Observed, decided: Plan) -> tuple[Observed, Plan]:
-        failure = await self._hooks.before(decided.transitions, observed.instance)
-        if failure is None:
-            return observed, decided
-        observed = replace(observed, hook_failure=failure)
-        return observed, self._plan(observed)
-
-    async def _apply_objects(self, changes: ObjectChanges) -> None:
-        for manifest, force in changes.apply:
-            answer = await self._apply_object(manifest, force=force)
-            self._children.put(manifest["kind"], answer)
-            if foreign := removals(manifest, answer):
-                self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
-        for live, change in changes.patch:
-            self._children.put(live["kind"], await self._owned.patch(live, change))
-        for live in changes.delete:
-            await self._owned.delete(live)
-
-    async def _apply_object(self, manifest: Manifest, *, force: bool) -> Manifest:
-        try:
-            return await self._owned.apply(manifest, force=force)
-        except ConflictError as error:
-            raise ConflictOfOwnersError(str(error)) from error
-
     def _seat_taken(self, observed: Observed) -> AbstractContextManager[None]:
         if observed.link.parent is None:
             return nullcontext()
@@ -131,6 +105,10 @@ class Reconciler:
         return tree.taking_seat(observed.instance, observed.link.parent)
 
     async def _apply_status(self, observed: Observed, decided: Plan) -> float | None:
+        failure = await self._hooks.before(decided.transitions, observed.instance)
+        if failure:
+            observed = replace(observed, hook_failure=failure)
+            decided = self._plan(observed)
         if decided.status is None or decided.status == observed.instance.status:
             return decided.requeue_after
         raw = await self._store.write_status(observed.instance, decided.status)
