@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ConditionType(StrEnum):
-    """Types in `status.conditions`. Ready is always there; Reconciling and Stalled only while true."""
+    """Types in `status.conditions`. Ready is always there; Reconciling, Stalled and Warning only while true."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -13,6 +13,7 @@ class ConditionType(StrEnum):
     TEMPLATE_RESOLVED = "TemplateResolved"
     WORKLOAD_AVAILABLE = "WorkloadAvailable"
     HEARTBEAT = "Heartbeat"
+    WARNING = "Warning"
 
 
 class Reason(StrEnum):
@@ -38,6 +39,15 @@ class Reason(StrEnum):
     PARENT_NOT_READY = "ParentNotReady"
     CHILDREN_STOPPING = "ChildrenStopping"
     DELETION_BLOCKED = "DeletionBlocked"
+    DEPENDENCY_NOT_READY = "DependencyNotReady"
+    ROLLING_OUT = "RollingOut"
+
+    # What the instance runs.
+    TEMPLATE_FOUND = "TemplateFound"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    SERVICE_INVALID = "ServiceInvalid"
+    RUNS_WITH_WARNINGS = "RunsWithWarnings"
+    NOTHING_RUNS = "NothingRuns"
 
     # The hierarchy.
     PARENT_ACCEPTED = "ParentAccepted"
@@ -60,6 +70,17 @@ class Reason(StrEnum):
     ALREADY_FINAL = "AlreadyFinal"
     WRITE_REFUSED = "WriteRefused"
     TTL_EXPIRED = "TTLExpired"
+
+    # The workload, in the words of Kubernetes where it has one.
+    CRASH_LOOP = "CrashLoopBackOff"
+    OUT_OF_MEMORY = "OOMKilled"
+    IMAGE_PULL_FAILED = "ImagePullBackOff"
+    INVALID_IMAGE_NAME = "InvalidImageName"
+    CONTAINER_CONFIG_INVALID = "CreateContainerConfigError"
+    CONTAINER_START_FAILED = "RunContainerError"
+    UNSCHEDULABLE = "Unschedulable"
+    PODS_REFUSED = "PodsRefused"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 
     # Relationship events.
     CHILD_ADDED = "ChildAdded"

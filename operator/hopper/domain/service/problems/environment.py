@@ -1,0 +1,54 @@
+"""What is wrong with environment variables. Messages name variables and never show a value."""
+
+import re
+from collections.abc import Iterator
+
+from hopper.api.names import RESERVED_ENV
+from hopper.api.service import EnvEntry, EnvSource
+from hopper.domain.service.merge import Effective
+from hopper.domain.service.problem import Problem
+from hopper.domain.service.problems.forms import wrong_key, wrong_object_name, wrong_text
+from hopper.domain.service.variables import find_circle
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+def variable_problems(effective: Effective) -> Iterator[Problem]:
+    for entry in effective.spec.env:
+        path = f"env[{entry.name}]"
+        origin = effective.origin(path)
+        yield from (Problem(f"{path}{field}", wrong, origin) for field, wrong in _entry(entry))
+    if circle := find_circle(effective.spec.env):
+        path = f"env[{circle[0]}]"
+        message = f"refers to itself through {' → '.join(circle)}: give one of them a value of its own"
+        yield Problem(f"{path}.value", message, effective.origin(path))
+
+
+def _entry(entry: EnvEntry) -> Iterator[tuple[str, str]]:
+    if not _NAME.fullmatch(entry.name):
+        yield ".name", "begins with a letter or _, followed by letters, digits, _, . and -: rename the variable"
+    reserved = next((prefix for prefix in RESERVED_ENV if entry.name.upper().startswith(prefix)), None)
+    if reserved is not None:
+        yield ".name", f"begins with {reserved}, which is kept for the system: rename the variable"
+    if entry.value is None and entry.value_from is None:
+        yield "", "has neither value nor valueFrom: set one of them, or $remove: true to take an inherited one away"
+    if entry.value is not None and entry.value_from is not None:
+        yield ".valueFrom", "and value exclude each other: remove one of them"
+    if entry.value is not None and (wrong := wrong_text(entry.value)):
+        yield ".value", wrong
+    if entry.value_from is not None:
+        yield from _source(entry, entry.value_from)
+
+
+def _source(entry: EnvEntry, source: EnvSource) -> Iterator[tuple[str, str]]:
+    refs = {"secretKeyRef": source.secret_key_ref, "configMapKeyRef": source.config_map_key_ref}
+    given = {name: ref for name, ref in refs.items() if ref is not None}
+    if len(given) != 1:
+        yield ".valueFrom", "takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other"
+    if entry.secret and source.config_map_key_ref is not None:
+        yield ".secret", "cannot hold for a value from a ConfigMap: use secretKeyRef, or leave out secret"
+    for field, ref in given.items():
+        if wrong := wrong_object_name(ref.name):
+            yield f".valueFrom.{field}.name", wrong
+        if wrong := wrong_key(ref.key):
+            yield f".valueFrom.{field}.key", wrong

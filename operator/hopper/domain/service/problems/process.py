@@ -1,0 +1,57 @@
+"""What is wrong with the image and the process: what it is, as whom it runs, how much it takes."""
+
+import re
+from collections.abc import Iterator
+
+from hopper.api.enums import SecurityProfile
+from hopper.api.template import ResourceAmounts, TemplateSpec
+from hopper.domain.service.merge import Effective
+from hopper.domain.service.problem import Problem
+from hopper.domain.service.problems.forms import wrong_path, wrong_text
+from hopper.domain.service.quantity import nanos
+
+_MAX_ID = 2**31 - 1
+_NANO = 10**9
+_MILLI = 10**6
+_HOST = r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?(?::[0-9]+)?/)?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(rf"{_HOST}{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{{32,}})?")
+
+
+def process_problems(effective: Effective) -> Iterator[Problem]:
+    spec = effective.spec
+    if not _IMAGE.fullmatch(spec.image):
+        yield Problem("image", "is not the name of an image: write one such as nginx:1.27, in lower-case letters")
+    for field, words in (("command", spec.command), ("args", spec.args)):
+        for index, word in enumerate(words or ()):
+            if wrong := wrong_text(word):
+                yield Problem(f"{field}[{index}]", wrong)
+    if spec.working_dir is not None and (wrong := wrong_path(spec.working_dir)):
+        yield Problem("workingDir", wrong)
+    yield from _user(spec)
+    yield from _resources(spec)
+
+
+def _user(spec: TemplateSpec) -> Iterator[Problem]:
+    if spec.user is None:
+        return
+    if any(int(number) > _MAX_ID for number in spec.user.split(":")):
+        yield Problem("user", f"is too large: use numbers up to {_MAX_ID}")
+    elif int(spec.user.split(":")[0]) == 0 and spec.security_profile is SecurityProfile.RESTRICTED:
+        yield Problem("user", "is root: name another user, or set securityProfile to Baseline if the image needs root")
+
+
+def _resources(spec: TemplateSpec) -> Iterator[Problem]:
+    if spec.resources is None:
+        return
+    requests, limits = spec.resources.requests or ResourceAmounts(), spec.resources.limits or ResourceAmounts()
+    for name, request, limit, unit in (
+        ("cpu", requests.cpu, limits.cpu, _MILLI),
+        ("memory", requests.memory, limits.memory, _NANO),
+    ):
+        for kind, amount in (("requests", request), ("limits", limit)):
+            if amount is not None and nanos(amount) % unit:
+                least = "1m, a thousandth of a CPU" if name == "cpu" else "a byte"
+                yield Problem(f"resources.{kind}.{name}", f"is finer than {least}: round it")
+        if request is not None and limit is not None and nanos(request) > nanos(limit):
+            yield Problem(f"resources.requests.{name}", f"is more than the limit of {limit}: lower it or raise that")

@@ -1,0 +1,184 @@
+"""From a live Deployment and its pods to what the planner needs to know: is it there, is it gone, why does it fail.
+
+A failure makes an Error of the instance only where nothing serves. While pods of the last good revision, or some of the
+present one, are available, it is told in the message and nothing else happens.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hopper.api.conditions import Reason
+from hopper.domain.observed import Failure, Workload
+
+Manifest = Mapping[str, Any]
+
+# A pod may wait for a node or a volume that is on its way.
+UNSCHEDULABLE_GRACE_SECONDS = 60.0
+_HASH = "pod-template-hash"
+_NAMED = 3
+_TOLD = 500
+_KUBELETS_OWN = ("StartError", "ContainerCannotRun")
+
+# Why a container waits, and what that means. Other reasons (ContainerCreating, PodInitializing) are progress.
+_WAITING = {
+    "CrashLoopBackOff": Reason.CRASH_LOOP,
+    "ErrImagePull": Reason.IMAGE_PULL_FAILED,
+    "ImagePullBackOff": Reason.IMAGE_PULL_FAILED,
+    "ErrImageNeverPull": Reason.IMAGE_PULL_FAILED,
+    "ImageInspectError": Reason.IMAGE_PULL_FAILED,
+    "RegistryUnavailable": Reason.IMAGE_PULL_FAILED,
+    "SignatureValidationFailed": Reason.IMAGE_PULL_FAILED,
+    "InvalidImageName": Reason.INVALID_IMAGE_NAME,
+    "CreateContainerConfigError": Reason.CONTAINER_CONFIG_INVALID,
+    "CreateContainerError": Reason.CONTAINER_START_FAILED,
+    "RunContainerError": Reason.CONTAINER_START_FAILED,
+    "StartError": Reason.CONTAINER_START_FAILED,
+}
+
+
+def observe(deployment: Manifest | None, pods: Sequence[Manifest], now: datetime) -> Workload:
+    """Judge a workload by its Deployment, as it is in the cluster, and all pods that belong to it."""
+    if deployment is None:
+        return Workload(available=False, gone=not pods, message=_stopping(pods) or "waits for its Deployment")
+    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return Workload(available=False, gone=False, message="waits for its Deployment to be noticed")
+    if wanted == 0:
+        gone = not pods and not status.get("replicas")
+        return Workload(gone=gone, message=_stopping(pods))
+    available = _is_complete(status, wanted)
+    trouble = None if available else _trouble(deployment, pods, now)
+    if trouble is None:
+        return Workload(available, gone=False, message="" if available else _progress(status, wanted))
+    if serving := _serving(deployment, trouble):
+        return Workload(available=False, gone=False, message=f"{serving}; {trouble.message}")
+    return Workload(available=False, gone=False, failure=trouble, message=trouble.message)
+
+
+def recheck_after(pods: Iterable[Manifest], now: datetime) -> float | None:
+    """Return the seconds after which time alone may change the judgement; None where only news can."""
+    waits = (_seconds_unscheduled(pod, now) for pod in pods)
+    left = (UNSCHEDULABLE_GRACE_SECONDS - waited for waited in waits if waited is not None)
+    return min((seconds for seconds in left if seconds > 0), default=None)
+
+
+def _is_complete(status: Manifest, wanted: int) -> bool:
+    """Tell whether all pods are of the present revision and available, as `kubectl rollout status` does."""
+    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    return bool(updated >= wanted and available >= wanted and status.get("replicas", 0) == updated)
+
+
+def _trouble(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Failure | None:
+    """Return what keeps the present revision from running: a pod's reason, a refusal of pods, or the deadline."""
+    for pod in _current(deployment["status"], pods):
+        if (failure := _pod_failure(pod, now)) is not None:
+            return failure
+    conditions = {condition["type"]: condition for condition in deployment["status"].get("conditions", ())}
+    refused = conditions.get("ReplicaFailure", {})
+    if refused.get("status") == "True":
+        return Failure(Reason.PODS_REFUSED, f"its pods are refused: {refused.get('message', '')[:_TOLD]}")
+    progress = conditions.get("Progressing", {})
+    if progress.get("status") == "False" and progress.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED:
+        message = f"not available within {deployment['spec'].get('progressDeadlineSeconds', 600)} s"
+        return Failure(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{message}: {progress.get('message', '')}")
+    return None
+
+
+def _current(status: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
+    """Return the pods of the present revision: those that were made last.
+
+    Nothing is known of them while none was made, or while some that the Deployment counts have not been seen here yet:
+    a pod of the revision before must not be blamed on this one.
+    """
+    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    if not status.get("updatedReplicas") or len(alive) < status.get("replicas", 0):
+        return []
+    latest = max((_created(pod) for pod in alive), default="")
+    revisions = {_revision(pod) for pod in alive if _created(pod) == latest}
+    if len(revisions) > 1:  # made within the same second
+        return []
+    return sorted((pod for pod in alive if _revision(pod) in revisions), key=_name)
+
+
+def _pod_failure(pod: Manifest, now: datetime) -> Failure | None:
+    status = pod.get("status", {})
+    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        waiting = container.get("state", {}).get("waiting", {})
+        if (reason := _WAITING.get(waiting.get("reason", ""))) is not None:
+            return _container_failure(pod, container, waiting, reason)
+    waited = _seconds_unscheduled(pod, now)
+    if waited is not None and waited >= UNSCHEDULABLE_GRACE_SECONDS:
+        condition = _scheduled(pod)
+        return Failure(Reason.UNSCHEDULABLE, f"pod {_name(pod)}: Unschedulable: {condition.get('message', '')[:_TOLD]}")
+    return None
+
+
+def _container_failure(pod: Manifest, container: Manifest, waiting: Manifest, reason: Reason) -> Failure:
+    last = container.get("lastState", {}).get("terminated", {})
+    if reason is Reason.CRASH_LOOP and last.get("reason") == Reason.OUT_OF_MEMORY:
+        reason = Reason.OUT_OF_MEMORY
+    parts = [f"pod {_name(pod)}", waiting["reason"]]
+    if last:
+        parts.append(f"the process ended with exit code {last.get('exitCode')} ({last.get('reason', 'Error')})")
+    # What a process says at its end is its own affair and may hold anything; what the kubelet says is told.
+    told = last.get("message") if last.get("reason") in _KUBELETS_OWN else None
+    parts += [text[:_TOLD] for text in (told, waiting.get("message")) if text]
+    return Failure(reason, ": ".join(parts))
+
+
+def _serving(deployment: Manifest, trouble: Failure) -> str:
+    """Say who serves in spite of the trouble; empty where nobody does.
+
+    A rollout that has run out of time while only its own pods are there is a failure, even if some of them serve.
+    """
+    status = deployment["status"]
+    available, older = status.get("availableReplicas", 0), status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    if not available or (trouble.reason is Reason.PROGRESS_DEADLINE_EXCEEDED and not older):
+        return ""
+    if older > 0:
+        return f"the revision before keeps running ({available} of its pods available)"
+    return f"{available} of {deployment['spec'].get('replicas', 1)} pods available"
+
+
+def _progress(status: Manifest, wanted: int) -> str:
+    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    older = status.get("replicas", 0) - updated
+    left = f", {older} of the revision before left" if older > 0 else ""
+    return f"waits for its pods: {min(updated, available)} of {wanted} available{left}"
+
+
+def _stopping(pods: Sequence[Manifest]) -> str:
+    if not pods:
+        return ""
+    names = sorted(map(_name, pods))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"waits for its pods to stop: {', '.join(names[:_NAMED])}{more}"
+
+
+def _seconds_unscheduled(pod: Manifest, now: datetime) -> float | None:
+    """Return for how long the scheduler has found no place for a pod; None where it does not say so."""
+    condition = _scheduled(pod)
+    if condition.get("status") != "False" or condition.get("reason") != Reason.UNSCHEDULABLE:
+        return None
+    since = condition.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
+    waited = now - (datetime.fromisoformat(since) if since else now)
+    return waited / timedelta(seconds=1)
+
+
+def _scheduled(pod: Manifest) -> Manifest:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return next((condition for condition in conditions if condition["type"] == "PodScheduled"), {})
+
+
+def _revision(pod: Manifest) -> str | None:
+    found: str | None = pod["metadata"].get("labels", {}).get(_HASH)
+    return found
+
+
+def _created(pod: Manifest) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def _name(pod: Manifest) -> str:
+    return str(pod["metadata"]["name"])
