@@ -1,0 +1,300 @@
+"""Deletion: in order, with every propagation policy, held up by protection, left to orphans, and by time."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopper.api.names import FINALIZER
+from hopper.controller.operator import Operator
+from tests.cluster.live import Live, Refused, manifest
+from tests.cluster.running import running
+
+NAMES = ("global", "web", "party", "worker")
+
+
+def tree(**worker: object) -> list[dict[str, object]]:
+    return [
+        manifest("global", "Global"),
+        manifest("web", "Project", "global"),
+        manifest("party", "Event", "web"),
+        manifest("worker", "Orchestration", "party", **worker),
+    ]
+
+
+@pytest.fixture
+async def family(live: Live, operator: Operator) -> None:
+    """Four generations."""
+    await live.create_from(*tree())
+    await live.until_phase("Running", *NAMES)
+    await live.until(lambda: all(FINALIZER in finalizers(live, name) for name in NAMES[:-1]), "parents are guarded")
+
+
+@pytest.fixture
+async def protected(live: Live, family: None) -> str:
+    """The name of the deepest one, which is protected."""
+    await live.edit("worker", deletionProtection=True)
+    await live.until(lambda: live.is_observed("worker"), "the operator knows")
+    await until_in_force(live, "worker")
+    return "worker"
+
+
+async def until_in_force(live: Live, name: str) -> None:
+    """Wait until the admission policy, which the API server learns of a little later, refuses to delete."""
+    refused = False
+    while not refused:
+        try:
+            await live.request("DELETE", f"{live.path}/{name}?dryRun=All")
+        except Refused:
+            refused = True
+
+
+def finalizers(live: Live, name: str) -> list[str]:
+    found: list[str] = live[name]["metadata"].get("finalizers", [])
+    return found
+
+
+def is_going(live: Live, name: str) -> bool:
+    return name in live and "deletionTimestamp" in live[name]["metadata"]
+
+
+class TestCascade:
+    @pytest.mark.parametrize("propagation", ["Background", "Foreground"])
+    async def test_deepest_first(self, live: Live, family: None, propagation: str) -> None:
+        await live.create("bystander")
+        await live.until_phase("Running", "bystander")
+        await live.delete("global", propagation)
+        await live.until_gone(*NAMES)
+        gone = [live.moment_gone(name) for name in reversed(NAMES)]
+        assert gone == sorted(gone)
+        assert live.is_ready("bystander")
+
+    async def test_of_a_part(self, live: Live, family: None) -> None:
+        await live.create("other", "Event", "web")
+        await live.until_phase("Running", "other")
+        await live.delete("party")
+        await live.until_gone("party", "worker")
+        assert live.moment_gone("worker") < live.moment_gone("party")
+        await live.until(lambda: live.status("web")["children"] == {"total": 1, "ready": 1}, "web counts one child")
+        for name in ("global", "web", "other"):
+            assert live.is_ready(name)
+            assert not is_going(live, name)
+
+    async def test_of_a_wide_tree(self, live: Live, operator: Operator) -> None:
+        projects, workers = range(5), range(10)
+        await live.create_from(
+            manifest("global", "Global"),
+            *(manifest(f"p{n}", "Project", "global") for n in projects),
+            *(manifest(f"p{n}-{m}", "Orchestration", f"p{n}") for n in projects for m in workers),
+        )
+        await live.until_phase("Running", "global", *(f"p{n}-{m}" for n in projects for m in workers))
+        await live.delete("global")
+        await live.until_gone("global")
+        assert not live.names
+        last = live.moment_gone("global")
+        for n in projects:
+            assert live.moment_gone(f"p{n}") < last
+            assert all(live.moment_gone(f"p{n}-{m}") < live.moment_gone(f"p{n}") for m in workers)
+
+    async def test_while_it_is_still_starting(self, live: Live, operator: Operator) -> None:
+        await live.create_from(*tree())
+        await live.delete("global")
+        await live.until_gone("global", "web", "party", "worker")
+
+    async def test_a_leaf_has_nothing_to_wait_for(self, live: Live, family: None) -> None:
+        assert finalizers(live, "worker") == []
+        await live.delete("worker")
+        await live.until_gone("worker")
+        assert not any(is_going_version(seen.object) for seen in live.instances.log if seen.kind == "MODIFIED")
+
+    async def test_from_every_state(self, live: Live, operator: Operator) -> None:
+        states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]
+        await live.create_from(
+            *(manifest(state.lower(), desiredState=state) for state in states),
+            *(manifest(f"{state}-child".lower(), "Event", state.lower()) for state in states),
+            manifest("waiting", "Orchestration", "nobody"),
+        )
+        for state in states:
+            await live.until_phase(state, state.lower())
+            await live.until(lambda state=state: FINALIZER in finalizers(live, state.lower()), "it is guarded")
+            await live.delete(state.lower())
+        await live.delete("waiting")
+        await live.until(lambda: not live.names, "all are gone")
+
+    async def test_begun_before_the_operator_runs(self, live: Live) -> None:
+        async with running(live.namespace):
+            await live.create_from(*tree())
+            await live.until_phase("Running", *NAMES)
+            await live.until(lambda: all(FINALIZER in finalizers(live, it) for it in NAMES[:-1]), "guarded")
+        await live.delete("global")
+        assert is_going(live, "global")
+        async with running(live.namespace):
+            await live.until_gone(*NAMES)
+
+    async def test_of_a_parent_that_was_reborn(self, live: Live, operator: Operator) -> None:
+        """The new one of the same name is another one: its predecessor's children are not its own."""
+        await live.create_from(manifest("a"), manifest("b", "Event", "a"))
+        await live.until_phase("Running", "a", "b")
+        first = live["b"]["metadata"]["uid"]
+        await live.delete("a")
+        await live.until_gone("a", "b")
+        await live.create_from(manifest("b", "Event", "a"), manifest("a"))
+        await live.until_phase("Running", "a", "b")
+        assert live["b"]["metadata"]["uid"] != first
+
+    async def test_a_newcomer_below_one_that_is_going(self, live: Live, protected: str) -> None:
+        await live.delete("party")
+        await live.create("late", "Orchestration", "party")
+        refused = await live.until_reason("late", "HierarchyValid", "ParentIsBeingDeleted")
+        assert "choose another spec.parentRef.name" in refused["message"]
+        assert live.phase("late") == "Created"
+        await live.edit("late", parentRef={"name": "web"})
+        await live.until_phase("Running", "late")
+        assert "late" in live
+
+    async def test_moving_out_saves(self, live: Live, protected: str) -> None:
+        await live.delete("party")
+        await live.until_reason("party", "Stalled", "DeletionBlocked")
+        await live.edit(protected, parentRef={"name": "web"})
+        await live.until_gone("party")
+        await live.until(lambda: live.owners(protected) == ["web"], "it has moved")
+        assert live.phase(protected) == "Running"
+
+    async def test_without_the_operator(self, live: Live) -> None:
+        """Garbage collection is the safety net: it follows the ownerReferences."""
+        async with running(live.namespace):
+            await live.create_from(*tree())
+            await live.until_phase("Running", *NAMES)
+            await live.until(lambda: all(FINALIZER in finalizers(live, it) for it in NAMES[:-1]), "guarded")
+        for name in NAMES:
+            await live.patch(name, {"metadata": {"finalizers": None}})
+        await live.delete("global")
+        await live.until_gone(*NAMES)
+
+
+class TestProtection:
+    async def test_is_refused_at_admission(self, live: Live, protected: str) -> None:
+        with pytest.raises(Refused, match="deletionProtection of worker is true"):
+            await live.delete(protected)
+
+    async def test_of_a_child_holds_up_its_parents(self, live: Live, protected: str) -> None:
+        await live.delete("global")
+        blocked = await live.until_reason("party", "Stalled", "DeletionBlocked")
+        assert blocked["message"].startswith("deletion waits for worker: set spec.deletionProtection to false there")
+        for name in NAMES[:-1]:
+            assert is_going(live, name)
+        assert not is_going(live, protected)
+        assert live.phase(protected) == "Running"
+        await live.edit(protected, deletionProtection=False)
+        await live.until_gone(*NAMES)
+        gone = [live.moment_gone(name) for name in reversed(NAMES)]
+        assert gone == sorted(gone)
+
+    async def test_holds_against_time(self, live: Live, operator: Operator) -> None:
+        await live.create("a", desiredState="Terminated", ttlSecondsAfterFinished=0, deletionProtection=True)
+        await live.until_phase("Terminated", "a")
+        await live.edit("a", deletionProtection=False)
+        await live.until_gone("a")
+
+
+class TestOrphans:
+    @pytest.fixture
+    async def orphan(self, live: Live, operator: Operator) -> str:
+        """The name of a child whose parent was deleted with `--cascade=orphan`."""
+        await live.create_from(manifest("a"), manifest("b", "Event", "a"), manifest("c", "Orchestration", "b"))
+        await live.until_phase("Running", "a", "b", "c")
+        await live.until(lambda: FINALIZER in finalizers(live, "a"), "the parent is guarded")
+        await live.delete("a", "Orphan")
+        await live.until_gone("a")
+        return "b"
+
+    async def test_are_reported_and_keep_running(self, live: Live, orphan: str) -> None:
+        reported = await live.until_reason(orphan, "HierarchyValid", "Orphaned")
+        assert reported["status"] == "False"
+        assert 'parent "a" does not exist any more; nothing was stopped' in reported["message"]
+        assert live.owners(orphan) == []
+        for name in (orphan, "c"):
+            assert live.is_ready(name)
+            assert live.steps(name) == ["Created", "Starting", "Running"]
+
+    async def test_are_adopted_when_the_parent_comes_back(self, live: Live, orphan: str) -> None:
+        await live.until_reason(orphan, "HierarchyValid", "Orphaned")
+        await live.create("a")
+        await live.until_reason(orphan, "HierarchyValid", "ParentAccepted")
+        assert live.owners(orphan) == ["a"]
+        assert live[orphan]["metadata"]["ownerReferences"][0]["uid"] == live["a"]["metadata"]["uid"]
+        await live.until_phase("Running", "a", orphan, "c")
+        assert live.steps(orphan) == ["Created", "Starting", "Running"]
+        await live.edit("a", desiredState="Paused")
+        await live.until_phase("Paused", orphan, "c")
+
+    async def test_can_be_stopped_and_started(self, live: Live, orphan: str) -> None:
+        await live.edit(orphan, desiredState="Stopped")
+        await live.until_phase("Stopped", orphan, "c")
+        await live.edit(orphan, desiredState="Running")
+        held = await live.until_reason(orphan, "Ready", "Orphaned")
+        assert "Create it, or change spec.parentRef.name" in held["message"]
+        await live.create("a")
+        await live.until_phase("Running", orphan, "c")
+
+
+class TestTimeToLive:
+    async def test_of_what_has_finished(self, live: Live, operator: Operator) -> None:
+        """Stopped and Terminated are ends, Running, Paused and Archived are not."""
+        states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]
+        await live.create_from(
+            *(manifest(state.lower(), "Event", desiredState=state, ttlSecondsAfterFinished=1) for state in states)
+        )
+        await live.until_gone("stopped", "terminated")
+        await live.until_phase("Archived", "archived")
+        assert live.names == {"running", "paused", "archived"}
+        await live.edit("running", desiredState="Stopped")
+        await live.edit("archived", desiredState="Terminated")
+        await live.until_gone("running", "archived")
+
+    async def test_is_no_end_below_a_stopped_parent(self, live: Live, operator: Operator) -> None:
+        await live.create_from(
+            manifest("a"),
+            manifest("b", "Event", "a", ttlSecondsAfterFinished=0),
+            manifest("c", "Event", "a", ttlSecondsAfterFinished=0),
+        )
+        await live.until_phase("Running")
+        await live.edit("c", desiredState="Stopped")
+        await live.edit("a", desiredState="Stopped")
+        await live.until_gone("c")
+        await live.until_phase("Stopped", "a", "b")
+        await live.edit("a", desiredState="Running")
+        await live.until_phase("Running", "b")
+
+    async def test_takes_the_terminated_below_along(self, live: Live, operator: Operator) -> None:
+        await live.create_from(
+            manifest("a"),
+            manifest("b", "Event", "a"),
+            manifest("c", "Orchestration", "b", ttlSecondsAfterFinished=0),
+        )
+        await live.until_phase("Running")
+        await live.edit("a", desiredState="Terminated", ttlSecondsAfterFinished=2)
+        await live.until_gone("c")
+        await live.until_phase("Terminated", "a", "b")
+        await live.until_gone("a", "b")
+        gone = [live.moment_gone(name) for name in "cba"]
+        assert gone == sorted(gone)
+
+    async def test_can_be_given_later(self, live: Live, operator: Operator) -> None:
+        await live.create("a", desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        await live.edit("a", ttlSecondsAfterFinished=3600)
+        await live.until(lambda: live.is_observed("a"), "the operator knows")
+        assert "a" in live
+        await live.edit("a", ttlSecondsAfterFinished=0)
+        await live.until_gone("a")
+
+    async def test_survives_an_operator_restart(self, live: Live) -> None:
+        async with running(live.namespace):
+            await live.create("a", desiredState="Stopped", ttlSecondsAfterFinished=2)
+            await live.until_phase("Stopped", "a")
+        async with running(live.namespace):
+            await live.until_gone("a")
+
+
+def is_going_version(version: dict[str, dict[str, object]]) -> bool:
+    return "deletionTimestamp" in version["metadata"]
