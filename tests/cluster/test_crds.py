@@ -184,10 +184,11 @@ class TestSamples:
     def test_all_apply_together(self, instances: Instances) -> None:
         for sample in SAMPLES:
             instances.kubectl("apply", "--filename", str(sample))
-        expected = {
-            document["metadata"]["name"] for sample in SAMPLES for document in yaml.safe_load_all(sample.read_text())
-        }
-        assert instances.names() == expected
+        documents = [document for sample in SAMPLES for document in yaml.safe_load_all(sample.read_text())]
+        names = {(document["kind"], document["metadata"]["name"]) for document in documents}
+        assert instances.names() == {name for kind, name in names if kind == "HopperInstance"}
+        templates = instances.kubectl("get", "hoppertemplates", "--output=jsonpath={.items[*].metadata.name}")
+        assert set(templates.split()) == {name for kind, name in names if kind == "HopperTemplate"}
         instances.patch("records", {"deletionProtection": False})
 
     @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)

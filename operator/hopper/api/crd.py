@@ -20,10 +20,16 @@ from hopper.api.names import (
     INSTANCE_PLURAL,
     INSTANCE_SHORT,
     INSTANCE_SINGULAR,
+    TEMPLATE_KIND,
+    TEMPLATE_PLURAL,
+    TEMPLATE_SHORT,
+    TEMPLATE_SINGULAR,
     VERSION,
 )
 from hopper.api.rules import instance_rules
 from hopper.api.schema import object_schema
+from hopper.api.template import HopperTemplate
+from hopper.api.template_rules import template_rules
 
 Manifest = dict[str, Any]
 
@@ -106,7 +112,23 @@ INSTANCE = Kind(
     ),
 )
 
-KINDS = (INSTANCE,)
+TEMPLATE = Kind(
+    model=HopperTemplate,
+    kind=TEMPLATE_KIND,
+    plural=TEMPLATE_PLURAL,
+    singular=TEMPLATE_SINGULAR,
+    short=TEMPLATE_SHORT,
+    rules=template_rules,
+    columns=(
+        Column("Image", ".spec.image", "The image that it runs."),
+        Column("Users", ".status.users", "How many instances run it.", type="integer"),
+        Column("Ready", f"{_READY}.status", "Whether it can be rendered."),
+        Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date"),
+        Column("Message", f"{_READY}.message", "Why it is ready or not.", wide=True),
+    ),
+)
+
+KINDS = (INSTANCE, TEMPLATE)
 
 
 def custom_resource_definition(kind: Kind) -> Manifest:

@@ -122,9 +122,9 @@ class DomainEntry:
             description="The host name.",
         ),
     ]
-    proxy_port: Annotated[Port | None, Field(description="Container port behind it; the first port when left out.")] = (
-        None
-    )
+    proxy_port: Annotated[
+        Port | None, Field(description="Container port behind it; the lowest TCP port when left out.")
+    ] = None
     remove: Remove = None
 
 

@@ -6,7 +6,7 @@ keys, and at values that a removal has no use for.
 
 from hopper.api.cel import Refusal, Rule, Rules
 from hopper.api.enums import VolumeType
-from hopper.api.names import GROUP
+from hopper.api.names import GROUP, OWN_LABELS, RESERVED_ENV
 
 
 def service_rules(node: str) -> Rules:
@@ -61,6 +61,14 @@ _ENV: Rules = {
     ),
     "env[].name": (
         Rule(None, "name begins with a letter or _, followed by letters, digits, _, . and -: rename the variable"),
+        *(
+            Rule(
+                f"!self.startsWith('{prefix}')",
+                f"names that begin with {prefix} are kept for the system: rename the variable",
+                Refusal.FORBIDDEN,
+            )
+            for prefix in RESERVED_ENV
+        ),
     ),
     "env[].valueFrom": (
         Rule(
@@ -81,6 +89,11 @@ _LABELS: Rules = {
     ),
     "labels[].name": (
         Rule(None, "name is not a label name: use letters, digits, -, _ and ., with or without a prefix and /"),
+        Rule(
+            f"!(self in [{', '.join(repr(name) for name in sorted(OWN_LABELS))}])",
+            "name is set by the operator, which finds its objects by it: use another name",
+            Refusal.FORBIDDEN,
+        ),
     ),
     "labels[].value": (
         Rule(None, "value is not a label value: use letters, digits, -, _ and ., a letter or digit at both ends"),

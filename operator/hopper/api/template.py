@@ -72,7 +72,11 @@ class TemplateSpec:
     ] = None
     user: Annotated[
         str | None,
-        Field(pattern=r"^[0-9]{1,10}(:[0-9]{1,10})?$", description="Numeric user, or user:group, the process runs as."),
+        Field(
+            max_length=21,
+            pattern=r"^[0-9]{1,10}(:[0-9]{1,10})?$",
+            description="Numeric user, or user:group, the process runs as.",
+        ),
     ] = None
     resources: Annotated[Resources | None, Field(description="CPU and memory, guaranteed and at most.")] = None
     depends_on: Annotated[
