@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.resources import Resource
+from hopper.api.template import HopperTemplate, TemplateStatus
 from hopper.domain.plan import MetadataChange
 
 
@@ -51,14 +52,24 @@ class InstanceStore(Protocol):
         """Delete this very object (by uid)."""
 
 
+class TemplateStore(Protocol):
+    """Writes HopperTemplates."""
+
+    async def write_status(self, template: HopperTemplate, status: TemplateStatus) -> dict[str, Any]:
+        """Write what differs between the template's status and `status`. Raises `ApiError`."""
+
+
 class ChildStore(Protocol):
     """Writes the objects that instances own. Methods raise `ApiError` and return the object as it is afterwards."""
 
     async def apply(self, manifest: dict[str, Any], *, force: bool) -> dict[str, Any]:
-        """Apply on the server's side; without `force` somebody else's field is a `ConflictError`."""
+        """Apply on the server's side; without `force`, an object that is somebody else's is a `RefusedError`."""
 
     async def patch(self, live: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         """Merge some changes into this very version of an object."""
+
+    async def remove(self, live: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
+        """Apply a JSON patch (RFC 6902)."""
 
     async def delete(self, live: dict[str, Any]) -> None:
         """Delete this very object (by uid)."""

@@ -13,6 +13,7 @@ from kubernetes.aio.client import ApiClient
 from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError, UnavailableError
 
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 

@@ -36,6 +36,8 @@ MANAGED_BY = "hopper"
 LABEL_PAUSED = f"{GROUP}/paused"
 # On the Deployment: which template and overrides it was rendered from.
 ANNOTATION_REVISION = f"{GROUP}/revision"
+# On the pods: how often the instance was restarted. A new value makes new pods, which get a fresh chance.
+ANNOTATION_RESTARTS = f"{GROUP}/restarts"
 # On the pods: which configuration they have read. A new value restarts them.
 ANNOTATION_CHECKSUM = f"{GROUP}/checksum"
 

@@ -1,19 +1,21 @@
 """Gather: everything that one decision needs, from memory into one frozen record."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from hopper.api.instance import HopperInstance
 from hopper.api.scopes import allowed_children
+from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.config import config_problems
 from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
 
 
-def gather(instance: HopperInstance, tree: Tree, now: datetime) -> Observed:
+def gather(instance: HopperInstance, tree: Tree, runtimes: RuntimeGatherer, now: datetime) -> Observed:
     """Observe one instance within its namespace."""
     link = judge(instance, tree)
-    return Observed(
+    observed = Observed(
         now=now,
         instance=instance,
         link=link,
@@ -21,6 +23,8 @@ def gather(instance: HopperInstance, tree: Tree, now: datetime) -> Observed:
         children=_children(instance, tree),
         config_problems=config_problems(instance),
     )
+    found = runtimes.gather(instance, link.ancestors, tree, now)
+    return replace(observed, runtime=found[0], workload=found[1]) if found else observed
 
 
 def _children(instance: HopperInstance, tree: Tree) -> Children:

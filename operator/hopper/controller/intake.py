@@ -39,6 +39,7 @@ class Intake:
         namespaces: Collection[str],
         *,
         feeds: Sequence[Feed] = (),
+        listeners: Sequence[Callable[[Change], None]] = (),
         resync_seconds: float = 600.0,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -47,6 +48,7 @@ class Intake:
         self._lister = lister
         self._namespaces: Collection[str | None] = namespaces or (None,)
         self._feeds = feeds
+        self._listeners = listeners
         self._resync_seconds = resync_seconds
         self._now = clock or (lambda: asyncio.get_running_loop().time())
         self._resync_due = asyncio.Event()
@@ -74,7 +76,9 @@ class Intake:
         self._grew.set()
 
     def on_change(self, change: Change) -> None:
-        """Have the relatives of a changed instance look again."""
+        """Have the relatives of a changed instance look again, and tell the listeners."""
+        for listener in self._listeners:
+            listener(change)
         if not self.synced.is_set():
             return  # everybody is in the queue already
         namespace = change.subject.namespace

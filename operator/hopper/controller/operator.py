@@ -5,18 +5,21 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from hopper.adapters.children import KubeChildren
 from hopper.adapters.connection import Connection
 from hopper.adapters.events import EventLane
 from hopper.adapters.instances import KubeInstances
 from hopper.adapters.kube import Kube
 from hopper.adapters.leases import KubeLease
 from hopper.adapters.listing import KubeLister
-from hopper.api.names import LEASE_NAME
+from hopper.adapters.templates import KubeTemplates
+from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES
 from hopper.controller.election import Election
+from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
 from hopper.controller.intake import Intake
@@ -24,17 +27,22 @@ from hopper.controller.metrics import Metrics
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key, Reconciler
 from hopper.controller.source import Watch, watch_all
+from hopper.controller.templates import TemplateReconciler
 from hopper.controller.world import World
 from hopper.ports import ApiError, ConflictError
+from hopper.registry import Change
 
 logger = logging.getLogger(__name__)
+
+Work = Callable[[Key], Awaitable[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to run. No namespaces means all. `metrics_port` None: no HTTP server; 0: any free port.
 
-    With `lease_namespace`, work only while holding the Lease there; None: this is the only replica.
+    With `lease_namespace`, work only while holding the Lease there; None: this is the only replica. `prefix` begins the
+    names of the objects that instances own.
     """
 
     namespaces: Collection[str] = ()
@@ -43,6 +51,7 @@ class Options:
     resync_seconds: float = 600.0
     hooks: Sequence[Hook] = ()
     lease_namespace: str | None = None
+    prefix: str = DEFAULT_PREFIX
 
 
 class Operator:
@@ -59,9 +68,8 @@ class Operator:
         self._lease_kube = Kube(connection.client(), self._count_request)
         self._election = self._candidate(options.lease_namespace, host) if options.lease_namespace else None
         self._kube = Kube(connection.client(), self._count_request, self._may_write)
-        store = KubeInstances(self._kube)
         self.queue: KeyedQueue[Key] = KeyedQueue(
-            self._work, concurrency=options.concurrency, on_error=self._report_failure
+            self._only_when_leading(self._work), concurrency=options.concurrency, on_error=self._report_failure
         )
         self.events = EventLane(
             self._kube,
@@ -70,7 +78,7 @@ class Operator:
             on_drop=self.metrics.events_dropped.inc,
         )
         self._feeds = self.world.feeds(
-            on_instance=self._look_at, on_template=self._look_at_users, on_unreadable=_report_unreadable
+            on_instance=self._look_at, on_template=self._on_template, on_unreadable=_report_unreadable
         )
         self.intake = Intake(
             self.registry,
@@ -78,11 +86,23 @@ class Operator:
             KubeLister(self._kube),
             options.namespaces,
             feeds=self._feeds,
+            listeners=[self._note_users],
             resync_seconds=options.resync_seconds,
         )
         hooks = Hooks.installed(options.hooks)
         self._reconciler = Reconciler(
-            self.registry, store, self.events, hooks, self.metrics, on_change=self.intake.on_change
+            self.world,
+            KubeInstances(self._kube),
+            KubeChildren(self._kube),
+            self.events,
+            hooks,
+            self.metrics,
+            on_change=self.intake.on_change,
+            prefix=options.prefix,
+        )
+        templates = TemplateReconciler(self.world, KubeTemplates(self._kube))
+        self._template_queue: KeyedQueue[Key] = KeyedQueue(
+            self._only_when_leading(templates.reconcile), concurrency=2, on_error=self._report_failure
         )
         self.metrics.watch_instances(self.registry)
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
@@ -131,6 +151,7 @@ class Operator:
         await self.intake.sync()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
+            group.create_task(self._template_queue.run())
             group.create_task(self.intake.run())
             if self._election:
                 group.create_task(self._lead(self._election))
@@ -139,6 +160,8 @@ class Operator:
         """Stand by, with all instances known and none touched, until it is this replica's turn."""
         await election.acquire()
         self.intake.look_at_everybody()
+        for template in self.world.templates:
+            self._template_queue.add((template.namespace, template.name))
         await election.keep()
 
     def _candidate(self, namespace: str, host: str) -> Election:
@@ -151,13 +174,27 @@ class Operator:
     def _look_at(self, namespace: str, name: str) -> None:
         self.queue.add((namespace, name))
 
-    def _look_at_users(self, namespace: str, template: str) -> None:
+    def _on_template(self, namespace: str, template: str) -> None:
+        self._template_queue.add((namespace, template))
         for user in self.registry.namespace(namespace).users(template):
             self.queue.add((namespace, user.name))
 
+    def _note_users(self, change: Change) -> None:
+        """Have templates count their users again, once for many changes."""
+        used = {it.spec.template_ref.name if it and it.spec.template_ref else None for it in (change.old, change.new)}
+        if len(used) == 2:  # one of them may be None: begun or ended
+            for template in used - {None}:
+                self._template_queue.add((change.subject.namespace, str(template)), SUMMARY_DELAY)
+
+    def _only_when_leading(self, work: Work) -> Work:
+        """Leave the work alone while standing by: who takes over looks at everybody."""
+
+        async def guarded(key: Key) -> float | None:
+            return await work(key) if self._may_write() else None
+
+        return guarded
+
     async def _work(self, key: Key) -> float | None:
-        if not self._may_write():
-            return None  # who takes over looks at everybody
         try:
             delay = await self._reconciler.reconcile(key)
         except ConflictError:

@@ -8,15 +8,19 @@ from datetime import UTC, datetime
 
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.names import DEFAULT_PREFIX
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.metrics import Metrics
+from hopper.controller.runtime import RuntimeGatherer
+from hopper.controller.world import World
 from hopper.domain.observed import Observed
-from hopper.domain.plan import Plan, Relationship, Transition
+from hopper.domain.plan import ObjectChanges, Plan, Relationship, Transition
 from hopper.domain.planner import plan
+from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
-from hopper.ports import EventSink, InstanceStore, NotFoundError, RefusedError
-from hopper.registry import Change, Registry
+from hopper.ports import ChildStore, EventSink, InstanceStore, NotFoundError, RefusedError
+from hopper.registry import Change
 
 Key = tuple[str, str]  # namespace, name
 
@@ -33,17 +37,22 @@ class Reconciler:
 
     def __init__(
         self,
-        registry: Registry,
+        world: World,
         store: InstanceStore,
+        owned: ChildStore,
         events: EventSink,
         hooks: Hooks,
         metrics: Metrics,
         *,
         on_change: Callable[[Change], None],
+        prefix: str = DEFAULT_PREFIX,
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
-        self._registry = registry
+        self._registry = world.instances
+        self._children = world.children
+        self._runtimes = RuntimeGatherer(world.templates, world.children, prefix)
         self._store = store
+        self._owned = owned
         self._events = events
         self._hooks = hooks
         self._metrics = metrics
@@ -60,7 +69,7 @@ class Reconciler:
         instance = tree.get(name)
         if instance is None:
             return None
-        observed = gather(instance, tree, self._clock())
+        observed = gather(instance, tree, self._runtimes, self._clock())
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))
@@ -82,6 +91,8 @@ class Reconciler:
             return None
         try:
             observed = await self._apply_metadata(observed, decided)
+            observed, decided = await self._ask_hooks(observed, decided)
+            await self._apply_objects(decided.objects)
         except RefusedError as error:
             refused = replace(observed, refusal=str(error))
             await self._apply_status(refused, self._plan(refused))
@@ -98,6 +109,24 @@ class Reconciler:
             self._announce_relationship(written, relationship)
         return replace(observed, instance=written)
 
+    async def _ask_hooks(self, observed: Observed, decided: Plan) -> tuple[Observed, Plan]:
+        failure = await self._hooks.before(decided.transitions, observed.instance)
+        if failure is None:
+            return observed, decided
+        observed = replace(observed, hook_failure=failure)
+        return observed, self._plan(observed)
+
+    async def _apply_objects(self, changes: ObjectChanges) -> None:
+        for manifest, force in changes.apply:
+            answer = await self._owned.apply(manifest, force=force)
+            self._children.put(manifest["kind"], answer)
+            if foreign := removals(manifest, answer):
+                self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
+        for live, change in changes.patch:
+            self._children.put(live["kind"], await self._owned.patch(live, change))
+        for live in changes.delete:
+            await self._owned.delete(live)
+
     def _seat_taken(self, observed: Observed) -> AbstractContextManager[None]:
         if observed.link.parent is None:
             return nullcontext()
@@ -105,10 +134,6 @@ class Reconciler:
         return tree.taking_seat(observed.instance, observed.link.parent)
 
     async def _apply_status(self, observed: Observed, decided: Plan) -> float | None:
-        failure = await self._hooks.before(decided.transitions, observed.instance)
-        if failure:
-            observed = replace(observed, hook_failure=failure)
-            decided = self._plan(observed)
         if decided.status is None or decided.status == observed.instance.status:
             return decided.requeue_after
         raw = await self._store.write_status(observed.instance, decided.status)

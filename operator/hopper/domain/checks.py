@@ -6,7 +6,7 @@ A check answers a `Hold` where the fact is true, which keeps the instance from e
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from hopper.api.conditions import Reason
+from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, RestartMode
 from hopper.domain.lifecycle import CARRYING, wants_up
 from hopper.domain.observed import Observed
@@ -18,7 +18,7 @@ Check = Callable[[Observed], Hold | None]
 # Links in this state say nothing against what already runs: the parent is away, not wrong.
 PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
 
-# Children that take longer than this to stop are named.
+# What takes longer than this is told in detail.
 NAMED_AFTER_SECONDS = 10.0
 _TRY_AGAIN = "change the spec or set restartedAt to try again"
 
@@ -41,6 +41,16 @@ def hierarchy_is_invalid(o: Observed) -> Hold | None:
     return Hold(o.link.reason, o.link.message, stalled=o.link.reason not in PARENT_IS_AWAY)
 
 
+def service_cannot_be_rendered(o: Observed) -> Hold | None:
+    return o.runtime.problem if o.runtime else None
+
+
+def dependencies_are_not_ready(o: Observed) -> Hold | None:
+    if o.runtime is None or not o.runtime.waits_for:
+        return None
+    return Hold(Reason.DEPENDENCY_NOT_READY, f"waits for {some(o.runtime.waits_for)} (dependsOn of its template)")
+
+
 def parent_is_not_ready(o: Observed) -> Hold | None:
     parent = o.link.parent
     if parent is None or parent.status.phase in CARRYING:
@@ -49,14 +59,14 @@ def parent_is_not_ready(o: Observed) -> Hold | None:
 
 
 def restart_is_never_wanted(o: Observed) -> Hold | None:
-    if o.phase is not Phase.ERROR or o.user_acted or o.instance.spec.restart_policy.policy is not RestartMode.NEVER:
+    if not _waits_in_error(o) or o.instance.spec.restart_policy.policy is not RestartMode.NEVER:
         return None
     return Hold(Reason.RESTART_NEVER, f"{_last_error(o)}; restartPolicy.policy is Never; {_TRY_AGAIN}", stalled=True)
 
 
 def restarts_are_exhausted(o: Observed) -> Hold | None:
     policy = o.instance.spec.restart_policy
-    if o.phase is not Phase.ERROR or o.user_acted or policy.policy is not RestartMode.ON_FAILURE:
+    if not _waits_in_error(o) or policy.policy is not RestartMode.ON_FAILURE:
         return None
     if o.instance.status.retries < policy.max_retries:
         return None
@@ -65,7 +75,7 @@ def restarts_are_exhausted(o: Observed) -> Hold | None:
 
 
 def back_off_is_running(o: Observed) -> Hold | None:
-    if o.phase is not Phase.ERROR or o.user_acted:
+    if not _waits_in_error(o):
         return None
     policy, status = o.instance.spec.restart_policy, o.instance.status
     # Without a delay to double, only the first restart is immediate: what fails at once is not to be hurried.
@@ -81,23 +91,43 @@ def back_off_is_running(o: Observed) -> Hold | None:
 def workload_is_not_available(o: Observed) -> Hold | None:
     if o.workload.available:
         return None
-    return Hold(Reason.STARTING, o.workload.message or "waits for its workload to become available")
+    if o.phase in CARRYING and o.runtime and not o.runtime.current and o.runtime.blueprint:
+        return _wait(o, Reason.ROLLING_OUT, "rolls out a change", o.workload.message)
+    return _wait(o, Reason.STARTING, "waits for its workload to become available", o.workload.message)
 
 
 def children_are_stopping(o: Observed) -> Hold | None:
     if wants_up(o.effective.state) or not o.children.up:  # a restart does not take the children along
         return None
-    # Naming them at once would mean a write of this status for each of them that stops.
-    remaining = seconds_until(_since(o) + timedelta(seconds=NAMED_AFTER_SECONDS), o.now)
-    if remaining > 0:
-        return Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop", retry_after=remaining)
-    return Hold(Reason.CHILDREN_STOPPING, f"waits for its children to stop: {some(o.children.up)}")
+    what = "waits for its children to stop"
+    return _wait(o, Reason.CHILDREN_STOPPING, what, f"{what}: {some(o.children.up)}")
 
 
 def workload_is_not_gone(o: Observed) -> Hold | None:
     if o.workload.gone:
         return None
-    return Hold(Reason.STOPPING, o.workload.message or "waits for its pods to stop")
+    return _wait(o, Reason.STOPPING, "waits for its pods to stop", o.workload.message)
+
+
+def still_brief(o: Observed) -> float:
+    """Return for how many more seconds a wait is not worth details: each of them would be a write of the status."""
+    ready = o.instance.status.condition(ConditionType.READY)
+    since = [o.instance.status.last_transition_time]
+    if ready is not None:
+        since.append(o.now if ready.status == "True" else ready.last_transition_time)
+    begun = max((moment for moment in since if moment), default=o.now)
+    return max(seconds_until(begun + timedelta(seconds=NAMED_AFTER_SECONDS), o.now), 0.0)
+
+
+def _wait(o: Observed, reason: Reason, what: str, details: str) -> Hold:
+    remaining = still_brief(o)
+    if remaining or not details:
+        return Hold(reason, what, retry_after=remaining or None)
+    return Hold(reason, details)
+
+
+def _waits_in_error(o: Observed) -> bool:
+    return o.phase is Phase.ERROR and not o.user_acted and not o.has_recovered
 
 
 def seconds_until(moment: datetime, now: datetime) -> float:
@@ -116,13 +146,19 @@ def _last_error(o: Observed) -> str:
 
 
 # What speaks against an instance whatever it does, and against starting it.
-COMPLAINTS: tuple[Check, ...] = (write_was_refused, config_is_invalid, hierarchy_is_invalid)
+COMPLAINTS: tuple[Check, ...] = (
+    write_was_refused,
+    config_is_invalid,
+    hierarchy_is_invalid,
+    service_cannot_be_rendered,
+)
 
 # What keeps an instance from entering a phase.
 GATES: dict[Phase, tuple[Check, ...]] = {
     Phase.STARTING: (
         *COMPLAINTS,
         parent_is_not_ready,
+        dependencies_are_not_ready,
         restart_is_never_wanted,
         restarts_are_exhausted,
         back_off_is_running,

@@ -1,12 +1,16 @@
 """What the planner sees: one frozen record, gathered before anything is decided."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.domain.hierarchy import Effective, Link
+from hopper.domain.plan import Hold
+from hopper.domain.service.blueprint import Blueprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,24 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the instance is to run, and what it owns in the cluster.
+
+    Without a `blueprint` nothing can be rendered: `problem` says why, or, without one, there is no template any more.
+    `owned` holds the live objects by kind and name, pods not among them. `waits_for` names siblings that have to be
+    Ready first. `current` tells whether what runs was rendered from this very blueprint.
+    """
+
+    owned: Mapping[tuple[str, str], dict[str, Any]]
+    blueprint: Blueprint | None = None
+    problem: Hold | None = None
+    template_generation: int | None = None
+    waits_for: tuple[str, ...] = ()
+    current: bool = False
+    recheck_after: float | None = None  # seconds after which time alone may change what the pods mean
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that one decision is made from. `now` has whole seconds, as Kubernetes timestamps have."""
 
@@ -62,6 +84,7 @@ class Observed:
     effective: Effective
     children: Children = field(default_factory=Children)
     workload: Workload = field(default_factory=Workload)
+    runtime: Runtime | None = None  # None for a logical instance, which owns nothing
     config_problems: tuple[str, ...] = ()
     hook_failure: HookFailure | None = None
     refusal: str | None = None  # why the API server refused a write to this instance, in this reconcile
@@ -87,6 +110,11 @@ class Observed:
         return (
             self.restart_is_requested or self.instance.metadata.generation != self.instance.status.observed_generation
         )
+
+    @property
+    def has_recovered(self) -> bool:
+        """Whether what failed runs again without anybody's doing."""
+        return self.runtime is not None and self.runtime.current and self.workload.available
 
     def with_status(self, status: InstanceStatus) -> "Observed":
         """Return the same observation as if the instance had this status."""

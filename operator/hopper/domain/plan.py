@@ -1,6 +1,7 @@
 """What the planner decides: one frozen record, from which actions, status and events follow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
@@ -44,6 +45,22 @@ class Relationship:
     message: str
 
 
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectChanges:
+    """What to do about the objects that the instance owns, in this order.
+
+    `apply` holds whole manifests, each with whether fields of others may be taken over; `patch` live objects with the
+    changes to merge into them; `delete` live objects.
+    """
+
+    apply: tuple[tuple[Manifest, bool], ...] = ()
+    patch: tuple[tuple[Manifest, Manifest], ...] = ()
+    delete: tuple[Manifest, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to do about one instance, in the order of the fields; what is None or empty is left alone."""
@@ -52,5 +69,6 @@ class Plan:
     relationships: tuple[Relationship, ...] = ()
     delete: Reason | None = None
     transitions: tuple[Transition, ...] = ()
+    objects: ObjectChanges = field(default_factory=ObjectChanges)
     status: InstanceStatus | None = None
     requeue_after: float | None = None

@@ -10,13 +10,19 @@ from hopper.api.enums import DesiredState, Phase
 from hopper.api.names import FINALIZER
 from hopper.domain.checks import restart_is_never_wanted, restarts_are_exhausted, seconds_until
 from hopper.domain.hierarchy import is_hopper_reference, is_orphaning, is_owned_by, wanted_references
+from hopper.domain.objects import plan_objects
 from hopper.domain.observed import Observed
 from hopper.domain.plan import MetadataChange, Plan, Relationship
 from hopper.domain.status import blocked_deletion_status, compute_status
 from hopper.domain.walk import walk
 
-# How long a newcomer's first status is held back while it only waits for its parent: usually the parent comes along.
+# How long a newcomer's first status is held back while it only waits for others: usually they come along.
 PATIENCE_SECONDS = 2.0
+
+
+_USUALLY_BRIEF = frozenset(
+    {Reason.PARENT_NOT_FOUND, Reason.PARENT_NOT_READY, Reason.TEMPLATE_NOT_FOUND, Reason.DEPENDENCY_NOT_READY}
+)
 
 
 def plan(o: Observed) -> Plan:
@@ -73,17 +79,19 @@ def _live(o: Observed) -> Plan:
     """Take the steps of the lifecycle that nothing speaks against, and report."""
     metadata, relationships = _place(o)
     transitions, status, hold = walk(o)
-    if o.is_new and hold and hold.reason in (Reason.PARENT_NOT_FOUND, Reason.PARENT_NOT_READY):
+    if o.is_new and hold and hold.reason in _USUALLY_BRIEF:
         patience = seconds_until(o.instance.metadata.creation_timestamp + timedelta(seconds=PATIENCE_SECONDS), o.now)
         if patience > 0:
             return Plan(metadata=metadata, relationships=relationships, requeue_after=patience)
     status = compute_status(o, status, hold)
     ends = time_to_live(o.with_status(status))
-    waits = [seconds for seconds in (hold.retry_after if hold else None, ends) if seconds is not None]
+    pods = o.runtime.recheck_after if o.runtime else None
+    waits = [seconds for seconds in (hold.retry_after if hold else None, ends, pods) if seconds is not None]
     return Plan(
         metadata=metadata,
         relationships=relationships,
         transitions=transitions,
+        objects=plan_objects(o.with_status(status)),
         status=status,
         requeue_after=min(waits, default=None),
     )

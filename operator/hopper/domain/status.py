@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
-from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold
+from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold, still_brief, workload_is_not_available
+from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
+from hopper.domain.service.naming import selector_of
 from hopper.domain.walk import wanted_because
 from hopper.domain.wording import shortened, some
 
@@ -26,7 +29,26 @@ def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> In
         depth=len(names) - 1,
         children=_children_summary(o, walked, hold),
         override_count=len(instance.spec.overrides) if instance.spec.overrides else None,
+        **_runtime_fields(o, walked),
     )
+
+
+def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
+    """Return what is to be said of the workload; nothing for a logical instance."""
+    runtime = o.runtime
+    if runtime is None:
+        return {"replicas": None, "selector": None, "workload_name": None, "template_generation": None}
+    name = runtime.blueprint.names.base if runtime.blueprint else walked.workload_name
+    deployment = runtime.owned.get(("Deployment", name or ""))
+    settled = o.workload.available or not still_brief(o.with_status(walked))
+    running = runtime.template_generation if runtime.current and o.workload.available else None
+    selector = ",".join(f"{label}={value}" for label, value in selector_of(o.instance.name).items())
+    return {
+        "replicas": (deployment or {}).get("status", {}).get("replicas", 0) if settled else walked.replicas,
+        "selector": selector,
+        "workload_name": name,
+        "template_generation": running or walked.template_generation,
+    }
 
 
 def _children_summary(o: Observed, walked: InstanceStatus, hold: Hold | None) -> ChildrenSummary | None:
@@ -75,8 +97,34 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
         found[ConditionType.RECONCILING] = ("True", hold.reason, hold.message)
     if o.instance.parent_name or not o.link.valid:
         found[ConditionType.HIERARCHY_VALID] = ("True" if o.link.valid else "False", o.link.reason, o.link.message)
+    found |= _runtime_conditions(o, walked)
     generation = o.instance.metadata.generation
     return tuple(_condition(kind, *what, walked, o.now, generation) for kind, what in found.items())
+
+
+def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionType, tuple[str, Reason, str]]:
+    runtime, workload = o.runtime, o.workload
+    if runtime is None or o.instance.spec.template_ref is None:
+        return {}
+    template = o.instance.spec.template_ref.name
+    found: dict[ConditionType, tuple[str, Reason, str]] = {}
+    if runtime.problem:
+        found[ConditionType.TEMPLATE_RESOLVED] = ("False", runtime.problem.reason, runtime.problem.message)
+    else:
+        found[ConditionType.TEMPLATE_RESOLVED] = ("True", Reason.TEMPLATE_FOUND, f'runs template "{template}"')
+    available: tuple[str, Reason, str] = ("True", Reason.WORKLOAD_AVAILABLE, workload.message)
+    if walked.phase not in UP:
+        available = ("False", Reason.NOTHING_RUNS, f"the instance is {walked.phase}")
+    elif workload.failure:
+        available = ("False", workload.failure.reason, workload.failure.message)
+    else:
+        waits = workload_is_not_available(o.with_status(walked))
+        available = ("False", waits.reason, waits.message) if waits else available
+    found[ConditionType.WORKLOAD_AVAILABLE] = available
+    if runtime.blueprint and runtime.blueprint.warnings:
+        message = "; ".join(runtime.blueprint.warnings)
+        found[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
+    return found
 
 
 def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:

@@ -112,6 +112,8 @@ class _Walker:
         if self.o.restart_is_requested:
             reason, message = Reason.RESTART_REQUESTED, spec.reason or ""
             self._update(restarts=status.restarts + 1, restarted_at=spec.restarted_at)
+        elif self.o.has_recovered:
+            reason, message = Reason.WORKLOAD_AVAILABLE, "runs again by itself"
         elif self.o.user_acted:
             reason, message = Reason.SPEC_CHANGED, spec.reason or ""
         else:

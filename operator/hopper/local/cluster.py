@@ -26,6 +26,17 @@ _LOG_TAIL = 5
 _START_SECONDS = 4.0
 
 
+# What clusters usually have: claims that name no class are served.
+_STORAGE_CLASS = """
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: standard
+  annotations: {storageclass.kubernetes.io/is-default-class: "true"}
+provisioner: kubernetes.io/host-path
+"""
+
+
 class LocalCluster:
     """The local cluster called `name`, running or not. Making the object changes nothing.
 
@@ -153,6 +164,7 @@ class LocalCluster:
         if self._nodes:
             kwokctl.scale_nodes(self.name, self._nodes)
             self._kubectl()("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
+        self._kubectl()("create", "--filename=-", input=_STORAGE_CLASS)
         found.completed().write(self._directory)
 
     def _await_ready(self, kwokctl: Kwokctl, found: record.Record) -> None:

@@ -30,6 +30,8 @@ _COMPONENT_ARGS: ExtraArgs = {
         "service-cluster-ip-range": _SERVICE_RANGE,
         # Otherwise every controller, garbage collection too, acts as the admin user.
         "use-service-account-credentials": "true",
+        # Claims get volumes: directories that no simulated pod ever writes to.
+        "enable-hostpath-provisioner": "true",
         # There is only one, and it should outlive an API server that is stopped for a while.
         "leader-elect": "false",
     },

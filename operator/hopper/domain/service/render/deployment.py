@@ -3,7 +3,8 @@
 from typing import Any
 
 from hopper.api.enums import InstanceType
-from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_REVISION
+from hopper.api.instance import HopperInstance
+from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_RESTARTS, ANNOTATION_REVISION
 from hopper.api.service import EnvEntry, KeyRef
 from hopper.api.template import ResourceAmounts, Resources
 from hopper.domain.service.blueprint import Blueprint
@@ -27,8 +28,9 @@ def deployment(blueprint: Blueprint, mode: Mode) -> Manifest:
     """Return the Deployment. Its pod template is the same in every mode: only the number of pods changes."""
     labels = {label.name: label.value for label in blueprint.spec.labels}
     pod_metadata: Manifest = {"labels": labels | blueprint.names.pod_labels}
-    if (hashed := checksum(blueprint)) is not None:
-        pod_metadata["annotations"] = {ANNOTATION_CHECKSUM: hashed}
+    notes = {ANNOTATION_CHECKSUM: checksum(blueprint), ANNOTATION_RESTARTS: restarts_of(blueprint.instance)}
+    if annotations := {name: value for name, value in notes.items() if value is not None}:
+        pod_metadata["annotations"] = annotations
     spec = {
         "replicas": 0 if mode is Mode.STOPPED else blueprint.replicas,
         "selector": {"matchLabels": dict(blueprint.names.selector)},
@@ -41,6 +43,11 @@ def deployment(blueprint: Blueprint, mode: Mode) -> Manifest:
     made["metadata"]["labels"] = labels | made["metadata"]["labels"]
     made["metadata"]["annotations"] = {ANNOTATION_REVISION: revision(blueprint)}
     return made
+
+
+def restarts_of(instance: HopperInstance) -> str | None:
+    """Return what the pods say of restarts; nothing before the first."""
+    return str(instance.status.restarts) if instance.status.restarts else None
 
 
 def _strategy(blueprint: Blueprint) -> dict[str, Any]:

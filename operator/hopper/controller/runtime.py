@@ -1,0 +1,133 @@
+"""Gather what an instance with a template is to run, and what of it there is."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from hopper.api.conditions import Reason
+from hopper.api.enums import Phase
+from hopper.api.instance import HopperInstance
+from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
+from hopper.api.template import HopperTemplate
+from hopper.domain.hierarchy import Tree
+from hopper.domain.observed import Runtime, Workload
+from hopper.domain.plan import Hold
+from hopper.domain.service.blueprint import Blueprint, prepare
+from hopper.domain.service.render import restarts_of
+from hopper.domain.service.revision import revision
+from hopper.domain.service.workload import observe, recheck_after
+from hopper.registry import Children, Templates
+
+Manifest = dict[str, Any]
+_BLUEPRINTS_KEPT = 1000
+
+
+class RuntimeGatherer:
+    """Knows templates and children. Blueprints are kept while nothing that they are made of has changed."""
+
+    def __init__(self, templates: Templates, children: Children, prefix: str) -> None:
+        self._templates = templates
+        self._children = children
+        self._prefix = prefix
+        self._blueprints: OrderedDict[str, tuple[object, Blueprint]] = OrderedDict()
+
+    def gather(
+        self, instance: HopperInstance, ancestors: Sequence[HopperInstance], tree: Tree, now: datetime
+    ) -> tuple[Runtime, Workload] | None:
+        """Return what there is to know, None for an instance that has no template and owns nothing."""
+        children = self._children.of(instance.namespace, instance.name)
+        if instance.spec.template_ref is None and not children:
+            return None
+        pods = [child for (kind, _), child in children.items() if kind == "Pod"]
+        owned = {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance)}
+        template = self._template(instance)
+        blueprint = self._blueprint(instance, ancestors, template) if template else None
+        problem = _problem(instance, blueprint)
+        deployment = _deployment(owned)
+        runtime = Runtime(
+            owned=owned,
+            blueprint=blueprint,
+            problem=problem,
+            template_generation=template.metadata.generation if template else None,
+            waits_for=_waits_for(instance, template, tree) if template else (),
+            current=problem is None and _is_current(instance, blueprint, deployment),
+            recheck_after=recheck_after(pods, now),
+        )
+        workload = observe(deployment, pods, now)
+        if workload.available and blueprint and not runtime.current:
+            workload = replace(workload, available=False, message="waits for a change to be rolled out")
+        return runtime, workload
+
+    def _template(self, instance: HopperInstance) -> HopperTemplate | None:
+        reference = instance.spec.template_ref
+        return self._templates.get(instance.namespace, reference.name) if reference else None
+
+    def _blueprint(
+        self, instance: HopperInstance, ancestors: Sequence[HopperInstance], template: HopperTemplate
+    ) -> Blueprint:
+        made_of = (
+            instance.metadata.generation,
+            instance.status.workload_name,
+            template.metadata.uid,
+            template.metadata.generation,
+            tuple((above.metadata.uid, above.metadata.generation) for above in ancestors),
+        )
+        uid = instance.metadata.uid
+        known = self._blueprints.get(uid)
+        if known is None or known[0] != made_of:
+            known = (made_of, prepare(instance, ancestors, template, self._prefix))
+            self._blueprints[uid] = known
+            if len(self._blueprints) > _BLUEPRINTS_KEPT:
+                self._blueprints.popitem(last=False)
+        self._blueprints.move_to_end(uid)
+        return known[1]
+
+
+def _belongs(child: Manifest, instance: HopperInstance) -> bool:
+    references = child["metadata"].get("ownerReferences", ())
+    controllers = [reference["uid"] for reference in references if reference.get("controller")]
+    # Without any controller, it is one of ours that somebody has stripped: it is taken back.
+    return not controllers or instance.metadata.uid in controllers
+
+
+def _deployment(owned: dict[tuple[str, str], Manifest]) -> Manifest | None:
+    return next((child for (kind, _), child in owned.items() if kind == "Deployment"), None)
+
+
+def _problem(instance: HopperInstance, blueprint: Blueprint | None) -> Hold | None:
+    reference = instance.spec.template_ref
+    if reference is None:
+        return None
+    if blueprint is None:
+        message = f'template "{reference.name}" (spec.templateRef.name) does not exist; what runs is kept as it is'
+        return Hold(Reason.TEMPLATE_NOT_FOUND, message)
+    if blueprint.problems:
+        return Hold(Reason.SERVICE_INVALID, "; ".join(map(str, blueprint.problems)), stalled=True)
+    return None
+
+
+def _waits_for(instance: HopperInstance, template: HopperTemplate, tree: Tree) -> tuple[str, ...]:
+    """Name the siblings that the template depends on and that are not Running and Ready."""
+    missing = []
+    for name in template.spec.depends_on or ():
+        candidates = (tree.get(f"{instance.parent_name}-{name}"), tree.get(name))
+        sibling = next((it for it in candidates if it and it.parent_name == instance.parent_name), None)
+        if sibling is None:
+            missing.append(f"{name}, which does not exist")
+        elif sibling.name != instance.name and not (sibling.status.is_ready and sibling.status.phase is Phase.RUNNING):
+            missing.append(f"{sibling.name}, which is {sibling.status.phase}")
+    return tuple(missing)
+
+
+def _is_current(instance: HopperInstance, blueprint: Blueprint | None, deployment: Manifest | None) -> bool:
+    """Tell whether the Deployment was rendered from this blueprint, for an instance that is up."""
+    if blueprint is None or deployment is None:
+        return False
+    pods = deployment["spec"]["template"]["metadata"].get("annotations", {})
+    return bool(
+        deployment["spec"].get("replicas", 1) == blueprint.replicas
+        and deployment["metadata"].get("annotations", {}).get(ANNOTATION_REVISION) == revision(blueprint)
+        and pods.get(ANNOTATION_RESTARTS) == restarts_of(instance)
+    )

@@ -1,0 +1,72 @@
+"""What to do about the objects that an instance owns, given the phase it is in after the walk."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from hopper.api.enums import InstanceType
+from hopper.api.instance import HopperInstance
+from hopper.api.names import LABEL_PAUSED
+from hopper.domain.observed import Observed, Runtime
+from hopper.domain.plan import ObjectChanges
+from hopper.domain.service.drift import differs
+from hopper.domain.service.render import Mode, mode_of, render
+
+Manifest = dict[str, Any]
+_CLAIM = "PersistentVolumeClaim"
+
+
+def plan_objects(o: Observed) -> ObjectChanges:
+    """Compare what the phase asks for with what there is. Nothing is written for what is as it should be."""
+    mode = mode_of(o.phase)
+    if o.runtime is None or mode is None:
+        return ObjectChanges()
+    if o.runtime.problem:
+        return _keep_last_good(o.instance, o.runtime, mode)
+    return _bring_in_line(o.instance, o.runtime, mode)
+
+
+def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
+    wanted = _rendered(instance, runtime, mode)
+    apply = []
+    for key, manifest in wanted.items():
+        live = runtime.owned.get(key)
+        if live is None or differs(manifest, live):
+            # What is ours may be taken back from anybody; a stranger's object of the same name may not.
+            apply.append((manifest, live is not None))
+    gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(key[0], instance, mode))
+    return ObjectChanges(apply=tuple(apply), delete=gone)
+
+
+def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[tuple[str, str], Manifest]:
+    if runtime.blueprint is None:  # the instance has become a logical one
+        return {}
+    objects = render(replace(runtime.blueprint, instance=instance), mode).objects
+    return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
+
+
+def _may_go(kind: str, instance: HopperInstance, mode: Mode) -> bool:
+    """Data is not thrown away because a template no longer mentions it; only an Ephemeral instance leaves nothing."""
+    if kind != _CLAIM:
+        return True
+    return mode is Mode.TERMINATED and instance.spec.effective_type is InstanceType.EPHEMERAL
+
+
+def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
+    """Change only what the phase asks for: the number of pods, and whether they are behind the Service."""
+    if mode in (Mode.ARCHIVED, Mode.TERMINATED):
+        return ObjectChanges(
+            delete=tuple(live for key, live in runtime.owned.items() if _may_go(key[0], instance, mode))
+        )
+    return ObjectChanges(patch=tuple(_adjustments(instance, runtime, mode)))
+
+
+def _adjustments(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Iterator[tuple[Manifest, Manifest]]:
+    single = instance.spec.effective_type is InstanceType.SINGLETON
+    wanted = 0 if mode is Mode.STOPPED else min(instance.spec.replicas, 1) if single else instance.spec.replicas
+    for (kind, _), live in runtime.owned.items():
+        if kind == "Deployment" and live["spec"].get("replicas", 1) != wanted:
+            yield live, {"spec": {"replicas": wanted}}
+        paused = "true" if mode is Mode.PAUSED else None
+        if kind == "Service" and live["spec"].get("selector", {}).get(LABEL_PAUSED) != paused:
+            yield live, {"spec": {"selector": {LABEL_PAUSED: paused}}}
