@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hopper.local import binaries, kubeconfig, processes, record
 from hopper.local.catalogue import KUBERNETES
-from hopper.local.errors import ClusterNotRunningError, ClusterStartError, PortTakenError
+from hopper.local.errors import ClusterNotRunningError, ClusterStartError, LocalError, PortTakenError
 from hopper.local.kubectl import Kubectl
 from hopper.local.kwokctl import COMPONENTS, PORTS, ExtraArgs, Kwokctl, check_workdir, configuration
 from hopper.local.lock import is_locked, locked
@@ -35,6 +35,10 @@ metadata:
   annotations: {storageclass.kubernetes.io/is-default-class: "true"}
 provisioner: kubernetes.io/host-path
 """
+
+
+# Where the host-path provisioner of Kubernetes makes its directories; it has no setting for that.
+_VOLUMES = Path("/tmp/hostpath_pv")  # noqa: S108
 
 
 class LocalCluster:
@@ -111,8 +115,22 @@ class LocalCluster:
             if not self._directory.exists():
                 return False
             with progress.step(f"Stopping cluster {self.name!r}"):
+                self._remove_volumes()
                 self._clear()
             return True
+
+    def _remove_volumes(self) -> None:
+        """Remove the directories that the controller manager made for volumes; they lie outside of ours."""
+        if not (found := record.read(self._directory)):
+            return
+        kubectl = kubectl_for(self._directory, found)
+        try:
+            paths = kubectl("get", "pv", "--output=jsonpath={.items[*].spec.hostPath.path}", "--request-timeout=3s")
+        except LocalError:
+            return  # no API server, nobody knows
+        for path in map(Path, paths.split()):
+            if path.parent == _VOLUMES:
+                shutil.rmtree(path, ignore_errors=True)
 
     def stop_apiserver(self) -> None:
         """Kill the API server and leave the rest running, to see how clients bear it."""
