@@ -26,8 +26,11 @@ from hopper.api.instance import (
     parse_instance,
 )
 from hopper.api.names import API_VERSION, INSTANCE_KIND
-from hopper.controller.gather import gather
-from hopper.domain.observed import Observed
+from hopper.api.scopes import allowed_children
+from hopper.domain.config import config_problems
+from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge
+from hopper.domain.lifecycle import UP
+from hopper.domain.observed import Children, Observed
 from hopper.domain.plan import Plan
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -153,7 +156,29 @@ class Forest:
 
 def observe(subject: HopperInstance, *others: HopperInstance, now: datetime = NOW, **seen: Any) -> Observed:
     """Observe an instance among others; whatever else the planner is to see is given by field name."""
-    return replace(gather(subject, Forest((subject, *others)), now), **seen)
+    return replace(look(subject, Forest((subject, *others)), now), **seen)
+
+
+def look(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
+    """Observe a logical instance within its tree, as the controller does before it plans."""
+    link = judge(subject, tree)
+    owned = [child for child in tree.children(subject.name) if is_owned_by(child, subject)]
+    return Observed(
+        now=now,
+        instance=subject,
+        link=link,
+        effective=effective_state(subject, link.ancestors),
+        children=Children(
+            total=len(owned),
+            ready=sum(child.status.is_ready for child in owned),
+            up=tuple(child.name for child in owned if child.status.phase in UP),
+            protected=tuple(child.name for child in owned if child.spec.deletion_protection),
+            expected=any(
+                child.spec.scope in allowed_children(subject.spec.scope) for child in tree.children(subject.name)
+            ),
+        ),
+        config_problems=config_problems(subject),
+    )
 
 
 def from_wire(spec: dict[str, Any], *, name: str = "web", **rest: Any) -> HopperInstance:

@@ -195,12 +195,6 @@ def test_children_and_overrides_are_counted() -> None:
     assert planned(observe(instance(overrides=Overrides()))).override_count is None
 
 
-def test_what_others_wrote_about_the_workload_stays() -> None:
-    known = {"replicas": 2, "selector": "app=web", "workload_name": "hopper-web", "template_generation": 4}
-    status = planned(observe(instance(phase=Phase.RUNNING, status=known)))
-    assert {field: getattr(status, field) for field in known} == known
-
-
 def test_effective_state() -> None:
     assert planned(observe(worker(), PAUSED_WEB, GLOBAL)).effective_state is DesiredState.PAUSED
     assert planned(observe(worker(), WEB, GLOBAL)).effective_state is DesiredState.RUNNING

@@ -2,195 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.conditions import ConditionType, Reason
-from hopper.api.config import InstanceConfig, Limits
-from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import HopperInstance, NameRef
-from hopper.controller.fanout import affected
-from hopper.domain.lifecycle import CARRYING, UP, is_legal, wants_up
-from hopper.domain.plan import Plan
-from hopper.registry import Change
-from tests.unit.domain.builders import NOW, instance, seconds
-from tests.unit.domain.world import Cascade, Pods, World, fresh
-
-# Design section 3, as far as these trees use it; test_hierarchy.py holds the whole matrix.
-BELOW = {
-    None: (Scope.PROJECT, Scope.FAMILY, Scope.PERSONAL, Scope.EVENT, Scope.FEDERATED),
-    Scope.GLOBAL: (Scope.PROJECT, Scope.FAMILY, Scope.PERSONAL, Scope.EVENT, Scope.FEDERATED),
-    Scope.PROJECT: (Scope.EVENT, Scope.ORCHESTRATION, Scope.ORCHESTRATION),
-    Scope.FAMILY: (Scope.PERSONAL, Scope.EVENT, Scope.ORCHESTRATION),
-    Scope.PERSONAL: (Scope.ORCHESTRATION,),
-    Scope.EVENT: (Scope.ORCHESTRATION,),
-    Scope.FEDERATED: (),
-    Scope.ORCHESTRATION: (),
-}
-COMING_AND_GOING = (DesiredState.RUNNING, DesiredState.PAUSED, DesiredState.STOPPED)
-DOWN_FOR_GOOD = (Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED)
-
-Tree = tuple[HopperInstance, ...]
-
-
-@st.composite
-def trees(draw: st.DrawFn, states: tuple[DesiredState, ...] = COMING_AND_GOING, smallest: int = 1) -> Tree:
-    """Draw the specs of a valid forest, parents first."""
-    count = draw(st.integers(smallest, 9))
-    made: dict[str | None, Scope | None] = {None: None}
-    tree = []
-    if draw(st.booleans()):
-        made["global"] = Scope.GLOBAL
-        tree.append(instance("global", Scope.GLOBAL, desired=draw(st.sampled_from(states))))
-    for number in range(count):
-        parent = draw(st.sampled_from([name for name, scope in made.items() if BELOW[scope]]))
-        scope = draw(st.sampled_from(BELOW[made[parent]]))
-        made[f"n{number}"] = scope
-        tree.append(instance(f"n{number}", scope, parent=parent, desired=draw(st.sampled_from(states))))
-    return tuple(tree)
-
-
-orders = st.integers(0, 2**32).map(Random)
-
-
-@st.composite
-def two_trees_of_the_same_instances(draw: st.DrawFn) -> tuple[Tree, Tree]:
-    """Draw a valid forest, and another one to which its instances may move: scopes cannot change."""
-    tree = draw(trees(smallest=3))
-    moved: list[HopperInstance] = []
-    for one in tree:
-        homes = [home.name for home in moved if one.spec.scope in BELOW[home.spec.scope]]
-        choices: list[str | None] = [*homes, *([None] if one.spec.scope in (*BELOW[None], Scope.GLOBAL) else [])]
-        home = draw(st.sampled_from(choices))
-        spec = replace(
-            one.spec,
-            parent_ref=NameRef(name=home) if home else None,
-            desired_state=draw(st.sampled_from(COMING_AND_GOING)),
-        )
-        moved.append(replace(one, spec=spec))
-    return tree, tuple(moved)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Something that happens to one instance."""
-
-    verb: str
-    name: str
-    value: Any = None
-
-    def happen(self, world: World) -> None:
-        match self.verb:
-            case "look" if self.name in world.instances:
-                world.reconcile(self.name)
-            case "strip" if self.name in world.instances:
-                world.strip(self.name)
-            case "edit" if self.name in world.instances:
-                world.edit(self.name, **self.value)
-
-
-@st.composite
-def edits(draw: st.DrawFn, tree: Tree, most: int = 20) -> list[Edit]:
-    """Draw any edits that admission lets through, sense or nonsense, with looks of the operator in between."""
-    names = [one.name for one in tree]
-    somewhere = [NameRef(name=name) for name in (*names, "nowhere")]
-    changes = st.one_of(
-        st.sampled_from(COMING_AND_GOING).map(lambda state: {"desired_state": state}),
-        st.sampled_from([None, *somewhere]).map(lambda parent: {"parent_ref": parent}),
-        st.integers(0, 3).map(lambda when: {"restarted_at": NOW + seconds(when)}),
-        st.sampled_from([None, Limits(max_child_instances=1), Limits(max_depth=1), Limits(max_concurrent_tasks=1)]).map(
-            lambda limits: {"config": limits and InstanceConfig(limits=limits)}
-        ),
-    )
-    name = st.sampled_from(names)
-    edit = st.builds(Edit, st.just("edit"), name, changes)
-    strip = st.builds(Edit, st.just("strip"), name)
-    look = st.builds(Edit, st.just("look"), name)
-    return draw(st.lists(st.one_of(edit, look, edit, look, strip), max_size=most))
-
-
-class Promises:
-    """What holds at every single step, whatever the order. Watches a world, and fails where a promise is broken."""
-
-    def __init__(self, world: World) -> None:
-        world.witnesses.append(self.check)
-
-    def check(self, world: World, before: HopperInstance, decided: Plan) -> None:
-        self.transitions_are_legal_and_connected(before, decided)
-        self.parents_start_first(world, before, decided)
-        self.parents_stop_last(world, before, decided)
-        self.ready_speaks_of_the_present(before, decided)
-        self.nobody_owns_itself(world)
-
-    def transitions_are_legal_and_connected(self, before: HopperInstance, decided: Plan) -> None:
-        phase = before.status.phase
-        for step in decided.transitions:
-            assert step.source is phase
-            assert is_legal(step.source, step.target)
-            phase = step.target
-        if decided.status:
-            assert decided.status.phase is phase
-
-    def parents_start_first(self, world: World, before: HopperInstance, decided: Plan) -> None:
-        starts = any(step.target is Phase.STARTING for step in decided.transitions)
-        if starts and before.parent_name:
-            assert world[before.parent_name].status.phase in CARRYING, f"{before.name} starts before its parent"
-
-    def parents_stop_last(self, world: World, before: HopperInstance, decided: Plan) -> None:
-        ends = decided.status and decided.transitions and decided.status.phase in DOWN_FOR_GOOD
-        if ends and decided.status.effective_state and not wants_up(decided.status.effective_state):
-            up = [child.name for child in accepted_children(world, before) if child.status.phase in UP]
-            assert not up, f"{before.name} is {decided.status.phase} before {up}"
-
-    def ready_speaks_of_the_present(self, before: HopperInstance, decided: Plan) -> None:
-        if decided.status is None:
-            return
-        status = decided.status
-        assert [it.type for it in status.conditions].count(ConditionType.READY) == 1
-        assert not (status.condition(ConditionType.STALLED) and status.condition(ConditionType.RECONCILING))
-        if status.is_ready:
-            assert status.observed_generation == before.metadata.generation
-
-    def nobody_owns_itself(self, world: World) -> None:
-        for one in world.instances.values():
-            seen, step = {one.metadata.uid}, owner_of(world, one)
-            while step is not None:
-                assert step.metadata.uid not in seen, f"{one.name} is among its own owners"
-                seen.add(step.metadata.uid)
-                step = owner_of(world, step)
-
-
-def accepted_children(world: World, parent: HopperInstance) -> Iterator[HopperInstance]:
-    for child in world.children(parent.name):
-        if any(reference.uid == parent.metadata.uid for reference in child.metadata.owner_references):
-            yield child
-
-
-def owner_of(world: World, one: HopperInstance) -> HopperInstance | None:
-    uids = {reference.uid for reference in one.metadata.owner_references}
-    return next((other for other in world.instances.values() if other.metadata.uid in uids), None)
-
-
-def assert_at_rest(world: World) -> None:
-    """Nobody runs below somebody who is down, everybody is where they should be, or says why not."""
-    for one in world.instances.values():
-        parent = world.get(one.parent_name) if one.parent_name else None
-        placed = one.status.condition(ConditionType.HIERARCHY_VALID)
-        if parent and placed and placed.status == "True" and parent.status.phase in DOWN_FOR_GOOD:
-            assert one.status.phase not in UP
-        ready = one.status.condition(ConditionType.READY)
-        assert ready
-        assert ready.reason in set(Reason)
-        if ready.status == "True":
-            assert one.status.effective_state
-            assert one.status.phase.value == one.status.effective_state.value
-        else:
-            assert one.status.condition(ConditionType.STALLED) or one.status.condition(ConditionType.RECONCILING)
+from hopper.api.enums import DesiredState, Phase
+from tests.unit.domain.builders import seconds
+from tests.unit.domain.promises import Promises, assert_at_rest
+from tests.unit.domain.trees import (
+    CASCADES,
+    COMING_AND_GOING,
+    Tree,
+    edits,
+    orders,
+    trees,
+    two_trees_of_the_same_instances,
+)
+from tests.unit.domain.world import Pods, World, fresh
 
 
 def arrive(world: World, tree: Tree, order: Random) -> None:
@@ -285,9 +116,6 @@ def below(tree: Tree, names: set[str]) -> set[str]:
         if one.parent_name in found:
             found.add(one.name)
     return found
-
-
-CASCADES: tuple[Cascade, ...] = ("background", "foreground")
 
 
 @given(tree=trees(smallest=3), order=orders, data=st.data())
@@ -408,58 +236,4 @@ def test_a_tree_at_rest_is_left_alone(tree: Tree, order: Random, data: st.DataOb
     world.writes.clear()
     world.now += seconds(data.draw(st.integers(0, 10**6)))
     world.settle(order)
-    assert not world.writes
-
-
-class DrivenWorld(World):
-    """A world in which the operator looks only at those it has been told of: by a change, or by an appointment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: set[str] = set()
-
-    def changed(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
-        change = Change(old, new)
-        self.told.add(change.subject.name)
-        self.told.update(name for name, _ in affected(change, self))
-
-    def drain(self, order: Random) -> None:
-        """Work off the queue in any order, garbage collection being quick, until nobody is told of anything."""
-        for _ in range(100_000):
-            if not self.told:
-                return
-            name = order.choice(sorted(self.told))
-            self.told.discard(name)
-            self.reconcile(name)
-            for other in sorted(self.instances):
-                self.collect(other)
-        raise AssertionError("the queue never runs dry")
-
-
-@given(tree=trees(smallest=3), order=orders, data=st.data())
-def test_nobody_is_forgotten(tree: Tree, order: Random, data: st.DataObject) -> None:
-    """What the operator looks at because of a change is enough: a full resync afterwards finds nothing to do."""
-    world = DrivenWorld()
-    arriving = list(tree)
-    order.shuffle(arriving)
-    for one in arriving:
-        world.apply(one)
-        if order.random() < 0.5:
-            world.drain(order)
-    for edit in data.draw(edits(tree)):
-        edit.happen(world)
-        if order.random() < 0.5:
-            world.drain(order)
-    if data.draw(st.booleans()):
-        doomed = data.draw(st.sampled_from([one.name for one in tree]))
-        world.delete(doomed, data.draw(st.sampled_from([*CASCADES, "orphan"])))
-    world.now += seconds(10)  # the patience with newcomers is over
-    world.drain(order)
-    for name in sorted(world.instances):
-        if world[name].status.observed_generation is None:
-            world.told.add(name)  # these have an appointment
-    world.drain(order)
-    world.writes.clear()
-    for name in sorted(world.instances):
-        world.reconcile(name)
     assert not world.writes

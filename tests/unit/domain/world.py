@@ -4,8 +4,9 @@ Nothing happens by itself. The user acts through `apply`, `edit` and `delete`; `
 one instance, `collect` is garbage collection looking at one, `work` is a workload getting on with what it was told.
 `settle` lets all of them act, in any order, until nothing changes any more, and the clock run to the next appointment.
 
-The operator's part is the real one: `gather` and `plan`. Everything else is written from the documentation of
-Kubernetes: finalizers, generations, uids, deletion in the background, in the foreground and with orphans.
+The operator's part is the real one: `judge`, `effective_state` and `plan`. Everything else is written from the
+documentation of Kubernetes: finalizers, generations, uids, deletion in the background, in the foreground and with
+orphans.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, Metadata, OwnerReference
 from hopper.api.names import ORPHAN_FINALIZER
-from hopper.controller.gather import gather
 from hopper.domain.observed import Failure, HookFailure, Observed, Workload
 from hopper.domain.plan import MetadataChange, Plan, Transition
 from hopper.domain.planner import plan
-from tests.unit.domain.builders import NOW, Forest
+from tests.unit.domain.builders import NOW, Forest, look
 
 Cascade = Literal["background", "foreground", "orphan"]
 FOREGROUND_FINALIZER = "foregroundDeletion"
@@ -48,24 +48,29 @@ class Pods:
     failures_left: int = 0
 
     def told(self, transition: Transition) -> None:
-        """Do what a new phase asks for."""
-        if transition.target is Phase.STARTING:
+        """Hear of a transition: a start leaves behind what has failed before."""
+        if transition.target is Phase.STARTING and self.are == "failed":
             self.are = "starting"
-        elif transition.target is Phase.STOPPING and self.are != "absent":
-            self.are = "stopping"
 
-    def work(self) -> bool:
-        """Get on; return whether anything happened."""
-        match self.are:
-            case "starting" if self.failures_left:
+    def work(self, phase: Phase) -> bool:
+        """Follow the phase of the instance, one step at a time; return whether anything happened."""
+        before = self.are
+        match phase, self.are:
+            case Phase.ERROR, _:
+                pass  # whatever failed is left for people to look at
+            case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, "absent" | "stopping":
+                self.are = "starting"
+            case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, "starting" if self.failures_left:
                 self.are, self.failures_left = "failed", self.failures_left - 1
-            case "starting":
+            case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, "starting":
                 self.are = "up"
-            case "stopping":
+            case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, _:
+                pass
+            case _, "starting" | "up" | "failed":
+                self.are = "stopping"
+            case _, "stopping":
                 self.are = "absent"
-            case _:
-                return False
-        return True
+        return self.are != before
 
     def seen(self) -> Workload:
         failure = Failure(Reason.BACK_OFF, "crash loop") if self.are == "failed" else None
@@ -131,7 +136,7 @@ class World(Forest):
 
     def observe(self, name: str) -> Observed:
         """Gather what the planner sees of an instance."""
-        observed = gather(self[name], self, self.now)
+        observed = look(self[name], self, self.now)
         return replace(observed, workload=self.pods[name].seen()) if name in self.pods else observed
 
     def reconcile(self, name: str) -> bool:
@@ -235,7 +240,7 @@ class World(Forest):
 
     def work(self, name: str) -> bool:
         """Let the workload of an instance get on; return whether anything happened."""
-        return name in self.instances and name in self.pods and self.pods[name].work()
+        return name in self.instances and name in self.pods and self.pods[name].work(self[name].status.phase)
 
     def act_once(self, order: Random | None = None) -> bool:
         """Let everybody act once; return whether anything happened. Without an order, it is that of the names."""

@@ -1,0 +1,69 @@
+"""Who is told of a change: enough, whatever happens."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hopper.api.instance import HopperInstance
+from hopper.controller.fanout import affected
+from hopper.registry import Change
+from tests.unit.domain.builders import seconds
+from tests.unit.domain.trees import CASCADES, Tree, edits, orders, trees
+from tests.unit.domain.world import World
+
+
+class DrivenWorld(World):
+    """A world in which the operator looks only at those it has been told of: by a change, or by an appointment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[str] = set()
+
+    def changed(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
+        change = Change(old, new)
+        self.told.add(change.subject.name)
+        self.told.update(name for name, _ in affected(change, self))
+
+    def drain(self, order: Random) -> None:
+        """Work off the queue in any order, garbage collection being quick, until nobody is told of anything."""
+        for _ in range(100_000):
+            if not self.told:
+                return
+            name = order.choice(sorted(self.told))
+            self.told.discard(name)
+            self.reconcile(name)
+            for other in sorted(self.instances):
+                self.collect(other)
+        raise AssertionError("the queue never runs dry")
+
+
+@given(tree=trees(smallest=3), order=orders, data=st.data())
+def test_nobody_is_forgotten(tree: Tree, order: Random, data: st.DataObject) -> None:
+    """What the operator looks at because of a change is enough: a full resync afterwards finds nothing to do."""
+    world = DrivenWorld()
+    arriving = list(tree)
+    order.shuffle(arriving)
+    for one in arriving:
+        world.apply(one)
+        if order.random() < 0.5:
+            world.drain(order)
+    for edit in data.draw(edits(tree)):
+        edit.happen(world)
+        if order.random() < 0.5:
+            world.drain(order)
+    if data.draw(st.booleans()):
+        doomed = data.draw(st.sampled_from([one.name for one in tree]))
+        world.delete(doomed, data.draw(st.sampled_from([*CASCADES, "orphan"])))
+    world.now += seconds(10)  # the patience with newcomers is over
+    world.drain(order)
+    for name in sorted(world.instances):
+        if world[name].status.observed_generation is None:
+            world.told.add(name)  # these have an appointment
+    world.drain(order)
+    world.writes.clear()
+    for name in sorted(world.instances):
+        world.reconcile(name)
+    assert not world.writes
