@@ -7,7 +7,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
 from hopper.domain.hierarchy import Tree
-from hopper.domain.lifecycle import FINAL
+from hopper.domain.lifecycle import CARRYING, FINAL
 from hopper.registry import Change
 
 # A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
@@ -29,6 +29,8 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
             parent = tree.get(parent_name) if parent_name else None
             if parent is not None:
                 yield parent.name, _patience(parent)
+    if new and new.status.is_ready and not (old and old.status.is_ready):
+        yield from ((name, 0.0) for name in _waiting_for_a_sibling(new, tree))
     if old and (new is None or new.parent_name != old.parent_name):
         yield from ((name, 0.0) for name in _waiting_for_a_seat(old.parent_name, tree))
 
@@ -84,6 +86,15 @@ def _descendants(name: str, tree: Tree) -> Iterator[str]:
                 seen.add(child.name)
                 stack.append(child.name)
                 yield child.name
+
+
+def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree) -> Iterator[str]:
+    """Yield siblings that may have waited for this one to be Ready (dependsOn of their templates)."""
+    if sibling.parent_name is None:
+        return
+    for other in tree.children(sibling.parent_name):
+        if other.spec.template_ref and other.name != sibling.name and other.status.phase not in CARRYING:
+            yield other.name
 
 
 def _waiting_for_a_seat(parent_name: str | None, tree: Tree) -> Iterator[str]:
