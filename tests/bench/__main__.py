@@ -17,10 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hopper.local import Cluster, CurrentCluster, LocalCluster
+from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
 from hopper.local.progress import Progress, for_terminal
 from tests.bench.client import Client, connected
 from tests.bench.goals import goals, print_goals
+from tests.bench.machine import Neighbours
 from tests.bench.measure import Sample
 from tests.bench.objects import HOPPER, PEER
 from tests.bench.operators import BARE_PEER, PLAIN_PEER, THE_OPERATOR
@@ -64,6 +65,7 @@ class Bench:
     client: Client
     options: Options
     progress: Progress
+    neighbours: Neighbours
     rates: list[Rates] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     _prefix: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:4]}")
@@ -78,14 +80,18 @@ class Bench:
             if number > 1 and not {"lifecycle", "cascade"} & set(chosen):
                 break
             turn = f"Round {number} of {self.options.rounds}"
+            self.neighbours.begin()
             with self.progress.step(f"{turn}: raw rates"):
                 self.rates.append(await raw.sweep(self.client, self._namespace(), self.options.scale))
             if "lifecycle" in chosen:
                 await self._lifecycle(turn)
             if "cascade" in chosen:
                 await self._cascade(turn)
+            self.neighbours.end()
         if "growth" in chosen:
+            self.neighbours.begin()
             await self._growth()
+            self.neighbours.end()
 
     async def _lifecycle(self, turn: str) -> None:
         for subject in (THE_OPERATOR, PLAIN_PEER, BARE_PEER):
@@ -128,7 +134,10 @@ async def measure(options: Options, cluster: Cluster, progress: Progress) -> Ben
     async with connected() as client:
         for kind in (HOPPER, PEER):
             await client.until_served(kind)
-        bench = Bench(client, options, progress)
+        pids = []
+        if isinstance(cluster, LocalCluster):
+            pids = [process.pid for process in processes.recorded(cluster.directory)]
+        bench = Bench(client, options, progress, Neighbours(pids))
         await bench.run()
         return bench
 
@@ -155,9 +164,13 @@ def _report(bench: Bench, seconds: float) -> int:
     print_goals(console, judged)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     about = {"machine": machine, "scale": bench.options.scale, "rounds": bench.options.rounds, "seconds": seconds}
+    about["cpu_used_by_others"] = bench.neighbours.shares
     bench.options.json_file.parent.mkdir(parents=True, exist_ok=True)
     document = about | as_json(found, bench.rates) | {"goals": [goal.as_dict() for goal in judged]}
     bench.options.json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if bench.neighbours.cluster:
+        shares = ", ".join(f"{share:.0%}" for share in bench.neighbours.shares)
+        console.print(f"Other processes used {shares} of the CPUs in the rounds and in growth: the less, the better")
     console.print(f"{seconds:.0f} s in all; written to {bench.options.json_file}")
     return int(any(goal.budget and not goal.met for goal in judged))
 

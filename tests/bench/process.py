@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench.machine import cpu_seconds
+
 ROOT = Path(__file__).parents[2]
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 20.0
 
 
@@ -23,20 +23,19 @@ class Process:
         with log.open("wb") as output:
             self.started = time.monotonic()
             self._child = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        self._proc = Path("/proc") / str(self._child.pid)
 
     @property
     def cpu_seconds(self) -> float:
         """User and system time so far."""
         self.check()
-        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds(self._child.pid)
 
     @property
     def rss_mib(self) -> float:
         """Resident memory now."""
         self.check()
-        line = next(line for line in (self._proc / "status").read_text().splitlines() if line.startswith("VmRSS:"))
+        status = (Path("/proc") / str(self._child.pid) / "status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
 
     def check(self) -> None:
