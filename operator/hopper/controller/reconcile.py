@@ -146,7 +146,11 @@ class Reconciler:
     def _take_in(self, before: HopperInstance, raw: dict[str, object]) -> HopperInstance:
         """Remember what was written, so that the next look does not see the past."""
         written = parse_instance(raw)
-        change = self._registry.put(written)
+        metadata = written.metadata
+        if metadata.deletion_timestamp and not metadata.finalizers:  # nothing held it any more: it is gone
+            change = self._registry.remove(metadata.namespace, metadata.name, metadata.uid)
+        else:
+            change = self._registry.put(written)
         if change:
             self._on_change(change)
         return written
