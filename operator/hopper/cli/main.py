@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.verbs import demo, local, operator
+from hopper.cli.verbs import demo, local, operator, render
 
 app = typer.Typer(
     name="hopper",
@@ -17,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo.demo)
+app.command()(render.render)
+app.command()(render.diff)
 app.add_typer(operator.app, name="operator")
 app.add_typer(local.app, name="local")
 

@@ -1,0 +1,134 @@
+"""Instances and templates to render: from files, or from the cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
+from hopper.api.template import HopperTemplate, parse_template
+from hopper.domain.hierarchy import judge
+from hopper.domain.service.blueprint import Blueprint, prepare
+from hopper.domain.service.render import Mode, mode_of, render
+from hopper.registry import NamespaceIndex
+
+if TYPE_CHECKING:
+    from hopper.adapters.kube import Kube
+
+Manifest = dict[str, Any]
+
+# Stand in for what only the API server gives.
+_UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
+_UNKNOWN_TIME = "1970-01-01T00:00:00Z"
+
+
+class ManifestError(Exception):
+    """What was given cannot be rendered; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """The instances and templates of one namespace."""
+
+    instances: NamespaceIndex = field(default_factory=NamespaceIndex)
+    templates: dict[str, HopperTemplate] = field(default_factory=dict)
+    named: list[str] = field(default_factory=list)
+
+    def put(self, raw: Manifest) -> None:
+        """Take in one object over an earlier one; other kinds are passed over. Raises `ManifestError`."""
+        kind, name = raw.get("kind"), raw.get("metadata", {}).get("name", "?")
+        try:
+            if kind == INSTANCE_KIND:
+                instance = parse_instance(raw)
+                self.instances.put(instance)
+                self.named.append(instance.name)
+            elif kind == TEMPLATE_KIND:
+                self.templates[name] = parse_template(raw)
+        except ValueError as error:
+            raise ManifestError(f"{kind} {name}: {error}") from error
+
+    def overlay(self, above: Manifests) -> None:
+        """Put other manifests over these: their specs, with the identity and status of what is live."""
+        for name in above.named:
+            new, live = above.instances.get(name), self.instances.get(name)
+            if new and live:
+                new = replace(new, metadata=live.metadata, status=live.status)
+            if new:
+                self.instances.put(new)
+        self.templates.update(above.templates)
+        self.named[:] = above.named
+
+    def blueprint(self, instance: HopperInstance, prefix: str = DEFAULT_PREFIX) -> Blueprint:
+        """Put together what an instance runs. Raises `ManifestError` naming everything that is wrong."""
+        reference = instance.spec.template_ref
+        if reference is None:
+            raise ManifestError(f"{instance.name} is a logical instance: it has no spec.templateRef and runs nothing")
+        template = self.templates.get(reference.name)
+        if template is None:
+            raise ManifestError(
+                f'{instance.name}: there is no HopperTemplate "{reference.name}" (spec.templateRef.name)'
+            )
+        made = prepare(instance, judge(instance, self.instances).ancestors, template, prefix)
+        if made.problems:
+            raise ManifestError("\n".join(f"{instance.name}: {problem}" for problem in made.problems))
+        return made
+
+
+def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:
+    """Return the objects that the operator would apply now; for an instance that never ran, those of a running one."""
+    mode = mode_of(blueprint.instance.status.phase) or Mode.UP
+    return render(blueprint, mode).objects
+
+
+def from_files(paths: list[str], namespace: str) -> Manifests:
+    """Read files, directories of YAML, or standard input (`-`). Raises `ManifestError`."""
+    import yaml
+
+    found = Manifests()
+    for path in paths:
+        for text, where in _texts(path):
+            try:
+                documents = [document for document in yaml.safe_load_all(text) if document]
+            except yaml.YAMLError as error:
+                raise ManifestError(f"{where}: {error}") from error
+            for document in documents:
+                found.put(_completed(document, namespace))
+    return found
+
+
+def _texts(path: str) -> Iterator[tuple[str, str]]:
+    if path == "-":
+        yield sys.stdin.read(), "standard input"
+        return
+    given = Path(path)
+    if not given.exists():
+        raise ManifestError(f"{path}: no such file")
+    for file in sorted([*given.glob("*.yaml"), *given.glob("*.yml")]) if given.is_dir() else [given]:
+        yield file.read_text(encoding="utf-8"), str(file)
+
+
+def _completed(document: Manifest, namespace: str) -> Manifest:
+    metadata = {
+        "uid": _UNKNOWN_UID,
+        "creationTimestamp": _UNKNOWN_TIME,
+        **document.get("metadata", {}),
+        "namespace": namespace,
+    }
+    return {**document, "metadata": metadata}
+
+
+async def from_cluster(kube: Kube, namespace: str) -> Manifests:
+    """Read all instances and templates of a namespace. Raises `ports.ApiError`, `ManifestError`."""
+    from hopper.adapters.listing import KubeLister
+    from hopper.api.resources import INSTANCES, TEMPLATES
+
+    found = Manifests()
+    for resource in (TEMPLATES, INSTANCES):
+        async for page in KubeLister(kube).pages(resource, namespace):
+            for raw in page:
+                found.put({"kind": resource.kind, **raw})
+    return found

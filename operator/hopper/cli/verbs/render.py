@@ -1,0 +1,185 @@
+"""`hopper render` and `hopper diff`: what the operator applies for an instance, and what would change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from hopper.adapters.kube import Kube
+    from hopper.cli.manifests import Manifests
+    from hopper.domain.service.blueprint import Blueprint
+
+T = TypeVar("T")
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[INSTANCE]...", help="Names of instances.", show_default=False)
+]
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filename",
+        "-f",
+        help="Read instances and templates from a file, a directory or standard input (-); repeat for more.",
+    ),
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the current one.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Tell where each value comes from.")]
+Prefix = Annotated[str, typer.Option(help="What the names of the objects begin with; as the operator's.")]
+ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print the values of Secrets.")]
+
+_MASK = "***"
+
+
+def render(
+    instances: Names = None,
+    filename: Files = None,
+    namespace: Namespace = None,
+    explain: Explain = False,
+    show_secrets: ShowSecrets = False,
+    prefix: Prefix = "hopper",
+) -> None:
+    """Print the objects exactly as the operator applies them.
+
+    With files, no cluster is needed: uids are zeros then, and the pods' checksum, which is made with them, differs.
+
+    Examples:
+
+      hopper render web-front                    # what the operator applies for a live instance
+
+      hopper render -f template.yaml -f web.yaml # offline, all instances in the files
+
+      hopper render web-front --explain          # which value came from template, override or default
+    """
+    import yaml
+
+    chosen = _blueprints(instances, filename, namespace, prefix)
+    for blueprint in chosen:
+        if explain:
+            typer.echo(_explained(blueprint))
+            continue
+        from hopper.cli.manifests import objects_of
+
+        for manifest in objects_of(blueprint):
+            typer.echo(
+                "---\n" + yaml.safe_dump(manifest if show_secrets else _masked(manifest), sort_keys=False).rstrip()
+            )
+
+
+def diff(
+    instances: Names = None,
+    filename: Files = None,
+    namespace: Namespace = None,
+    explain: Explain = False,
+    show_secrets: ShowSecrets = False,
+    prefix: Prefix = "hopper",
+) -> None:
+    """Compare what would be applied with what is in the cluster; like `kubectl diff`, end with 1 where they differ.
+
+    Without files, what live instances ask for; with files, what these files would change.
+
+    Examples:
+
+      hopper diff web-front                      # has anything drifted?
+
+      hopper diff -f web.yaml --explain          # what would this file change, and where do the values come from
+    """
+    from hopper.cli.comparison import compare
+
+    async def work(kube: Kube, current: str) -> bool:
+        found = await _load(kube, filename, namespace or current)
+        differs = False
+        for blueprint in _choose(found, instances, prefix):
+            text = await compare(kube, blueprint, mask=None if show_secrets else _MASK)
+            if text:
+                typer.echo(text)
+                differs = True
+            if text and explain:
+                typer.echo(_explained(blueprint))
+        return differs
+
+    if _with_cluster(work):
+        raise typer.Exit(1)
+
+
+def _blueprints(
+    instances: list[str] | None, filename: list[str] | None, namespace: str | None, prefix: str
+) -> list[Blueprint]:
+    from hopper.cli.manifests import ManifestError, from_files
+
+    if filename:
+        try:
+            return _choose(from_files(filename, namespace or "default"), instances, prefix)
+        except ManifestError as error:
+            raise _failed(error) from error
+
+    async def work(kube: Kube, current: str) -> list[Blueprint]:
+        return _choose(await _load(kube, None, namespace or current), instances, prefix)
+
+    return _with_cluster(work)
+
+
+async def _load(kube: Kube, filename: list[str] | None, namespace: str) -> Manifests:
+    """Read the cluster, and put the files over it."""
+    from hopper.cli.manifests import from_cluster, from_files
+
+    found = await from_cluster(kube, namespace)
+    if filename:
+        found.overlay(from_files(filename, namespace))
+    return found
+
+
+def _choose(found: Manifests, names: list[str] | None, prefix: str) -> list[Blueprint]:
+    from hopper.cli.manifests import ManifestError
+
+    chosen = []
+    for name in names or sorted(set(found.named)):
+        instance = found.instances.get(name)
+        if instance is None:
+            raise ManifestError(f"there is no HopperInstance {name!r}; see: kubectl get hopperinstances")
+        if names or instance.spec.template_ref:
+            chosen.append(found.blueprint(instance, prefix))
+    return chosen
+
+
+def _with_cluster(work: Callable[[Kube, str], Awaitable[T]]) -> T:
+    from hopper.adapters.connection import NoClusterError, connect
+    from hopper.adapters.kube import Kube
+    from hopper.cli.manifests import ManifestError
+    from hopper.ports import ApiError
+
+    async def run() -> T:
+        connection = await connect()
+        kube = Kube(connection.client())
+        try:
+            return await work(kube, connection.namespace)
+        finally:
+            await kube.close()
+
+    try:
+        return asyncio.run(run())
+    except (NoClusterError, ManifestError, ApiError) as error:
+        raise _failed(error) from error
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(2)
+
+
+def _explained(blueprint: Blueprint) -> str:
+    """List every value's path with its origin; values are left out, so that secrets stay where they are."""
+    provenance = blueprint.effective.provenance
+    width = max(map(len, provenance), default=0)
+    lines = [f"{path:<{width}}  {origin}" for path, origin in sorted(provenance.items())]
+    removed = [f"{path:<{width}}  removed by override" for path in blueprint.effective.removed]
+    return "\n".join([f"# {blueprint.instance.name}", *lines, *removed])
+
+
+def _masked(manifest: dict[str, Any]) -> dict[str, Any]:
+    if manifest["kind"] != "Secret":
+        return manifest
+    return {**manifest, "data": dict.fromkeys(manifest["data"], _MASK)}
