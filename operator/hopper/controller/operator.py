@@ -29,7 +29,7 @@ from hopper.controller.reconcile import Key, Reconciler
 from hopper.controller.source import Watch, watch_all
 from hopper.controller.templates import TemplateReconciler
 from hopper.controller.world import World
-from hopper.ports import ApiError, ConflictError
+from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.registry import Change
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,10 @@ class Operator:
         self._election = self._candidate(options.lease_namespace, host) if options.lease_namespace else None
         self._kube = Kube(connection.client(), self._count_request, self._may_write)
         self.queue: KeyedQueue[Key] = KeyedQueue(
-            self._only_when_leading(self._work), concurrency=options.concurrency, on_error=self._report_failure
+            self._only_when_leading(self._work),
+            concurrency=options.concurrency,
+            longest_delay=_longest_delay,
+            on_error=self._report_failure,
         )
         self.events = EventLane(
             self._kube,
@@ -102,7 +105,10 @@ class Operator:
         )
         templates = TemplateReconciler(self.world, KubeTemplates(self._kube))
         self._template_queue: KeyedQueue[Key] = KeyedQueue(
-            self._only_when_leading(templates.reconcile), concurrency=2, on_error=self._report_failure
+            self._only_when_leading(templates.reconcile),
+            concurrency=2,
+            longest_delay=_longest_delay,
+            on_error=self._report_failure,
         )
         self.metrics.watch_instances(self.registry)
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
@@ -220,6 +226,11 @@ class Operator:
 
     def _unready(self) -> list[str]:
         return [] if self.intake.synced.is_set() else ["the initial list is not complete"]
+
+
+def _longest_delay(error: Exception) -> float:
+    """After an outage everything is to go on soon, however long it was; other errors do not pass by waiting."""
+    return 10.0 if isinstance(error, UnavailableError) else 60.0
 
 
 def _report_unreadable(what: str, error: Exception) -> None:

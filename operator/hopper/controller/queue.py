@@ -14,8 +14,8 @@ class KeyedQueue(Generic[K]):
     """Calls `work(key)` for every key added, with bounded concurrency.
 
     `work` answers after how many seconds to look at the key again (None: not until it is added). Where it raises, the
-    key comes back after a delay that doubles from `first_delay` to `longest_delay` seconds, with jitter, until it
-    succeeds; `on_error(key, error, delay)` hears of it. Time is the running loop's.
+    key comes back after a delay that doubles from `first_delay` to `longest_delay(error)` seconds, with jitter, until
+    it succeeds; `on_error(key, error, delay)` hears of it. Time is the running loop's.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class KeyedQueue(Generic[K]):
         *,
         concurrency: int = 16,
         first_delay: float = 0.1,
-        longest_delay: float = 60.0,
+        longest_delay: Callable[[Exception], float] = lambda error: 60.0,
         on_error: Callable[[K, Exception, float], None] = lambda key, error, delay: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -102,7 +102,7 @@ class KeyedQueue(Generic[K]):
             self._failures.pop(key, None)
         except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(self._first_delay * 2 ** min(failures - 1, 30), self._longest_delay)
+            delay = min(self._first_delay * 2 ** min(failures - 1, 30), self._longest_delay(error))
             delay *= 0.5 + self._jitter() / 2
             self._on_error(key, error, delay)
         finally:
