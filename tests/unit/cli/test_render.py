@@ -1,0 +1,103 @@
+"""`hopper render` offline: what it prints, hides, explains and refuses."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from hopper.cli.main import app
+
+TEMPLATE = """
+apiVersion: hopper.dev/v1
+kind: HopperTemplate
+metadata: {name: shop}
+spec:
+  image: shop:1
+  ports: [{containerPort: 8080}]
+  env:
+    - {name: MODE, value: production}
+    - {name: PASSWORD, value: canary, secret: true}
+"""
+INSTANCES = """
+apiVersion: hopper.dev/v1
+kind: HopperInstance
+metadata: {name: web}
+spec: {scope: Project}
+---
+apiVersion: hopper.dev/v1
+kind: HopperInstance
+metadata: {name: web-shop}
+spec:
+  scope: Orchestration
+  parentRef: {name: web}
+  templateRef: {name: shop}
+  overrides: {env: [{name: MODE, value: test}]}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "template.yaml").write_text(TEMPLATE)
+    (tmp_path / "instances.yml").write_text(INSTANCES)
+    return tmp_path
+
+
+def hopper(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["render", *arguments], input=stdin)
+
+
+def objects(result: Result) -> dict[str, dict]:
+    assert result.exit_code == 0, result.output
+    return {it["kind"]: it for it in yaml.safe_load_all(result.stdout)}
+
+
+def test_a_directory_is_rendered_as_for_running_instances(files: Path) -> None:
+    rendered = objects(hopper("-f", str(files)))
+    assert set(rendered) == {"Secret", "Service", "Deployment"}
+    assert rendered["Deployment"]["metadata"]["name"] == "hopper-web-shop"
+    container = rendered["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "MODE", "value": "test"} in container["env"]
+
+
+def test_prefix_and_namespace_are_the_callers(files: Path) -> None:
+    deployment = objects(hopper("-f", str(files), "--prefix", "acme", "-n", "team"))["Deployment"]
+    assert deployment["metadata"]["name"] == "acme-web-shop"
+    assert deployment["metadata"]["namespace"] == "team"
+
+
+def test_secrets_are_masked_unless_asked_for(files: Path) -> None:
+    assert objects(hopper("-f", str(files)))["Secret"]["data"] == {"PASSWORD": "***"}
+    assert objects(hopper("-f", str(files), "--show-secrets"))["Secret"]["data"] == {"PASSWORD": "Y2FuYXJ5"}
+
+
+def test_explain_tells_origins_and_no_values(files: Path) -> None:
+    result = hopper("-f", str(files), "--explain")
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
+    assert lines["env[MODE].value"] == "override"
+    assert lines["image"] == "template"
+    assert lines["ports[8080/TCP].protocol"] == "default"
+    assert "canary" not in result.stdout
+
+
+def test_standard_input_is_read() -> None:
+    assert "Deployment" in objects(hopper("-f", "-", stdin=f"{TEMPLATE}---{INSTANCES}"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["-f", "missing.yaml"], None, "missing.yaml: no such file"),
+        (["-f", "-"], "a: [", "standard input"),
+        (["-f", "-"], INSTANCES, 'there is no HopperTemplate "shop" (spec.templateRef.name)'),
+        (["web", "-f", "-"], INSTANCES, "web is a logical instance"),
+        (["nope", "-f", "-"], INSTANCES, "there is no HopperInstance 'nope'"),
+        (["-f", "-"], TEMPLATE.replace("image: shop:1", "image: ''"), "HopperTemplate shop"),
+        (["-f", "-"], (TEMPLATE + "---" + INSTANCES).replace("MODE, value: test", "MODE"), "spec.overrides.env[MODE]"),
+    ],
+)
+def test_what_cannot_be_rendered_is_said_plainly(arguments: list[str], stdin: str | None, message: str) -> None:
+    result = hopper(*arguments, stdin=stdin)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
