@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.verbs import demo, local, operator, render
+from hopper.cli.verbs import demo, imports, local, operator, render
 
 app = typer.Typer(
     name="hopper",
@@ -21,6 +21,7 @@ app.command()(render.render)
 app.command()(render.diff)
 app.add_typer(operator.app, name="operator")
 app.add_typer(local.app, name="local")
+app.add_typer(imports.app, name="import")
 
 
 def _print_version(wanted: bool) -> None:

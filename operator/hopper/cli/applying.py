@@ -1,0 +1,106 @@
+"""Applies manifests as `kubectl apply --server-side` does, and tells what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from hopper.adapters.kube import APPLY_PATCH
+from hopper.api.names import GROUP
+from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
+from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from hopper.adapters.kube import Kube
+
+Manifest = dict[str, Any]
+
+_RESOURCES = {**CHILDREN, INSTANCES.kind: INSTANCES, TEMPLATES.kind: TEMPLATES}
+
+
+class Change(StrEnum):
+    """What an apply did to an object."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One object: what became of it, or why it could not be applied."""
+
+    name: str
+    change: Change | None = None
+    error: str = ""
+
+    def __str__(self) -> str:
+        """What kubectl would print."""
+        return f"{self.name} {self.change or self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Writes into one namespace as one field manager. `force` takes fields over from other managers."""
+
+    kube: Kube
+    namespace: str
+    field_manager: str
+    force: bool = False
+    dry_run: bool = False
+
+    async def apply(self, manifests: Iterable[Manifest]) -> AsyncIterator[Applied]:
+        """Apply one object after another; what is refused does not keep the rest from being applied.
+
+        Raises `UnavailableError` where the API server does not answer.
+        """
+        for manifest in manifests:
+            resource = _RESOURCES[manifest["kind"]]
+            group = f".{GROUP}" if resource in (INSTANCES, TEMPLATES) else ""
+            name = f"{manifest['kind'].lower()}{group}/{manifest['metadata']['name']}"
+            try:
+                yield Applied(name, await self._apply(manifest))
+            except UnavailableError:
+                raise
+            except ApiError as error:
+                yield Applied(name, error=_explained(error))
+
+    async def _apply(self, manifest: Manifest) -> Change:
+        resource = _RESOURCES[manifest["kind"]]
+        path = resource.path(self.namespace, manifest["metadata"]["name"])
+        try:
+            before = await self.kube.request("GET", path, resource=resource.plural)
+        except NotFoundError:
+            before = None
+        query = {"fieldManager": self.field_manager, "force": str(self.force).lower(), "fieldValidation": "Strict"}
+        if self.dry_run:
+            query["dryRun"] = "All"
+        after = await self.kube.request(
+            "PATCH",
+            path,
+            resource=resource.plural,
+            body=manifest,
+            content_type=APPLY_PATCH,
+            query=urlencode(query),
+        )
+        if before is None:
+            return Change.CREATED
+        same = _without_record(before) == _without_record(after)
+        return Change.UNCHANGED if same else Change.CONFIGURED
+
+
+def _without_record(found: Manifest) -> Manifest:
+    """Leave out what the API server itself keeps about an object: a dry run changes it, and says nothing."""
+    kept = {key: value for key, value in found["metadata"].items() if key not in ("managedFields", "resourceVersion")}
+    return {**found, "metadata": {**kept, "generation": None}}
+
+
+def _explained(error: ApiError) -> str:
+    if isinstance(error, NotFoundError) and "could not find the requested resource" in str(error):
+        return f"{error}: install the definitions first, with kubectl apply --server-side -f crds/"
+    if isinstance(error, ConflictError):
+        return f"{error}. To take these fields over: --force-conflicts"
+    return str(error)

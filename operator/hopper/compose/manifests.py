@@ -1,0 +1,55 @@
+"""The Kubernetes objects, as mappings ready to be written out."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any
+
+from hopper.api.enums import DesiredState, Scope
+from hopper.api.names import API_VERSION, INSTANCE_KIND, LABEL_APP_PART_OF, TEMPLATE_KIND
+from hopper.api.template import dump_template_spec
+from hopper.compose.services.service import ConvertedService
+
+Manifest = dict[str, Any]
+
+
+def manifests(services: Iterable[ConvertedService], stack: str | None) -> list[Manifest]:
+    """Return what refers to others after what it refers to: Secrets, templates, the Project, its instances."""
+    services = list(services)
+    result = [_secret(service, stack) for service in services if service.secrets]
+    result += [_template(service, stack) for service in services]
+    if stack is not None:
+        result.append(_object(API_VERSION, INSTANCE_KIND, stack, stack, spec={"scope": Scope.PROJECT.value}))
+        result += [_instance(service, stack) for service in services]
+    return result
+
+
+def _object(api_version: str, kind: str, name: str, stack: str | None, **content: Any) -> Manifest:
+    metadata: Manifest = {"name": name}
+    if stack is not None:
+        metadata["labels"] = {LABEL_APP_PART_OF: stack}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
+
+
+def _secret(service: ConvertedService, stack: str | None) -> Manifest:
+    # `data`, because server-side apply cannot remove a key that was written by `stringData`.
+    data = {key: b64encode(value.encode(errors="replace")).decode() for key, value in sorted(service.secrets.items())}
+    return _object("v1", "Secret", service.secret_name, stack, type="Opaque", data=data)
+
+
+def _template(service: ConvertedService, stack: str | None) -> Manifest:
+    return _object(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=dump_template_spec(service.spec))
+
+
+def _instance(service: ConvertedService, stack: str) -> Manifest:
+    spec: Manifest = {
+        "scope": Scope.ORCHESTRATION.value,
+        "parentRef": {"name": stack},
+        "templateRef": {"name": service.name},
+    }
+    if service.state is not DesiredState.RUNNING:
+        spec["desiredState"] = service.state.value
+    if service.replicas is not None:
+        spec["replicas"] = service.replicas
+    if (policy := service.restart.as_policy()) is not None:
+        spec["restartPolicy"] = policy
+    return _object(API_VERSION, INSTANCE_KIND, f"{stack}-{service.name}", stack, spec=spec)

@@ -1,0 +1,1 @@
+"""Files → one model of a compose project."""

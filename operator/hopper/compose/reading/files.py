@@ -1,0 +1,76 @@
+"""The files beside a compose file. What is read can end up in a cluster, so nothing outside of a root is read."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hopper.compose.errors import UnreadableFileError
+
+MAX_COMPOSE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """A text file."""
+
+    content: str
+    executable: bool = False
+
+
+class Files(Protocol):
+    """Reads files."""
+
+    def read(self, path: Path, limit: int) -> FileText:
+        """Return a text file of at most `limit` bytes. Raises `UnreadableFileError`."""
+
+
+class Disk:
+    """`Files` below a directory; links that lead out of it are not followed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def read(self, path: Path, limit: int) -> FileText:
+        try:
+            real = path.resolve()
+            if not real.is_relative_to(self._root):
+                raise UnreadableFileError("lies outside of the directory of the compose file (see --root)")
+            # Without waiting for a writer, should this be a named pipe.
+            with os.fdopen(os.open(real, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                if not stat.S_ISREG(mode):
+                    raise UnreadableFileError("is no ordinary file")
+                data = file.read(limit + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            raise UnreadableFileError("is missing") from None
+        except IsADirectoryError:
+            raise UnreadableFileError("is a directory") from None
+        except (OSError, ValueError, RuntimeError):
+            raise UnreadableFileError("cannot be read") from None
+        if len(data) > limit:
+            raise UnreadableFileError(f"is larger than {limit // 1024} KiB")
+        return FileText(_decoded(data), bool(mode & stat.S_IXUSR))
+
+
+class WithInput:
+    """`Files` where one path stands for a text that is there already, such as standard input."""
+
+    def __init__(self, files: Files, path: Path, text: str) -> None:
+        self._files, self._path, self._text = files, path, text
+
+    def read(self, path: Path, limit: int) -> FileText:
+        if path == self._path:
+            return FileText(self._text)
+        return self._files.read(path, limit)
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UnreadableFileError("is not text in UTF-8")
+    return text

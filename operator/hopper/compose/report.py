@@ -1,0 +1,83 @@
+"""What became of the input: everything that is not simply carried over is written down here."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hopper.compose.errors import ComposeError, Problem
+
+
+class Outcome(StrEnum):
+    """What became of a key."""
+
+    DROPPED = "not carried over"
+    CHANGED = "changed"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one key of one service, or of the file (`service` is None), and what to do about it.
+
+    Never holds the value of a variable, or of anything else that may be secret.
+    """
+
+    file: str
+    service: str | None
+    key: str
+    outcome: Outcome
+    message: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        """One line, for those who read without colours and tables."""
+        place = ": ".join(filter(None, (self.file, self.service, self.key)))
+        return f"{place}: {self.outcome}: {self.message}" + (f". {self.advice}" if self.advice else "")
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects findings and problems."""
+
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def about(self, file: str, service: str | None = None) -> "Reporter":
+        """Return a reporter for one service, or for a file as a whole."""
+        return Reporter(self, file, service)
+
+    def raise_problems(self) -> None:
+        """Raise `ComposeError` if there are any problems."""
+        if self.problems:
+            raise ComposeError(self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Writes into a report what happens to one service or file. Equal findings are written once."""
+
+    report: Report
+    file: str
+    service: str | None
+
+    def dropped(self, key: str, message: str, advice: str) -> None:
+        """Say that something is not in the result."""
+        self._add(key, Outcome.DROPPED, message, advice)
+
+    def changed(self, key: str, message: str, advice: str = "") -> None:
+        """Say that something is in the result, but not as it was."""
+        self._add(key, Outcome.CHANGED, message, advice)
+
+    def note(self, key: str, message: str, advice: str = "") -> None:
+        """Say something that is good to know; nothing is lost."""
+        self._add(key, Outcome.NOTE, message, advice)
+
+    def problem(self, key: str, message: str, fix: str) -> None:
+        """Refuse the input."""
+        problem = Problem(self.file, message, fix, self.service, key)
+        if problem not in self.report.problems:
+            self.report.problems.append(problem)
+
+    def _add(self, key: str, outcome: Outcome, message: str, advice: str) -> None:
+        finding = Finding(self.file, self.service, key, outcome, message, advice)
+        if finding not in self.report.findings:
+            self.report.findings.append(finding)

@@ -1,0 +1,1 @@
+"""One service of the model → a template and a Secret, key by key."""

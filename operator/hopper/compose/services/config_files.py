@@ -1,0 +1,147 @@
+"""Files that are placed into the container: single files that were bind-mounted, `configs`, `x-devarch-config`."""
+
+import re
+from dataclasses import dataclass, field
+from posixpath import normpath
+from typing import Any
+
+from hopper.api.service import ConfigFileEntry
+from hopper.compose.errors import UnreadableFileError
+from hopper.compose.project import Project
+from hopper.compose.reading.syntax import switch
+from hopper.compose.reading.text import as_text, is_blank, secrets_in, unresolved_in
+from hopper.compose.secret_names import PRIVATE_KEY
+from hopper.compose.section import EXTENSION, Section
+
+MAX_FILE = 256 * 1024
+MAX_FILES = 64
+# A ConfigMap holds 1 MiB; some of it goes to names.
+MAX_TOTAL = 960 * 1024
+DEVARCH_CONFIG = f"{EXTENSION}devarch-config"
+_CREDENTIAL = re.compile(r"(?im)^[^#\n]{0,80}(password|passwd|secret|token|api_?key)\w{0,40}[\"']?\s{0,8}[:=]\s{0,8}\S")
+
+
+@dataclass(slots=True)
+class ConfigFiles:
+    """The files of one service. `known` are values that are secret, and must not get into a ConfigMap."""
+
+    section: Section
+    project: Project
+    known: tuple[str, ...]
+    entries: dict[str, ConfigFileEntry] = field(default_factory=dict)
+    _total: int = 0
+
+    def from_disk(self, key: str, source: str, target: str) -> bool:
+        """Place a file that lies beside the compose file. Whether it was; if not, that is reported."""
+        try:
+            found = self.project.read(source, MAX_FILE)
+        except UnreadableFileError as error:
+            self.section.about.dropped(key, f"{_called(source)} {error}", _what_to_do(str(error)))
+            return False
+        return self.place(key, target, found.content, mode="0755" if found.executable else "0644", source=source)
+
+    def place(self, key: str, target: str, content: str, *, mode: str = "0644", source: str = "") -> bool:
+        """Place a text at a path. Whether it was; if not, that is reported."""
+        about = self.section.about
+        path = absolute_path(target)
+        what = _called(source) if source else "the content"
+        if path is None:
+            about.dropped(key, "its place in the container is no absolute path", "Write one that begins with /")
+        elif path in self.entries:
+            about.dropped(key, f"there is a file at {path} already", "Remove one of the two")
+        elif PRIVATE_KEY.search(content) or secrets_in(content) or any(secret in content for secret in self.known):
+            advice = f"Put it into a Secret of your own, and have the program read it from there instead of {path}"
+            about.dropped(key, f"{what} holds a secret, which a ConfigMap must not", advice)
+        elif "\0" in content or len(self.entries) >= MAX_FILES or self._total + len(content.encode()) > MAX_TOTAL:
+            advice = "Put it into the image, or into a volume"
+            about.dropped(key, f"{what} does not fit into the ConfigMap", advice)
+        else:
+            self._total += len(content.encode())
+            self.entries[path] = ConfigFileEntry(path=path, content=str(content), mode=mode)
+            if credential := _CREDENTIAL.search(content):
+                line = content.count("\n", 0, credential.end()) + 1
+                advice = "If so, take it out before you apply the template"
+                about.note(key, f"{what} looks as if it held credentials (line {line})", advice)
+            return True
+        return False
+
+
+def convert_devarch_config(section: Section, files: ConfigFiles) -> None:
+    """Place the files that `x-devarch-config` names: name beside the compose file → path in the container."""
+    raw = section.take(DEVARCH_CONFIG)
+    if raw is None:
+        return
+    if not isinstance(raw, dict):
+        section.about.problem(DEVARCH_CONFIG, "this is no mapping", "write `name: /path/in/the/container` lines")
+        return
+    for name, target in raw.items():
+        files.from_disk(f"{DEVARCH_CONFIG}.{name}", name, as_text(target))
+
+
+def convert_configs(section: Section, project: Project, files: ConfigFiles) -> None:
+    """Place the `configs` of a service."""
+    raw = section.take("configs")
+    for index, item in enumerate(raw if isinstance(raw, list) else []):
+        key = f"configs[{index}]"
+        inner = Section(item if isinstance(item, dict) else {"source": item}, section.about, key)
+        source, target, mode = (inner.take(name) for name in ("source", "target", "mode"))
+        for name in ("uid", "gid"):
+            inner.drop(name, "files in a container belong to root", "Set mode so that its user can read it")
+        inner.close()
+        if source is None or is_blank(source):
+            continue
+        path = as_text(target or f"/{as_text(source)}")
+        _place_config(key, as_text(source), path, file_mode(mode), project, files)
+
+
+def _place_config(key: str, name: str, path: str, mode: str, project: Project, files: ConfigFiles) -> None:
+    about = files.section.about
+    definition = project.configs.get(name)
+    if not isinstance(definition, dict):
+        about.dropped(key, f"there is no config {name} in the file", "Add it below configs, at the top level")
+    elif "content" in definition:
+        files.place(key, path, as_text(definition["content"]), mode=mode)
+    elif "file" in definition:
+        files.from_disk(key, as_text(definition["file"]), path)
+    elif "environment" in definition:
+        variable = as_text(definition["environment"])
+        if (value := project.variables.get(variable)) is None:
+            about.dropped(key, f"the variable {variable} has no value", "Set it in .env, or give --env")
+        else:
+            files.place(key, path, value, mode=mode)
+    else:
+        advice = f"Create a ConfigMap, and add a volume of type config with that source at the directory of {path}"
+        about.dropped(key, f"the config {name} is external, and only whole ConfigMaps can be mounted", advice)
+
+
+def file_mode(value: Any) -> str:
+    """Return a mode in octal; 0644 where there is none that makes sense."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
+        return f"{value:04o}"
+    text = as_text(value)
+    return text.zfill(4) if re.fullmatch(r"0?[0-7]{3}", text) else "0644"
+
+
+def absolute_path(text: str) -> str | None:
+    """Return an absolute path in its shortest form; None for what is none."""
+    if not text.startswith("/") or "\0" in text or len(text) > 1024:
+        return None
+    return "/" + normpath(text).lstrip("/")
+
+
+def is_off(definition: object) -> bool:
+    """Tell whether an `external` says no."""
+    return definition is None or (not isinstance(definition, dict) and switch(definition) is False)
+
+
+def _called(source: str) -> str:
+    # A path made of secret-looking variables is not repeated.
+    return "the file" if secrets_in(source) or unresolved_in(source) else str(source)
+
+
+def _what_to_do(error: str) -> str:
+    if error.endswith("directory"):
+        return "Name its files one by one to make them config files; use a named volume for data"
+    if error in ("is missing", "is the compose file itself"):
+        return "Put configuration there and import again; use a named volume for data, the image for code"
+    return "Put a copy beside the compose file if it is small text, or into the image if not"
