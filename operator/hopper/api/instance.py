@@ -1,6 +1,5 @@
 """HopperInstance: the contract that users see. Field descriptions end up in `kubectl explain`."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -9,13 +8,14 @@ from pydantic.dataclasses import dataclass
 from hopper.api.conditions import ConditionType
 from hopper.api.config import InstanceConfig
 from hopper.api.enums import DesiredState, InstanceType, Phase, RestartMode, Scope
-from hopper.api.model import WIRE, dump
+from hopper.api.model import SHARE, WIRE, Moment, Shared, dump
 from hopper.api.scopes import SCOPES
 from hopper.api.service import Overrides
 
 ObjectName = Annotated[
     str,
     Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", description="Name of the object."),
+    SHARE,
 ]
 HISTORY_LIMIT = 20
 
@@ -24,10 +24,10 @@ HISTORY_LIMIT = 20
 class OwnerReference:
     """An entry of `metadata.ownerReferences`."""
 
-    api_version: str
-    kind: str
-    name: str
-    uid: str
+    api_version: Shared
+    kind: Shared
+    name: Shared
+    uid: Shared
     controller: bool | None = None
     block_owner_deletion: bool | None = None
 
@@ -37,14 +37,14 @@ class Metadata:
     """The part of `metadata` that Hopper reads."""
 
     name: str
-    namespace: str
+    namespace: Shared
     uid: str
     resource_version: str = "0"
     generation: int = 1
-    creation_timestamp: datetime
-    deletion_timestamp: datetime | None = None
-    labels: dict[str, str] | None = None
-    finalizers: tuple[str, ...] = ()
+    creation_timestamp: Moment
+    deletion_timestamp: Moment | None = None
+    labels: dict[Shared, Shared] | None = None
+    finalizers: tuple[Shared, ...] = ()
     owner_references: tuple[OwnerReference, ...] = ()
 
 
@@ -97,7 +97,7 @@ class InstanceSpec:
         DesiredState.RUNNING
     )
     restarted_at: Annotated[
-        datetime | None, Field(description="A new value asks for one restart, as `kubectl rollout restart` does.")
+        Moment | None, Field(description="A new value asks for one restart, as `kubectl rollout restart` does.")
     ] = None
     display_name: Annotated[str | None, Field(max_length=255, description="A name for people.")] = None
     description: Annotated[str | None, Field(max_length=4096, description="What the instance is for.")] = None
@@ -140,11 +140,11 @@ class Condition:
     """One observation about the instance, in the standard form of Kubernetes."""
 
     # Plain strings: a status written by a newer operator must stay readable after a roll-back.
-    type: Annotated[str, Field(description="Type of the condition.")]
-    status: Annotated[str, Field(pattern="^(True|False|Unknown)$", description="True, False or Unknown.")]
-    reason: Annotated[str, Field(description="CamelCase reason for the last change.")]
+    type: Annotated[Shared, Field(description="Type of the condition.")]
+    status: Annotated[str, Field(pattern="^(True|False|Unknown)$", description="True, False or Unknown."), SHARE]
+    reason: Annotated[Shared, Field(description="CamelCase reason for the last change.")]
     message: Annotated[str, Field(max_length=32768, description="The same for people.")] = ""
-    last_transition_time: Annotated[datetime, Field(description="When the status last changed.")]
+    last_transition_time: Annotated[Moment, Field(description="When the status last changed.")]
     observed_generation: Annotated[int | None, Field(description="The generation this was computed from.")] = None
 
 
@@ -154,8 +154,8 @@ class HistoryEntry:
 
     from_: Annotated[Phase, Field(alias="from", description="The phase it left.")]
     to: Annotated[Phase, Field(description="The phase it entered.")]
-    time: Annotated[datetime, Field(description="When.")]
-    reason: Annotated[str, Field(description="CamelCase reason.")]
+    time: Annotated[Moment, Field(description="When.")]
+    reason: Annotated[Shared, Field(description="CamelCase reason.")]
     message: Annotated[str, Field(description="The same for people.")] = ""
 
 
@@ -186,9 +186,9 @@ class InstanceStatus:
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
-    started_at: Annotated[datetime | None, Field(description="When it last became Running.")] = None
-    stopped_at: Annotated[datetime | None, Field(description="When it last became Stopped.")] = None
-    last_transition_time: Annotated[datetime | None, Field(description="When the phase last changed.")] = None
+    started_at: Annotated[Moment | None, Field(description="When it last became Running.")] = None
+    stopped_at: Annotated[Moment | None, Field(description="When it last became Stopped.")] = None
+    last_transition_time: Annotated[Moment | None, Field(description="When the phase last changed.")] = None
     history: Annotated[
         tuple[HistoryEntry, ...],
         Field(
@@ -204,7 +204,7 @@ class InstanceStatus:
     children: Annotated[ChildrenSummary | None, Field(description="Its direct children.")] = None
     restarts: Annotated[int, Field(description="Restarts so far, asked for or by the restart policy.")] = 0
     retries: Annotated[int, Field(description="Tries of the restart policy in a row; 0 again after a stable run.")] = 0
-    restarted_at: Annotated[datetime | None, Field(description="The last spec.restartedAt that was acted upon.")] = None
+    restarted_at: Annotated[Moment | None, Field(description="The last spec.restartedAt that was acted upon.")] = None
     replicas: Annotated[int | None, Field(description="Pods of the workload; absent for a logical instance.")] = None
     selector: Annotated[str | None, Field(description="Label selector of those pods, for the scale subresource.")] = (
         None

@@ -1,16 +1,26 @@
 """How every model of the contract is built: immutable, slotted, camelCase on the wire.
 
 Pydantic dataclasses rather than `BaseModel`: the same record is the wire contract and the entry of the in-memory
-registry, and a slotted dataclass takes a tenth of the memory (measured: 80 bytes against about 1 KiB).
+registry, and a slotted dataclass takes a seventh of the memory (measured with four fields: 72 against 488 bytes).
 """
 
-from typing import Any
+import sys
+from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 # `extra="ignore"`: the API server has pruned or refused unknown fields; a newer CRD must not break an older operator.
 WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+# For a string that many records have in common: it is kept once, or an entry of the registry would take half as much
+# again (measured: 2.8 against 1.7 KiB). It comes after what `Field` asks of it, or the schema would not show that.
+SHARE = AfterValidator(sys.intern)
+Shared = Annotated[str, SHARE]
+# Times as well: much of what happens to one instance, or to many, happens within the same second.
+Moment = Annotated[datetime, AfterValidator(lru_cache(maxsize=4096)(lambda moment: moment))]
 
 
 def dump(adapter: TypeAdapter[Any], value: object) -> dict[str, Any]:
