@@ -12,7 +12,14 @@ from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
 
 
-def gather(instance: HopperInstance, tree: Tree, runtimes: RuntimeGatherer, now: datetime) -> Observed:
+def gather(
+    instance: HopperInstance,
+    tree: Tree,
+    runtimes: RuntimeGatherer,
+    now: datetime,
+    *,
+    spec_problems: tuple[str, ...] = (),
+) -> Observed:
     """Observe one instance within its namespace."""
     link = judge(instance, tree)
     observed = Observed(
@@ -21,6 +28,7 @@ def gather(instance: HopperInstance, tree: Tree, runtimes: RuntimeGatherer, now:
         link=link,
         effective=effective_state(instance, link.ancestors),
         children=_children(instance, tree),
+        spec_problems=spec_problems,
         config_problems=config_problems(instance),
     )
     found = runtimes.gather(instance, link.ancestors, tree, now)

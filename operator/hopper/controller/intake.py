@@ -6,13 +6,11 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.resources import INSTANCES
 from hopper.controller.fanout import affected
 from hopper.controller.feeds import Feed
 from hopper.controller.queue import KeyedQueue
+from hopper.controller.reader import Reader
 from hopper.controller.reconcile import Key
 from hopper.ports import ApiError, Lister
 from hopper.registry import Change, Registry
@@ -34,6 +32,7 @@ class Intake:
     def __init__(
         self,
         registry: Registry,
+        reader: Reader,
         queue: KeyedQueue[Key],
         lister: Lister,
         namespaces: Collection[str],
@@ -44,6 +43,7 @@ class Intake:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._registry = registry
+        self._reader = reader
         self._queue = queue
         self._lister = lister
         self._namespaces: Collection[str | None] = namespaces or (None,)
@@ -63,6 +63,7 @@ class Intake:
             self._missed_at = None  # the watch speaks
         if kind == "DELETED":
             metadata = raw["metadata"]
+            self._reader.forget(metadata["uid"])
             change = self._registry.remove(metadata["namespace"], metadata["name"], metadata["uid"])
         else:
             known = len(self._registry)
@@ -94,7 +95,7 @@ class Intake:
                 logger.warning("cannot list instances (are the CRDs installed?): %s", error)
                 await asyncio.sleep(_COUNT_SECONDS)
                 continue
-            while len(self._registry) < expected:
+            while len(self._registry) + self._reader.unreadable < expected:
                 self._grew.clear()
                 try:
                     async with asyncio.timeout(_COUNT_SECONDS):
@@ -137,6 +138,7 @@ class Intake:
                         missed += 1
                         self.on_change(change)
         for (namespace, name), uid in before.items():
+            self._reader.forget(uid)
             if change := self._registry.remove(namespace, name, uid):
                 missed += 1
                 self.on_change(change)
@@ -167,10 +169,5 @@ class Intake:
         self._resync_due.set()
 
     def _read(self, raw: dict[str, Any]) -> Change | None:
-        try:
-            instance: HopperInstance = parse_instance(raw)
-        except ValidationError as error:
-            metadata = raw.get("metadata", {})
-            logger.error("%s/%s is not readable: %s", metadata.get("namespace"), metadata.get("name"), error)
-            return None
-        return self._registry.put(instance)
+        instance = self._reader.read(raw)
+        return self._registry.put(instance) if instance else None

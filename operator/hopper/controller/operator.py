@@ -85,6 +85,7 @@ class Operator:
         )
         self.intake = Intake(
             self.registry,
+            self.world.reader,
             self.queue,
             KubeLister(self._kube),
             options.namespaces,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from hopper.api.enums import Phase
-from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
@@ -50,6 +50,7 @@ class Reconciler:
     ) -> None:
         self._registry = world.instances
         self._children = world.children
+        self._reader = world.reader
         self._runtimes = RuntimeGatherer(world.templates, world.children, prefix)
         self._store = store
         self._owned = owned
@@ -69,7 +70,8 @@ class Reconciler:
         instance = tree.get(name)
         if instance is None:
             return None
-        observed = gather(instance, tree, self._runtimes, self._clock())
+        problems = self._reader.problems(instance)
+        observed = gather(instance, tree, self._runtimes, self._clock(), spec_problems=problems)
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))
@@ -145,7 +147,9 @@ class Reconciler:
 
     def _take_in(self, before: HopperInstance, raw: dict[str, object]) -> HopperInstance:
         """Remember what was written, so that the next look does not see the past."""
-        written = parse_instance(raw)
+        written = self._reader.read(raw)
+        if written is None:
+            return before
         metadata = written.metadata
         if metadata.deletion_timestamp and not metadata.finalizers:  # nothing held it any more: it is gone
             change = self._registry.remove(metadata.namespace, metadata.name, metadata.uid)

@@ -10,6 +10,7 @@ from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import CHILDREN, PODS, TEMPLATES, Resource
 from hopper.api.template import parse_template
 from hopper.controller.feeds import Feed
+from hopper.controller.reader import Reader
 from hopper.registry import Children, Registry, Templates
 
 Manifest = dict[str, Any]
@@ -24,6 +25,7 @@ class World:
     instances: Registry = field(default_factory=Registry)
     templates: Templates = field(default_factory=Templates)
     children: Children = field(default_factory=Children)
+    reader: Reader = field(default_factory=Reader)
 
     def feeds(
         self, *, on_instance: Look, on_template: Look, on_unreadable: Callable[[str, Exception], None]

@@ -29,6 +29,12 @@ def write_was_refused(o: Observed) -> Hold | None:
     return Hold(Reason.WRITE_REFUSED, f"the API server refuses a change to this instance: {o.refusal}", stalled=True)
 
 
+def spec_is_invalid(o: Observed) -> Hold | None:
+    if not o.spec_problems:
+        return None
+    return Hold(Reason.SPEC_INVALID, "; ".join(o.spec_problems), stalled=True)
+
+
 def config_is_invalid(o: Observed) -> Hold | None:
     if not o.config_problems:
         return None
@@ -148,6 +154,7 @@ def _last_error(o: Observed) -> str:
 # What speaks against an instance whatever it does, and against starting it.
 COMPLAINTS: tuple[Check, ...] = (
     write_was_refused,
+    spec_is_invalid,
     config_is_invalid,
     hierarchy_is_invalid,
     service_cannot_be_rendered,

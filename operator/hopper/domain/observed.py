@@ -86,6 +86,7 @@ class Observed:
     workload: Workload = field(default_factory=Workload)
     runtime: Runtime | None = None  # None for a logical instance, which owns nothing
     config_problems: tuple[str, ...] = ()
+    spec_problems: tuple[str, ...] = ()  # what cannot be read, and was left out of the instance
     hook_failure: HookFailure | None = None
     refusal: str | None = None  # why the API server refused a write to this instance, in this reconcile
 
