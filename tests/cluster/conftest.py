@@ -15,7 +15,7 @@ import pytest
 
 from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
 from hopper.local.progress import Plain
-from tests.cluster.fixtures import kubeconfig, live, operator  # noqa: F401
+from tests.cluster.fixtures import kubeconfig, live, operator, stages, workloads  # noqa: F401
 from tests.cluster.instances import Instances
 
 # test-<pid of the test run>, and a suffix for further clusters of the same run.
@@ -28,6 +28,8 @@ def cluster_name(suffix: str = "") -> str:
 
 
 ROOT = Path(__file__).parents[2]
+# How simulated pods behave.
+STAGES = Path(__file__).parent / "stages" / "pods.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,7 +47,7 @@ def cluster() -> Iterator[Cluster]:
         yield CurrentCluster(Path(path))
         return
     _remove_leftovers()
-    own = LocalCluster(cluster_name())
+    own = LocalCluster(cluster_name(), extra_args={"kwok-controller": {"config": str(STAGES)}})
     _up_or_skip(own)
     try:
         yield own

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
+from tests.cluster.instances import until
 from tests.cluster.invariants import violations
 from tests.cluster.live import Live, fresh_namespace
 from tests.cluster.running import running
+from tests.cluster.workloads import Workloads, watching_workloads
 
 
 @pytest.fixture
@@ -34,3 +39,34 @@ async def operator(live: Live) -> AsyncIterator[Operator]:
     """An operator at work in that namespace."""
     async with running(live.namespace, metrics_port=0) as operator:
         yield operator
+
+
+@pytest.fixture(scope="session")
+def stages(cluster: Cluster, crds: None) -> None:
+    """Simulated pods that behave as their image says (stages/pods.yaml); a cluster without them is of no use here."""
+    name = f"probe-{uuid.uuid4().hex[:6]}"
+    cluster.kubectl("run", name, "--image=crash:1", "--namespace=default")
+    try:
+        seen: dict[str, object] = {}
+
+        def has_begun() -> bool:
+            found = json.loads(cluster.kubectl("get", "pod", name, "--namespace=default", "--output=json"))
+            seen.update(found["status"])
+            return "containerStatuses" in seen
+
+        until(has_begun, "a simulated pod that does something")
+    finally:
+        cluster.kubectl("delete", "pod", name, "--namespace=default", "--wait=false")
+    if "CrashLoopBackOff" in json.dumps(seen):
+        return
+    why = "the simulated nodes of this cluster do not know tests/cluster/stages"
+    if os.environ.get("HOPPER_REQUIRE_ALL"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture
+async def workloads(stages: None, live: Live) -> AsyncIterator[Workloads]:
+    """What the instances of that namespace run."""
+    async with watching_workloads(live) as workloads:
+        yield workloads

@@ -40,6 +40,10 @@ class Live:
         self.instances = Follow(session, self.path, self._news.set)
         self.events = Follow(session, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._news.set)
 
+    def follow(self, path: str) -> Follow:
+        """Return what follows another collection while it is run; its news wake `until` as well."""
+        return Follow(self._session, path, self._news.set)
+
     def __getitem__(self, name: str) -> Object:
         return self.instances.now[name]
 
