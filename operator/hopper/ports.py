@@ -14,14 +14,14 @@ from hopper.domain.plan import MetadataChange
 class ApiError(Exception):
     """The API server answered with an error, or not at all.
 
-    The tree: `NotFoundError` (404, or the uid is another one) · `ConflictError` (409: read again) ·
+    The tree: `NotFoundError` (404) · `ConflictError` (409: read again) ·
     `RefusedError` (400, 403, 422: the same request will be refused again until something changes) ·
     `UnavailableError` (no answer, 401, 429, 5xx: try again later).
     """
 
 
 class NotFoundError(ApiError):
-    """The object is gone, or another one has its name."""
+    """The object is gone."""
 
 
 class ConflictError(ApiError):

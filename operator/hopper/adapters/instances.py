@@ -8,7 +8,6 @@ from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, 
 from hopper.api.names import FIELD_MANAGER, INSTANCE_PLURAL
 from hopper.api.resources import INSTANCES
 from hopper.domain.plan import MetadataChange
-from hopper.ports import ConflictError, NotFoundError
 
 _MANAGER = urlencode({"fieldManager": FIELD_MANAGER})
 
@@ -37,10 +36,8 @@ class KubeInstances:
     async def delete(self, instance: HopperInstance) -> None:
         options = {"preconditions": {"uid": instance.metadata.uid}, "propagationPolicy": "Background"}
         path = INSTANCES.path(instance.namespace, instance.name)
-        try:
-            await self._kube.request("DELETE", path, resource=INSTANCE_PLURAL, body=options)
-        except ConflictError as error:
-            raise NotFoundError(str(error)) from error  # the name belongs to another object by now
+        # A 409 says that another object has the name by now: the watch will tell of it.
+        await self._kube.request("DELETE", path, resource=INSTANCE_PLURAL, body=options)
 
     async def _patch(self, instance: HopperInstance, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
         path = INSTANCES.path(instance.namespace, instance.name) + subresource
