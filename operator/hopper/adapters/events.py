@@ -18,8 +18,11 @@ logger = logging.getLogger(__name__)
 
 _CAPACITY = 10_000
 _CONCURRENCY = 4
-# While there is real work, an event goes out per worker and this many seconds.
-_YIELD_SECONDS = 0.1
+# Events go out once the real work has rested this long, or, while it never does, when they have waited that long;
+# then with a pause after each, so that they take little of what the work needs.
+_QUIET_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
 _NOTE_LIMIT = 1024  # bytes, set by the Events API
 
 
@@ -35,19 +38,22 @@ class _Announcement:
 
 
 class EventLane:
-    """`ports.EventSink`. Equal announcements that still wait are counted into one Event; a full lane drops new ones."""
+    """`ports.EventSink`. Equal announcements that still wait are counted into one Event; a full lane drops new ones.
+
+    `quiet_seconds` answers for how long the real work has rested.
+    """
 
     def __init__(
         self,
         kube: Kube,
         *,
         reporter: str,
-        is_busy: Callable[[], bool] = lambda: False,
+        quiet_seconds: Callable[[], float] = lambda: _QUIET_SECONDS,
         on_drop: Callable[[], None] = lambda: None,
     ) -> None:
         self._kube = kube
         self._reporter = reporter
-        self._is_busy = is_busy
+        self._quiet_seconds = quiet_seconds
         self._on_drop = on_drop
         self._pending: dict[tuple[str, str, str], tuple[_Announcement, datetime, int]] = {}
         self._added = asyncio.Event()
@@ -79,19 +85,29 @@ class EventLane:
 
     async def _send_all(self) -> None:
         while True:
-            while not self._pending:
-                self._added.clear()
-                await self._added.wait()
-            if self._is_busy():
-                await asyncio.sleep(_YIELD_SECONDS)
-            if not self._pending:
-                continue
+            in_a_lull = await self._next_is_due()
             announcement, first, count = self._pending.pop(next(iter(self._pending)))
             try:
                 await self._send(announcement, first, count)
             except ApiError as error:
                 self._on_drop()
                 logger.debug("event not sent: %s", error)
+            if not in_a_lull:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _next_is_due(self) -> bool:
+        """Wait until there is something to send and it may go; tell whether that is because the real work rests."""
+        while True:
+            if not self._pending:
+                self._added.clear()
+                await self._added.wait()
+                continue
+            _, first, _ = next(iter(self._pending.values()))
+            waited = (datetime.now(UTC) - first).total_seconds()
+            lull, patience = _QUIET_SECONDS - self._quiet_seconds(), _LONGEST_WAIT_SECONDS - waited
+            if lull <= 0 or patience <= 0:
+                return lull <= 0
+            await asyncio.sleep(max(min(lull, patience), 0.01))
 
     async def _send(self, it: _Announcement, first: datetime, count: int) -> None:
         path = f"/apis/events.k8s.io/v1/namespaces/{quote(it.namespace)}/events"

@@ -77,7 +77,7 @@ class Operator:
         self.events = EventLane(
             self._kube,
             reporter=host,
-            is_busy=lambda: len(self.queue) > 0,
+            quiet_seconds=lambda: self.queue.quiet_seconds,
             on_drop=self.metrics.events_dropped.inc,
         )
         self._feeds = self.world.feeds(

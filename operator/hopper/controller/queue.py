@@ -41,6 +41,7 @@ class KeyedQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._wakeup = asyncio.Semaphore(0)
+        self._busy_until = 0.0
 
     def add(self, key: K, delay: float = 0.0) -> None:
         """Have the key worked on, after `delay` seconds at the latest."""
@@ -58,6 +59,11 @@ class KeyedQueue(Generic[K]):
     def __len__(self) -> int:
         """Count the keys that are ready or being worked on; those that wait for a delay do not count."""
         return len(self._waiting) + len(self._working)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Seconds since there was last something to do; 0 while there is."""
+        return 0.0 if len(self) else asyncio.get_running_loop().time() - self._busy_until
 
     @property
     def age(self) -> float:
@@ -107,6 +113,7 @@ class KeyedQueue(Generic[K]):
             self._on_error(key, error, delay)
         finally:
             self._working.discard(key)
+            self._busy_until = asyncio.get_running_loop().time()
         if key in self._again:
             self._again.discard(key)
             self._enqueue(key)
