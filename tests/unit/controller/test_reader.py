@@ -1,0 +1,69 @@
+"""Objects that do not fit the contract: what is read of them, and what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopper.controller.reader import Reader
+
+
+def raw(version: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "a", "namespace": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    metadata["resourceVersion"] = str(version)
+    return {"metadata": metadata, "spec": {"scope": "Project", **spec}, "status": status or {}}
+
+
+def test_what_fits_has_no_problems() -> None:
+    reader = Reader()
+    instance = reader.read(raw(displayName="A"))
+    assert instance is not None
+    assert reader.problems(instance) == ()
+
+
+def test_a_wrong_field_is_left_out_and_named() -> None:
+    reader = Reader()
+    instance = reader.read(raw(displayName="A", restartPolicy={"maxRetries": "many", "policy": "Always"}))
+    assert instance is not None
+    assert instance.spec.display_name == "A"
+    assert instance.spec.restart_policy.max_retries == 5
+    (problem,) = reader.problems(instance)
+    assert problem.startswith(
+        "spec.restartPolicy.maxRetries cannot be read, correct it: Input should be a valid integer"
+    )
+
+
+def test_a_status_in_unknown_words_is_no_problem_of_the_spec() -> None:
+    reader = Reader()
+    instance = reader.read(raw(status={"phase": "Dreaming", "restarts": 3}))
+    assert instance is not None
+    assert (instance.status.phase, instance.status.restarts) == ("Created", 3)
+    assert reader.problems(instance) == ()
+
+
+def test_problems_belong_to_one_version() -> None:
+    """An answer to an older write may come in after the watch has told of a newer version."""
+    reader = Reader()
+    wrong, right = raw(1, replicas="two"), raw(2, replicas=2)
+    mended = reader.read(right)
+    late = reader.read(wrong)
+    assert mended is not None
+    assert late is not None
+    assert reader.problems(mended) == ()
+    assert reader.problems(late)
+
+
+def test_nothing_can_be_made_of_an_unknown_scope() -> None:
+    reader = Reader()
+    assert reader.read(raw(scope="Galaxy")) is None
+    assert reader.unreadable == 1
+    assert reader.read(raw(scope="Galaxy")) is None
+    assert reader.unreadable == 1
+    assert reader.read(raw()) is not None
+    assert reader.unreadable == 0
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    reader = Reader()
+    reader.read(raw(scope="Galaxy"))
+    reader.forget("u")
+    assert reader.unreadable == 0
