@@ -2,7 +2,7 @@
 
 Asked at every reconcile, so that nothing is written when nothing differs. What the API server or others add in places
 of their own does not count: defaults, allocated fields, annotations, finalizers. What is ours is compared: every value
-that was rendered, and the entries of lists and selectors that are to hold what we say and nothing else.
+that was rendered, and what is to hold what we say and nothing else: lists, selectors, data, security settings.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,18 +24,31 @@ def _by(*fields: str) -> _Key:
 # Lists that server-side apply merges by a key, so that others may add entries.
 _KEYS: dict[str, _Key] = {
     "containers": _by("name"),
-    "initContainers": _by("name"),
     "env": _by("name"),
     "volumes": _by("name"),
     "volumeMounts": _by("mountPath"),
     "ports": _by("containerPort", "port", "protocol"),
 }
-# Entries of these lists get no defaults: a field that was not rendered was put there by somebody.
-_CLOSED = frozenset({"env", "volumes", "volumeMounts"})
-# Mappings that are ours as a whole.
-_EXACT = frozenset({"data", "selector", "matchLabels"})
+# What the API server fills with defaults, by the place; anything else that was not rendered was put there by somebody.
+# Entries of a list have a place of their own.
+_DEFAULTS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("data", "selector", "matchLabels", "strategy", "securityContext", "capabilities"), frozenset()),
+    **dict.fromkeys(("env[]", "volumes[]", "volumeMounts[]"), frozenset()),
+    "containers[]": frozenset({"imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "resources"}),
+}
+# Of places where others have a say (a node selector, tolerations, …), what is not theirs to add.
+_REFUSED: dict[str, tuple[str, ...]] = {
+    "spec": (
+        *("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "serviceAccountName", "serviceAccount"),
+        *("initContainers", "externalIPs"),
+    ),
+    "ports[]": ("hostPort", "hostIP"),
+    **dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe"), ("httpGet", "tcpSocket", "grpc")),
+}
+# Where one field excludes another. Taken away field by field, defaults would come in their place, or nothing be left.
+_WHOLE = frozenset({"strategy", "env[]", "volumes[]", "livenessProbe", "readinessProbe", "startupProbe"})
 _QUANTITIES = frozenset({"cpu", "memory", "storage", "sizeLimit"})
-_IDENTITY = ("apiVersion", "kind", "metadata")
+_IDENTITY = frozenset({"apiVersion", "kind", "metadata"})
 
 
 def differs(rendered: Manifest, live: Manifest) -> tuple[str, ...]:
@@ -43,26 +56,28 @@ def differs(rendered: Manifest, live: Manifest) -> tuple[str, ...]:
     found = _metadata(rendered["metadata"], live["metadata"])
     for field, want in rendered.items():
         if field not in _IDENTITY and want != (have := live.get(field, _MISSING)):
-            found = found + _prefixed(field, _compare(want, have, field))
+            found += _prefixed(field, _compare(want, have, field))
     return tuple(found)
 
 
 def removals(rendered: Manifest, live: Manifest) -> list[dict[str, Any]]:
-    """Return a JSON patch that takes away what others have added to lists that are ours; empty where there is nothing.
+    """Return a JSON patch that takes away what others have added to what is ours; empty where there is nothing.
 
-    Server-side apply leaves these alone, as they belong to another field manager. So this is for the object that has
-    just been applied. The patch fails with a conflict when the object has changed since.
+    Server-side apply leaves alone what belongs to another field manager, and is refused where that excludes what we
+    say: two sources of one volume, a value and a reference. So this is for the object as it is after it was applied, or
+    after that was refused. The patch fails with a conflict when the object has changed since.
     """
-    paths = [path for field, want in rendered.items() for path in _extra(want, live.get(field), field, f"/{field}")]
-    if not paths:
+    operations = list(_labels_to_remove(rendered, live))
+    for field, want in rendered.items():
+        if field not in _IDENTITY:
+            operations += _operations(want, live.get(field), field, f"/{field}")
+    if not operations:
         return []
-    version = {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
-    return [version, *({"op": "remove", "path": path} for path in paths)]
+    return [_operation("replace", "/metadata/resourceVersion", live["metadata"]["resourceVersion"]), *operations]
 
 
 def _metadata(want: Manifest, have: Manifest) -> list[str]:
-    labels = have.get("labels", {})
-    found = [f"metadata.labels.{name}" for name in labels if name in OWN_LABELS and name not in want["labels"]]
+    found = [f"metadata.labels.{name}" for name in _foreign_labels(want, have)]
     for field in ("labels", "annotations"):
         if field in want:
             found += _prefixed(f"metadata.{field}", _mapping(want[field], have.get(field, {}), field))
@@ -70,6 +85,11 @@ def _metadata(want: Manifest, have: Manifest) -> list[str]:
     if any(_compare(owner, owners.get(owner["uid"], _MISSING), "") for owner in want["ownerReferences"]):
         found.append("metadata.ownerReferences")
     return found
+
+
+def _foreign_labels(want: Manifest, have: Manifest) -> Iterator[str]:
+    """Yield the labels that only the operator sets, and has not set."""
+    return (name for name in have.get("labels", ()) if name in OWN_LABELS and name not in want["labels"])
 
 
 def _compare(want: Any, have: Any, field: str) -> list[str]:
@@ -86,11 +106,16 @@ def _compare(want: Any, have: Any, field: str) -> list[str]:
 def _mapping(want: Manifest, have: Manifest, field: str) -> list[str]:
     found: list[str] = []
     for name, value in want.items():
-        if value != (there := have.get(name, _MISSING)) and not (value == "" and there is _MISSING):
+        if value != (there := have.get(name, _MISSING)):
             found += _prefixed(f".{name}", _compare(value, there, name))
-    if field in _EXACT and len(have) > len(want):
-        found += [f".{name}" for name in have if name not in want]
-    return found
+    return found + [f".{name}" for name in _foreign(want, have, field)]
+
+
+def _foreign(want: Manifest, have: Manifest, field: str) -> list[str]:
+    """Return the fields that somebody has put into a place that is ours."""
+    if (defaults := _DEFAULTS.get(field)) is not None:
+        return [name for name in have if name not in want and name not in defaults]
+    return [name for name in _REFUSED.get(field, ()) if name in have and name not in want]
 
 
 def _atomic(want: list[Any], have: list[Any], field: str) -> list[str]:
@@ -101,15 +126,13 @@ def _atomic(want: list[Any], have: list[Any], field: str) -> list[str]:
 
 
 def _keyed(want: list[Any], have: list[Any], field: str) -> list[str]:
-    key, closed = _KEYS[field], field in _CLOSED
+    key = _KEYS[field]
     there = {key(entry): entry for entry in have}
-    found: list[str] = []
+    found: list[str] = [""] if len(there) < len(have) else []
     for entry in want:
         name = key(entry)
         if entry != (other := there.pop(name, _MISSING)):
-            found += _prefixed(f"[{name}]", _compare(entry, other, ""))
-            if closed and other is not _MISSING:
-                found += [f"[{name}].{added}" for added in other if added not in entry]
+            found += _prefixed(f"[{name}]", _compare(entry, other, f"{field}[]"))
     return found + [f"[{name}]" for name in there]
 
 
@@ -126,23 +149,38 @@ def _prefixed(prefix: str, paths: list[str]) -> list[str]:
     return [prefix + path for path in paths]
 
 
-def _extra(want: Any, have: Any, field: str, pointer: str) -> Iterator[str]:
-    """Yield JSON pointers of what is there and was not rendered, later entries of a list before earlier ones."""
+def _labels_to_remove(rendered: Manifest, live: Manifest) -> Iterator[dict[str, Any]]:
+    for name in _foreign_labels(rendered["metadata"], live["metadata"]):
+        yield _operation("remove", f"/metadata/labels/{_escaped(name)}")
+
+
+def _operations(want: Any, have: Any, field: str, pointer: str) -> Iterator[dict[str, Any]]:
+    """Yield what takes away everything below a value that was not rendered."""
     if isinstance(want, dict) and isinstance(have, dict):
+        foreign = _foreign(want, have, field)
+        if foreign and field in _WHOLE:
+            yield _operation("replace", pointer, want)
+            return
         for name, value in want.items():
-            yield from _extra(value, have.get(name), name, f"{pointer}/{_escaped(name)}")
-        if field in _EXACT:
-            yield from (f"{pointer}/{_escaped(name)}" for name in have if name not in want)
-    elif field in _KEYS and isinstance(want, list) and isinstance(have, list):
-        ours = {_KEYS[field](entry): entry for entry in want}
-        for index, entry in reversed(list(enumerate(have))):
-            own = ours.get(_KEYS[field](entry))
-            if own is None:
-                yield f"{pointer}/{index}"
-                continue
-            yield from _extra(own, entry, "", f"{pointer}/{index}")
-            if field in _CLOSED:
-                yield from (f"{pointer}/{index}/{_escaped(name)}" for name in entry if name not in own)
+            yield from _operations(value, have.get(name), name, f"{pointer}/{_escaped(name)}")
+        yield from (_operation("remove", f"{pointer}/{_escaped(name)}") for name in foreign)
+    elif isinstance(want, list) and isinstance(have, list) and field in _KEYS:
+        yield from _entry_operations(want, have, field, pointer)
+
+
+def _entry_operations(want: list[Any], have: list[Any], field: str, pointer: str) -> Iterator[dict[str, Any]]:
+    """Take away foreign entries and repeated ones, later entries before earlier ones; put right those of two minds."""
+    ours = {_KEYS[field](entry): entry for entry in want}
+    for index, entry in reversed(list(enumerate(have))):
+        own = ours.pop(_KEYS[field](entry), None)
+        if own is None:
+            yield _operation("remove", f"{pointer}/{index}")
+        else:
+            yield from _operations(own, entry, f"{field}[]", f"{pointer}/{index}")
+
+
+def _operation(kind: str, path: str, *value: Any) -> dict[str, Any]:
+    return {"op": kind, "path": path, **({"value": value[0]} if value else {})}
 
 
 def _escaped(name: str) -> str:

@@ -106,7 +106,8 @@ def _variable(blueprint: Blueprint, entry: EnvEntry) -> dict[str, Any]:
     if entry.secret:
         own = {"name": blueprint.names.base, "key": entry.name}
         return {"name": entry.name, "valueFrom": {"secretKeyRef": own}}
-    return {"name": entry.name, "value": entry.value}
+    # The API server leaves out what is empty; so an empty value looks the same here and there.
+    return {"name": entry.name, "value": entry.value} if entry.value else {"name": entry.name}
 
 
 def _key(ref: KeyRef) -> dict[str, str]:

@@ -9,11 +9,7 @@ Manifest = dict[str, Any]
 
 
 def manifest(blueprint: Blueprint, api_version: str, kind: str, name: str, **content: Any) -> Manifest:
-    """Return an object of the instance: named, labelled, and owned by it.
-
-    Being its controller is also a guard: an object has one controller at most, so the API server refuses to have what
-    one instance owns taken over by another whose name happens to lead to the same object.
-    """
+    """Return an object of the instance: named, labelled, and owned by it."""
     owner = {
         "apiVersion": API_VERSION,
         "kind": INSTANCE_KIND,

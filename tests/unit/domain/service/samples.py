@@ -1,0 +1,108 @@
+"""Services to test with, written as a user writes them: `blueprint({"ports": [{"containerPort": 80}]})`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.service import Overrides
+from hopper.api.template import HopperTemplate, TemplateSpec, parse_template
+from hopper.domain.service.blueprint import Blueprint, prepare
+from hopper.domain.service.merge import Effective, merge
+from hopper.domain.service.render import Manifest, Mode, render
+
+Wire = dict[str, Any]
+
+_SPEC: TypeAdapter[TemplateSpec] = TypeAdapter(TemplateSpec)
+_OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
+
+# Every field that a template has.
+FULL: Wire = {
+    "image": "registry.example.com:5000/team/web:1.2",
+    "description": "Everything at once",
+    "command": ["/bin/web"],
+    "args": ["--port", "80"],
+    "workingDir": "/srv",
+    "user": "1000:2000",
+    "resources": {"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"cpu": "1000m", "memory": "1.5Gi"}},
+    "dependsOn": ["db"],
+    "restart": "Always",
+    "ports": [
+        {"containerPort": 80, "hostPort": 8080, "hostIP": "127.0.0.1"},
+        {"containerPort": 443},
+        {"containerPort": 443, "protocol": "UDP"},
+    ],
+    "volumes": [
+        {"target": "/data", "source": "web_data", "size": "0.5Gi"},
+        {"target": "/backup", "source": "web_data", "readOnly": True},
+        {"target": "/cache", "type": "tmpfs", "size": "64Mi"},
+        {"target": "/settings", "type": "config", "source": "settings"},
+        {"target": "/old", "source": "archive", "external": True},
+    ],
+    "env": [
+        {"name": "TZ", "value": "Etc/UTC"},
+        {"name": "EMPTY", "value": ""},
+        {"name": "PASSWORD", "value": "s3cret-canary", "secret": True},
+        {"name": "AAA_URL", "value": "postgres://web:$(PASSWORD)@db/$(TZ)"},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "web"}}},
+        {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "levels", "key": "web.level"}}},
+    ],
+    "labels": [{"name": "example.com/tier", "value": "web"}, {"name": "plain"}],
+    "domains": [{"domain": "web.example.com"}, {"domain": "*.example.org", "proxyPort": 443}],
+    "healthcheck": {"test": ["CMD-SHELL", "wget -q localhost"], "intervalSeconds": 10, "startPeriodSeconds": 25},
+    "configFiles": [
+        {"path": "/etc/web/web.conf", "content": "listen 80\n", "mode": "0600"},
+        {"path": "/etc/web/motd", "content": "I am {{ instance.path }}\n", "template": True},
+        {"path": "/etc/web/pass_word", "content": "password={{ env.PASSWORD }}\n", "template": True},
+    ],
+}
+
+
+def template(spec: Wire | None = None, name: str = "web-server", **metadata: Any) -> HopperTemplate:
+    """Return a template; without `image`, it has an unremarkable one."""
+    return parse_template({"metadata": _metadata(name, **metadata), "spec": {"image": "web:1", **(spec or {})}})
+
+
+def instance(name: str = "web-1", scope: str = "Orchestration", **spec: Any) -> HopperInstance:
+    """Return an instance with these fields in its spec."""
+    status = spec.pop("status", {})
+    return parse_instance({"metadata": _metadata(name), "spec": {"scope": scope, **spec}, "status": status})
+
+
+def spec_of(wire: Wire | None = None) -> TemplateSpec:
+    return _SPEC.validate_python({"image": "web:1", **(wire or {})})
+
+
+def overrides_of(wire: Wire) -> Overrides:
+    return _OVERRIDES.validate_python(wire)
+
+
+def merged(spec: Wire | None = None, overrides: Wire | None = None) -> Effective:
+    return merge(spec_of(spec), overrides_of(overrides) if overrides is not None else None)
+
+
+def blueprint(spec: Wire | None = None, overrides: Wire | None = None, **fields: Any) -> Blueprint:
+    """Put together an instance below the project `shop` that runs a template with this spec."""
+    subject = instance(**({"overrides": overrides} if overrides else {}), **fields)
+    return prepare(subject, (PROJECT, GLOBAL), template(spec))
+
+
+def rendered(made: Blueprint, mode: Mode = Mode.UP) -> dict[str, Manifest]:
+    """Return the rendered objects by kind; of claims, the last one."""
+    return {one["kind"]: one for one in render(made, mode).objects}
+
+
+def _metadata(name: str, **more: Any) -> Wire:
+    return {
+        "name": name,
+        "namespace": "default",
+        "uid": f"uid-{name}",
+        "creationTimestamp": "2026-03-01T11:00:00Z",
+        **more,
+    }
+
+
+PROJECT = instance("shop", "Project")
+GLOBAL = instance("global", "Global")
