@@ -40,7 +40,7 @@ def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
         return {"replicas": None, "selector": None, "workload_name": None, "template_generation": None}
     name = runtime.blueprint.names.base if runtime.blueprint else walked.workload_name
     deployment = runtime.owned.get(("Deployment", name or ""))
-    settled = o.workload.available or not still_brief(o.with_status(walked))
+    settled = o.workload.available or o.workload.gone or not still_brief(o.with_status(walked))
     running = runtime.template_generation if runtime.current and o.workload.available else None
     selector = ",".join(f"{label}={value}" for label, value in selector_of(o.instance.name).items())
     return {
