@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from hopper.controller.operator import Operator
 from hopper.local import Cluster, LocalCluster
 from tests.cluster.follow import Object
 from tests.cluster.forest import has_converged, outcome
@@ -36,12 +37,12 @@ def own_local(cluster: Cluster) -> LocalCluster:
 
 
 @asynccontextmanager
-async def undisturbed(manifests: list[Object]) -> AsyncIterator[Live]:
+async def undisturbed(manifests: list[Object]) -> AsyncIterator[tuple[Live, Operator]]:
     """Have an operator converge these instances in peace; from then on it goes on doing so."""
-    async with fresh_namespace() as live, running(live.namespace):
+    async with fresh_namespace() as live, running(live.namespace) as operator:
         await live.create_from(*manifests)
         await live.until(lambda: has_converged(live, len(manifests)), "converged undisturbed", CONVERGE_SECONDS)
-        yield live
+        yield live, operator
 
 
 async def until_same(live: Live, expected: dict[str, Any], seconds: float = CONVERGE_SECONDS) -> None:
@@ -49,5 +50,14 @@ async def until_same(live: Live, expected: dict[str, Any], seconds: float = CONV
     try:
         await live.until(lambda: outcome(live) == expected, "the same end state", seconds)
     except AssertionError:
-        assert outcome(live) == expected
-        raise
+        found = list(differences(outcome(live), expected))
+        raise AssertionError("\n".join([f"not within {seconds:.0f} s: the same end state", *found])) from None
+
+
+def differences(one: Any, two: Any, path: str = "") -> Iterator[str]:
+    """Tell where two nested records differ."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        for key in sorted(one.keys() | two.keys()):
+            yield from differences(one.get(key), two.get(key), f"{path}.{key}")
+    elif one != two:
+        yield f"{path}: {one} instead of {two}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from hopper.api.enums import DesiredState
+from hopper.domain.lifecycle import INHERITED
 from tests.cluster.follow import Object
 from tests.cluster.live import Live, manifest
 
@@ -38,11 +40,20 @@ def outcome(live: Live) -> dict[str, Any]:
 
 
 def has_converged(live: Live, size: int) -> bool:
-    """Tell whether that many instances are there and ready, and each parent counts them all."""
-    if len(live.names) != size or not all(map(live.is_ready, live.names)):
+    """Tell whether that many instances are there, ready, held down as their parents are, and counted by them."""
+    return len(live.names) == size and all(_is_settled(live, name) for name in live.names)
+
+
+def _is_settled(live: Live, name: str) -> bool:
+    if not live.is_ready(name) or live[name]["metadata"].get("deletionTimestamp"):
         return False
-    counted = sum(live.status(name).get("children", {}).get("ready", 0) for name in live.names)
-    return counted == sum("parentRef" in it["spec"] for it in live.instances.now.values())
+    children = [child for child in live.names if live[child]["spec"].get("parentRef") == {"name": name}]
+    counted = {"total": len(children), "ready": len(children)} if children else None
+    if live.status(name).get("children") != counted:
+        return False
+    passed_on = INHERITED[DesiredState(live.status(name)["effectiveState"])]
+    states = [DesiredState(live.status(child).get("effectiveState", "Running")) for child in children]
+    return all(live.is_ready(child) for child in children) and all(it.severity >= passed_on.severity for it in states)
 
 
 def _held(n: int) -> str:

@@ -86,7 +86,7 @@ async def test_killed_while_a_tree_converges_and_while_it_is_deleted(
     manifests = forest(rng)
     log = tmp_path / "operator.log"
     async with (
-        undisturbed([*manifests, *bystanders()]) as reference,
+        undisturbed([*manifests, *bystanders()]) as (reference, _),
         proxy(own_local(cluster), tmp_path) as (man, path),
     ):
         expected = outcome(reference)

@@ -1,0 +1,202 @@
+"""The API server goes away, breaks connections, loses answers, forgets its past: the end state is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hopper.local import Cluster
+from tests.cluster.chaos import CONVERGE_SECONDS, own_local, seeded, undisturbed, until_same
+from tests.cluster.follow import Object
+from tests.cluster.forest import SIZE, forest, has_converged, outcome
+from tests.cluster.live import Live, Refused, manifest
+from tests.cluster.process import OperatorProcess, process
+from tests.cluster.prometheus import Numbers
+from tests.cluster.proxy import Call, Fault, Proxy, Rule, proxy
+
+pytestmark = pytest.mark.chaos
+
+OUTAGE_SECONDS = 30
+CATCH_UP_SECONDS = 120
+# A lost answer costs a write for each look that the watch, cut off too, makes too early.
+WRITES_PER_FAULT = 5
+FAULTS: tuple[Fault | int, ...] = (*Fault, 429, 500, 503)
+
+Edit = Callable[[Live], Awaitable[Any]]
+NEWCOMERS = [manifest("project-8", "Project", "global")]
+NEWCOMERS += [manifest(f"new-{n:02}", "Orchestration", "project-8") for n in range(20)]
+# A few edits of every kind, for a tree that has converged; what comes of them does not depend on their order.
+EDITS: tuple[Edit, ...] = (
+    lambda live: live.create_from(*NEWCOMERS),
+    lambda live: live.edit("project-0", desiredState="Paused", reason="maintenance"),
+    lambda live: live.edit("project-1", desiredState="Stopped"),
+    lambda live: live.edit("leaf-02", desiredState="Terminated"),
+    lambda live: live.edit("leaf-03", parentRef={"name": "project-2"}),
+    lambda live: live.create("project-9", "Project", "global"),
+    lambda live: live.create("leaf-90", "Orchestration", "project-9"),
+    lambda live: live.delete("leaf-20"),
+    lambda live: live.delete("person-2"),
+)
+DELETED = {"leaf-20", "person-2", *(f"leaf-{n:02}" for n in range(8, SIZE, 9))}
+
+
+async def insist(live: Live, edits: Iterable[Edit] = EDITS) -> None:
+    """Do each of the edits, again and again until it is accepted."""
+    for edit in edits:
+        while True:
+            try:
+                await edit(live)
+                break
+            except Refused as error:
+                if error.code in (404, 409):
+                    break  # it had been accepted, only the answer was lost
+            except (aiohttp.ClientError, OSError):
+                pass
+            await asyncio.sleep(0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Peace:
+    """How the same tree and the same edits end in peace, and how many writes to instances that takes."""
+
+    manifests: list[Object]
+    outcome: dict[str, Any]
+    writes: float
+
+
+_peace: list[Peace] = []
+
+
+@pytest.fixture
+async def peace(kubeconfig: str) -> Peace:
+    if not _peace:
+        manifests = forest(seeded("tree"))
+        async with undisturbed(manifests) as (live, operator):
+            await insist(live)
+            await live.until(lambda: is_edited(live), "edited in peace", CONVERGE_SECONDS)
+            numbers = Numbers(operator.metrics.render().decode())
+            writes = sum(
+                numbers.total("hopper_api_requests_total", verb=verb, resource=f"hopperinstances{part}")
+                for verb in ("PATCH", "DELETE")
+                for part in ("", "/status")
+            )
+            _peace.append(Peace(manifests, outcome(live), writes))
+    return _peace[0]
+
+
+def is_edited(live: Live) -> bool:
+    """Tell whether all that follows from the edits has happened."""
+    return not live.names & DELETED and has_converged(live, len(live.names))
+
+
+async def is_unharmed(operator: OperatorProcess) -> bool:
+    """Tell whether it still runs, healthy, and never wanted anything illegal."""
+    return (
+        operator.runs
+        and await operator.answers("/healthz")
+        and await operator.metric("hopper_illegal_transitions_total") == 0
+    )
+
+
+async def test_the_api_server_is_away_for_a_while(cluster: Cluster, live: Live, peace: Peace, tmp_path: Path) -> None:
+    local = own_local(cluster)
+    async with process(live.namespace, local.kubeconfig, tmp_path / "operator.log") as operator:
+        await live.create_from(*peace.manifests)
+        await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
+        await insist(live, EDITS[:5])
+        await asyncio.to_thread(local.stop_apiserver)
+        waiting = asyncio.create_task(insist(live, EDITS[5:]))
+        try:
+            await asyncio.sleep(OUTAGE_SECONDS)  # this is the outage: nothing is waited for
+            assert await operator.answers("/healthz"), "nobody should restart it for this"
+        finally:
+            await asyncio.to_thread(local.start_apiserver)
+        await waiting
+        await until_same(live, peace.outcome, CATCH_UP_SECONDS)
+        assert await is_unharmed(operator)
+
+
+async def test_everything_that_can_fail_fails_now_and_then(
+    cluster: Cluster, live: Live, peace: Peace, tmp_path: Path
+) -> None:
+    rng = seeded("faults")
+    async with proxy(own_local(cluster), tmp_path) as (man, path):
+        man.rule = unreliable(rng)
+        async with process(live.namespace, path, tmp_path / "operator.log") as operator:
+            cutting = asyncio.create_task(cut_now_and_then(man, rng))
+            await live.create_from(*peace.manifests)
+            await live.until(lambda: has_converged(live, SIZE), "converged", CATCH_UP_SECONDS)
+            await insist(live)
+            await until_same(live, peace.outcome, CATCH_UP_SECONDS)
+            cutting.cancel()
+            assert await is_unharmed(operator)
+    assert set(man.faults) >= {*FAULTS, 409}
+    writes = sum(call.writes_instances for call in man.calls)
+    assert writes <= peace.writes + WRITES_PER_FAULT * len(man.faults)
+
+
+def unreliable(rng: random.Random) -> Rule:
+    """Return a rule that fails one request in six, whatever it is about, and lets watches begin."""
+
+    def rule(call: Call) -> Fault | int | None:
+        if call.watches or rng.random() > 1 / 6:
+            return None
+        return rng.choice((*FAULTS, 409) if call.writes else FAULTS)
+
+    return rule
+
+
+async def cut_now_and_then(man: Proxy, rng: random.Random) -> None:
+    """Break all connections, or have the watches fall silent before they break."""
+    while True:
+        await asyncio.sleep(rng.uniform(0.2, 2))
+        if rng.random() < 0.3:
+            man.stall()
+            await asyncio.sleep(rng.uniform(0.2, 2))
+        man.cut()
+        man.resume()
+
+
+async def test_the_past_is_forgotten_while_the_operator_is_cut_off(
+    cluster: Cluster, live: Live, peace: Peace, tmp_path: Path
+) -> None:
+    local = own_local(cluster)
+    async with (
+        proxy(local, tmp_path) as (man, path),
+        process(live.namespace, path, tmp_path / "operator.log") as operator,
+    ):
+        await live.create_from(*peace.manifests)
+        await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
+        man.rule = lambda call: Fault.RESET
+        man.cut()
+        await insist(live)
+        # Deletions that no watch will ever tell of: a new API server knows nothing of what was before it.
+        await asyncio.to_thread(local.stop_apiserver)
+        await asyncio.to_thread(local.start_apiserver)
+        man.rule = lambda call: None
+        await until_same(live, peace.outcome, CATCH_UP_SECONDS)
+        assert man.expired, "the API server remembered after all"
+        assert await is_unharmed(operator)
+
+
+async def test_two_operators_at_once_waste_work_and_nothing_else(
+    cluster: Cluster, live: Live, peace: Peace, tmp_path: Path
+) -> None:
+    path = cluster.kubeconfig
+    async with process(live.namespace, path, tmp_path / "a") as a, process(live.namespace, path, tmp_path / "b") as b:
+        await a.until_ready()
+        await b.until_ready()
+        await live.create_from(*peace.manifests)
+        await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
+        await insist(live)
+        await until_same(live, peace.outcome)
+        for each in (a, b):
+            assert await is_unharmed(each)
+            assert await each.metric("hopper_api_requests_total", resource="hopperinstances/status") > 0
