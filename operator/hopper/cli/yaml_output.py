@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 # Plain, these would be numbers, booleans or nothing at all to one version of YAML or another.
-_AMBIGUOUS = re.compile(r"[-+.]?[0-9.].*|[-+~]|[yYnN]|(?i:yes|no|on|off|true|false|null)", re.DOTALL)
+_AMBIGUOUS = re.compile(r"[-+.]?[0-9][-+0-9a-fA-FxXo._,:]*|[-+.~]|[yYnN]|(?i:yes|no|on|off|true|false|null)")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -26,13 +26,12 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     style = None
     if _AMBIGUOUS.fullmatch(value):
         style = '"'
-    elif "\n" in value and not re.search(
-        r"[ \t]+$|\A\s|[^\n\t\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd]", value, re.MULTILINE
-    ):
+    elif "\n" in value:
         style = "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=style)
 
 
+_Dumper.add_representer(str, _text)
 _Dumper.add_multi_representer(str, _text)
 
 

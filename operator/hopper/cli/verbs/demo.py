@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +22,7 @@ _TIMEOUT = "60s"
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster running at the end.")] = False,
 ) -> None:
-    """Start a cluster, run the operator, and watch a tree of instances live, pause, resume and go.
+    """Start a cluster, run the operator, and watch instances live, pause, resume and go: a tree, then a real stack.
 
     Needs nothing but this package; the first run downloads or builds the Kubernetes binaries, which takes minutes.
     """
@@ -46,28 +46,48 @@ def demo(
 
 def _tell(cluster: LocalCluster) -> None:
     show = _Stage(cluster)
-    show.title("A real Kubernetes API server is up. It learns about HopperInstances")
+    show.title("A real Kubernetes API server is up. It learns about HopperInstances and HopperTemplates")
     show.kubectl("apply", "--filename", "-", stdin=_definitions(), shown="apply --filename crds/")
-    show.kubectl("wait", "--for=condition=Established", "crd/hopperinstances.hopper.dev")
+    show.kubectl("wait", "--for=condition=Established", "crd", "--all")
     with _operator(cluster):
-        show.title("The operator runs. A tree of instances is applied")
-        show.kubectl("apply", "--filename", "-", stdin=_tree(), shown="apply --filename tree.yaml")
-        show.wait("--for=condition=Ready", "hopperinstances", "--all")
-        show.kubectl("get", "hopperinstances")
-        show.title("Project web is paused: everything below it pauses, its neighbours go on")
-        show.want("web", "Paused", "maintenance")
-        show.wait("--for=jsonpath={.status.phase}=Paused", "hi/web", "hi/web-crawler", "hi/web-search")
-        show.kubectl("get", "hi", "--output=wide")
-        show.title("Resumed: each child returns to its own desired state")
-        show.want("web", "Running", "maintenance is over")
-        show.wait("--for=jsonpath={.status.phase}=Running", "hi", "--all")
-        show.kubectl("get", "hi")
-        show.kubectl("get", "events", "--field-selector=involvedObject.name=web-search", "--output=custom-columns="
-                     "REASON:.reason,MESSAGE:.message")  # fmt: skip
-        show.title("The root is deleted: the cascade goes from the leaves up")
-        show.kubectl("delete", "hi/global", f"--timeout={_TIMEOUT}")
-        show.wait("--for=delete", "hi", "--all")
-        show.kubectl("get", "hi")
+        _tree_lives_and_goes(show)
+        _stack_runs(show)
+
+
+def _tree_lives_and_goes(show: _Stage) -> None:
+    show.title("The operator runs. A tree of instances is applied")
+    show.kubectl("apply", "--filename", "-", stdin=_example("tree.yaml"), shown="apply --filename tree.yaml")
+    show.wait("--for=condition=Ready", "hopperinstances", "--all")
+    show.kubectl("get", "hopperinstances")
+    show.title("Project web is paused: everything below it pauses, its neighbours go on")
+    show.want("web", "Paused", "maintenance")
+    show.wait("--for=jsonpath={.status.phase}=Paused", "hi/web", "hi/web-crawler", "hi/web-search")
+    show.kubectl("get", "hi", "--output=wide")
+    show.title("Resumed: each child returns to its own desired state")
+    show.want("web", "Running", "maintenance is over")
+    show.wait("--for=jsonpath={.status.phase}=Running", "hi", "--all")
+    show.kubectl("get", "hi")
+    show.title("The root is deleted: the cascade goes from the leaves up")
+    show.kubectl("delete", "hi/global", f"--timeout={_TIMEOUT}")
+    show.wait("--for=delete", "hi", "--all")
+    show.kubectl("get", "hi")
+
+
+def _stack_runs(show: _Stage) -> None:
+    show.title("A compose file becomes a stack: a Project, and an instance with a template for each service")
+    show.hopper("import", "compose", "compose.yaml", "--stack=shop", "--apply")
+    show.wait("--for=condition=Ready", "hi", "--all")
+    show.kubectl("get", "hi,ht")
+    show.kubectl("get", "deployments,services,pods")
+    show.title("An override of one instance changes that one, and nothing else")
+    patch = '{"spec": {"overrides": {"env": [{"name": "FEATURES", "value": "beta"}]}}}'
+    show.kubectl("patch", "hi/shop-web", "--type=merge", f"--patch={patch}")
+    show.wait("--for=condition=Ready", "hi/shop-web")
+    show.hopper("render", "shop-web", "--explain")
+    show.title("The whole stack is stopped. Its volumes stay")
+    show.want("shop", "Stopped", "closed for the night")
+    show.wait("--for=jsonpath={.status.phase}=Stopped", "hi", "--all")
+    show.kubectl("get", "hi,deployments,pods,persistentvolumeclaims")
 
 
 class _Stage:
@@ -82,6 +102,13 @@ class _Stage:
     def kubectl(self, *arguments: str, stdin: str | None = None, shown: str | None = None) -> None:
         typer.secho(f"$ kubectl {shown or shlex.join(arguments)}", fg=typer.colors.CYAN)
         typer.echo(self._cluster.kubectl(*arguments, input=stdin).rstrip() or "(nothing)")
+
+    def hopper(self, *arguments: str) -> None:
+        typer.secho(f"$ hopper {shlex.join(arguments)}", fg=typer.colors.CYAN)
+        with as_file(files("hopper.cli.demo")) as examples:
+            environment = {**os.environ, "KUBECONFIG": str(self._cluster.kubeconfig), "COLUMNS": "140"}
+            command = [sys.executable, "-m", "hopper.cli.main", *arguments]
+            subprocess.run(command, cwd=examples, env=environment, check=True)
 
     def wait(self, *arguments: str) -> None:
         self.kubectl("wait", *arguments, f"--timeout={_TIMEOUT}")
@@ -110,8 +137,8 @@ def _operator(cluster: LocalCluster) -> Iterator[None]:
             process.wait(timeout=30)
 
 
-def _tree() -> str:
-    return files("hopper.cli.demo").joinpath("tree.yaml").read_text(encoding="utf-8")
+def _example(name: str) -> str:
+    return files("hopper.cli.demo").joinpath(name).read_text(encoding="utf-8")
 
 
 def _definitions() -> str:

@@ -91,14 +91,11 @@ def compose(
         raise typer.BadParameter("--dry-run and --force-conflicts belong to --apply: add it, or drop them")
     conversion = _converted(paths, stack, env, root)
     if strict and _lost(conversion):
-        typer.echo(
-            "error: --strict: something is not carried over, see above; nothing was printed or applied", err=True
-        )
+        typer.echo("error: --strict: not all is carried over, see above; nothing was printed or applied", err=True)
         raise typer.Exit(1)
     manifests = conversion.manifests()
-    if apply:
-        if not _apply(manifests, namespace, quiet=output is not None, force=force_conflicts, dry_run=dry_run):
-            raise typer.Exit(1)
+    if apply and not _apply(manifests, namespace, quiet=output is not None, force=force_conflicts, dry_run=dry_run):
+        raise typer.Exit(1)
     if output is not None or not apply:
         _print(manifests, output or Output.YAML)
 

@@ -1,0 +1,1 @@
+"""What `hopper demo` applies."""
