@@ -1,0 +1,113 @@
+"""How the planner treats instances that run something, without looking into what that is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hopper.api.conditions import ConditionType, Reason
+from hopper.api.enums import DesiredState, Phase
+from hopper.api.instance import NameRef
+from hopper.domain.observed import Failure, Observed, Runtime, Workload
+from hopper.domain.plan import Hold
+from hopper.domain.planner import plan
+from tests.unit.domain.builders import NOW, instance, observe, phases, seconds
+
+ABSENT = Hold(Reason.TEMPLATE_NOT_FOUND, 'template "python" (spec.templateRef.name) does not exist')
+BROKEN = Hold(Reason.SERVICE_INVALID, "ports[0].containerPort is twice there", stalled=True)
+UP, COMING_UP = Workload(gone=False), Workload(available=False, gone=False, message="0 of 1 pods ready")
+CRASHED = Workload(available=False, gone=False, failure=Failure(Reason.CRASH_LOOP, "exit code 1"))
+
+
+def running(
+    workload: Workload = UP, *, age: float = 3600, runtime: dict[str, Any] | None = None, **fields: Any
+) -> Observed:
+    """Observe an instance with a template; nothing that it owns matters here."""
+    subject = instance(template_ref=NameRef(name="python"), age=age, **fields)
+    return observe(subject, workload=workload, runtime=Runtime(owned={}, **(runtime or {})))
+
+
+def said(o: Observed) -> dict[str, str]:
+    status = plan(o).status
+    assert status is not None
+    return {it.type: f"{it.status} {it.reason}" for it in status.conditions}
+
+
+@pytest.mark.parametrize("problem", [ABSENT, BROKEN], ids=["absent", "broken"])
+def test_what_cannot_be_rendered_does_not_start(problem: Hold) -> None:
+    o = running(phase=Phase.CREATED, runtime={"problem": problem})
+    assert plan(o).transitions == ()
+    conditions = said(o)
+    assert conditions["Ready"] == f"False {problem.reason}"
+    assert conditions["TemplateResolved"] == f"False {problem.reason}"
+    assert conditions["WorkloadAvailable"] == "False NothingRuns"
+    assert ("Stalled" in conditions) == problem.stalled
+
+
+def test_what_runs_already_runs_on() -> None:
+    o = running(phase=Phase.RUNNING, runtime={"problem": BROKEN})
+    assert plan(o).transitions == ()
+    assert said(o)["Ready"] == "False ServiceInvalid"
+    assert said(o)["WorkloadAvailable"] == "True WorkloadAvailable"
+
+
+@pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
+def test_and_can_be_stopped(desired: DesiredState) -> None:
+    gone = Workload(available=False, gone=True)
+    o = running(gone, phase=Phase.RUNNING, desired=desired, runtime={"problem": BROKEN})
+    assert phases(plan(o)).split()[-1] == desired
+
+
+def test_siblings_that_it_depends_on_come_first() -> None:
+    o = running(phase=Phase.CREATED, runtime={"waits_for": ("db, which is Starting",)})
+    assert plan(o).transitions == ()
+    assert said(o)["Ready"] == "False DependencyNotReady"
+    ready = (plan(o).status or o.instance.status).condition(ConditionType.READY)
+    assert ready
+    assert ready.message == "waits for db, which is Starting (dependsOn of its template)"
+    assert phases(plan(running(phase=Phase.RUNNING, runtime={"waits_for": ("db",)}))) == "", "what runs, runs on"
+
+
+@pytest.mark.parametrize("runtime", [{"problem": ABSENT}, {"waits_for": ("db",)}], ids=["template", "sibling"])
+def test_a_newcomer_is_given_a_moment_for_others_to_come_along(runtime: dict[str, Any]) -> None:
+    decided = plan(running(age=0.5, runtime=runtime))
+    assert (decided.status, decided.requeue_after) == (None, 1.5)
+
+
+def test_what_recovers_by_itself_leaves_error() -> None:
+    o = running(phase=Phase.ERROR, since=1, status={"retries": 5}, runtime={"current": True})
+    decided = plan(o)
+    assert phases(decided) == "Error Starting Running"
+    assert decided.transitions[0].reason is Reason.WORKLOAD_AVAILABLE
+    assert decided.status
+    assert decided.status.restarts == 0, "nobody restarted it"
+    still_down = replace(o, workload=CRASHED)
+    assert plan(still_down).transitions == ()
+    assert said(still_down)["WorkloadAvailable"] == f"False {Reason.CRASH_LOOP}"
+
+
+def test_a_spec_that_cannot_be_read_is_said_and_starts_nothing() -> None:
+    o = observe(instance(phase=Phase.CREATED), spec_problems=("spec.replicas: not a number",))
+    assert plan(o).transitions == ()
+    assert said(o) == {"Ready": "False SpecInvalid", "Stalled": "True SpecInvalid"}
+
+
+def test_time_alone_may_change_what_the_pods_mean() -> None:
+    assert plan(running(phase=Phase.RUNNING, runtime={"recheck_after": 42.0})).requeue_after == 42.0
+
+
+def test_details_of_a_wait_are_told_once_it_takes_long() -> None:
+    """Each message would be another write of the status, and most waits are short."""
+    o = running(COMING_UP, phase=Phase.CREATED)
+    decided = plan(o)
+    assert decided.status
+    assert (phases(decided), decided.requeue_after) == ("Created Starting", 10.0)
+    messages = {it.message for it in decided.status.conditions if it.type in ("Ready", "WorkloadAvailable")}
+    assert messages == {"waits for its workload to become available"}
+    later = replace(o.with_status(decided.status), now=NOW + seconds(9))
+    assert plan(replace(later, workload=replace(COMING_UP, message="other news"))).status == decided.status
+    told = plan(replace(later, now=NOW + seconds(10))).status
+    assert told
+    assert {it.message for it in told.conditions if it.type in ("Ready", "WorkloadAvailable")} == {COMING_UP.message}
