@@ -41,19 +41,25 @@ def outcome(live: Live) -> dict[str, Any]:
 
 def has_converged(live: Live, size: int) -> bool:
     """Tell whether that many instances are there, ready, held down as their parents are, and counted by them."""
-    return len(live.names) == size and all(_is_settled(live, name) for name in live.names)
-
-
-def _is_settled(live: Live, name: str) -> bool:
-    if not live.is_ready(name) or live[name]["metadata"].get("deletionTimestamp"):
+    if len(live.names) != size or not all(_is_ready(live, name) for name in live.names):
         return False
-    children = [child for child in live.names if live[child]["spec"].get("parentRef") == {"name": name}]
+    children: dict[str, list[str]] = {name: [] for name in live.names}
+    for name, it in live.instances.now.items():
+        if "parentRef" in it["spec"]:
+            children.setdefault(it["spec"]["parentRef"]["name"], []).append(name)
+    return all(_is_counted(live, name, below) for name, below in children.items())
+
+
+def _is_ready(live: Live, name: str) -> bool:
+    return live.is_ready(name) and "deletionTimestamp" not in live[name]["metadata"]
+
+
+def _is_counted(live: Live, name: str, children: list[str]) -> bool:
     counted = {"total": len(children), "ready": len(children)} if children else None
     if live.status(name).get("children") != counted:
         return False
     passed_on = INHERITED[DesiredState(live.status(name)["effectiveState"])]
-    states = [DesiredState(live.status(child).get("effectiveState", "Running")) for child in children]
-    return all(live.is_ready(child) for child in children) and all(it.severity >= passed_on.severity for it in states)
+    return all(DesiredState(live.status(it)["effectiveState"]).severity >= passed_on.severity for it in children)
 
 
 def _held(n: int) -> str:

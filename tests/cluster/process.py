@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from hopper.local.processes import free_ports
+from tests.cluster.prometheus import Numbers
 
 HOPPER = Path(sys.executable).with_name("hopper")
 START_SECONDS = 60.0
@@ -77,8 +77,7 @@ class OperatorProcess:
         """Return the sum of the samples with these labels; 0 without any."""
         text = await self._get("/metrics")
         assert text is not None, f"no metrics\n{self.log}"
-        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-        return sum(it.value for it in samples if it.name == name and labels.items() <= it.labels.items())
+        return Numbers(text).total(name, **labels)
 
     async def until_ready(self) -> None:
         await self.until(lambda: self.answers("/readyz"), "/readyz answers", START_SECONDS)
