@@ -187,10 +187,11 @@ def test_defaults() -> None:
         scope=Scope.PROJECT,
         desired_state=DesiredState.RUNNING,
         replicas=1,
-        restart_policy=RestartPolicy(
-            policy=RestartMode.ON_FAILURE, max_retries=5, backoff_seconds=10, max_backoff_seconds=300
-        ),
+        restart_policy=None,
         deletion_protection=False,
+    )
+    assert RestartPolicy() == RestartPolicy(
+        policy=RestartMode.ON_FAILURE, max_retries=5, backoff_seconds=10, max_backoff_seconds=300
     )
     assert instance.status == InstanceStatus(phase=Phase.CREATED)
     assert instance.parent_name is None

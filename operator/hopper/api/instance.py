@@ -108,9 +108,12 @@ class InstanceSpec:
     ] = None
     overrides: Annotated[Overrides | None, Field(description="Copy-on-write changes to the template.")] = None
     replicas: Annotated[int, Field(ge=0, le=1000, description="How many pods run; behind the scale subresource.")] = 1
-    restart_policy: Annotated[RestartPolicy, Field(description="What happens when the instance is in Error.")] = (
-        RestartPolicy()
-    )
+    restart_policy: Annotated[
+        RestartPolicy | None,
+        Field(
+            description="What happens when the instance is in Error; by default what its template says, else OnFailure."
+        ),
+    ] = None
     heartbeat: Annotated[Heartbeat | None, Field(description="Expects a sign of life from the instance.")] = None
     ttl_seconds_after_finished: Annotated[
         int | None,

@@ -65,13 +65,13 @@ def parent_is_not_ready(o: Observed) -> Hold | None:
 
 
 def restart_is_never_wanted(o: Observed) -> Hold | None:
-    if not _waits_in_error(o) or o.instance.spec.restart_policy.policy is not RestartMode.NEVER:
+    if not _waits_in_error(o) or o.restart_policy.policy is not RestartMode.NEVER:
         return None
     return Hold(Reason.RESTART_NEVER, f"{_last_error(o)}; restartPolicy.policy is Never; {_TRY_AGAIN}", stalled=True)
 
 
 def restarts_are_exhausted(o: Observed) -> Hold | None:
-    policy = o.instance.spec.restart_policy
+    policy = o.restart_policy
     if not _waits_in_error(o) or policy.policy is not RestartMode.ON_FAILURE:
         return None
     if o.instance.status.retries < policy.max_retries:
@@ -83,7 +83,7 @@ def restarts_are_exhausted(o: Observed) -> Hold | None:
 def back_off_is_running(o: Observed) -> Hold | None:
     if not _waits_in_error(o):
         return None
-    policy, status = o.instance.spec.restart_policy, o.instance.status
+    policy, status = o.restart_policy, o.instance.status
     # Without a delay to double, only the first restart is immediate: what fails at once is not to be hurried.
     first = policy.backoff_seconds or (1 if status.retries else 0)
     # 2^30 is beyond any maxBackoffSeconds: a larger power would only cost time.

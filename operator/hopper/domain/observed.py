@@ -7,7 +7,7 @@ from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import HopperInstance, InstanceStatus
+from hopper.api.instance import HopperInstance, InstanceStatus, RestartPolicy
 from hopper.domain.hierarchy import Effective, Link
 from hopper.domain.plan import Hold
 from hopper.domain.service.blueprint import Blueprint
@@ -111,6 +111,13 @@ class Observed:
         return (
             self.restart_is_requested or self.instance.metadata.generation != self.instance.status.observed_generation
         )
+
+    @property
+    def restart_policy(self) -> RestartPolicy:
+        """The instance's own policy, else with the mode that its template asks for, else the default."""
+        own = self.instance.spec.restart_policy
+        mode = self.runtime.blueprint.spec.restart if self.runtime and self.runtime.blueprint else None
+        return own or (RestartPolicy(policy=mode) if mode else RestartPolicy())
 
     @property
     def has_recovered(self) -> bool:

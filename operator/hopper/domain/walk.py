@@ -95,7 +95,7 @@ class _Walker:
         return held or Hold(Reason.BACK_OFF, failure.message, retry_after=1.0)
 
     def _fail(self, failure: Failure) -> None:
-        stable = timedelta(seconds=self.o.instance.spec.restart_policy.max_backoff_seconds)
+        stable = timedelta(seconds=self.o.restart_policy.max_backoff_seconds)
         started = self.o.instance.status.started_at
         if self.o.phase in CARRYING and started is not None and self.o.now - started >= stable:
             self._update(retries=0)

@@ -25,7 +25,7 @@ def test_a_wrong_field_is_left_out_and_named() -> None:
     instance = reader.read(raw(displayName="A", restartPolicy={"maxRetries": "many", "policy": "Always"}))
     assert instance is not None
     assert instance.spec.display_name == "A"
-    assert instance.spec.restart_policy.max_retries == 5
+    assert instance.spec.restart_policy is None
     (problem,) = reader.problems(instance)
     assert problem.startswith(
         "spec.restartPolicy.maxRetries cannot be read, correct it: Input should be a valid integer"

@@ -213,7 +213,7 @@ def live(life: Life) -> InstanceStatus:
         quiet = says_nothing_new(life.o, decided)
         assert quiet or number, f"has second thoughts: {decided}"
         life.write(decided)
-        waits_for_long = decided.requeue_after == life.o.instance.spec.restart_policy.max_backoff_seconds
+        waits_for_long = decided.requeue_after == life.o.restart_policy.max_backoff_seconds
         before = (life.o, life.pods and life.pods.are)
         if waits_for_long:
             return status
