@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -128,14 +128,11 @@ class Workloads:
 
     def served_by(self, instance: str) -> set[str]:
         """Return the names of the pods behind the Service."""
-        service = self.owned(instance).get("Service", {"metadata": {"name": None}})["metadata"]["name"]
-        return {
-            endpoint["targetRef"]["name"]
-            for it in self.now(SLICES.kind).values()
-            if it["metadata"]["labels"]["kubernetes.io/service-name"] == service
-            for endpoint in it["endpoints"] or ()
-            if endpoint["conditions"].get("ready")
-        }
+        return _ready_targets(self.now(SLICES.kind).values(), instance)
+
+    def ever_served(self, instance: str) -> set[str]:
+        """Return the names of all pods that ever were behind the Service."""
+        return _ready_targets((it.object for it in self.follows[SLICES.kind].log), instance)
 
     async def behave(self, instance: str, how: str) -> None:
         """Tell the pods of an instance how to behave from now on: as an image of that name, or `well`."""
@@ -170,6 +167,16 @@ class Workloads:
 
 def is_ending(found: Object) -> bool:
     return "deletionTimestamp" in found["metadata"]
+
+
+def _ready_targets(slices: Iterable[Object], instance: str) -> set[str]:
+    return {
+        endpoint["targetRef"]["name"]
+        for it in slices
+        if it["metadata"]["labels"].get(LABEL_INSTANCE) == instance  # as on the Service
+        for endpoint in it["endpoints"] or ()
+        if endpoint["conditions"].get("ready")
+    }
 
 
 def _owner(found: Object) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from hopper.api.enums import InstanceType
+from hopper.api.enums import DesiredState, InstanceType, Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import LABEL_PAUSED
 from hopper.domain.observed import Observed, Runtime
@@ -21,6 +21,8 @@ def plan_objects(o: Observed) -> ObjectChanges:
     mode = mode_of(o.phase)
     if o.runtime is None or mode is None:
         return ObjectChanges()
+    if o.phase in (Phase.STARTING, Phase.ERROR) and o.effective.state is DesiredState.PAUSED:
+        mode = Mode.PAUSED  # on its way to Paused, it is not to serve for a moment
     if o.runtime.problem:
         return _keep_last_good(o.instance, o.runtime, mode)
     return _bring_in_line(o.instance, o.runtime, mode)

@@ -71,9 +71,9 @@ def _is_complete(status: Manifest, wanted: int) -> bool:
 
 def _trouble(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Failure | None:
     """Return what keeps the present revision from running: a pod's reason, a refusal of pods, or the deadline."""
-    for pod in _current(deployment["status"], pods):
-        if (failure := _pod_failure(pod, now)) is not None:
-            return failure
+    failures = [_first_failure(revision, now) for revision in _latest(deployment["status"], pods)]
+    if failures and all(failures):
+        return failures[0]
     conditions = {condition["type"]: condition for condition in deployment["status"].get("conditions", ())}
     refused = conditions.get("ReplicaFailure", {})
     if refused.get("status") == "True":
@@ -85,20 +85,23 @@ def _trouble(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> F
     return None
 
 
-def _current(status: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
+def _latest(status: Manifest, pods: Sequence[Manifest]) -> list[list[Manifest]]:
     """Return the pods of the present revision: those that were made last.
 
-    Nothing is known of them while none was made, or while some that the Deployment counts have not been seen here yet:
-    a pod of the revision before must not be blamed on this one.
+    Where more than one revision was made within that second, each is returned, and only what all of them suffer from
+    says something about the present one. Nothing is known of it while none of its pods was made, or while some that the
+    Deployment counts have not been seen here yet: a pod of the revision before must not be blamed on this one.
     """
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     if not status.get("updatedReplicas") or len(alive) < status.get("replicas", 0):
         return []
     latest = max((_created(pod) for pod in alive), default="")
-    revisions = {_revision(pod) for pod in alive if _created(pod) == latest}
-    if len(revisions) > 1:  # made within the same second
-        return []
-    return sorted((pod for pod in alive if _revision(pod) in revisions), key=_name)
+    revisions = sorted({str(_revision(pod)) for pod in alive if _created(pod) == latest})
+    return [sorted((pod for pod in alive if str(_revision(pod)) == one), key=_name) for one in revisions]
+
+
+def _first_failure(pods: Iterable[Manifest], now: datetime) -> Failure | None:
+    return next((failure for pod in pods if (failure := _pod_failure(pod, now))), None)
 
 
 def _pod_failure(pod: Manifest, now: datetime) -> Failure | None:

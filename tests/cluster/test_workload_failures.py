@@ -1,0 +1,262 @@
+"""What becomes of instances whose pods do not run: Error with the pod's own reason, new tries, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from hopper.controller.operator import Operator
+from hopper.domain import checks
+from hopper.domain.service import workload
+from tests.cluster.live import Live, manifest
+from tests.cluster.workloads import ALL, Workloads
+
+NEVER = {"restartPolicy": {"policy": "Never"}}
+TWICE = {"restartPolicy": {"maxRetries": 2, "backoffSeconds": 1, "maxBackoffSeconds": 1}}
+WEB = {"templateRef": {"name": "web"}}
+PORTS = [{"containerPort": 80}]
+STARTED_ONCE = ["Created", "Starting", "Error"]
+
+
+def is_stalled(live: Live, name: str) -> bool:
+    return live.is_observed(name) and live.condition(name, "Stalled").get("status") == "True"
+
+
+async def until_error(live: Live, name: str, reason: str) -> str:
+    """Wait for an Error that says why everywhere; return the message."""
+    await live.until_phase("Error", name)
+    entry = [it for it in live.status(name)["history"] if it["to"] == "Error"][-1]
+    assert entry["reason"] == reason
+    available = live.condition(name, "WorkloadAvailable")
+    assert (available["status"], available["reason"]) == ("False", reason)
+    assert live.condition(name, "Ready")["status"] == "False"
+    assert entry["message"] in live.condition(name, "Ready")["message"]
+    event = await live.until_event(name, "Error")
+    assert (event["type"], entry["message"] in event["note"]) == ("Warning", True)
+    message: str = entry["message"]
+    return message
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        ("image", "reason", "told"),
+        [
+            ("crash", "CrashLoopBackOff", "exit code 3 (Error): back-off 40s restarting failed container=service"),
+            ("greedy", "OOMKilled", "exit code 137 (OOMKilled)"),
+            ("missing", "ImagePullBackOff", "Back-off pulling image missing:1"),
+            ("misnamed", "InvalidImageName", "couldn't parse image name misnamed:1"),
+            ("misconfigured", "CreateContainerConfigError", 'secret "tokens" not found'),
+        ],
+    )
+    async def test_a_pod_that_does_not_run(
+        self, live: Live, operator: Operator, workloads: Workloads, image: str, reason: str, told: str
+    ) -> None:
+        await workloads.run("a", f"{image}:1", **NEVER)
+        message = await until_error(live, "a", reason)
+        (pod,) = workloads.pods("a").values()
+        assert message.startswith(f"pod {pod['metadata']['name']}: ")
+        assert told in message
+        assert "last words" not in str(live["a"])
+        assert live.condition("a", "Stalled")["reason"] == "RestartNever"
+        assert live.steps("a") == STARTED_ONCE
+
+    async def test_a_pod_that_fits_on_no_node(
+        self, live: Live, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(workload, "UNSCHEDULABLE_GRACE_SECONDS", 2.0)
+        await workloads.template(resources={"requests": {"cpu": "1000000"}})
+        await live.create("a", **WEB, **NEVER)
+        assert "Insufficient cpu" in await until_error(live, "a", "Unschedulable")
+        await workloads.edit_template(resources=None)
+        await live.until_phase("Running", "a")
+
+    async def test_pods_that_a_quota_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
+        quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+        await live.request("POST", path, quota)
+        await workloads.run("a", **NEVER)
+        assert "exceeded quota: none" in await until_error(live, "a", "PodsRefused")
+        await live.request("DELETE", f"{path}/none")
+        await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
+        await live.until_phase("Running", "a")
+
+    async def test_objects_that_a_quota_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
+        await live.request("POST", path, {"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}})
+        await workloads.template(ports=PORTS)
+        await live.create("a", **WEB)
+        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        assert "exceeded quota: none" in live.condition("a", "Stalled")["message"]
+        assert live.condition("a", "Stalled")["reason"] == "WriteRefused"
+        await live.request("DELETE", f"{path}/none")
+        await live.until_phase("Running", "a")
+        assert live.is_ready("a")
+
+    async def test_a_rollout_that_takes_too_long(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.run("a", "held:1", **NEVER)
+        counted = lambda: workloads.deployment("a").get("status", {}).get("updatedReplicas")  # noqa: E731
+        await live.until(lambda: counted() == 1, "the pod is counted")
+        late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too late"}
+        status = workloads.deployment("a")["status"]
+        others = [it for it in status["conditions"] if it["type"] != "Progressing"]
+        await workloads.edit_status("Deployment", "hopper-a", {"conditions": [*others, late]})
+        assert "not available within 600 s" in await until_error(live, "a", "ProgressDeadlineExceeded")
+        await workloads.behave("a", "well")
+        await live.until_phase("Running", "a")
+
+    async def test_one_pod_of_two_is_no_error(
+        self, live: Live, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checks, "NAMED_AFTER_SECONDS", 1.0)
+        await workloads.run("a", replicas=2)
+        await live.until_phase("Running", "a")
+        one, _ = workloads.pods("a").values()
+        crash = {"metadata": {"annotations": {"tests.example.com/behaves": "crash"}}}
+        await workloads.edit("Pod", one["metadata"]["name"], crash)
+        await live.until(
+            lambda: "1 of 2 pods available; pod" in live.condition("a", "WorkloadAvailable")["message"],
+            "the trouble is told",
+        )
+        assert live.phase("a") == "Running"
+        await workloads.behave("a", "well")
+        await live.until(lambda: live.is_ready("a"), "ready again")
+        assert live.steps("a") == ["Created", "Starting", "Running"]
+
+
+class TestRestartPolicy:
+    async def test_tries_with_fresh_pods_until_it_gives_up(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.run("a", "crash:1", **TWICE)
+        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        assert live.condition("a", "Stalled")["reason"] == "RestartsExhausted"
+        message = live.condition("a", "Stalled")["message"]
+        assert "CrashLoopBackOff" in message
+        assert "gave up after 2 restarts" in message
+        assert live.steps("a") == ["Created", *["Starting", "Error"] * 3]
+        assert live.status("a")["restarts"] == 2
+        assert len(workloads.pods_ever("a")) == 3
+        failed = [it["time"] for it in live.status("a")["history"] if it["to"] == "Error"]
+        assert all(one < two for one, two in pairwise(failed))
+        named = [it["message"].split()[1] for it in live.status("a")["history"] if it["to"] == "Error"]
+        assert len(set(named)) == 3
+
+    async def test_a_running_instance_that_fails_is_started_again(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.run("a", **TWICE)
+        await live.until_phase("Running", "a")
+        before = workloads.pods("a").keys()
+        await workloads.behave("a", "crash")
+        await live.until(lambda: live.status("a").get("restarts") == 1 and live.is_ready("a"), "running again")
+        assert live.steps("a") == ["Created", "Starting", "Running", "Error", "Starting", "Running"]
+        assert not before & workloads.pods("a").keys()
+        assert len(workloads.pods_ever("a")) == 2
+
+    async def test_a_pod_that_comes_right_by_itself_ends_the_error(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.run("a", "crash:1", **NEVER)
+        await live.until_phase("Error", "a")
+        before = workloads.pods("a").keys()
+        await workloads.behave("a", "well")
+        await live.until_phase("Running", "a")
+        assert live.is_ready("a")
+        assert workloads.pods_ever("a") == before
+        assert live.status("a")["restarts"] == 0
+        assert live.status("a")["history"][-2]["message"] == "runs again by itself"
+
+    @pytest.mark.parametrize("policy", [NEVER, TWICE], ids=["Never", "OnFailure"])
+    async def test_a_mended_template_ends_the_error(
+        self, live: Live, operator: Operator, workloads: Workloads, policy: dict[str, object]
+    ) -> None:
+        await workloads.run("a", "crash:1", **policy)
+        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        await workloads.edit_template("a", image="web:2")
+        await live.until_phase("Running", "a")
+        assert live.is_ready("a")
+        assert workloads.container("a")["image"] == "web:2"
+        assert live.status("a")["templateGeneration"] == 2
+
+    async def test_the_user_may_try_again(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.run("a", "crash:1", **NEVER)
+        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        for turn in (1, 2):
+            before = workloads.pods_ever("a")
+            await live.edit("a", restartedAt=f"2026-01-0{turn}T00:00:00Z")
+            await live.until(lambda turn=turn: live.steps("a").count("Error") == turn + 1, "another try")
+            await live.until(lambda: is_stalled(live, "a"), "stalled")
+            assert live.status("a")["restarts"] == turn
+            assert len(workloads.pods_ever("a") - before) == 1
+
+
+class TestVerbs:
+    """Every verb works, whatever the pods do."""
+
+    TROUBLE = ("crash:1", "missing:1", "held:1")
+
+    async def build(self, live: Live, workloads: Workloads) -> list[str]:
+        """Have one instance in each kind of trouble; crashing ones before, between and after their tries."""
+        names = []
+        for image in self.TROUBLE:
+            name = image.split(":")[0]
+            await workloads.template(name, **ALL | {"image": image})
+            reference = {"templateRef": {"name": name}}
+            calm = {"policy": "OnFailure", "backoffSeconds": 3600, "maxBackoffSeconds": 3600}
+            await live.create_from(
+                manifest(f"{name}-waits", restartPolicy=calm, **reference),
+                manifest(f"{name}-never", **NEVER, **reference),
+            )
+            names += [f"{name}-waits", f"{name}-never"]
+        await live.until_phase("Error", *(name for name in names if not name.startswith("held")))
+        await live.until_phase("Starting", *(name for name in names if name.startswith("held")))
+        return names
+
+    @pytest.mark.parametrize("state", ["Stopped", "Archived", "Terminated"])
+    async def test_down(self, live: Live, operator: Operator, workloads: Workloads, state: str) -> None:
+        names = await self.build(live, workloads)
+        await live.edit_all(names, desiredState=state)
+        await live.until_phase(state, *names)
+        await live.until(lambda: not workloads.now("Pod"), "no pods")
+        assert all(map(live.is_ready, names))
+        kinds = {"Stopped": 6, "Archived": 1, "Terminated": 1}
+        for name in names:
+            await live.until(lambda name=name: len(workloads.owned(name)) == kinds[state], f"what {name} owns")
+        if state == "Stopped":
+            for image in self.TROUBLE:
+                await workloads.edit_template(image.split(":")[0], image="web:1")
+            await live.edit_all(names, desiredState="Running")
+            await live.until_phase("Running", *names)
+
+    async def test_pause_and_resume(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        names = await self.build(live, workloads)
+        await live.edit_all(names, desiredState="Paused")
+        await live.until(lambda: all(map(live.is_observed, names)), "all are looked at")
+        for image in self.TROUBLE:
+            await workloads.edit_template(image.split(":")[0], image="web:1")
+        await live.until_phase("Paused", *names)
+        assert not [name for name in names if workloads.ever_served(name)]
+        await live.edit_all(names, desiredState="Running")
+        await live.until_phase("Running", *names)
+
+    async def test_delete(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        names = await self.build(live, workloads)
+        await asyncio.gather(*map(live.delete, names))
+        await live.until_gone(*names)
+        kinds = ("Deployment", "Pod", "Service", "Secret", "PersistentVolumeClaim", "Ingress")
+        await live.until(lambda: not any(map(workloads.now, kinds)), "nothing is left")
+
+    async def test_below_a_paused_and_stopped_parent(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await live.create("shop")
+        await workloads.run("shop-web", "crash:1", parent="shop", **TWICE)
+        await live.until_phase("Error", "shop-web")
+        await live.edit("shop", desiredState="Stopped")
+        await live.until_phase("Stopped", "shop", "shop-web")
+        assert not workloads.pods("shop-web")
+        await workloads.edit_template("shop-web", image="web:1")
+        await live.edit("shop", desiredState="Paused")
+        await live.until_phase("Paused", "shop", "shop-web")
