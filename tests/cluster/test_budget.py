@@ -19,7 +19,7 @@ from tests.cluster.prometheus import Numbers
 from tests.cluster.running import running
 
 IDLE_SECONDS = 60
-COUNT = 40
+COUNT = 25
 
 
 class Writes:

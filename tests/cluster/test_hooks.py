@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,20 @@ from tests.cluster.running import running
 
 AT_ONCE = {"backoffSeconds": 0, "maxBackoffSeconds": 1}
 UP = ["Starting", "Running"]
+
+INSTALLED = """
+calls = []
+
+class One:
+    async def before(self, transition, instance):
+        calls.append(f"{type(self).__name__} before {transition.target}")
+
+    async def after(self, transition, instance):
+        calls.append(f"{type(self).__name__} after {transition.target}")
+
+class Two(One):
+    pass
+"""
 
 
 @pytest.fixture
@@ -129,6 +145,23 @@ class TestHooks:
         await live.create("a")
         go_on.set()
         await live.until_phase("Running", "a")
+
+    async def test_installed_ones_run_by_name_before_the_given_ones(
+        self, live: Live, steered: Steered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A package offers its hooks as entry points."""
+        metadata = tmp_path / "hopper_licences-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hopper-licences\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text("[hopper.hooks]\nb = licences:Two\na = licences:One\n")
+        (tmp_path / "licences.py").write_text(INSTALLED)
+        monkeypatch.syspath_prepend(tmp_path)
+        async with running(live.namespace, hooks=[steered]):
+            await live.create("a", desiredState="Stopped")
+            await live.until_phase("Stopped", "a")
+            calls = importlib.import_module("licences").calls
+            await live.until(lambda: steered.after_calls, "all have run")
+        assert calls == ["One before Stopped", "Two before Stopped", "One after Stopped", "Two after Stopped"]
 
 
 class TestRestartPolicy:
