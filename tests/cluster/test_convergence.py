@@ -21,15 +21,6 @@ EDITED = ("desiredState", "parentRef", "config", "restartedAt", "reason")
 # Told by the way, not by the specs.
 PASSING = {"generation", "observedGeneration", "restarts", "restartedAt", "retries", "history"}
 PASSING |= {"startedAt", "stoppedAt"}
-    "generation",
-    "observedGeneration",
-    "restarts",
-    "restartedAt",
-    "retries",
-    "history",
-    "startedAt",
-    "stoppedAt",
-}
 
 
 def tree(rng: random.Random) -> list[Object]:
