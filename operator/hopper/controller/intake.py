@@ -1,6 +1,7 @@
 """Intake: raw watch events into the registry and the queue, and the resync that checks the watch against the API."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Collection, Sequence
@@ -17,7 +18,6 @@ from hopper.registry import Change, Registry
 
 logger = logging.getLogger(__name__)
 
-_RELIST_DELAY = 2.0
 _COUNT_SECONDS = 1.0
 _DEAF_SECONDS = 30.0
 
@@ -26,7 +26,9 @@ class Intake:
     """Keeps registry and queue in step with the cluster.
 
     `synced` is set once everything that existed at the start is known: to decide earlier would take a parent that
-    is merely not listed yet for one that does not exist.
+    is merely not listed yet for one that does not exist. `current` is set whenever that is so, and not set while the
+    watch had to start over: one that was deleted meanwhile would be taken for one that exists, and its uid written
+    into ownerReferences, upon which garbage collection deletes the children.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Intake:
         self._grew = asyncio.Event()
         self._resynced_at: float | None = None
         self._missed_at: float | None = None
+        self._relists = 0
         self.synced = asyncio.Event()
+        self.current = asyncio.Event()
 
     def on_event(self, kind: str | None, raw: dict[str, Any]) -> None:
         """Take in one watch event; `kind` is None for an object from a list."""
@@ -66,10 +70,7 @@ class Intake:
             self._reader.forget(metadata["uid"])
             change = self._registry.remove(metadata["namespace"], metadata["name"], metadata["uid"])
         else:
-            known = len(self._registry)
             change = self._read(raw)
-            if kind is None and self.synced.is_set() and len(self._registry) == known:
-                self._relisted()
         if change:
             self.on_change(change)
             if change.new:
@@ -106,27 +107,31 @@ class Intake:
                 await asyncio.gather(*(feed.sync(self._lister, self._namespaces) for feed in self._feeds))
                 self._resynced_at = self._now()
                 self.synced.set()
+                self.current.set()
                 logger.info("synced: %d instances", expected)
 
     async def run(self) -> None:
         """Resync slowly, and soon after the watch had to start over, until cancelled."""
+        relisted, wait = False, self._until_next_resync()
         while True:
-            try:
-                async with asyncio.timeout(self._resync_seconds * random.uniform(0.9, 1.1)):  # noqa: S311
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
                     await self._resync_due.wait()
-                    await asyncio.sleep(_RELIST_DELAY)  # the list is still coming in
-            except TimeoutError:
-                pass
+            relisted |= self._resync_due.is_set()
             self._resync_due.clear()
             try:
-                await self.resync()
+                await self.resync(relisted=relisted)
+                relisted, wait = False, self._until_next_resync()
             except ApiError as error:
                 logger.warning("resync failed: %s", error)
-                await asyncio.sleep(_COUNT_SECONDS)
-                self._resync_due.set()
+                wait = _COUNT_SECONDS
 
-    async def resync(self) -> None:
-        """Compare the registry with the API server, mend what the watch has missed, and look at everybody again."""
+    async def resync(self, *, relisted: bool = False) -> None:
+        """Compare the registry with the API server, mend what the watch has missed, and look at everybody again.
+
+        After the watch had to start over (`relisted`), it is no fault of the watch that it missed something.
+        """
+        relists = self._relists
         before = {(it.namespace, it.name): it.metadata.uid for it in self._registry}
         missed = 0
         for namespace in self._namespaces:
@@ -146,9 +151,14 @@ class Intake:
             await feed.resync(self._lister, self._namespaces)
         self.look_at_everybody()
         self._resynced_at = self._now()
-        if missed:
+        if relists == self._relists and not self._resync_due.is_set():
+            self.current.set()
+        if missed and not relisted:
             self._missed_at = self._missed_at or self._now()
             logger.info("resync found %d changes that the watch has not reported yet", missed)
+
+    def _until_next_resync(self) -> float:
+        return self._resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311
 
     def look_at_everybody(self) -> None:
         """Have every known instance reconciled."""
@@ -164,9 +174,16 @@ class Intake:
             found.append(f"the watch has been silent for {now - self._missed_at:.0f} s although something changed")
         return found
 
-    def _relisted(self) -> None:
-        """Deletions that fell between two watches are in no list: compare."""
-        self._resync_due.set()
+    def relist_begins(self) -> None:
+        """Hear that the watch is about to start over: decide nothing until a resync has found the deletions."""
+        if self.synced.is_set():
+            self._relists += 1
+            self.current.clear()
+
+    def relist_ended(self) -> None:
+        """Hear that it has: what the API server lists from now on is no older than what the watch starts from."""
+        if self.synced.is_set():
+            self._resync_due.set()
 
     def _read(self, raw: dict[str, Any]) -> Change | None:
         instance = self._reader.read(raw)

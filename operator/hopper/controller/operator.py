@@ -140,6 +140,7 @@ class Operator:
                         ],
                         stop=self._stop,
                         on_stop=end_background,
+                        on_relist=(self.intake.relist_begins, self.intake.relist_ended),
                     )
                 finally:
                     end_background()
@@ -194,9 +195,10 @@ class Operator:
                 self._template_queue.add((change.subject.namespace, str(template)), SUMMARY_DELAY)
 
     def _only_when_leading(self, work: Work) -> Work:
-        """Leave the work alone while standing by: who takes over looks at everybody."""
+        """Leave the work alone while standing by: who takes over looks at everybody. Decide nothing on old news."""
 
         async def guarded(key: Key) -> float | None:
+            await self.intake.current.wait()
             return await work(key) if self._may_write() else None
 
         return guarded

@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import kopf
 
-from hopper.adapters.connection import Connection
+from hopper.adapters.connection import Connection, Credentials
 from hopper.api.resources import Resource
+from hopper.controller.relists import Relists
 
 logger = logging.getLogger(__name__)
 
@@ -96,27 +98,21 @@ async def watch_all(
     *,
     stop: asyncio.Event,
     on_stop: Callable[[], None],
+    on_relist: tuple[Callable[[], None], Callable[[], None]],
 ) -> None:
     """Feed the listeners until `stop` is set or a signal comes. No namespaces means all of them.
 
-    `on_stop` is called as soon as no more events will come.
+    `on_stop` is called as soon as no more events will come; `on_relist` before and after a kind is listed anew.
     Raises what kopf gives up on, such as credentials that are not accepted.
     """
     registry = kopf.OperatorRegistry()
 
+    paths = {watch.resource.path(namespace) for watch in watches for namespace in (namespaces or (None,))}
+    sessions = _Sessions(connection, Relists(paths, *on_relist))
+
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        found = await connection.credentials()
-        return kopf.ConnectionInfo(
-            server=found.server,
-            ca_path=found.ca_path,
-            insecure=found.insecure,
-            certificate_path=found.certificate_path,
-            private_key_path=found.private_key_path,
-            token=found.token,
-            proxy_url=found.proxy,
-            default_namespace=connection.namespace,
-        )
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return await sessions.login()
 
     for watch in watches:
         _listen(registry, watch)
@@ -135,6 +131,41 @@ async def watch_all(
         stop_flag=stop,
     )
     await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
+
+
+class _Sessions:
+    """Logs kopf in. The same credentials get the same session: kopf gives up where they are not accepted."""
+
+    def __init__(self, connection: Connection, relists: Relists) -> None:
+        self._connection = connection
+        self._relists = relists
+        self._credentials: Credentials | None = None
+        self._session: kopf.AiohttpSession | None = None
+
+    async def login(self) -> kopf.AiohttpSession:
+        credentials = await self._connection.credentials()
+        if self._session is None or credentials != self._credentials:
+            self._credentials, self._session = credentials, self._open(credentials)
+        return self._session
+
+    def _open(self, found: Credentials) -> kopf.AiohttpSession:
+        info = kopf.ConnectionInfo(
+            server=found.server,
+            ca_path=found.ca_path,
+            insecure=found.insecure,
+            certificate_path=found.certificate_path,
+            private_key_path=found.private_key_path,
+            token=found.token,
+        )
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            proxy=found.proxy,
+            trace_configs=[self._relists.trace()],
+        )
+        return kopf.AiohttpSession(
+            server=found.server, default_namespace=self._connection.namespace, aiohttp_session=session
+        )
 
 
 def _listen(registry: kopf.OperatorRegistry, watch: Watch) -> None:
