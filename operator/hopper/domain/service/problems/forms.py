@@ -24,12 +24,8 @@ def wrong_key(key: str) -> str | None:
 
 
 def wrong_text(text: str) -> str | None:
-    """Judge a text that a process is to get: it cannot hold a zero byte, nor what is no Unicode character."""
-    if "\0" in text:
-        return "holds a zero byte, at which a process would see it end: remove it"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "is no valid text: remove what is no Unicode character"
-    return None
+    """Judge a text that a process is to get."""
+    return "holds a zero byte, at which a process would see it end: remove it" if "\0" in text else None
 
 
 def wrong_path(path: str) -> str | None:
@@ -38,7 +34,7 @@ def wrong_path(path: str) -> str | None:
         return "is not absolute: begin it with /"
     if ".." in path.split("/"):
         return "goes up with '..': write the path that is meant"
-    if ":" in path or _CONTROL.search(path) or wrong_text(path):
+    if ":" in path or _CONTROL.search(path):
         return "holds a colon or a control character, which no mount can have: rename it"
     if normpath(path) != (path.rstrip("/") or "/"):
         return f"is written in a roundabout way: write {normpath(path)}"

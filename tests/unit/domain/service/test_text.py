@@ -1,0 +1,149 @@
+"""Templated files: what they can do, and all that they cannot."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hopper.domain.service.text import MAX_RENDERED, ROOTS, TextError, check, render_text
+
+VALUES: dict[str, Any] = {
+    "instance": {"name": "web-1", "path": "shop/web-1"},
+    "project": "shop",
+    "env": {"TZ": "Etc/UTC", "EMPTY": "", "items": "of a dict", "DEBUG": "1"},
+    "ports": [{"containerPort": 80, "protocol": "TCP"}],
+    "labels": {"example.com/tier": "web"},
+    "config": {"capabilities": ["search", "Write"], "delegation": {"enabled": True}, "limits": {"maxDepth": 3}},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("ends\n", "ends\n"),
+        ("{{ instance.name }} of {{ project }}", "web-1 of shop"),
+        ("{{ instance['name'] }}", "web-1"),
+        ("{{ labels['example.com/tier'] }}", "web"),
+        ("{{ ports[0].containerPort }}", "80"),
+        ("{{ env.items }}", "of a dict"),
+        ("{{ config.delegation.enabled }}", "true"),
+        ("{{ config.limits.maxDepth > 2 and not config.limits.maxDepth >= 4 }}", "true"),
+        ("{% if env.DEBUG == '1' %}on{% elif env.DEBUG %}odd{% else %}off{% endif %}", "on"),
+        ("{% if env.EMPTY or env.TZ != 'x' %}on{% endif %}", "on"),
+        ("{{ 'a' if 'search' in config.capabilities else 'b' }}", "a"),
+        ("{{ env.MISSING | default('none') }}", "none"),
+        ("{{ env.MISSING | default }}", ""),
+        ("{{ env.EMPTY | default('none') }}", ""),
+        ("{{ env.EMPTY | default('none', true) }}", "none"),
+        ("{{ env.TZ | upper }} {{ env.TZ | lower }}", "ETC/UTC etc/utc"),
+        ("[{{ '  x ' | trim }}]", "[x]"),
+        ("{{ config.capabilities | join(', ') }}", "search, Write"),
+        ("{{ config.capabilities | length }}", "2"),
+        ("{{ config.limits | tojson }}{{ config.capabilities | tojson }}", '{"maxDepth": 3}["search", "Write"]'),
+        ("{{ config.delegation | tojson }}", '{"enabled": true}'),
+        ("{{ env.TZ | tojson }}", '"Etc/UTC"'),
+        ("{{ 'ä<>' | tojson }}", '"ä<>"'),
+        ("{{ env.TZ | b64encode }}", "RXRjL1VUQw=="),
+        ("{# nothing #}{% raw %}{{ x }}{% endraw %}", "{{ x }}"),
+        ("<b>{{ '<&>' }}</b>", "<b><&></b>"),
+    ],
+)  # fmt: skip
+def test_what_it_can_do(text: str, expected: str) -> None:
+    check(text)
+    assert render_text(text, VALUES) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n{% for a in ports %}{% endfor %}", "line 2: a loop is not allowed"),
+        ("{{ project.upper() }}", "line 1: a call is not allowed"),
+        ("{% set a = 1 %}", "an assignment is not allowed"),
+        ("{% set a %}{% endset %}", "an assignment is not allowed"),
+        ("{% macro a() %}{% endmacro %}", "a macro is not allowed"),
+        ("{% call a() %}{% endcall %}", "a call"),
+        ("{% include 'x' %}", "an include is not allowed"),
+        ("{% import 'x' as x %}", "an import is not allowed"),
+        ("{% from 'x' import x %}", "an import is not allowed"),
+        ("{% extends 'x' %}", "inheritance is not allowed"),
+        ("{% block a %}{% endblock %}", "a block is not allowed"),
+        ("{% filter upper %}{% endfilter %}", "a filter block is not allowed"),
+        ("{% with %}{% endwith %}", "a with block is not allowed"),
+        ("\n\n{% autoescape true %}{% endautoescape %}", "an autoescape block is not allowed"),
+        ("{{ env.TZ is defined }}", "a test (is …) is not allowed"),
+        ("{{ 1 + 1 }}", "arithmetic is not allowed"),
+        ("{{ -1 }}", "arithmetic is not allowed"),
+        ("{{ 'a' ~ 'b' }}", "concatenation with ~ is not allowed"),
+        ("{{ env.TZ[1:2] }}", "a slice is not allowed"),
+        ("{{ [1] }}", "list is not allowed"),
+        ("{{ environ }}", "there is no value environ: use instance"),
+        ("{{ env.TZ | attr('x') }}", "there is no filter attr: use b64encode"),
+        ("{{ env", "line 1:"),
+        ("{% if %}", "line 1:"),
+        ("{% trans %}x{% endtrans %}", "unknown tag"),
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "nested too deeply"),
+        ("{{ env" + ".a" * 3000 + " }}", "too large or nested too deeply"),
+        ("{{ env.a }}" * 11000, "too large or nested too deeply"),
+        ("{{ " + "9" * 5000 + " }}", "is not a template"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_unseen(text: str, message: str) -> None:
+    with pytest.raises(TextError) as refused:
+        check(text)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n\n{{ env.MISSING }}", "line 3: there is no 'MISSING' here: name a documented value, or give a default"),
+        ("{{ parent }}", "line 1: 'parent' is undefined"),
+        ("{{ env.MISSING.deeper }}", "there is no 'deeper' here"),
+        ("{% if\nenv.MISSING %}{% endif %}", "there is no 'MISSING' here"),
+        ("{{ env.MISSING | tojson }}", "there is no 'MISSING' here"),
+        ("{{ env.MISSING | upper }}", "there is no 'MISSING' here"),
+        ("{{ instance.name.__class__ }}", "there is no '__class__' here"),
+        ("{{ instance.__class__ }}", "there is no '__class__' here"),
+        ("{{ env['__init__'] }}", "there is no '__init__' here"),
+        ("{{ ports[1] }}", "there is no 1 here"),
+        ("{{ ports['0'] }}", "there is no '0' here"),
+        ("{{ project[0] }}", "there is no 0 here"),
+        ("{{ env }}", "use the filter join or tojson"),
+        ("{{ none }}", "use the filter join or tojson"),
+        ("{{ project | join }}", "the filter join needs a list"),
+        ("{{ config.capabilities | join(3) }}", "line 1:"),
+        ("{{ config.delegation.enabled | length }}", "line 1:"),
+        ("{{ 1 < 'a' }}", "line 1:"),
+        ("{{ env[ports] }}", "here"),
+    ],
+)  # fmt: skip
+def test_what_fails_when_it_is_rendered(text: str, message: str) -> None:
+    check(text)
+    with pytest.raises(TextError) as refused:
+        render_text(text, VALUES)
+    assert message in str(refused.value)
+
+
+class TestBounds:
+    def test_of_the_whole(self) -> None:
+        values = {"env": {"BIG": "x" * 32768}}
+        assert len(render_text("{{ env.BIG }}" * 16, values)) == MAX_RENDERED
+        with pytest.raises(TextError, match="renders to more than 512 KiB"):
+            render_text("{{ env.BIG }}" * 17, values)
+
+    @pytest.mark.parametrize("name", ["tojson", "b64encode"])
+    def test_of_what_grows_on_the_way(self, name: str) -> None:
+        with pytest.raises(TextError, match="512 KiB"):
+            render_text("{{ env.BIG" + f" | {name}" * 36 + " }}", {"env": {"BIG": '\\"' * 16000}})
+
+
+@given(st.text(alphabet="{}%# .|()[]'\"abeinv_019\n<=+-~*", max_size=60))
+def test_whatever_is_written_ends_in_a_text_or_an_error(text: str) -> None:
+    with suppress(TextError):
+        assert isinstance(render_text(text, VALUES), str)
+    assert set(VALUES) < set(ROOTS)
