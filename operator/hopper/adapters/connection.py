@@ -9,11 +9,14 @@ from urllib.request import getproxies, proxy_bypass
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
 
+from hopper.adapters.kube import Kube
+from hopper.ports import ApiError
+
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class NoClusterError(Exception):
-    """No cluster is configured."""
+    """No cluster is configured, or it does not let us in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,24 @@ async def connect() -> Connection:
         raise NoClusterError(message) from error
     configuration.proxy = configuration.proxy or _proxy(configuration.host)
     return Connection(configuration, namespace)
+
+
+async def check_credentials(connection: Connection) -> None:
+    """Ask the API server who we are to it. Raises `NoClusterError` where it does not accept the credentials.
+
+    An API server that is away, or has other worries, is no reason to give up.
+    """
+    codes: list[int] = []
+    kube = Kube(connection.client(), lambda verb, resource, code: codes.append(code))
+    try:
+        await kube.request("GET", "/version", resource="version")
+    except ApiError as error:
+        if codes == [401]:
+            server = connection.configuration.host
+            message = f"{server} does not accept the credentials ({error}). Renew those in KUBECONFIG"
+            raise NoClusterError(message) from error
+    finally:
+        await kube.close()
 
 
 def _proxy(address: str) -> str | None:

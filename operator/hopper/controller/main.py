@@ -1,6 +1,7 @@
 """The operator as a process: logging, connection, exit code."""
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hopper.adapters.connection import NoClusterError, connect
+from hopper.adapters.connection import NoClusterError, check_credentials, connect
 from hopper.controller.election import LeadershipLostError
 from hopper.controller.operator import Operator, Options
 
@@ -39,6 +40,12 @@ def serve(
         return 1
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            logger.exception("the operator gave up")
+        else:
+            logger.error("%s; choose another port with --metrics-port", error.strerror)
+        return 1
     except Exception as error:
         if lost := _lost_leadership(error):
             logger.error("%s; ending, so that only its holder writes", lost)
@@ -62,6 +69,7 @@ async def _serve(
     lease_namespace: str | None,
 ) -> None:
     connection = await connect()
+    await check_credentials(connection)
     served = () if all_namespaces else tuple(namespaces) or (connection.namespace,)
     where = f"namespaces {', '.join(served)}" if served else "all namespaces"
     logger.info("serving %s of %s", where, connection.configuration.host)
