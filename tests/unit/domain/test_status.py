@@ -72,6 +72,10 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
         observe(worker(phase=Phase.STOPPED)),
         ["Ready=False Orphaned", "Reconciling=True Orphaned", "HierarchyValid=False Orphaned"],
     ),
+    "below a parent that is being deleted and does not own it, it runs on": (
+        observe(worker(parent="web"), replace(WEB, metadata=replace(WEB.metadata, deletion_timestamp=NOW)), GLOBAL),
+        ["Ready=True Running", "HierarchyValid=False ParentIsBeingDeleted"],
+    ),
     "misplaced from the start": (
         observe(worker(parent="global", phase=Phase.CREATED), GLOBAL),
         ["Ready=False WrongParentScope", "Stalled=True WrongParentScope", "HierarchyValid=False WrongParentScope"],
