@@ -156,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _report(bench: Bench, seconds: float) -> int:
-    found = rows(bench.samples)
+    found = rows(bench.samples, bench.rates)
     judged = goals(found)
     console = Console() if sys.stdout.isatty() else Console(width=170)
     print_rates(console, bench.rates)

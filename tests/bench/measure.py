@@ -19,14 +19,16 @@ from tests.bench.watch import watching
 class Sample:
     """What one run of a scenario gave.
 
-    `seconds` ends when the work is seen done; requests and CPU go on until all is quiet again. `ideal` is the time that
-    the raw rates of the same round allow, in seconds.
+    `seconds` ends when the work is seen done; requests and CPU go on until all is quiet again. `raw` says which writes
+    every instance needs, so that `rates`, of the same round, tell how fast it could be; or `ideal` says so in seconds.
     """
 
     scenario: str
     subject: str
     instances: int
     seconds: float
+    raw: tuple[Operation, ...] = ()
+    rates: Rates | None = None
     ideal: float | None = None
     requests: Requests | None = None
     cpu_seconds: float | None = None
@@ -57,7 +59,7 @@ class Stage:
     process: Process | None = None
 
     @asynccontextmanager
-    async def measured(self, scenario: str, instances: int, ideal: float | None = None) -> AsyncIterator[Clock]:
+    async def measured(self, scenario: str, instances: int, *raw: Operation) -> AsyncIterator[Clock]:
         """Measure the context, which stops the clock; afterwards wait until all is quiet, and add a sample."""
         tally = await Tally.begin(self.client, self.kind)
         cpu = self.process.cpu_seconds if self.process else 0.0
@@ -70,19 +72,19 @@ class Stage:
             self.subject,
             instances,
             clock.seconds,
-            ideal,
-            requests,
-            self.process.cpu_seconds - cpu if self.process else None,
-            self.process.rss_mib if self.process else None,
+            raw,
+            self.rates,
+            requests=requests,
+            cpu_seconds=self.process.cpu_seconds - cpu if self.process else None,
+            rss_mib=self.process.rss_mib if self.process else None,
         )
         self.samples.append(sample)
 
     async def drive(self, scenario: str, calls: Sequence[Call], operation: Operation, phase: str) -> None:
         """Send the calls as fast as the API server takes them, and measure until as many objects are in the phase."""
-        ideal = self.rates.seconds(len(calls), operation, "status patch")
         async with (
             watching(self.client, self.kind, self.namespace, f"status.phase={phase}") as there,
-            self.measured(scenario, len(calls), ideal) as clock,
+            self.measured(scenario, len(calls), operation, "status patch") as clock,
         ):
             await self.client.send_all(calls, self.rates.best_concurrency(operation))
             await there.until(lambda count: count == len(calls))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.bench.measure import Sample
 from tests.bench.operators import PLAIN_PEER
-from tests.bench.rates import OPERATIONS, Rates
+from tests.bench.rates import OPERATIONS, Operation, Rates, medians
 from tests.bench.scenarios.cascade import CASCADE, GARBAGE_COLLECTION
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
 
@@ -45,19 +45,21 @@ class Row:
     rss_mib: float | None = None
 
 
-def rows(samples: Sequence[Sample]) -> list[Row]:
+def rows(samples: Sequence[Sample], rounds: Sequence[Rates]) -> list[Row]:
     """Group samples by scenario, subject and size; scenarios are in the order in which they first came."""
     groups: dict[tuple[str, str, int], list[Sample]] = {}
     scenarios = list(dict.fromkeys(sample.scenario for sample in samples))
     for sample in sorted(samples, key=lambda sample: scenarios.index(sample.scenario)):
         groups.setdefault((sample.scenario, sample.subject, sample.instances), []).append(sample)
+    middle = medians(rounds)
+    best = {operation: middle.best_concurrency(operation) for operation in OPERATIONS}
     return [
-        _row(group, groups.get((scenario, PEERS.get(scenario, ""), size)))
+        _row(group, groups.get((scenario, PEERS.get(scenario, ""), size)), best)
         for (scenario, _, size), group in groups.items()
     ]
 
 
-def _row(group: Sequence[Sample], peers: Sequence[Sample] | None) -> Row:
+def _row(group: Sequence[Sample], peers: Sequence[Sample] | None, best: Mapping[Operation, int]) -> Row:
     first, each = group[0], max(group[0].instances, 1)
     seconds = statistics.median(sample.seconds for sample in group)
     requests = [sample.requests for sample in group if sample.requests is not None]
@@ -69,7 +71,7 @@ def _row(group: Sequence[Sample], peers: Sequence[Sample] | None) -> Row:
         len(group),
         seconds,
         first.instances / seconds,
-        _median(sample.ideal / sample.seconds if sample.ideal else None for sample in group),
+        _median(_share(sample, best) for sample in group),
         _median(peer.seconds / sample.seconds for sample, peer in zip(group, peers or (), strict=False)),
         _median(found.total / each for found in requests),
         _median(found.writes / each for found in requests),
@@ -81,30 +83,26 @@ def _row(group: Sequence[Sample], peers: Sequence[Sample] | None) -> Row:
     )
 
 
+def _share(sample: Sample, best: Mapping[Operation, int]) -> float | None:
+    ideal = sample.ideal
+    if sample.raw and sample.rates:
+        ideal = sample.rates.seconds(sample.instances, sample.raw, best)
+    return ideal / sample.seconds if ideal else None
+
+
 def _median(values: Iterable[float | None]) -> float | None:
     found = [value for value in values if value is not None]
     return statistics.median(found) if found else None
 
 
-def raw_rates(rounds: Sequence[Rates]) -> dict[str, dict[int, float]]:
-    """Return the median over the rounds of each rate, by operation and concurrency."""
-    return {
-        operation: {
-            concurrency: statistics.median(rates.sweep[operation][concurrency] for rates in rounds)
-            for concurrency in rounds[0].sweep[operation]
-        }
-        for operation in OPERATIONS
-    }
-
-
 def as_json(found: Sequence[Row], rounds: Sequence[Rates]) -> dict[str, Any]:
     """Return all numbers."""
-    return {"raw": raw_rates(rounds), "rows": [asdict(row) for row in found]}
+    return {"raw": medians(rounds).sweep, "rows": [asdict(row) for row in found]}
 
 
 def print_rates(console: Console, rounds: Sequence[Rates]) -> None:
     """Print the raw rates."""
-    rates = raw_rates(rounds)
+    rates = medians(rounds).sweep
     table = Table(title="Raw API server: requests per second by concurrency", title_justify="left")
     table.add_column("operation")
     for concurrency in next(iter(rates.values())):

@@ -53,10 +53,10 @@ async def _list_and_restart(stage: Stage, size: int) -> None:
             stage.subject,
             size,
             started.idle,
-            listing,
-            requests,
-            started.process.cpu_seconds,
-            started.process.rss_mib,
+            ideal=listing,
+            requests=requests,
+            cpu_seconds=started.process.cpu_seconds,
+            rss_mib=started.process.rss_mib,
         )
         stage.samples.append(sample)
 
