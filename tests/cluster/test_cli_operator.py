@@ -1,0 +1,189 @@
+"""`hopper operator run` as a user starts it: options, logs, signals, exit codes, and clusters that are not ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from hopper.local import Cluster, LocalCluster
+from tests.cluster.live import Live, fresh_namespace, manifest, watching
+from tests.cluster.process import HOPPER, OperatorProcess, process
+
+CRDS = Path(__file__).parents[2] / "crds"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "operator.log"
+
+
+@asynccontextmanager
+async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[OperatorProcess]:
+    """Run the operator with exactly these arguments, and without a port, until the end of the context."""
+    command = [HOPPER, "operator", "run", "--metrics-port", "-1", *args]
+    environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
+    with log.open("ab") as output:
+        run = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, env=environment)
+    found = OperatorProcess(run, 0, log)
+    try:
+        yield found
+    finally:
+        if found.runs:
+            found.kill()
+        await found.wait()
+
+
+async def says(run: OperatorProcess, words: str) -> None:
+    async def said() -> bool:
+        return words in run.log
+
+    await run.until(said, f"the log says {words!r}")
+
+
+async def fails(*args: str, **environment: str) -> tuple[int, str]:
+    """Run `hopper operator run` to its end; return the exit code and what it says."""
+    run = await asyncio.create_subprocess_exec(
+        HOPPER, "operator", "run", *args, stderr=subprocess.PIPE, env=os.environ | {"COLUMNS": "200"} | environment
+    )
+    async with asyncio.timeout(60):
+        _, said = await run.communicate()
+    assert run.returncode is not None
+    return run.returncode, said.decode()
+
+
+class TestRun:
+    async def test_serves_a_namespace_and_stops_on_sigterm(self, cluster: Cluster, live: Live, log: Path) -> None:
+        async with process(live.namespace, cluster.kubeconfig, log) as run:
+            await run.until_ready()
+            await live.create_from(manifest("a", reason="spring"), manifest("b", "Event", "a"))
+            await live.until_phase("Running", "a", "b")
+            assert await run.metric("hopper_instances", phase="Running") == 2
+            assert await run.answers("/healthz")
+            assert await run.stop() == 0
+        lines = run.log.splitlines()
+        assert any(f"serving namespaces {live.namespace} of https://" in line for line in lines)
+        assert any("synced: 0 instances" in line for line in lines)
+        pattern = (
+            rf"\d{{4}}-\d\d-\d\d .* INFO +hopper\.\S+: {live.namespace}/a: Created → Starting \(DesiredState\): spring"
+        )
+        assert any(re.fullmatch(pattern, line) for line in lines)
+        assert "Traceback" not in run.log
+        assert not any(" kopf" in line and " INFO " in line for line in lines)
+
+    async def test_logs_json_of_the_current_namespace(
+        self, cluster: Cluster, live: Live, log: Path, tmp_path: Path
+    ) -> None:
+        """Without options, the namespace is the one of the current context."""
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(cluster.kubeconfig.read_text())
+        kubeconfig.chmod(0o600)
+        set_it = ("config", f"--kubeconfig={kubeconfig}", "set-context", "--current", f"--namespace={live.namespace}")
+        await asyncio.to_thread(cluster.kubectl, *set_it)
+        async with started(kubeconfig, log, "--log-format", "json") as run:
+            await live.create("a", reason='"quoted" ü')
+            await live.until_phase("Running", "a")
+            assert await run.stop() == 0
+        entries = [json.loads(line) for line in run.log.splitlines()]
+        assert all(entry.keys() >= {"time", "level", "logger", "message"} for entry in entries)
+        assert entries[0]["message"].startswith(f"serving namespaces {live.namespace} of https://")
+        told = [entry for entry in entries if entry["message"].startswith(f"{live.namespace}/a: Starting → Running")]
+        assert told[0]["level"] == "info"
+        assert told[0]["message"].endswith(': "quoted" ü')
+
+    async def test_logs_everything_until_ctrl_c(self, cluster: Cluster, live: Live, log: Path) -> None:
+        async with started(cluster.kubeconfig, log, "--verbose", "-n", live.namespace) as run:
+            await live.create("a")
+            await live.until_phase("Running", "a")
+            run.signal(signal.SIGINT)
+            assert await run.wait() == 0
+        assert " DEBUG " in run.log
+        assert " kopf" in run.log
+        assert "Traceback" not in run.log
+
+    async def test_several_namespaces(self, cluster: Cluster, live: Live, log: Path) -> None:
+        async with fresh_namespace() as other, fresh_namespace() as third:
+            names = (live.namespace, other.namespace)
+            async with started(cluster.kubeconfig, log, *(word for name in names for word in ("-n", name))) as run:
+                for one in (live, other, third):
+                    await one.create("a")
+                await live.until_phase("Running", "a")
+                await other.until_phase("Running", "a")
+                assert await run.stop() == 0
+            assert third.phase("a") is None
+            async with started(cluster.kubeconfig, log, "--all-namespaces") as run:
+                await third.until_phase("Running", "a")
+                assert await run.stop() == 0
+        assert "serving all namespaces" in run.log
+
+
+class TestRefusals:
+    async def test_no_cluster(self, tmp_path: Path) -> None:
+        code, said = await fails(KUBECONFIG=str(tmp_path / "nothing"))
+        assert code == 1
+        assert "no cluster" in said
+        assert "hopper local up" in said
+        assert "Traceback" not in said
+
+    async def test_a_broken_kubeconfig(self, tmp_path: Path) -> None:
+        (tmp_path / "broken").write_text("apiVersion: v1\nkind: Config\ncontexts: []\n")
+        code, said = await fails(KUBECONFIG=str(tmp_path / "broken"))
+        assert code == 1
+        assert "no cluster" in said
+        assert "Traceback" not in said
+
+    async def test_options_that_exclude_each_other(self) -> None:
+        code, said = await fails("--namespace", "a", "--all-namespaces")
+        assert code == 2
+        assert "drop one of them" in said
+
+    async def test_a_port_that_is_taken(self, cluster: Cluster, live: Live) -> None:
+        with socket.socket() as taken:
+            taken.bind(("0.0.0.0", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            code, said = await fails(
+                "-n", live.namespace, "--metrics-port", str(port), KUBECONFIG=str(cluster.kubeconfig)
+            )
+        assert code == 1
+        assert f"{port}): address already in use; choose another port with --metrics-port" in said
+        assert "Traceback" not in said
+
+    async def test_credentials_that_are_not_accepted(self, cluster: Cluster, live: Live, tmp_path: Path) -> None:
+        config = json.loads(
+            await asyncio.to_thread(cluster.kubectl, "config", "view", "--raw", "--minify", "--output=json")
+        )
+        config["users"][0]["user"] = {"token": "no-such-token"}
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(json.dumps(config))
+        code, said = await fails("-n", live.namespace, "--metrics-port", "-1", KUBECONFIG=str(kubeconfig))
+        assert code == 1
+        assert "does not accept the credentials (401: Unauthorized)" in said
+        assert "Traceback" not in said
+
+
+async def test_started_before_the_definitions(
+    new_cluster: Callable[..., LocalCluster], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newcomer may start the operator first, and install the definitions afterwards."""
+    bare = await asyncio.to_thread(new_cluster, "bare", nodes=0)
+    monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
+    async with started(bare.kubeconfig, log, "-n", "default") as run:
+        await says(run, "are the CRDs installed?")
+        await asyncio.to_thread(bare.kubectl, "apply", "--server-side", "--filename", str(CRDS))
+        await asyncio.to_thread(bare.kubectl, "wait", "--for=condition=Established", "--filename", str(CRDS))
+        async with watching("default") as live:
+            await live.create_from(manifest("a"), manifest("b", "Event", "a"))
+            await live.until_phase("Running", "a", "b")
+            await live.edit("a", desiredState="Paused")
+            await live.until_phase("Paused", "a", "b")
+        assert await run.stop() == 0
