@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from hopper.api.names import GLOBAL_NAME
+from hopper.compose.circles import without_circles
 from hopper.compose.manifests import Manifest, manifests
 from hopper.compose.names import MAX_NAME, Allocator, object_name, project_name
 from hopper.compose.project import Project
+from hopper.compose.reachability import report_host_names, with_reached_ports
 from hopper.compose.reading.cleaning import clean_services
 from hopper.compose.reading.files import Files
 from hopper.compose.reading.loading import Loader
 from hopper.compose.reading.schema import check_schema
 from hopper.compose.reading.sources import Source, find_sources
 from hopper.compose.reading.text import as_text
-from hopper.compose.references import report_host_names, without_circles
 from hopper.compose.report import Finding, Report, Reporter
 from hopper.compose.section import Section
 from hopper.compose.services.named_volumes import convert_named_volumes, report_sharing
@@ -66,6 +67,7 @@ def convert(
     ]
     projects = [replace(project, other_names=origins) for project in projects]
     services = [service for project in projects for service in _convert_project(project, report, stack=bool(stack))]
+    services = with_reached_ports(projects, services, report)
     report_host_names(projects, services, stack, report)
     if not services and not report.problems:
         report.about("").problem("", "no service was found that could be converted", "name a file with `services:`")

@@ -4,7 +4,7 @@ import re
 
 _NAME = re.compile(
     r"""
-    pass(word|wd|phrase|code) | (^|[_.-])pass([_.-]|$) | (^|[_.-])pwd$ | requirepass | masterauth |
+    pass(word|wd|phrase|code) | (^|[_.-])pass([_.-]|$) | [_.-]pwd$ | requirepass | masterauth |
     secret | token | credential | (^|[_.-])cred(s)?([_.-]|$) |
     api[_.-]?key | access[_.-]?key | private[_.-]?key | secret[_.-]?key | encryption[_.-]?key | (^|[_.-])keys?$ |
     (^|[_.-])salt$ | cookie$ | (^|[_.-])dsn$ | htpasswd | connection[_.-]?string
@@ -19,10 +19,10 @@ _LOGIN_NAME = re.compile(r"(^|[_.-])auth$", re.IGNORECASE)
 _LOGIN = re.compile(r"[^\s/:]+[/:](?!//)\S+")
 
 # The password of a URL; an assignment inside a connection string, JSON or options; well-known forms of tokens.
-URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s/:@'\"]*:(?P<secret>[^\s@'\"/$][^\s@'\"]*)@")
+URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s/:@'\"]*:(?P<secret>(?!\d{1,5}/)[^\s@'\"/$][^\s@'\"]*)@")
 _ASSIGNMENT = re.compile(
     r"""(?ix) (password|passwd|passphrase|pwd|secret|token|api[_-]?key|account[_-]?key|access[_-]?key)
-        ["']? \s*[=:]\s* ["']? (?P<secret>[^\s;&,"'{}\[\]$]{2,})"""
+        ["')\]]{0,3} \s*[=:]>?\s* ["']? (?P<secret>[^\s;&,"'{}\[\]$]{2,})"""
 )
 _KNOWN_FORM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"

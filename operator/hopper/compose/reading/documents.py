@@ -55,11 +55,11 @@ def read_documents(text: str, reporter: Reporter) -> list[dict[str, Any]]:
         reporter.problem("", "this is not YAML, but has characters that no text has", "save it as text in UTF-8")
     except _RefusedError as error:
         reporter.problem("", error.message, error.fix)
-    except (RecursionError, ValueError, IndexError):
+    except (RecursionError, ValueError, IndexError, OverflowError):
         # The parser's own limits: nesting, and code points that do not exist.
         reporter.problem("", "this YAML is nested too deep, or has impossible escapes", "correct or simplify the file")
     else:
-        return documents
+        return [document for document in documents if document]
     return []
 
 

@@ -6,7 +6,7 @@ docker compose would read their text, and repeated entries do no harm.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
@@ -74,8 +74,17 @@ def _causes(error: ValidationError) -> Iterator[ValidationError]:
         choices.setdefault(inner.schema_path[0], []).extend(_causes(inner))
     known = {inner.schema_path[0] for inner in error.context}
     if all(choices[choice] for choice in known):
-        deepest = max(choices.values(), key=lambda causes: max(len(cause.absolute_path) for cause in causes))
-        yield from deepest if len(deepest[0].absolute_path) > len(error.absolute_path) else [error]
+        # A choice of another type says nothing; one of the right type says what is wrong within.
+        closest = [causes for causes in choices.values() if not _is_of_another_type(causes, error)]
+        yield from max(closest, key=_depth) if closest else [error]
+
+
+def _is_of_another_type(causes: Sequence[ValidationError], choice: ValidationError) -> bool:
+    return all(cause.validator == "type" and cause.absolute_path == choice.absolute_path for cause in causes)
+
+
+def _depth(causes: Sequence[ValidationError]) -> int:
+    return max(len(cause.absolute_path) for cause in causes)
 
 
 def _is_readable_scalar(error: ValidationError) -> bool:
@@ -92,7 +101,8 @@ def _types(error: ValidationError) -> set[str]:
 
 def _words(error: ValidationError, path: list[str]) -> tuple[str, str]:
     """Return message and fix, without the value: it may be a secret."""
-    names = [step for step in path if not step.isdigit()]
+    below = path[2:] if path[:1] == ["services"] and len(path) > 2 else path
+    names = [step for step in below if not step.isdigit()]
     fix = next((_FIXES[name] for name in reversed(names) if name in _FIXES), "see the Compose Specification")
     value: Any = error.validator_value
     match error.validator:

@@ -1,12 +1,16 @@
 """Says which variables had no value, and where."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hopper.compose.reading.text import Text
 from hopper.compose.report import Reporter
+from hopper.compose.section import EXTENSION
 
-_SHOWN = 3
+_SHOWN = 8
+_ASSIGNED = frozenset({"environment", "labels"})
+_NAME = re.compile(r"([A-Za-z_][\w.-]*)=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,9 @@ class Use:
 
     @property
     def key(self) -> str:
-        """The place within the service, or within the file."""
+        """The place within the service, or within the file; a variable of a list goes by its name."""
+        if self.service and self.place[2] in _ASSIGNED and len(self.place) == 4 and (name := _NAME.match(self.value)):
+            return f"{self.place[2]}.{name[1]}"
         return ".".join(self.place[2:] if self.service else self.place).replace(".[", "[")
 
 
@@ -31,6 +37,8 @@ def report_variables(uses: Iterable[Use], reporter: Reporter) -> None:
     """Report the variables without a value, each once for a service, and every `$` that begins no variable."""
     missing: dict[tuple[str | None, str], list[str]] = {}
     for use in uses:
+        if use.place[0].startswith(EXTENSION):
+            continue
         for name in use.value.unresolved:
             missing.setdefault((use.service, name), []).append(use.key)
         if use.value.malformed:

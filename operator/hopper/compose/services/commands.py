@@ -60,6 +60,9 @@ def convert_healthcheck(section: Section, secrecy: Secrecy) -> Healthcheck | Non
     raw = section.take("healthcheck")
     if not isinstance(raw, dict) or not raw:
         return None
+    if raw.keys() == {"disable"} and switch(raw["disable"]) is False:
+        section.about.note("healthcheck", "it asks for nothing: Kubernetes does not know the image's own")
+        return None
     inner = Section(raw, section.about, "healthcheck")
     disabled, test = switch(inner.take("disable")), _test(inner, secrecy)
     interval = _seconds(inner, "interval", _INTERVAL, 1)

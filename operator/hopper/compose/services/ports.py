@@ -71,9 +71,7 @@ def _published(section: Section) -> Iterator[_Wanted]:
         found = _entries(key, port, section) if port else None
         if found is not None:
             yield from found
-        elif unresolved_in(item):
-            section.about.dropped(key, "variables in it have no value", "Give them one and import again")
-        else:
+        elif not _is_unresolved(item):  # which is reported already
             section.about.problem(key, "this is no port", _FORM)
 
 
@@ -133,6 +131,11 @@ def _entries(key: str, port: ShortPort, section: Section) -> list[_Wanted] | Non
         )
         for index, number in enumerate(inside)
     ]
+
+
+def _is_unresolved(item: Any) -> bool:
+    values = item.values() if isinstance(item, dict) else [item]
+    return any(unresolved_in(value) for value in values)
 
 
 def _protocol(text: Any) -> Protocol | None:

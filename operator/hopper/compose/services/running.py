@@ -12,7 +12,7 @@ from hopper.compose.names import object_name
 from hopper.compose.project import Project
 from hopper.compose.reading.merge import as_names
 from hopper.compose.reading.syntax import seconds, switch
-from hopper.compose.reading.text import as_text, is_blank
+from hopper.compose.reading.text import as_text, is_blank, unresolved_in
 from hopper.compose.section import Section
 
 MAX_DEPENDENCIES = 64
@@ -53,7 +53,8 @@ def convert_user(section: Section) -> tuple[str | None, SecurityProfile]:
         user = ""
     elif not all(_NUMBER.fullmatch(part) for part in user.split(":", 1)):
         advice = "Set user in the template to its number, as `id` in a container of the image tells it"
-        section.about.dropped("user", "names of users mean something only inside of the image", advice)
+        if not unresolved_in(raw):  # which is reported already
+            section.about.dropped("user", "names of users mean something only inside of the image", advice)
         user = ""
     if user and int(user.partition(":")[0]):
         return user, SecurityProfile.RESTRICTED

@@ -49,8 +49,8 @@ def convert_secrets(section: Section, project: Project, environment: Environment
             kept = vault.file(secret.name, secret.value)
             message = f"it is not mounted at {secret.path}, but kept as {kept} in the Secret {vault.name}"
             section.about.dropped(secret.key, message, advice)
-        else:
-            section.about.dropped(secret.key, f"nothing is mounted at {secret.path}", advice)
+        elif secret.external is not None:
+            section.about.dropped(secret.key, f"the Secret {secret.external} is not mounted at {secret.path}", advice)
 
 
 def _as_variable(

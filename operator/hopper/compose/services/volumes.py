@@ -48,9 +48,8 @@ class Mounts:
     def _short(self, text: str, key: str) -> None:
         volume = split_volume(text)
         if volume is None or volume.source == "":
-            if unresolved_in(text):
-                self.section.about.dropped(key, "variables in it have no value", "Give them one and import again")
-            else:
+            # Where variables have no value, that is reported already.
+            if not unresolved_in(text):
                 self.section.about.problem(key, "this is no volume", _FORM)
             return
         read_only = "ro" in volume.options
@@ -110,7 +109,8 @@ class Mounts:
             about.note(key, f"the config file at {path} takes its place")
             return
         if not source or unresolved_in(source):
-            about.dropped(key, "variables in it have no value", "Give them one and import again")
+            if not unresolved_in(source):
+                about.problem(key, "the bind mount has no source", _FORM)
         elif advice := bind_advice(source):
             about.dropped(key, "it mounts a part of the machine", advice)
         elif self.files.from_disk(key, source, target):

@@ -1,0 +1,214 @@
+"""`environment` and `env_file`: plain values, and those that go into the Secret."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from hopper.compose.secret_names import is_secret_name, is_secret_value, passwords_in
+from tests.unit.compose.converting import Project, Result
+
+
+def plain(result: Result, service: str = "app") -> dict[str, str | None]:
+    return {entry.name: entry.value for entry in result.spec(service).env if entry.value_from is None}
+
+
+def test_a_mapping(project: Project) -> None:
+    result = project.app(
+        """
+        environment:
+          TEXT: hello
+          NUMBER: 5
+          FLOAT: 1.50
+          WHOLE: 3.0
+          TRUE: true
+          WORD: yes
+          OCTAL: "0644"
+          EMPTY: ""
+          with.dots-1: x
+        """
+    )
+    assert plain(result) == {
+        "TEXT": "hello",
+        "NUMBER": "5",
+        "FLOAT": "1.5",
+        "WHOLE": "3",
+        "TRUE": "true",
+        "WORD": "yes",
+        "OCTAL": "0644",
+        "EMPTY": "",
+        "with.dots-1": "x",
+    }
+
+
+def test_a_list(project: Project) -> None:
+    result = project.app("environment: [A=1, 'B=x=y', C=, D]", environment={"D": "from outside"})
+    assert plain(result) == {"A": "1", "B": "x=y", "C": "", "D": "from outside"}
+
+
+def test_names_without_a_value_come_from_outside(project: Project) -> None:
+    result = project.app("environment: {A: , B: }", environment={"A": "here"})
+    assert plain(result) == {"A": "here"}
+    assert "takes its value from outside" in result.dropped["environment.B"].message
+
+
+def test_env_files_and_what_wins(project: Project) -> None:
+    project.write("one.env", "A=1\nB=1\nC=1\n")
+    project.write("sub/two.env", "B=2\nC=2\n")
+    result = project.app("env_file: [one.env, {path: ./sub/two.env, required: true}]\nenvironment: {C: 3}")
+    assert plain(result) == {"A": "1", "B": "2", "C": "3"}
+
+
+def test_missing_env_files(project: Project) -> None:
+    result = project.app("env_file: [a.env, {path: b.env, required: false}, {path: ../c.env, format: raw, x: 1}]")
+    assert {"env_file", "env_file.x"} == result.dropped.keys()
+    messages = {finding.message for finding in result.conversion.findings if finding.key == "env_file"}
+    assert messages == {
+        "the file a.env is missing",
+        "the optional file b.env is missing",
+        "the file ../c.env lies outside of the directory of the compose file (see --root)",
+    }
+
+
+def test_names_that_kubernetes_refuses(project: Project) -> None:
+    result = project.app("environment: {'1A': x, 'A B': x, HOPPER_X: x, KUBERNETES_PORT: x, OK: x}")
+    assert plain(result) == {"OK": "x"}
+    assert len(result.dropped) == 4
+
+
+def test_more_variables_than_a_template_holds(project: Project) -> None:
+    result = project.app("environment: [" + ", ".join(f"A{n}=1" for n in range(300)) + "]")
+    assert len(result.spec().env) == 256
+    assert len(result.dropped) == 44
+
+
+def test_too_long_values(project: Project) -> None:
+    result = project.app(f"environment: {{A: {'x' * 32769}, B: {'x' * 32768}}}")
+    assert set(plain(result)) == {"B"}
+
+
+def test_what_kubernetes_would_replace_is_escaped(project: Project) -> None:
+    result = project.app("environment: {A: x, B: $$(A), C: $$(D), D_: $$$$, E: 'a$$b'}")
+    assert plain(result) == {"A": "x", "B": "$$(A)", "C": "$(D)", "D_": "$$$$", "E": "a$b"}
+
+
+@pytest.mark.parametrize("text", ["environment: 5", "environment: [{a: b}]", "environment: {A: [1]}"])
+def test_what_is_refused(project: Project, text: str) -> None:
+    assert "compose.yaml: service app: environment" in project.app_problems(text)[0]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("PASSWORD", "DB_PASSWORD", "MYSQL_ROOT_PASSWORD", "password", "spring.datasource.password", "dbPassword"),
+            *("SMTP_PASS", "PASS", "REDIS_PASSWD", "MYSQL_PWD", "PASSPHRASE", "API_TOKEN", "TOKEN", "accessToken"),
+            *("CLIENT_SECRET", "SECRET_KEY_BASE", "SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "API_KEY"),
+            *("APIKEY", "ENCRYPTION_KEY", "N8N_ENCRYPTION_KEY", "KEY", "APP_KEYS", "GOOGLE_CREDENTIALS", "CREDENTIAL"),
+            *(
+                "NONCE_SALT",
+                "SENTRY_DSN",
+                "RABBITMQ_ERLANG_COOKIE",
+                "VAULT_DEV_ROOT_TOKEN_ID",
+                "GITEA__database__PASSWD",
+            ),
+            *("WEBPASSWORD", "DB_CONNECTION_STRING", "ConnectionStrings__Default"),
+        ],
+    )
+    def test_names_of_secrets(self, name: str) -> None:
+        assert is_secret_name(name)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("USER", "PWD", "BYPASS_PROXY", "COMPASS", "KEYCLOAK_ADMIN", "MONKEY_BUSINESS", "POSTGRES_PASSWORD_FILE"),
+            *("TOKEN_PATH", "SECRETS_DIR", "PASSWORD_LOGIN_ENABLED", "AUTHOR", "HOSTNAME", "DESALTED"),
+        ],
+    )
+    def test_other_names(self, name: str) -> None:
+        assert not is_secret_name(name)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("DATABASE_URL", "postgres://user:pw@db:5432/x"),
+            ("URL", "redis://:pw@cache"),
+            ("CONN", "Server=db;User Id=sa;Password=Your_pw;"),
+            ("JDBC", "jdbc:postgresql://db/x?user=a&password=pw"),
+            ("OPTS", "-Djavax.net.ssl.keyStorePassword=changeit"),
+            ("JSON", '{"user": "a", "apiKey": "abcdef"}'),
+            ("RUBY", "rails['initial_root_password'] = 'abc'"),
+            ("PEM", "-----BEGIN EC PRIVATE KEY-----\nabc"),
+            ("X", "ghp_abcdefghijklmnopqrstuvwxyz"),
+            ("NEO4J_AUTH", "neo4j/s3cret"),
+            ("BASIC_AUTH", "admin:s3cret"),
+        ],
+    )
+    def test_values_that_hold_secrets(self, name: str, value: str) -> None:
+        assert is_secret_value(name, value)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("URL", "http://user@host:80/path"),
+            ("URL", "http://db:5432/a@b"),
+            ("LISTENERS", "PLAINTEXT://kafka:29092,PLAINTEXT_HOST://0.0.0.0:9092"),
+            ("NEO4J_AUTH", "none"),
+            ("X_AUTH", "http://auth:80"),
+            ("OPTS", "--token=$TOKEN --password="),
+            ("OPTS", "allow_empty_password=yes"),
+            ("MAP", "CONTROLLER:PLAINTEXT"),
+        ],
+    )
+    def test_other_values(self, name: str, value: str) -> None:
+        assert not is_secret_value(name, value)
+
+    def test_passwords_inside_values(self) -> None:
+        assert passwords_in("postgres://user:p%40w@db/x?password=other") == ("p%40w", "other")
+
+    @pytest.mark.parametrize("value", ["yes", "'true'", "'no'", "'1'", "''", "0"])
+    def test_switches_are_no_secrets(self, project: Project, value: str) -> None:
+        assert project.app(f"environment: {{ALLOW_EMPTY_PASSWORD: {value}}}").secrets() == {}
+
+    def test_they_are_referred_to(self, project: Project) -> None:
+        result = project.app("environment: {DB_PASSWORD: canary-1, DB_USER: me}")
+        assert result.secrets() == {"DB_PASSWORD": "canary-1"}
+        assert result.manifest("HopperTemplate", "app")["spec"]["env"] == [
+            {"name": "DB_USER", "value": "me"},
+            {"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "app-secrets", "key": "DB_PASSWORD"}}},
+        ]
+        secret = result.manifest("Secret", "app-secrets")
+        assert secret["type"] == "Opaque"
+        assert base64.b64decode(secret["data"]["DB_PASSWORD"]) == b"canary-1"
+
+    def test_dollars_in_them_stay(self, project: Project) -> None:
+        assert project.app("environment: {DB_PASSWORD: 'a$$$$b$$(DB_PASSWORD)'}").secrets() == {
+            "DB_PASSWORD": "a$$b$(DB_PASSWORD)"
+        }
+
+    def test_what_comes_from_a_secret_variable_is_secret(self, project: Project) -> None:
+        project.write(".env", "DB_PASSWORD=pw\n")
+        result = project.app("environment: {DSNX: 'x-${DB_PASSWORD}-y', TAG: '${TAG:-1}'}")
+        assert result.secrets() == {"DSNX": "x-pw-y"}
+
+    def test_secrets_of_one_service_are_secret_in_all(self, project: Project) -> None:
+        result = project.convert(
+            """
+            services:
+              app: {image: a, environment: {HOSTS: "local:redis:6379:0:canary-99"}}
+              redis: {image: b, environment: {REDIS_PASSWORD: canary-99}}
+            """
+        )
+        assert result.secrets() == {"HOSTS": "local:redis:6379:0:canary-99"}
+
+    def test_common_words_are_not_searched_for(self, project: Project) -> None:
+        result = project.app(
+            "environment: {POSTGRES_PASSWORD: postgres, POSTGRES_USER: postgres, PW_TOKEN: abc, X: abcd}"
+        )
+        assert plain(result) == {"POSTGRES_USER": "postgres", "X": "abcd"}
+
+    def test_values_that_are_not_known_can_be_filled_in(self, project: Project) -> None:
+        result = project.app("environment: {DB_PASSWORD: '${DB_PASSWORD}', URL: 'x://u:${PW_TOKEN}@h'}")
+        assert result.secrets() == {"DB_PASSWORD": ""}
+        assert "Fill in the value" in result.changed["environment.DB_PASSWORD"].advice

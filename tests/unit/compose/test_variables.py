@@ -1,0 +1,143 @@
+"""Variables, `.env` and `env_file`."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopper.compose.reading.dotenv import parse_env
+from hopper.compose.reading.interpolation import interpolate
+from hopper.compose.reading.text import Text
+from tests.unit.compose.converting import Project
+
+VARIABLES = {"A": "one", "EMPTY": "", "DB_PASSWORD": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("plain", "plain"),
+        ("$A", "one"),
+        ("${A}", "one"),
+        ("x${A}y$A-", "xoney" + "one-"),
+        ("$$A", "$A"),
+        ("$${A}", "${A}"),
+        ("${B:-two}", "two"),
+        ("${B-two}", "two"),
+        ("${EMPTY:-two}", "two"),
+        ("${EMPTY-two}", ""),
+        ("${A:-two}", "one"),
+        ("${A:+yes}", "yes"),
+        ("${B:+yes}", ""),
+        ("${EMPTY+yes}", "yes"),
+        ("${B:-${A}}", "one"),
+        ("${B:-${C:-${D:-deep}}}", "deep"),
+        ("${B:-a}b}", "ab}"),
+        ("${B:-{}}", "{}"),
+        ("${B}", ""),
+        ("${B:?message}", ""),
+        ("$", "$"),
+        ("$1", "$1"),
+        ("${", "${"),
+        ("${1}", "${1}"),
+        ("${A!}", "${A!}"),
+        ("a $(date)", "a $(date)"),
+    ],
+)
+def test_interpolation(text: str, value: str) -> None:
+    assert interpolate(text, VARIABLES) == value
+
+
+def test_what_is_remembered() -> None:
+    text = interpolate("${B} ${C:?why} ${DB_PASSWORD} ${X_TOKEN:-tok}", VARIABLES)
+    assert isinstance(text, Text)
+    assert text.unresolved == ("B", "C")
+    assert text.secrets == ("hunter2", "tok")
+    assert not text.malformed
+    assert isinstance(malformed := interpolate("$(", VARIABLES), Text)
+    assert malformed.malformed
+
+
+@pytest.mark.parametrize("text", ["${A:-" * 3000, "${" * 100_000, "$A" * 100_000])
+def test_hostile_nesting_ends(text: str) -> None:
+    assert isinstance(interpolate(text, VARIABLES), str)
+
+
+ENV_FILE = """\
+# comment
+PLAIN=value   # comment
+ export EXPORTED = spaced
+HASH=a#b
+EMPTY=
+SINGLE='$A # kept'
+DOUBLE="say \\"hi\\"\\n$A \\$A" # comment
+MULTI="first
+second"
+REFERS=${PLAIN}/${A}/${NONE:-none}
+YAML: style
+ALONE
+A
+bad line
+"""
+
+
+def test_env_files() -> None:
+    parsed = parse_env(ENV_FILE, VARIABLES)
+    assert parsed.variables == {
+        "PLAIN": "value",
+        "EXPORTED": "spaced",
+        "HASH": "a#b",
+        "EMPTY": "",
+        "SINGLE": "$A # kept",
+        "DOUBLE": 'say "hi"\none $A',
+        "MULTI": "first\nsecond",
+        "REFERS": "value/one/none",
+        "YAML": "style",
+        "ALONE": None,
+        "A": "one",
+    }
+    assert parsed.unreadable == (14,)
+
+
+def test_raw_env_files() -> None:
+    assert parse_env("A='$x' # y\n", {}, raw=True).variables == {"A": "'$x' # y"}
+
+
+def test_windows_line_ends_and_a_byte_order_mark() -> None:
+    assert parse_env("\ufeffA=1\r\nB=2\r\n", {}).variables == {"A": "1", "B": "2"}
+
+
+class TestInProjects:
+    def test_dot_env_beside_the_file(self, project: Project) -> None:
+        project.write(".env", "TAG=1.2\nPORT=81\n")
+        result = project.app("image: nginx:${TAG}\nports: ['${PORT:-80}:80']")
+        assert result.spec().image == "nginx:1.2"
+        assert result.spec().ports[0].host_port == 81
+
+    def test_the_environment_wins_where_it_is_asked_for(self, project: Project) -> None:
+        project.write(".env", "TAG=1.2\n")
+        assert project.app("image: nginx:${TAG}", environment={"TAG": "2"}).spec().image == "nginx:2"
+
+    def test_the_environment_is_not_read_by_itself(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TAG", "from-outside")
+        assert project.app("image: nginx:${TAG:-default}").spec().image == "nginx:default"
+
+    def test_variables_without_a_value_are_reported_by_service(self, project: Project) -> None:
+        result = project.app("environment: {A: '$X', B: '$X'}\nlabels: {l: $Y}")
+        assert result.dropped["environment.A, environment.B"].message == "the variable X has no value"
+        assert result.dropped["labels.l"].message == "the variable Y has no value"
+
+    def test_values_are_typed_by_what_they_say(self, project: Project) -> None:
+        result = project.app("scale: ${N:-2}\nread_only: ${RO:-false}\nmem_limit: ${MEM:-64m}", stack="s")
+        assert result.manifest("HopperInstance", "s-app")["spec"]["replicas"] == 2
+        assert "read_only" not in result.dropped
+        assert result.spec().resources.limits.memory == "64Mi"  # type: ignore[union-attr]
+
+    def test_what_is_left_of_an_image(self, project: Project) -> None:
+        assert project.app("image: nginx:$TAG").spec().image == "nginx"
+        assert project.app("image: ${IMAGE}").spec().image == "shop-app:latest"
+        assert project.app("image: ${REGISTRY}/nginx").spec().image == "shop-app:latest"
+
+    def test_a_lone_dollar_is_kept_and_reported(self, project: Project) -> None:
+        result = project.app("environment: {PRICE: 'a$ or $5'}")
+        assert result.spec().env[0].value == "a$ or $5"
+        assert "begins no variable" in result.changed["environment.PRICE"].message

@@ -1,0 +1,278 @@
+"""`volumes`, `tmpfs`, `shm_size`, and files that become config files."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from hopper.api.service import VolumeEntry
+from tests.unit.compose.converting import Project
+
+TOP = "\nvolumes: {data: {}, Big_Data: {}}"
+
+
+def short(volume: VolumeEntry) -> str:
+    """Write a volume as type source>target and flags."""
+    flags = f"{' ro' if volume.read_only else ''}{' external' if volume.external else ''}"
+    return f"{volume.type} {volume.source or ''}>{volume.target}{flags}{f' {volume.size}' if volume.size else ''}"
+
+
+def mounts(project: Project, entry: str) -> list[str]:
+    result = project.convert(f"services: {{app: {{image: a, volumes: [{entry}]}}}}{TOP}")
+    return [short(volume) for volume in result.spec().volumes]
+
+
+@pytest.mark.parametrize(
+    ("text", "volume"),
+    [
+        ('"data:/data"', "volume data>/data"),
+        ('"data:/data:ro"', "volume data>/data ro"),
+        ('"data:/data:rw,z,nocopy"', "volume data>/data"),
+        ('"data:/data/:Z"', "volume data>/data"),
+        ('"Big_Data:/data"', "volume big-data>/data"),
+        ('"/data"', "volume >/data"),
+        ('"data://data/./x"', "volume data>/data/x"),
+        ("{type: volume, source: data, target: /data, read_only: true}", "volume data>/data ro"),
+        ("{type: volume, target: /data}", "volume >/data"),
+        ("{type: volume, source: data, target: /data, volume: {nocopy: true}}", "volume data>/data"),
+        ("{type: tmpfs, target: /run}", "tmpfs >/run"),
+        ("{type: tmpfs, target: /run, tmpfs: {size: 64m}}", "tmpfs >/run 64Mi"),
+        ("{type: tmpfs, target: /run, tmpfs: {size: 1000}}", "tmpfs >/run 1000"),
+    ],
+)
+def test_every_form(project: Project, text: str, volume: str) -> None:
+    assert mounts(project, text) == [volume]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"/var/run/docker.sock:/var/run/docker.sock"', "no Docker to talk to"),
+        ('"/etc/localtime:/etc/localtime:ro"', "Set the variable TZ"),
+        ('"/proc:/host/proc"', "DaemonSet"),
+        ('"/:/rootfs"', "DaemonSet"),
+        ('"/srv/data:/data"', "named volume"),
+        ('"~/data:/data"', "named volume"),
+        ("'C:\\data:/data'", "named volume"),
+        ('"./nowhere:/data"', "named volume"),
+        ('"../outside:/data"', "beside the compose file"),
+        ('"./directory:/data"', "one by one"),
+        ('"./binary:/data"', "into the image"),
+        ('"./large:/data"', "into the image"),
+        ('"./key.pem:/data"', "into a Secret"),
+        ("{type: npipe, source: a, target: /data}", "named volume"),
+        ("{type: image, source: a, target: /data}", "named volume"),
+        ('"data:/dev/data"', "another path"),
+        ("'data:C:\\data'", "begins with /"),
+        ('"data:/"', "Mount below /"),
+        ('"data:/data:noexec"', "Remove it"),
+    ],
+)
+def test_what_is_not_mounted_says_what_to_do(project: Project, text: str, said: str) -> None:
+    (project.directory / "directory").mkdir()
+    project.write("binary", b"\xff\xfe\0")
+    project.write("large", "x" * (256 * 1024 + 1))
+    project.write("key.pem", "-----BEGIN RSA PRIVATE KEY-----\nxyz\n")
+    result = project.convert(f"services: {{app: {{image: a, volumes: [{text}]}}}}{TOP}")
+    (finding,) = result.dropped.values()
+    assert said in finding.advice
+
+
+@pytest.mark.parametrize("text", ['"a:b:c:d"', '""', '":/data"', '"data:"', "{type: bind, target: /data}"])
+def test_what_is_no_volume_is_refused(project: Project, text: str) -> None:
+    (problem,) = project.app_problems(f"volumes: [{text}]")
+    assert problem.startswith("compose.yaml: service app: volumes[0]: ")
+
+
+class TestSingleFiles:
+    def test_they_become_config_files(self, project: Project) -> None:
+        project.write("nginx.conf", "events {}\n")
+        result = project.app("volumes: ['./nginx.conf:/etc/nginx/nginx.conf:ro']")
+        (file,) = result.spec().config_files
+        assert (file.path, file.content, file.mode) == ("/etc/nginx/nginx.conf", "events {}\n", "0644")
+        assert result.spec().volumes == ()
+        assert "became the config file" in result.changed["volumes[0]"].message
+
+    def test_scripts_stay_executable(self, project: Project) -> None:
+        project.write("init.sh", "#!/bin/sh\n").chmod(0o755)
+        (file,) = project.app("volumes: ['./init.sh:/init.sh']").spec().config_files
+        assert file.mode == "0755"
+
+    def test_links_do_not_lead_out(self, project: Project) -> None:
+        secret = project.directory.parent / "secret"
+        secret.write_text("far away")
+        (project.directory / "link").symlink_to(secret)
+        result = project.app("volumes: ['./link:/data', '../secret:/other']")
+        assert result.spec().config_files == ()
+        assert all("outside of the directory" in finding.message for finding in result.dropped.values())
+
+    def test_a_root_allows_more(self, project: Project) -> None:
+        (project.directory.parent / "shared.conf").write_text("a=1\n")
+        result = project.app("volumes: ['../shared.conf:/shared.conf']", root=project.directory.parent)
+        assert result.spec().config_files[0].content == "a=1\n"
+
+    def test_pipes_do_not_block(self, project: Project) -> None:
+        os.mkfifo(project.directory / "pipe")
+        assert "no ordinary file" in project.app("volumes: ['./pipe:/x']").dropped["volumes[0]"].message
+
+    def test_a_config_file_takes_the_place_of_a_volume(self, project: Project) -> None:
+        project.write("app.conf", "a=1\n")
+        result = project.app("volumes: ['conf:/etc/app.conf']\nx-devarch-config: {app.conf: /etc/app.conf}")
+        assert [file.path for file in result.spec().config_files] == ["/etc/app.conf"]
+        assert "takes the place of the volume" in result.dropped["volumes[0]"].message
+
+
+class TestNamedVolumes:
+    def test_external_ones_must_exist(self, project: Project) -> None:
+        result = project.convert(
+            """
+            services: {app: {image: a, volumes: ["a:/a", "b:/b", "c:/c"]}}
+            volumes: {a: {external: true}, b: {external: {name: Old_Name}}, c: {external: true, name: new-name}}
+            """
+        )
+        assert [short(volume) for volume in result.spec().volumes] == [
+            "volume a>/a external",
+            "volume old-name>/b external",
+            "volume new-name>/c external",
+        ]
+        assert "PersistentVolumeClaim old-name must exist" in result.changed["volumes.b.external"].message
+
+    def test_drivers_and_their_options(self, project: Project) -> None:
+        result = project.convert(
+            """
+            services: {app: {image: a, volumes: ["nfs:/nfs", "ram:/ram", "bind:/bind", "other:/other"]}}
+            volumes:
+              nfs: {driver_opts: {type: nfs, o: "addr=10.0.0.1", device: ":/x"}}
+              ram: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=100m,uid=1000"}}
+              bind: {driver: local, driver_opts: {type: none, o: bind, device: /srv}, labels: {a: b}}
+              other: {driver: rexray, driver_opts: {size: 10}}
+            """
+        )
+        assert [short(volume) for volume in result.spec().volumes] == [
+            "volume nfs>/nfs",
+            "tmpfs >/ram 100Mi",
+            "volume bind>/bind",
+            "volume other>/other",
+        ]
+        assert {
+            "volumes.nfs.driver_opts.device",
+            "volumes.bind.driver_opts.device",
+            "volumes.bind.labels",
+            "volumes.other.driver",
+            "volumes.other.driver_opts.size",
+        } == result.dropped.keys()
+
+    def test_similar_names_stay_apart(self, project: Project) -> None:
+        result = project.convert(
+            'services: {app: {image: a, volumes: ["a_b:/1", "a-b:/2"]}}\nvolumes: {a_b: {}, a-b: {}}'
+        )
+        assert len({volume.source for volume in result.spec().volumes}) == 2
+
+    def test_sharing_is_reported(self, project: Project) -> None:
+        result = project.convert(
+            """
+            services:
+              app: {image: a, volumes: ["data:/data"]}
+              web: {image: a, volumes: ["data:/data:ro", "own:/own"]}
+            volumes: {data: {}, own: {}, unused: {}}
+            """
+        )
+        assert "not shared with" in result.dropped["volumes.data"].message
+        assert "no service mounts it" in result.notes["volumes.unused"].message
+
+    def test_undeclared_ones_are_noted(self, project: Project) -> None:
+        result = project.app("volumes: ['data:/data']")
+        assert [short(volume) for volume in result.spec().volumes] == ["volume data>/data"]
+        assert "not among the volumes" in result.notes["volumes[0]"].message
+
+
+def test_the_same_target_twice(project: Project) -> None:
+    result = project.app("volumes: ['/data', 'data:/data/']\ntmpfs: /data")
+    assert [short(volume) for volume in result.spec().volumes] == ["volume >/data"]
+    assert {"volumes[1]", "tmpfs"} == result.dropped.keys()
+
+
+def test_tmpfs(project: Project) -> None:
+    result = project.app("tmpfs: ['/run', '/tmp:size=64m,mode=1777,noexec', '/x:size=much']")
+    assert [short(volume) for volume in result.spec().volumes] == ["tmpfs >/run", "tmpfs >/tmp 64Mi", "tmpfs >/x"]
+    assert "tmpfs" in result.dropped
+
+
+def test_shared_memory(project: Project) -> None:
+    result = project.app("shm_size: '1gb'")
+    assert [short(volume) for volume in result.spec().volumes] == ["tmpfs >/dev/shm 1Gi"]
+    assert "shm_size" in result.changed
+
+
+class TestDevarchConfig:
+    def test_files_are_found_by_their_names(self, project: Project) -> None:
+        project.write("server.properties", "a=1\n")
+        project.write("dynamic/routes.yml", "http: {}\n")
+        result = project.app(
+            "x-devarch-config: {server.properties: /etc/a.properties, dynamic/routes.yml: /etc/dynamic/routes.yml}"
+        )
+        assert {file.path: file.content for file in result.spec().config_files} == {
+            "/etc/a.properties": "a=1\n",
+            "/etc/dynamic/routes.yml": "http: {}\n",
+        }
+
+    def test_missing_ones_are_reported(self, project: Project) -> None:
+        result = project.app("x-devarch-config: {a.conf: /etc/a.conf}")
+        assert result.dropped["x-devarch-config.a.conf"].message == "a.conf is missing"
+
+    def test_the_compose_file_is_not_its_own_configuration(self, project: Project) -> None:
+        result = project.app("x-devarch-config: {compose.yaml: /etc/a.conf}")
+        assert "the compose file itself" in result.dropped["x-devarch-config.compose.yaml"].message
+
+    def test_it_is_a_mapping(self, project: Project) -> None:
+        assert "is no mapping" in project.app_problems("x-devarch-config: [a]")[0]
+
+
+class TestConfigs:
+    def test_every_kind(self, project: Project) -> None:
+        project.write("a.conf", "a=1\n")
+        result = project.convert(
+            """
+            services:
+              app:
+                image: a
+                configs:
+                  - file
+                  - {source: inline, target: /etc/inline.conf, mode: 0440, uid: "1"}
+                  - {source: variable, target: /etc/variable.conf, mode: "0755"}
+                  - external
+                  - nowhere
+            configs:
+              file: {file: ./a.conf}
+              inline: {content: "tag=${TAG:-1}"}
+              variable: {environment: CONF}
+              external: {external: true}
+              unused: {content: x}
+            """,
+            environment={"CONF": "from outside"},
+        )
+        assert [(file.path, file.content, file.mode) for file in result.spec().config_files] == [
+            ("/file", "a=1\n", "0644"),
+            ("/etc/inline.conf", "tag=1", "0440"),
+            ("/etc/variable.conf", "from outside", "0755"),
+        ]
+        assert {"configs[1].uid", "configs[3]", "configs[4]"} == result.dropped.keys()
+        assert "no service uses it" in result.notes["configs.unused"].message
+
+    def test_secrets_do_not_get_into_them(self, project: Project) -> None:
+        project.write("a.conf", "connect to canary-77 now\n")
+        result = project.convert(
+            """
+            services:
+              app: {image: a, environment: {DB_PASSWORD: canary-77}, configs: [file, inline]}
+            configs: {file: {file: a.conf}, inline: {content: "x ${API_TOKEN:-canary-88}"}}
+            """
+        )
+        assert result.spec().config_files == ()
+        assert all("holds a secret" in finding.message for finding in result.dropped.values())
+
+    def test_what_looks_like_credentials_is_noted(self, project: Project) -> None:
+        project.write("a.conf", "a = 1\nadmin_password = xyz\n")
+        result = project.app("volumes: ['./a.conf:/a.conf']")
+        assert "held credentials (line 2)" in result.notes["volumes[0]"].message
