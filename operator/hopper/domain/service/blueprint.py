@@ -13,6 +13,7 @@ from hopper.domain.service.merge import Effective, merge
 from hopper.domain.service.naming import Names, names_of
 from hopper.domain.service.problem import Problem
 from hopper.domain.service.problems import problems, size_problems
+from hopper.domain.service.quantity import nanos
 from hopper.domain.service.text import TextError, render_text
 from hopper.domain.service.values import Variables, values_of
 
@@ -47,6 +48,12 @@ class Blueprint:
         """The volumes whose data outlives the pods, those that exist already included."""
         keeps = self.type is not InstanceType.EPHEMERAL
         return tuple(v for v in self.spec.volumes if v.type is VolumeType.VOLUME and (keeps or v.external))
+
+    def size_of(self, volume: VolumeEntry) -> str | None:
+        """Return the size asked for: of mounts of the same source, the largest."""
+        source = volume.source or volume.target
+        same = (one for one in self.spec.volumes if one.type is volume.type and (one.source or one.target) == source)
+        return max((one.size for one in same if one.size is not None), key=nanos, default=None)
 
     @property
     def warnings(self) -> tuple[str, ...]:

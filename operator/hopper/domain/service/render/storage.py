@@ -4,7 +4,7 @@ from base64 import b64encode
 
 from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.checksum import digest, secret_digest
-from hopper.domain.service.quantity import canonical, nanos
+from hopper.domain.service.quantity import canonical
 from hopper.domain.service.render.meta import Manifest, manifest
 
 DEFAULT_SIZE = "1Gi"
@@ -43,12 +43,9 @@ def checksum(blueprint: Blueprint) -> str | None:
 
 def claims(blueprint: Blueprint) -> list[Manifest]:
     """Return a claim for each volume of our own that is to outlive the pods. Mounts of the same source share one."""
-    sizes: dict[str, str] = {}
-    for volume in blueprint.claims:
-        if not volume.external:
-            name = blueprint.names.claim(volume.source or volume.target)
-            sizes[name] = max(sizes.get(name, "0"), volume.size or "0", key=nanos)
-    return [_claim(blueprint, name, size if nanos(size) else DEFAULT_SIZE) for name, size in sorted(sizes.items())]
+    own = (volume for volume in blueprint.claims if not volume.external)
+    sizes = {blueprint.names.claim(one.source or one.target): blueprint.size_of(one) or DEFAULT_SIZE for one in own}
+    return [_claim(blueprint, name, size) for name, size in sorted(sizes.items())]
 
 
 def _claim(blueprint: Blueprint, name: str, size: str) -> Manifest:

@@ -44,7 +44,8 @@ def mounts(blueprint: Blueprint) -> list[dict[str, Any]]:
 
 
 def _volume(blueprint: Blueprint, entry: VolumeEntry) -> tuple[str, dict[str, Any]]:
-    size = {"sizeLimit": canonical(entry.size)} if entry.size else {}
+    asked = blueprint.size_of(entry)
+    size = {"sizeLimit": canonical(asked)} if asked else {}
     source = entry.source or entry.target
     if entry.type is VolumeType.TMPFS:
         return distinct(f"tmpfs{entry.target}"), {"emptyDir": {"medium": "Memory", **size}}
