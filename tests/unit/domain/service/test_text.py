@@ -52,7 +52,7 @@ VALUES: dict[str, Any] = {
         ("{# nothing #}{% raw %}{{ x }}{% endraw %}", "{{ x }}"),
         ("<b>{{ '<&>' }}</b>", "<b><&></b>"),
     ],
-)  # fmt: skip
+)
 def test_what_it_can_do(text: str, expected: str) -> None:
     check(text)
     assert render_text(text, VALUES) == expected
@@ -91,7 +91,7 @@ def test_what_it_can_do(text: str, expected: str) -> None:
         ("{{ env.a }}" * 11000, "too large or nested too deeply"),
         ("{{ " + "9" * 5000 + " }}", "is not a template"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_unseen(text: str, message: str) -> None:
     with pytest.raises(TextError) as refused:
         check(text)
@@ -121,7 +121,7 @@ def test_what_is_refused_unseen(text: str, message: str) -> None:
         ("{{ 1 < 'a' }}", "line 1:"),
         ("{{ env[ports] }}", "here"),
     ],
-)  # fmt: skip
+)
 def test_what_fails_when_it_is_rendered(text: str, message: str) -> None:
     check(text)
     with pytest.raises(TextError) as refused:
