@@ -18,7 +18,9 @@ class KubeTemplates:
 
     async def write_status(self, template: HopperTemplate, status: TemplateStatus) -> dict[str, Any]:
         metadata = {"resourceVersion": template.metadata.resource_version}
-        changes = merge_patch(dump_template_status(template.status), dump_template_status(status))
+        # A status that was never written reads as its defaults, but the API server does not have them.
+        before = dump_template_status(template.status) if template.status.observed_generation else {}
+        changes = merge_patch(before, dump_template_status(status))
         return await self._kube.request(
             "PATCH",
             TEMPLATES.path(template.namespace, template.name) + "/status",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
@@ -29,8 +30,9 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
             parent = tree.get(parent_name) if parent_name else None
             if parent is not None:
                 yield parent.name, _patience(parent)
-    if new and new.status.is_ready and not (old and old.status.is_ready):
-        yield from ((name, 0.0) for name in _waiting_for_a_sibling(new, tree))
+    if old is None or new is None or old.status.phase != new.status.phase or old.status.is_ready != new.status.is_ready:
+        became_ready = bool(new and new.status.is_ready and not (old and old.status.is_ready))
+        yield from ((name, 0.0) for name in _waiting_for_a_sibling(change.subject, tree, became_ready))
     if old and (new is None or new.parent_name != old.parent_name):
         yield from ((name, 0.0) for name in _waiting_for_a_seat(old.parent_name, tree))
 
@@ -88,12 +90,16 @@ def _descendants(name: str, tree: Tree) -> Iterator[str]:
                 yield child.name
 
 
-def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree) -> Iterator[str]:
-    """Yield siblings that may have waited for this one to be Ready (dependsOn of their templates)."""
-    if sibling.parent_name is None:
-        return
-    for other in tree.children(sibling.parent_name):
-        if other.spec.template_ref and other.name != sibling.name and other.status.phase not in CARRYING:
+def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
+    """Yield siblings that may wait for this one to be Ready (dependsOn of their templates).
+
+    While it is not, only those are concerned that have said so: they say as well what it is that they wait for.
+    """
+    for other in tree.services(sibling.parent_name):
+        if other.name == sibling.name or other.status.phase in CARRYING:
+            continue
+        said = other.status.condition(ConditionType.READY)
+        if became_ready or (said and said.reason == Reason.DEPENDENCY_NOT_READY):
             yield other.name
 
 

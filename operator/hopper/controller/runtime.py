@@ -56,7 +56,7 @@ class RuntimeGatherer:
             recheck_after=recheck_after(pods, now),
         )
         workload = observe(deployment, pods, now)
-        if workload.available and blueprint and not runtime.current:
+        if workload.available and blueprint and not problem and not runtime.current:
             workload = replace(workload, available=False, message="waits for a change to be rolled out")
         return runtime, workload
 

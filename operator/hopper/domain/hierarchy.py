@@ -25,6 +25,9 @@ class Tree(Protocol):
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
 
+    def services(self, name: str | None) -> Collection[HopperInstance]:
+        """Return those of the children that have a template; of those without a parent where `name` is None."""
+
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         """Tell whether the ownerReference that makes it a child of `parent` is being written."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hopper.api.instance import HopperInstance
 
 _TOMBSTONES = 10_000
+_NO_PARENT = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class NamespaceIndex:
     def __init__(self) -> None:
         self._by_name: dict[str, HopperInstance] = {}
         self._children: dict[str, dict[str, HopperInstance]] = {}
+        self._services: dict[str, dict[str, HopperInstance]] = {}
         self._taking_seats: dict[str, str] = {}  # name of the child → uid of the parent
         self._users: dict[str, dict[str, HopperInstance]] = {}
 
@@ -40,6 +42,10 @@ class NamespaceIndex:
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
         return self._children.get(name, {}).values()
+
+    def services(self, name: str | None) -> Collection[HopperInstance]:
+        """Return those of the children that have a template; of those without a parent where `name` is None."""
+        return self._services.get(name or _NO_PARENT, {}).values()
 
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return self._taking_seats.get(child.name) == parent.metadata.uid
@@ -82,6 +88,7 @@ class NamespaceIndex:
         if instance.parent_name:
             yield self._children, instance.parent_name
         if instance.spec.template_ref:
+            yield self._services, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
 
 

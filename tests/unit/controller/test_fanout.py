@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.api.instance import HopperInstance
+from hopper.api.conditions import ConditionType
+from hopper.api.enums import Phase
+from hopper.api.instance import HopperInstance, NameRef
 from hopper.controller.fanout import affected
 from hopper.registry import Change
-from tests.unit.domain.builders import seconds
+from tests.unit.domain.builders import Forest, condition, instance, ready, seconds
 from tests.unit.domain.trees import CASCADES, Tree, edits, orders, trees
 from tests.unit.domain.world import World
 
@@ -67,3 +70,26 @@ def test_nobody_is_forgotten(tree: Tree, order: Random, data: st.DataObject) -> 
     for name in sorted(world.instances):
         world.reconcile(name)
     assert not world.writes
+
+
+class TestDependents:
+    """A sibling is told of what it waits for, and of nothing else."""
+
+    def told(self, old: HopperInstance, new: HopperInstance, *others: HopperInstance) -> set[str]:
+        return {name for name, _ in affected(Change(old, new), Forest((*others, new)))}
+
+    def waiting(self, name: str, reason: str) -> HopperInstance:
+        made = instance(name, parent="shop", template_ref=NameRef(name="web"))
+        return replace(made, status=replace(made.status, conditions=(condition(ConditionType.READY, "False", reason),)))
+
+    def test_all_that_may_wait_hear_of_one_that_is_ready(self) -> None:
+        db = instance("db", parent="shop")
+        others = [self.waiting("a", "DependencyNotReady"), self.waiting("b", "ParentNotReady"), instance("logical")]
+        assert self.told(db, ready(db), *others) == {"a", "b"}
+
+    def test_of_other_news_only_those_that_have_said_so(self) -> None:
+        db = instance("db", parent="shop")
+        failed = replace(db, status=replace(db.status, phase=Phase.ERROR))
+        others = [self.waiting("a", "DependencyNotReady"), self.waiting("b", "ParentNotReady")]
+        assert self.told(db, failed, *others) == {"a"}
+        assert self.told(db, replace(db, metadata=replace(db.metadata, resource_version="9")), *others) == set()

@@ -150,6 +150,9 @@ class Forest:
     def children(self, name: str) -> Collection[HopperInstance]:
         return [one for one in self.instances.values() if one.parent_name == name]
 
+    def services(self, name: str | None) -> Collection[HopperInstance]:
+        return [one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref]
+
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return False
 

@@ -1,0 +1,395 @@
+"""Templates that come late, change, go away or are wrong, and what becomes of the instances that use them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopper.api.names import ANNOTATION_REVISION
+from hopper.controller.operator import Operator
+from tests.cluster.live import Live, manifest
+from tests.cluster.workloads import ALL, FOUR, Workloads, seen_versions
+
+WEB = {"templateRef": {"name": "web"}}
+PORTS = [{"containerPort": 80}]
+# Accepted by the API server, which does not see that it leads nowhere.
+NOWHERE = [{"domain": "web.example.com", "proxyPort": 81}]
+UP = ["Created", "Starting", "Running"]
+
+
+def revision(workloads: Workloads, name: str) -> str:
+    found: str = workloads.deployment(name)["metadata"]["annotations"][ANNOTATION_REVISION]
+    return found
+
+
+def resolved(live: Live, name: str) -> tuple[str, str]:
+    condition = live.condition(name, "TemplateResolved")
+    return condition["status"], condition["reason"]
+
+
+async def until_users(live: Live, workloads: Workloads, *users: str, template: str = "web") -> None:
+    """Wait until a template counts its users, and says who they are."""
+    expected = {"users": len(users), "usedBy": sorted(users)[:20]}
+
+    def holds() -> bool:
+        status = workloads.template_status(template)
+        return {key: status.get(key) for key in expected} == expected
+
+    await live.until(holds, f"{template} is used by {users}")
+
+
+class TestLate:
+    async def test_an_instance_waits_for_its_template(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await live.create("a", **WEB)
+        held = await live.until_reason("a", "Ready", "TemplateNotFound")
+        assert '"web" (spec.templateRef.name) does not exist' in held["message"]
+        assert live.phase("a") == "Created"
+        assert resolved(live, "a") == ("False", "TemplateNotFound")
+        assert live.condition("a", "Reconciling")["status"] == "True"
+        await workloads.template()
+        await live.until_phase("Running", "a")
+        assert live.is_ready("a")
+        assert resolved(live, "a") == ("True", "TemplateFound")
+        assert live.steps("a") == UP
+
+    async def test_the_order_of_one_apply_does_not_matter(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await live.create("a", **WEB)
+        await workloads.template()
+        await live.until_phase("Running", "a")
+        told = [it.get("status", {}).get("conditions", []) for it in seen_versions(live.instances, "a")]
+        assert not [it for conditions in told for it in conditions if it["reason"] == "TemplateNotFound"]
+
+
+class TestChanged:
+    async def test_rolls_its_users_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template(ports=PORTS, env=[{"name": "LEVEL", "value": "1"}])
+        own = {"overrides": {"env": [{"name": "LEVEL", "value": "9"}]}}
+        await live.create_from(manifest("a", **WEB), manifest("b", **WEB), manifest("own", **WEB, **own))
+        await live.until_phase("Running", "a", "b", "own")
+        before = {name: (revision(workloads, name), workloads.pods(name).keys()) for name in ("a", "b", "own")}
+        await workloads.edit_template(env=[{"name": "LEVEL", "value": "2"}])
+        for name in ("a", "b"):
+            await live.until(
+                lambda name=name: live.status(name)["templateGeneration"] == 2 and live.is_ready(name), f"{name} new"
+            )
+            assert revision(workloads, name) != before[name][0]
+            assert workloads.container(name)["env"] == [{"name": "LEVEL", "value": "2"}]
+            await workloads.until_pods(name, 1)
+            assert not workloads.pods(name).keys() & before[name][1]
+            assert live.steps(name) == UP
+            assert live.status(name)["restarts"] == 0
+        await live.until(lambda: live.status("own")["templateGeneration"] == 2, "the third one has seen it")
+        assert (revision(workloads, "own"), workloads.pods("own").keys()) == before["own"]
+
+    async def test_says_while_it_rolls_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.run("a", replicas=2)
+        await live.until_phase("Running", "a")
+        await workloads.edit_template("a", image="held:1")
+        await live.until_reason("a", "Ready", "RollingOut")
+        assert live.phase("a") == "Running"
+        assert live.status("a")["templateGeneration"] == 1
+        assert live.condition("a", "Reconciling")["reason"] == "RollingOut"
+        await live.until(lambda: len(workloads.pods_ever("a")) > 2, "a new pod")
+        await workloads.edit_template("a", image="web:2")
+        await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "rolled out")
+        assert live.steps("a") == UP
+
+    async def test_a_bad_one_takes_nothing_down(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template(ports=PORTS)
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        await workloads.until_served("a", 1)
+        before = workloads.served_by("a")
+        await workloads.edit_template(image="crash:1")
+        await live.until(lambda: len(workloads.pods("a")) == 2, "a new pod next to the old one")
+        await live.until_reason("a", "Ready", "RollingOut")
+        await live.create("b", **WEB, restartPolicy={"policy": "Never"})
+        await live.until_phase("Error", "b")
+        assert live.phase("a") == "Running"
+        assert workloads.served_by("a") == before
+        assert live.status("a")["templateGeneration"] == 1
+        await workloads.edit_template(image="web:2")
+        await live.until_phase("Running", "b")
+        await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "rolled out")
+        assert live.steps("a") == UP
+
+    async def test_reaches_who_is_held_without_waking_anybody(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.template(ports=PORTS)
+        await live.create_from(
+            manifest("stopped", desiredState="Stopped", **WEB), manifest("paused", desiredState="Paused", **WEB)
+        )
+        await live.until_phase("Stopped", "stopped")
+        await live.until_phase("Paused", "paused")
+        await workloads.edit_template(image="web:2")
+        for name in ("stopped", "paused"):
+            await live.until(lambda name=name: workloads.container(name)["image"] == "web:2", f"{name} has it")
+        await live.until(lambda: live.status("paused")["templateGeneration"] == 2, "rolled out")
+        assert len(workloads.pods_ever("paused")) == 2
+        assert not workloads.pods_ever("stopped")
+        assert not workloads.ever_served("paused")
+        assert live.steps("paused") == [*UP, "Paused"]
+        await live.until(lambda: live.is_ready("stopped"), "ready")
+
+
+class TestDeleted:
+    async def test_what_runs_is_kept_and_still_obeys(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.template(**ALL)
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        await workloads.until_served("a", 1)
+        pods, owned = workloads.pods("a").keys(), {it["metadata"]["uid"] for it in workloads.owned("a").values()}
+        await workloads.delete_template()
+        await live.until_reason("a", "Ready", "TemplateNotFound")
+        assert "what runs is kept as it is" in live.condition("a", "Ready")["message"]
+        assert live.phase("a") == "Running"
+        await live.edit("a", desiredState="Paused")
+        await live.until_phase("Paused", "a")
+        await workloads.until_served("a", 0)
+        await live.edit("a", desiredState="Running")
+        await live.until_phase("Running", "a")
+        await workloads.until_served("a", 1)
+        assert workloads.pods("a").keys() == pods
+        await live.edit("a", replicas=2)
+        await workloads.until_served("a", 2)
+        await live.edit("a", replicas=1)
+        await workloads.until_served("a", 1)
+        assert {it["metadata"]["uid"] for it in workloads.owned("a").values()} == owned
+        await live.edit("a", desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        assert not workloads.pods("a")
+        await live.edit("a", desiredState="Running")
+        await live.until_reason("a", "Ready", "TemplateNotFound")
+        assert live.phase("a") == "Stopped"
+        await workloads.template(**ALL)
+        await live.until_phase("Running", "a")
+        await workloads.until_served("a", 1)
+
+    @pytest.mark.parametrize("state", ["Archived", "Terminated"])
+    async def test_an_end_needs_no_template(
+        self, live: Live, operator: Operator, workloads: Workloads, state: str
+    ) -> None:
+        await workloads.template(**ALL)
+        await live.create_from(manifest("a", **WEB), manifest("brief", type="Ephemeral", **WEB))
+        await live.until_phase("Running", "a", "brief")
+        await workloads.delete_template()
+        await live.edit_all(("a", "brief"), desiredState=state)
+        await live.until_phase(state, "a", "brief")
+        await workloads.until_owned("a", "PersistentVolumeClaim")
+        await workloads.until_owned("brief")
+
+    async def test_a_failing_instance_can_be_stopped(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.run("a", "crash:1")
+        await live.until_phase("Error", "a")
+        await workloads.delete_template("a")
+        await live.until_reason("a", "TemplateResolved", "TemplateNotFound")
+        await live.edit("a", desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        assert not workloads.pods("a")
+
+
+class TestWrong:
+    async def test_is_named_while_the_last_good_one_runs_on(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.template(**FOUR)
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        before = {it["metadata"]["uid"]: it["metadata"]["resourceVersion"] for it in workloads.owned("a").values()}
+        pods = workloads.pods("a").keys()
+        await workloads.edit_template(domains=NOWHERE)
+        await live.until_reason("a", "Ready", "ServiceInvalid")
+        told = "template: spec.domains[web.example.com].proxyPort: 81 is not among the container's TCP ports"
+        assert told in live.condition("a", "Ready")["message"]
+        assert resolved(live, "a") == ("False", "ServiceInvalid")
+        assert live.condition("a", "Stalled")["reason"] == "ServiceInvalid"
+        assert (live.phase("a"), live.status("a")["templateGeneration"]) == ("Running", 1)
+        await live.create("b", **WEB)
+        await live.until_reason("b", "Stalled", "ServiceInvalid")
+        assert live.phase("b") == "Created"
+        assert not workloads.owned("b")
+        await live.until(
+            lambda: workloads.template_status()["conditions"][0]["reason"] == "ServiceInvalid", "the template says so"
+        )
+        assert workloads.template_status()["conditions"][0]["status"] == "False"
+
+        await live.edit("a", desiredState="Paused")
+        await live.until_phase("Paused", "a")
+        await workloads.until_served("a", 0)
+        await live.edit("a", desiredState="Running")
+        await live.until_phase("Running", "a")
+        await workloads.until_served("a", 1)
+        assert before.keys() == {it["metadata"]["uid"] for it in workloads.owned("a").values()}
+        assert workloads.pods("a").keys() == pods
+
+        await workloads.edit_template(domains=None, image="web:2")
+        await live.until_phase("Running", "a", "b")
+        await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "back to good")
+        assert resolved(live, "a") == ("True", "TemplateFound")
+        assert not live.condition("a", "Stalled")
+        assert live.steps("a") == [*UP, "Paused", "Running"]
+        await live.until(
+            lambda: workloads.template_status()["conditions"][0]["reason"] == "TemplateFound", "good again"
+        )
+
+    async def test_wrong_for_one_user_only(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        """An override of one instance does no harm to the others, and the template is not to blame."""
+        await workloads.template(ports=PORTS)
+        await live.create_from(manifest("a", **WEB), manifest("b", **WEB))
+        await live.until_phase("Running", "a", "b")
+        pods = workloads.pods("a").keys()
+        await live.edit("a", overrides={"domains": NOWHERE})
+        await live.until_reason("a", "Stalled", "ServiceInvalid")
+        assert "spec.overrides.domains[web.example.com]" in live.condition("a", "Ready")["message"]
+        assert live.is_ready("b")
+        assert workloads.template_status()["conditions"][0]["status"] == "True"
+        assert workloads.pods("a").keys() == pods
+        await live.edit("a", overrides=None)
+        await live.until(lambda: live.is_ready("a"), "ready again")
+        assert workloads.pods("a").keys() == pods
+
+    async def test_a_stopped_user_stays_stopped(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template(ports=PORTS)
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        await workloads.edit_template(domains=NOWHERE)
+        await live.until_reason("a", "Stalled", "ServiceInvalid")
+        await live.edit("a", desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        assert not workloads.pods("a")
+        await live.edit("a", desiredState="Running")
+        await live.until_reason("a", "Stalled", "ServiceInvalid")
+        assert live.phase("a") == "Stopped"
+        await workloads.edit_template(domains=None)
+        await live.until_phase("Running", "a")
+
+
+class TestExchanged:
+    async def test_another_template_rolls_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template(**ALL)
+        await workloads.template("other", image="web:2")
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        await until_users(live, workloads, "a")
+        await live.edit("a", templateRef={"name": "other"})
+        await live.until_phase("Running", "a")
+        await live.until(lambda: live.is_ready("a"), "ready")
+        assert workloads.container("a")["image"] == "web:2"
+        await workloads.until_owned("a", "Deployment", "PersistentVolumeClaim")
+        await until_users(live, workloads)
+        await until_users(live, workloads, "a", template="other")
+        assert live.status("a")["workloadName"] == "hopper-a"
+
+    async def test_without_a_template_nothing_runs_any_more(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.template(**FOUR)
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        await live.edit("a", templateRef=None)
+        await workloads.until_owned("a")
+        await workloads.until_pods("a", 0)
+        await live.until(lambda: live.is_ready("a") and "workloadName" not in live.status("a"), "a logical instance")
+        assert not live.condition("a", "TemplateResolved")
+        assert live.phase("a") == "Running"
+
+    async def test_a_logical_instance_gets_a_template(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.template(image="held:1")
+        await live.create("a")
+        await live.until_phase("Running", "a")
+        await live.edit("a", **WEB)
+        await live.until_reason("a", "Ready", "RollingOut")
+        await workloads.until_pods("a", 1)
+        await workloads.behave("a", "well")
+        await live.until(lambda: live.is_ready("a"), "ready")
+        assert live.status("a")["workloadName"] == "hopper-a"
+
+
+class TestStatus:
+    async def test_counts_and_names_its_users(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template()
+        await until_users(live, workloads)
+        ready = workloads.template_status()["conditions"][0]
+        assert (ready["type"], ready["status"], ready["observedGeneration"]) == ("Ready", "True", 1)
+        names = [f"n-{number:02}" for number in range(22)]
+        await live.create_from(*(manifest(name, desiredState="Stopped", **WEB) for name in names))
+        await until_users(live, workloads, *names)
+        for name in names[2:]:
+            await live.delete(name)
+        await live.edit("n-01", templateRef=None)
+        await until_users(live, workloads, "n-00")
+        await workloads.edit_template(image="web:2")
+        await live.until(lambda: workloads.template_status()["observedGeneration"] == 2, "observed")
+        versions = seen_versions(workloads.follows["HopperTemplate"], "web")
+        assert len(versions) < 12, "many users, few writes"
+
+
+class TestDependsOn:
+    async def test_waits_for_its_siblings_and_goes_on_by_itself(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.template("db", image="held:1")
+        await workloads.template(dependsOn=["db", "notes"])
+        await live.create("shop")
+        await live.create("shop-web", "Orchestration", "shop", **WEB)
+        held = await live.until_reason("shop-web", "Ready", "DependencyNotReady")
+        assert held["message"] == (
+            "waits for db, which does not exist, notes, which does not exist (dependsOn of its template)"
+        )
+        assert live.phase("shop-web") == "Created"
+        await live.create("notes", "Orchestration", "shop")  # the plain name will do
+        await live.create("shop-db", "Orchestration", "shop", templateRef={"name": "db"})
+        await workloads.until_pods("shop-db", 1)
+        await live.until(
+            lambda: (
+                live.condition("shop-web", "Ready")["message"]
+                == "waits for shop-db, which is Starting (dependsOn of its template)"
+            ),
+            "only the database is waited for",
+        )
+        assert not workloads.owned("shop-web")
+        await workloads.behave("shop-db", "well")
+        await live.until_phase("Running", "shop-web")
+        assert live.moment("shop-db", "Running") < live.moment("shop-web", "Starting")
+
+        await workloads.behave("shop-db", "crash")
+        await live.until_phase("Error", "shop-db")
+        await live.edit("shop-web", reason="look again")
+        await live.until(lambda: live.condition("shop-web", "Ready").get("message") == "look again", "was looked at")
+        assert live.phase("shop-web") == "Running"
+
+    async def test_roots_depend_on_each_other_too(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template("db", image="held:1")
+        await workloads.template(dependsOn=["db"])
+        await live.create("web", **WEB)
+        await live.until_reason("web", "Ready", "DependencyNotReady")
+        await live.create("db", templateRef={"name": "db"})
+        await workloads.until_pods("db", 1)
+        await workloads.behave("db", "well")
+        await live.until_phase("Running", "web")
+
+    async def test_a_stack_starts_in_its_own_order(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await workloads.template("db")
+        await workloads.template("api", dependsOn=["db"])
+        await workloads.template("web", dependsOn=["api", "db"])
+        await live.create_from(
+            *(manifest(f"s-{it}", "Orchestration", "s", templateRef={"name": it}) for it in ("web", "api", "db")),
+            manifest("s"),
+        )
+        await live.until_phase("Running", "s", "s-web", "s-api", "s-db")
+        moments = [live.moment(name, "Running") for name in ("s-db", "s-api", "s-web")]
+        assert moments == sorted(moments)
+        await live.edit("s", desiredState="Stopped")
+        await live.until_phase("Stopped", "s", "s-web", "s-api", "s-db")
+        await live.edit("s", desiredState="Running")
+        await live.until_phase("Running", "s", "s-web", "s-api", "s-db")
