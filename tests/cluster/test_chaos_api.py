@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hopper.local import Cluster
+from hopper.local import Cluster, LocalCluster
 from tests.cluster.chaos import CONVERGE_SECONDS, own_local, seeded, undisturbed, until_same
 from tests.cluster.follow import Object
 from tests.cluster.forest import SIZE, forest, has_converged, outcome
@@ -174,16 +175,53 @@ async def test_the_past_is_forgotten_while_the_operator_is_cut_off(
     ):
         await live.create_from(*peace.manifests)
         await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
-        man.rule = lambda call: Fault.RESET
-        man.cut()
-        await insist(live)
-        # Deletions that no watch will ever tell of: a new API server knows nothing of what was before it.
-        await asyncio.to_thread(local.stop_apiserver)
-        await asyncio.to_thread(local.start_apiserver)
-        man.rule = lambda call: None
+        async with forgetting(local, man):
+            await insist(live)
         await until_same(live, peace.outcome, CATCH_UP_SECONDS)
         assert man.expired, "the API server remembered after all"
         assert await is_unharmed(operator)
+
+
+async def test_parents_deleted_while_the_operator_is_cut_off_are_not_taken_for_alive(
+    cluster: Cluster, live: Live, tmp_path: Path
+) -> None:
+    """Garbage collection deletes whoever is owned by a uid that does not exist any more."""
+    local = own_local(cluster)
+    reborn, gone = ([f"child-of-{parent}-{n}" for n in range(10)] for parent in ("reborn", "gone"))
+    async with (
+        proxy(local, tmp_path) as (man, path),
+        process(live.namespace, path, tmp_path / "operator.log") as operator,
+    ):
+        await live.create_from(manifest("reborn"), manifest("gone"))
+        await live.until_phase("Running", "reborn", "gone")
+        async with forgetting(local, man):
+            await live.delete("reborn")
+            await live.delete("gone")
+            await live.until_gone("reborn", "gone")
+            await live.create_from(*(manifest(name, "Orchestration", "reborn") for name in reborn))
+            await live.create_from(*(manifest(name, "Orchestration", "gone") for name in gone))
+            await live.create("reborn")
+        await live.until_phase("Running", *reborn, seconds=CATCH_UP_SECONDS)
+        for name in gone:
+            await live.until_reason(name, "HierarchyValid", "ParentNotFound", seconds=CATCH_UP_SECONDS)
+        assert man.expired, "the API server remembered after all"
+        assert await is_unharmed(operator)
+        alive = {live["reborn"]["metadata"]["uid"]}
+        for seen in live.instances.log:
+            assert seen.kind != "DELETED" or seen.name in ("reborn", "gone")
+            assert {it["uid"] for it in seen.object["metadata"].get("ownerReferences", [])} <= alive
+
+
+@asynccontextmanager
+async def forgetting(local: LocalCluster, man: Proxy) -> AsyncIterator[None]:
+    """Cut the operator off; what happens in the context is history that no watch will ever tell it of."""
+    man.rule = lambda call: Fault.RESET
+    man.cut()
+    yield
+    # A new API server knows nothing of what was before it.
+    await asyncio.to_thread(local.stop_apiserver)
+    await asyncio.to_thread(local.start_apiserver)
+    man.rule = lambda call: None
 
 
 async def test_two_operators_at_once_waste_work_and_nothing_else(
