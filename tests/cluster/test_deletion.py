@@ -126,7 +126,7 @@ class TestCascade:
             await live.until_phase("Running", *NAMES)
             await live.until(lambda: all(FINALIZER in finalizers(live, it) for it in NAMES[:-1]), "guarded")
         await live.delete("global")
-        assert is_going(live, "global")
+        await live.until(lambda: is_going(live, "global"), "it waits for the operator")
         async with running(live.namespace):
             await live.until_gone(*NAMES)
 
