@@ -78,6 +78,9 @@ class ChildStore(Protocol):
 class Lister(Protocol):
     """Reads lists, past the watch. Methods raise `ApiError`."""
 
+    async def serves(self, resource: Resource) -> bool:
+        """Tell whether the API server knows the kind."""
+
     async def count(self, resource: Resource, namespace: str | None, selector: str = "") -> int:
         """Count objects, without fetching them where the API server can count."""
 

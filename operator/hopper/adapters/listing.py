@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from hopper.adapters.kube import JSON, Kube
 from hopper.api.resources import Resource
+from hopper.ports import NotFoundError
 
 PAGE_SIZE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -16,6 +17,18 @@ class KubeLister:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
+
+    async def serves(self, resource: Resource) -> bool:
+        if resource.group:  # a new group is announced a moment later than its kinds are served
+            groups = await self._kube.request("GET", "/apis", resource="apis")
+            if resource.group not in (group["name"] for group in groups["groups"]):
+                return False
+        root = f"/apis/{resource.group}" if resource.group else "/api"
+        try:
+            served = await self._kube.request("GET", f"{root}/{resource.version}", resource="apis")
+        except NotFoundError:
+            return False
+        return resource.plural in (kind["name"] for kind in served["resources"])
 
     async def count(self, resource: Resource, namespace: str | None, selector: str = "") -> int:
         if selector:  # the API server counts for us only where it does not have to filter

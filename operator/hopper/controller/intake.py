@@ -93,7 +93,7 @@ class Intake:
             try:
                 expected = sum([await self._lister.count(INSTANCES, namespace) for namespace in self._namespaces])
             except ApiError as error:
-                logger.warning("cannot list instances (are the CRDs installed?): %s", error)
+                logger.warning("cannot list instances: %s", error)
                 await asyncio.sleep(_COUNT_SECONDS)
                 continue
             while len(self._registry) + self._reader.unreadable < expected:

@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -74,7 +75,10 @@ async def _serve(
     where = f"namespaces {', '.join(served)}" if served else "all namespaces"
     logger.info("serving %s of %s", where, connection.configuration.host)
     election = (lease_namespace or connection.namespace) if leader_elect else None
-    await Operator(connection, Options(namespaces=served, metrics_port=metrics_port, lease_namespace=election)).run()
+    operator = Operator(connection, Options(namespaces=served, metrics_port=metrics_port, lease_namespace=election))
+    for number in (signal.SIGINT, signal.SIGTERM):  # kopf takes over when it starts
+        asyncio.get_running_loop().add_signal_handler(number, operator.stop)
+    await operator.run()
 
 
 def set_up_logging(*, verbose: bool, json_logs: bool) -> None:

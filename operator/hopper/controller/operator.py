@@ -17,7 +17,8 @@ from hopper.adapters.leases import KubeLease
 from hopper.adapters.listing import KubeLister
 from hopper.adapters.templates import KubeTemplates
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
-from hopper.api.resources import INSTANCES
+from hopper.api.resources import INSTANCES, TEMPLATES
+from hopper.controller.definitions import until_served
 from hopper.controller.election import Election
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import Hook, Hooks
@@ -80,6 +81,7 @@ class Operator:
             quiet_seconds=lambda: self.queue.quiet_seconds,
             on_drop=self.metrics.events_dropped.inc,
         )
+        self._lister = KubeLister(self._kube)
         self._feeds = self.world.feeds(
             on_instance=self._look_at, on_template=self._on_template, on_unreadable=_report_unreadable
         )
@@ -87,7 +89,7 @@ class Operator:
             self.registry,
             self.world.reader,
             self.queue,
-            KubeLister(self._kube),
+            self._lister,
             options.namespaces,
             feeds=self._feeds,
             listeners=[self._note_users],
@@ -123,6 +125,7 @@ class Operator:
             if self._options.metrics_port is not None:
                 await self.status_server.start(self._options.metrics_port)
                 logger.info("serving /metrics, /healthz and /readyz on port %d", self.status_server.port)
+            await until_served(self._lister, (INSTANCES, TEMPLATES), self._stop)
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(job) for job in (self._reconcile_all(), self.events.run())]
 

@@ -83,6 +83,7 @@ def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.posting.enabled = False
+    settings.scanning.disabled = True  # see `definitions`
     settings.queueing.idle_timeout = 0.1  # a worker per object lingers this long: memory on a large list
     settings.networking.error_backoffs = _RECONNECT_BACKOFFS
     settings.watching.chunk_size = _LIST_CHUNK
