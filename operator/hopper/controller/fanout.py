@@ -7,7 +7,7 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
-from hopper.domain.hierarchy import Tree
+from hopper.domain.hierarchy import Tree, is_hopper_reference
 from hopper.domain.lifecycle import CARRYING, FINAL
 from hopper.registry import Change
 
@@ -26,8 +26,8 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
     elif _changes_what_children_wait_for(old, new):
         yield from ((child.name, 0.0) for child in tree.children(change.subject.name))
     if _changes_what_parents_count(old, new):
-        for parent_name in {it.parent_name for it in (old, new) if it}:
-            parent = tree.get(parent_name) if parent_name else None
+        for parent_name in _parents(old) | _parents(new):
+            parent = tree.get(parent_name)
             if parent is not None:
                 yield parent.name, _patience(parent)
     if old is None or new is None or old.status.phase != new.status.phase or old.status.is_ready != new.status.is_ready:
@@ -72,6 +72,14 @@ def _changes_what_parents_count(old: HopperInstance | None, new: HopperInstance 
         or old.spec.deletion_protection != new.spec.deletion_protection
         or old.metadata.owner_references != new.metadata.owner_references
     )
+
+
+def _parents(instance: HopperInstance | None) -> set[str]:
+    """Return the names of the parent that is wanted and of the one that is left behind."""
+    if instance is None:
+        return set()
+    owners = {reference.name for reference in instance.metadata.owner_references if is_hopper_reference(reference)}
+    return owners | ({instance.parent_name} if instance.parent_name else set())
 
 
 def _patience(parent: HopperInstance) -> float:

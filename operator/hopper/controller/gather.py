@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 
+from hopper.api.conditions import ConditionType, Reason
 from hopper.api.instance import HopperInstance
 from hopper.api.scopes import allowed_children
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.config import config_problems
-from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge
+from hopper.domain.hierarchy import Tree, effective_state, judge
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
 
@@ -36,15 +37,20 @@ def gather(
 
 
 def _children(instance: HopperInstance, tree: Tree) -> Children:
-    named = tree.children(instance.name)
-    if not named:
+    named, owned = tree.children(instance.name), tree.dependents(instance.metadata.uid)
+    if not named and not owned:
         return Children()
     fitting = allowed_children(instance.spec.scope)
-    owned = [child for child in named if is_owned_by(child, instance)]
     return Children(
         total=len(owned),
         ready=sum(child.status.is_ready for child in owned),
         up=tuple(child.name for child in owned if child.status.phase in UP),
-        protected=tuple(child.name for child in owned if child.spec.deletion_protection),
+        protected=tuple(child.name for child in owned if _refuses_deletion(child)),
         expected=any(child.spec.scope in fitting for child in named),
     )
+
+
+def _refuses_deletion(child: HopperInstance) -> bool:
+    """Tell whether a child stays, for its own protection or for that of somebody below it."""
+    ready = child.status.condition(ConditionType.READY)
+    return child.spec.deletion_protection or (ready is not None and ready.reason == Reason.DELETION_BLOCKED)

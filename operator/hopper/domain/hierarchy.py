@@ -4,7 +4,7 @@ A tree is seen through two lookups; a parent that does not exist (yet) is an ord
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hopper.api.conditions import ConditionType, Reason
@@ -25,6 +25,9 @@ class Tree(Protocol):
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
 
+    def dependents(self, uid: str) -> Collection[HopperInstance]:
+        """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
+
     def services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the children that have a template; of those without a parent where `name` is None."""
 
@@ -34,7 +37,10 @@ class Tree(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What is to be said of an instance's place. `ancestors` (nearest first) is empty where `valid` is false."""
+    """What is to be said of an instance's place.
+
+    `ancestors` (nearest first) is empty where `valid` is false, unless a limit is the reason and came later.
+    """
 
     valid: bool
     reason: Reason
@@ -65,16 +71,18 @@ def judge(instance: HopperInstance, tree: Tree) -> Link:
         allowed = f"a {_one_of(rule.parents)}" if rule.parents else "no parent"
         return _refuse(
             Reason.WRONG_PARENT_SCOPE,
-            f'spec.parentRef.name: "{wanted}" is a {parent.spec.scope}, but a {scope} needs {allowed}',
+            f'spec.parentRef.name: "{wanted}" has scope {parent.spec.scope}, but scope {scope} needs {allowed}',
         )
     if parent.metadata.deletion_timestamp and not is_owned_by(instance, parent):
         return _refuse(
             Reason.PARENT_IS_BEING_DELETED, f'parent "{wanted}" is being deleted; choose another spec.parentRef.name'
         )
     ancestors = (parent, *judge(parent, tree).ancestors)
-    return _check_limits(instance, ancestors, tree) or Link(
-        True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors
-    )
+    over = _check_limits(instance, ancestors, tree)
+    if over is None:
+        return Link(True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors)
+    # A limit that was lowered keeps newcomers out; who is in stays in: it goes on to inherit, and goes with its parent.
+    return replace(over, ancestors=ancestors) if is_owned_by(instance, parent) else over
 
 
 def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:

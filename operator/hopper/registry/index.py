@@ -33,6 +33,7 @@ class NamespaceIndex:
         self._by_name: dict[str, HopperInstance] = {}
         self._children: dict[str, dict[str, HopperInstance]] = {}
         self._services: dict[str, dict[str, HopperInstance]] = {}
+        self._dependents: dict[str, dict[str, HopperInstance]] = {}  # uid of the owner → instances
         self._taking_seats: dict[str, str] = {}  # name of the child → uid of the parent
         self._users: dict[str, dict[str, HopperInstance]] = {}
 
@@ -46,6 +47,10 @@ class NamespaceIndex:
     def services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the children that have a template; of those without a parent where `name` is None."""
         return self._services.get(name or _NO_PARENT, {}).values()
+
+    def dependents(self, uid: str) -> Collection[HopperInstance]:
+        """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
+        return self._dependents.get(uid, {}).values()
 
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return self._taking_seats.get(child.name) == parent.metadata.uid
@@ -90,6 +95,8 @@ class NamespaceIndex:
         if instance.spec.template_ref:
             yield self._services, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
+        for reference in instance.metadata.owner_references:
+            yield self._dependents, reference.uid
 
 
 class Registry:

@@ -150,6 +150,10 @@ class Forest:
     def children(self, name: str) -> Collection[HopperInstance]:
         return [one for one in self.instances.values() if one.parent_name == name]
 
+    def dependents(self, uid: str) -> Collection[HopperInstance]:
+        owners = ((one, {r.uid for r in one.metadata.owner_references}) for one in self.instances.values())
+        return [one for one, uids in owners if uid in uids]
+
     def services(self, name: str | None) -> Collection[HopperInstance]:
         return [one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref]
 

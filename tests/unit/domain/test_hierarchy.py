@@ -53,7 +53,7 @@ def test_scope_matrix(child: Scope, parent: Scope) -> None:
         assert child in allowed_children(parent)
     else:
         assert (link.valid, link.reason, link.parent) == (False, Reason.WRONG_PARENT_SCOPE, None)
-        assert link.message.startswith(f'spec.parentRef.name: "above" is a {parent}, but a {child} needs ')
+        assert link.message.startswith(f'spec.parentRef.name: "above" has scope {parent}, but scope {child} needs ')
         assert {scope for scope in Scope if scope in link.message.split(" needs ")[1]} == allowed
         assert child not in allowed_children(parent)
 
@@ -70,7 +70,7 @@ def test_who_may_have_no_parent(scope: Scope) -> None:
 
 def test_a_global_instance_needs_no_parent() -> None:
     link = place(instance("global", Scope.GLOBAL, parent="web"), instance("web"))
-    assert link.message == 'spec.parentRef.name: "web" is a Project, but a Global needs no parent'
+    assert link.message == 'spec.parentRef.name: "web" has scope Project, but scope Global needs no parent'
 
 
 def test_scopes_order_the_hierarchy() -> None:

@@ -1,0 +1,39 @@
+"""What a parent sees of its children."""
+
+from dataclasses import replace
+
+from hopper.api.conditions import ConditionType, Reason
+from hopper.api.enums import Phase, Scope
+from hopper.api.instance import HopperInstance
+from hopper.controller.gather import gather
+from hopper.controller.runtime import RuntimeGatherer
+from hopper.domain.observed import Children as Seen
+from hopper.registry import Children, NamespaceIndex, Templates
+from tests.unit.domain.builders import NOW, condition, instance
+
+
+def seen(subject: HopperInstance, *others: HopperInstance) -> Seen:
+    tree = NamespaceIndex()
+    for one in (subject, *others):
+        tree.put(one)
+    runtimes = RuntimeGatherer(Templates(), Children(), "hopper")
+    return gather(subject, tree, runtimes, NOW).children
+
+
+PARENT = instance("web")
+CHILD = instance("worker", Scope.ORCHESTRATION, parent=PARENT, phase=Phase.RUNNING)
+
+
+def test_an_accepted_child_counts() -> None:
+    assert seen(PARENT, CHILD) == Seen(total=1, up=("worker",), expected=True)
+
+
+def test_a_child_that_moves_away_counts_until_its_reference_is_swapped() -> None:
+    moving = replace(CHILD, spec=instance("worker", Scope.ORCHESTRATION, parent="mail").spec)
+    assert seen(PARENT, moving) == Seen(total=1, up=("worker",))
+
+
+def test_a_child_whose_deletion_is_blocked_blocks_the_next_above() -> None:
+    blocked = condition(ConditionType.READY, "False", Reason.DELETION_BLOCKED)
+    child = replace(CHILD, status=replace(CHILD.status, conditions=(blocked,)))
+    assert seen(PARENT, child).protected == ("worker",)
