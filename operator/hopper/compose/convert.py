@@ -54,7 +54,7 @@ def convert(
     `environment` holds variables that win over those of a `.env` beside the file. Raises `ComposeError` with every
     problem found; then nothing is converted.
     """
-    report = Report()
+    report, paths = Report(), list(paths)
     if stack is not None and (object_name(stack) != stack or stack == GLOBAL_NAME or len(stack) > _MAX_STACK):
         message = f"a stack cannot be called {stack!r}"
         fix = f"use up to {_MAX_STACK} lower-case letters, digits and -, and not {GLOBAL_NAME}"
@@ -70,7 +70,8 @@ def convert(
     services = with_reached_ports(projects, services, report)
     report_host_names(projects, services, stack, report)
     if not services and not report.problems:
-        report.about("").problem("", "no service was found that could be converted", "name a file with `services:`")
+        about = report.about(", ".join(map(str, paths)))
+        about.problem("", "no service was found that could be converted", "name a file with `services:`")
     report.raise_problems()
     return Conversion(tuple(services), _in_order(report.findings, projects), stack)
 
@@ -94,6 +95,9 @@ def _load(
     about = report.about(source.label)
     loader = Loader(files, report, environment)
     model = loader.load(source.files)
+    if unread := loader.unread(source.beside):
+        listed = ", ".join(path.name for path in unread)
+        about.note("", f"not read: {listed}", "Name further files to import them, too")
     raw = model.get("services")
     services = clean_services(raw if isinstance(raw, dict) else {}, source.label, report)
     check_schema({**model, "services": services} if isinstance(raw, dict) else model, source.label, report)

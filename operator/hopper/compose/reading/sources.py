@@ -18,9 +18,10 @@ _MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The compose file of a project, and those that are merged into it."""
+    """The compose file of a project, and those that are merged into it. `beside` are YAML files in its directory."""
 
     files: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()
 
     @property
     def label(self) -> str:
@@ -58,10 +59,8 @@ def _in_directory(directory: Path, report: Report, depth: int = 0) -> Iterator[S
     files = {entry.name: entry for entry in entries if entry.suffix in _SUFFIXES and entry.is_file()}
     if main := next((files[name] for name in _NAMES if name in files), None):
         overrides = [files[name] for name in _OVERRIDES if name in files and name.startswith(main.stem)]
-        rest = sorted(files.keys() - {main.name, *(override.name for override in overrides)})
-        if rest:
-            report.about(str(main)).note("", f"not read: {', '.join(rest)}", "Name further files to import them, too")
-        yield Source((main, *overrides[:1]))
+        read = (main, *overrides[:1])
+        yield Source(read, tuple(file for file in files.values() if file not in read))
     elif files:
         yield from (Source((file,)) for file in files.values())
     elif depth < _MAX_DEPTH:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -36,6 +36,19 @@ class Secrecy:
     known: tuple[str, ...]
     keep: Keep
     variables: set[str]
+
+
+def secrets_in_commands(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the secrets that command lines and the healthcheck of a service show by themselves."""
+    healthcheck = raw.get("healthcheck")
+    test = healthcheck.get("test") if isinstance(healthcheck, dict) else None
+    for value in (raw.get("entrypoint"), raw.get("command"), test):
+        if isinstance(value, list):
+            words = [as_text(word) for word in value if not isinstance(word, dict | list)]
+            for word, spans in zip(words, spans_in_words(words), strict=True):
+                yield from (word[span.start : span.end] for span in spans)
+        elif isinstance(value, str):
+            yield from (value[span.start : span.end] for span in spans_in_script(value))
 
 
 def convert_command(section: Section, secrecy: Secrecy) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:

@@ -11,7 +11,7 @@ from hopper.compose.project import Project
 from hopper.compose.reading.text import as_text, is_blank, unresolved_in
 from hopper.compose.secret_names import passwords_in
 from hopper.compose.section import Section
-from hopper.compose.services.commands import Secrecy, convert_command, convert_healthcheck
+from hopper.compose.services.commands import Secrecy, convert_command, convert_healthcheck, secrets_in_commands
 from hopper.compose.services.config_files import ConfigFiles, convert_configs, convert_devarch_config
 from hopper.compose.services.environment import Environment, env_entries, read_environment
 from hopper.compose.services.labels import convert_labels
@@ -63,6 +63,7 @@ class ServiceInput:
     section: Section
     environment: Environment
     vault: Vault
+    in_commands: tuple[str, ...]
 
 
 def open_service(name: str, raw: dict[str, Any], project: Project) -> ServiceInput:
@@ -73,7 +74,7 @@ def open_service(name: str, raw: dict[str, Any], project: Project) -> ServiceInp
     convert_secrets(section, project, environment, vault)
     for variable, value in environment.secret.items():
         vault.variable(variable, str(value))
-    return ServiceInput(name, section, environment, vault)
+    return ServiceInput(name, section, environment, vault, tuple(secrets_in_commands(raw)))
 
 
 def traced_secrets(inputs: Iterable[ServiceInput]) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ def traced_secrets(inputs: Iterable[ServiceInput]) -> tuple[str, ...]:
     inputs = list(inputs)
     public = {value for item in inputs for value in item.environment.plain.values()} | {item.name for item in inputs}
     secrets = {value for item in inputs for value in item.vault.data.values()}
+    secrets |= {secret for item in inputs for secret in item.in_commands}
     secrets |= {part for value in secrets for part in passwords_in(value)}
     traced = {secret for secret in secrets if len(secret) >= _MIN_TRACED and secret not in public}
     return tuple(sorted(traced, key=lambda secret: (-len(secret), secret)))
