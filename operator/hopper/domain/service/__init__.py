@@ -14,8 +14,11 @@ render.render(blueprint, mode: Mode) -> Rendered
     `.objects`: manifests in the order in which to apply them; `.revision`; `.warnings`. ValueError: it has problems.
 drift.differs(rendered, live) -> tuple[str, ...]
     Paths at which a live object is not what was rendered.
-drift.removals(rendered, live) -> tuple[dict, ...]
-    JSON patch that takes away what others added to our lists, which server-side apply leaves there.
+drift.removals(rendered, live) -> list[dict]
+    JSON patch that takes away what others added to what is ours, which server-side apply leaves there. For the object
+    as it comes back from an apply; and, where the apply was refused (422), for the live object before another try.
 workload.observe(deployment: dict | None, pods, now) -> Workload
     What the pods say: available, gone, failure, message. `workload.recheck_after(...)` tells when only time will tell.
+explain.explain(blueprint, ancestors) -> tuple[Explained, ...]
+    Every value and where it comes from; `str` of each is a line to print. Secret values are hidden.
 """

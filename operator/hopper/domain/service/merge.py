@@ -60,7 +60,11 @@ class Effective:
     @property
     def provenance(self) -> Mapping[str, Origin]:
         """Map the path of every value, such as `env[TZ].value`, to where it comes from."""
-        return dict(_provenance(self))
+        return {path: origin for path, _, origin in self.values()}
+
+    def values(self) -> Iterator[tuple[str, Any, Origin]]:
+        """Yield every value with its path and where it comes from; those that are secret as they are."""
+        return _values_of(self)
 
 
 def merge(template: TemplateSpec, overrides: Overrides | None) -> Effective:
@@ -147,33 +151,33 @@ def _nothing_to_remove(path: str) -> Problem:
     return Problem(path, "$remove takes an inherited entry away, and a template inherits none: delete the entry")
 
 
-def _provenance(effective: Effective) -> Iterator[tuple[str, Origin]]:
+def _values_of(effective: Effective) -> Iterator[tuple[str, Any, Origin]]:
     spec = effective.spec
     lists = {kind.field for kind in LIST_KINDS}
     for field, wire, default in _fields(type(spec)):
         if field not in lists and field != HEALTHCHECK:
-            yield from _values(wire, getattr(spec, field), default, Origin.TEMPLATE)
+            yield from _leaves(wire, getattr(spec, field), default, Origin.TEMPLATE)
     for kind in LIST_KINDS:
         for entry in getattr(spec, kind.field):
             path = kind.path(entry)
-            yield from _entry(path, entry, effective.origin(path))
+            for where, value, origin in _entry(path, entry, effective.origin(path)):
+                inherited = path in effective.kept_secret and where == f"{path}.secret"
+                yield where, value, Origin.TEMPLATE if inherited else origin
     if spec.healthcheck is not None:
         yield from _entry(HEALTHCHECK, spec.healthcheck, effective.origin(HEALTHCHECK))
-    for path in effective.kept_secret:
-        yield f"{path}.secret", Origin.TEMPLATE
 
 
-def _entry(path: str, entry: Any, origin: Origin) -> Iterator[tuple[str, Origin]]:
+def _entry(path: str, entry: Any, origin: Origin) -> Iterator[tuple[str, Any, Origin]]:
     for field, wire, default in _fields(type(entry)):
-        yield from _values(f"{path}.{wire}", getattr(entry, field), default, origin)
+        yield from _leaves(f"{path}.{wire}", getattr(entry, field), default, origin)
 
 
-def _values(path: str, value: Any, default: Any, origin: Origin) -> Iterator[tuple[str, Origin]]:
+def _leaves(path: str, value: Any, default: Any, origin: Origin) -> Iterator[tuple[str, Any, Origin]]:
     """Yield the leaves below a value. What equals its default counts as that: the API server writes defaults out."""
     if is_dataclass(value):
         yield from _entry(path, value, origin)
     elif value is not None:
-        yield path, Origin.DEFAULT if value == default else origin
+        yield path, value, Origin.DEFAULT if value == default else origin
 
 
 def _fields(record: type[Any]) -> tuple[tuple[str, str, Any], ...]:

@@ -57,6 +57,7 @@ def test_a_service_that_can_run_has_none() -> None:
         ({"user": "1:5000000000"}, "user: is too large"),
         ({"command": ["a", "b\0"]}, "command[1]: holds a zero byte"),
         ({"args": ["b\0"]}, "args[0]: holds a zero byte"),
+        ({"healthcheck": {}}, "healthcheck.test: is empty: name a test, [NONE] for no healthcheck"),
         ({"workingDir": "/a/../b"}, "workingDir: goes up with '..'"),
         ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, "resources.requests.cpu: is more than"),
         ({"resources": {"limits": {"memory": "100m"}}}, "resources.limits.memory: is finer than a byte: round it"),

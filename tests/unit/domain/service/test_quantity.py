@@ -32,6 +32,7 @@ QUANTITIES = st.from_regex(r"(0|[1-9][0-9]{0,6})(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki
         ("0", "0"),
         ("0Gi", "0"),
         ("1000E", "1000E"),
+        ("1024Ei", "1024Ei"),
     ],
 )
 def test_canonical(written: str, stored: str) -> None:

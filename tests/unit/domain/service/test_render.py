@@ -371,6 +371,12 @@ class TestFiles:
         made = blueprint({"env": env, "configFiles": [{"path": "/x", "content": text, "template": True}]})
         assert [file.secret for file in made.files] == [secret]
 
+    def test_all_may_be_secret(self) -> None:
+        env = [{"name": "P", "value": "x", "secret": True}]
+        made = blueprint({"env": env, "configFiles": [{"path": "/x", "content": "{{ env.P }}", "template": True}]})
+        (volume,) = pod(made)["volumes"]
+        assert [list(source) for source in volume["projected"]["sources"]] == [["secret"]]
+
 
 class TestSecrecy:
     def test_a_secret_value_is_nowhere_else(self) -> None:

@@ -1,8 +1,9 @@
 """Everything about an effective service that must not or cannot run, each naming its field and what to do.
 
-The API server refuses most of it when it is written, by the schema and its rules. But a template and an override that
+The API server refuses much of it when it is written, by the schema and its rules. But a template and an override that
 are both fine may not be so together, an object may be older than a rule, and a file on the way through `hopper render`
-has met no API server. So the checks here are complete in themselves.
+has met no API server. So what the rules say is checked here as well; patterns and limits of single fields are checked
+wherever an object is read, by the models.
 """
 
 from collections.abc import Callable, Iterator

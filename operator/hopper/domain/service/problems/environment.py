@@ -1,6 +1,5 @@
 """What is wrong with environment variables. Messages name variables and never show a value."""
 
-import re
 from collections.abc import Iterator
 
 from hopper.api.names import RESERVED_ENV
@@ -9,8 +8,6 @@ from hopper.domain.service.merge import Effective
 from hopper.domain.service.problem import Problem
 from hopper.domain.service.problems.forms import wrong_key, wrong_object_name, wrong_text
 from hopper.domain.service.variables import find_circle
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 def variable_problems(effective: Effective) -> Iterator[Problem]:
@@ -25,8 +22,6 @@ def variable_problems(effective: Effective) -> Iterator[Problem]:
 
 
 def _entry(entry: EnvEntry) -> Iterator[tuple[str, str]]:
-    if not _NAME.fullmatch(entry.name):
-        yield ".name", "begins with a letter or _, followed by letters, digits, _, . and -: rename the variable"
     reserved = next((prefix for prefix in RESERVED_ENV if entry.name.upper().startswith(prefix)), None)
     if reserved is not None:
         yield ".name", f"begins with {reserved}, which is kept for the system: rename the variable"

@@ -7,7 +7,7 @@ from hopper.api.enums import VolumeType
 from hopper.api.service import ConfigFileEntry
 from hopper.domain.service.merge import Effective
 from hopper.domain.service.problem import Problem
-from hopper.domain.service.problems.forms import lies_within, wrong_path, wrong_text
+from hopper.domain.service.problems.forms import lies_within, wrong_path
 from hopper.domain.service.problems.volumes import system_directory
 from hopper.domain.service.text import TextError, check
 
@@ -48,8 +48,6 @@ def _clash(entry: ConfigFileEntry, effective: Effective) -> str | None:
 
 
 def _wrong_content(entry: ConfigFileEntry) -> str | None:
-    if wrong := wrong_text(entry.content):
-        return wrong
     if entry.template:
         try:
             check(entry.content)

@@ -1,0 +1,48 @@
+"""The order of variables, as Kubernetes expands them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hopper.api.service import EnvEntry
+from hopper.domain.service.variables import find_circle, in_order, references
+
+
+def entries(**values: str) -> list[EnvEntry]:
+    return [EnvEntry(name=name, value=value) for name, value in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("$(A)$(B)", {"A", "B"}), ("$$(A)", set()), ("$$$(A)", {"A"}), ("$A ${B} $()", set()), ("", set())],
+)
+def test_references(value: str, names: set[str]) -> None:
+    assert references(value) == names
+
+
+def test_each_follows_those_that_it_refers_to() -> None:
+    ordered = [entry.name for entry in in_order(entries(A="$(B)", B="$(C)$(D)", C="", D="$(ELSEWHERE)", E="$(E)"))]
+    assert ordered == ["C", "D", "E", "B", "A"]
+
+
+def test_circles_are_found_and_left_in_order() -> None:
+    circle = entries(A="$(B)", B="$(C)", C="$(A)")
+    found = find_circle(circle)
+    assert found is not None
+    assert set(found) == {"A", "B", "C"}
+    assert in_order(circle) == tuple(circle)
+    assert find_circle(entries(A="$(A)", B="$(A)")) is None
+
+
+@given(st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from(["", "$(A)", "$(B)$(C)", "$(F)", "$$(A)"])))
+def test_nothing_is_lost(values: dict[str, str]) -> None:
+    given_entries = entries(**values)
+    ordered = in_order(given_entries)
+    assert sorted(entry.name for entry in ordered) == sorted(values)
+    if find_circle(given_entries) is None:
+        names = [entry.name for entry in ordered]
+        for entry in ordered:
+            before = references(str(entry.value)) & values.keys() - {entry.name}
+            assert before <= set(names[: names.index(entry.name)])
