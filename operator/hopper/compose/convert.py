@@ -12,7 +12,7 @@ from hopper.compose.names import MAX_NAME, Allocator, object_name, project_name
 from hopper.compose.project import Project
 from hopper.compose.reachability import report_host_names, with_reached_ports
 from hopper.compose.reading.cleaning import clean_services
-from hopper.compose.reading.files import Files
+from hopper.compose.reading.files import Files, Remembering
 from hopper.compose.reading.loading import Loader
 from hopper.compose.reading.schema import check_schema
 from hopper.compose.reading.sources import Source, find_sources
@@ -62,7 +62,7 @@ def convert(
     names = Allocator(MAX_NAME - len(stack) - 1 if stack else MAX_NAME)
     origins: dict[str, str] = {}
     projects = [
-        _load(source, open_files(source.directory), report, names, origins, environment or {})
+        _load(source, Remembering(open_files(source.directory)), report, names, origins, environment or {})
         for source in find_sources(paths, report)
     ]
     projects = [replace(project, other_names=origins) for project in projects]
@@ -85,7 +85,7 @@ def _in_order(findings: Iterable[Finding], projects: Iterable[Project]) -> tuple
 
 def _load(
     source: Source,
-    files: Files,
+    files: Remembering,
     report: Report,
     names: Allocator,
     origins: dict[str, str],
@@ -95,9 +95,6 @@ def _load(
     about = report.about(source.label)
     loader = Loader(files, report, environment)
     model = loader.load(source.files)
-    if unread := loader.unread(source.beside):
-        listed = ", ".join(path.name for path in unread)
-        about.note("", f"not read: {listed}", "Name further files to import them, too")
     raw = model.get("services")
     services = clean_services(raw if isinstance(raw, dict) else {}, source.label, report)
     check_schema({**model, "services": services} if isinstance(raw, dict) else model, source.label, report)
@@ -116,11 +113,14 @@ def _convert_project(project: Project, report: Report, *, stack: bool) -> list[C
     external = {name for name, volume in project.volumes.items() if volume.external}
     report_sharing(converted, external, project.label, report)
     _report_unused(project, converted)
+    if unread := project.files.unread(project.beside):
+        listed = ", ".join(path.name for path in unread)
+        project.about.note("", f"not read: {listed}", "Name further files to import them, too")
     return without_circles(converted, project.label, report)
 
 
 def _project(
-    model: dict[str, Any], source: Source, files: Files, variables: Mapping[str, str], about: Reporter
+    model: dict[str, Any], source: Source, files: Remembering, variables: Mapping[str, str], about: Reporter
 ) -> Project:
     """Read the top level of a model, all but its services."""
     top = Section(model, about)
@@ -145,6 +145,7 @@ def _project(
         variables=variables,
         about=about,
         own_files=source.files,
+        beside=source.beside,
         volumes=volumes,
         **{key: value if isinstance(value, dict) else {} for key, value in definitions.items()},
     )

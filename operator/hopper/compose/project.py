@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hopper.compose.errors import UnreadableFileError
-from hopper.compose.reading.files import Files, FileText
+from hopper.compose.reading.files import FileText, Remembering
 from hopper.compose.report import Reporter
 
 
@@ -27,7 +27,7 @@ class Project:
     label: str
     directory: Path
     name: str
-    files: Files
+    files: Remembering
     variables: Mapping[str, str]
     about: Reporter
     services: Mapping[str, Any] = field(default_factory=dict)
@@ -38,6 +38,8 @@ class Project:
     # The same for the services of other projects that are imported along with this one.
     other_names: Mapping[str, str] = field(default_factory=dict)
     own_files: tuple[Path, ...] = ()
+    # Other YAML files in the directory.
+    beside: tuple[Path, ...] = ()
 
     def read(self, path: str, limit: int) -> FileText:
         """Read a file, relative to the project; not one of its compose files. Raises `UnreadableFileError`."""

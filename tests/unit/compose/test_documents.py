@@ -98,6 +98,12 @@ def test_merging_twice_and_in_any_place() -> None:
     assert document["z"] == {"a": 1, "b": 2, "c": 3}
 
 
+def test_of_equal_keys_the_last_one_wins_and_it_is_reported() -> None:
+    report = Report()
+    assert read_documents("a: 1\nb: 2\na: 3", report.about("f")) == [{"a": 3, "b": 2}]
+    assert "the key in line 3 is there already" in report.findings[0].message
+
+
 def test_unknown_tags_are_ignored_and_noted() -> None:
     report = Report()
     assert read_documents("a: !vault secret\nb: !!python/object:os.system {}", report.about("f")) == [
@@ -111,7 +117,6 @@ def test_unknown_tags_are_ignored_and_noted() -> None:
     [
         ("a: [1", "not YAML in line 1, column 6"),
         ("a: *nobody", "undefined alias"),
-        ("a: 1\nb: 2\na: 3", "the key in line 3 is there twice: remove one of the two"),
         ("? [a]\n: 1", "the key in line 1 is no name"),
         ("a: &a [*a]", "the anchor in line 1 is part of itself"),
         ("a: &a {<<: *a}", "the anchor in line 1 is part of itself"),

@@ -210,5 +210,5 @@ class TestSecrets:
 
     def test_values_that_are_not_known_can_be_filled_in(self, project: Project) -> None:
         result = project.app("environment: {DB_PASSWORD: '${DB_PASSWORD}', URL: 'x://u:${PW_TOKEN}@h'}")
-        assert result.secrets() == {"DB_PASSWORD": ""}
+        assert result.secrets() == {"DB_PASSWORD": "", "URL": "x://u:@h"}
         assert "Fill in the value" in result.changed["environment.DB_PASSWORD"].advice

@@ -186,6 +186,7 @@ class TestResources:
         [
             ("mem_limit: 512m", None, {"memory": "512Mi"}),
             ("mem_limit: 1g\nmem_reservation: 300M\ncpus: 1.5", {"memory": "300Mi"}, {"cpu": "1500m", "memory": "1Gi"}),
+            ("mem_limit: 512Mi", None, {"memory": "512Mi"}),
             ("mem_limit: 1000000000", None, {"memory": "1000000000"}),
             ("cpus: '2'", None, {"cpu": "2"}),
             ("cpus: 0.0001", None, {"cpu": "1m"}),

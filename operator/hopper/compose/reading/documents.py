@@ -1,4 +1,4 @@
-"""YAML → mappings, lists and scalars, safely: no objects, no endless aliases, no silent duplicates."""
+"""YAML → mappings, lists and scalars, safely: no objects, no endless aliases, duplicates reported."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -123,10 +123,11 @@ class _Builder:
             key = str(key_node.value)
             if key == _MERGE and key_node.tag == _PLAIN:
                 merged = self._sources(value_node) | merged
-            elif key in own:
-                raise _RefusedError(f"the key in {_line(key_node)} is there twice", "remove one of the two")
-            else:
-                own[key] = self._build(value_node)
+                continue
+            if key in own:
+                message = f"the key in {_line(key_node)} is there already, and this one wins"
+                self._reporter.dropped("", message, "Remove one of the two; docker compose refuses the file")
+            own[key] = self._build(value_node)
         return merged | own
 
     def _sources(self, node: yaml.Node) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +53,23 @@ class Disk:
         if len(data) > limit:
             raise UnreadableFileError(f"is larger than {limit // 1024} KiB")
         return FileText(_decoded(data), bool(mode & stat.S_IXUSR))
+
+
+class Remembering:
+    """`Files` that remember what was read."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._read: set[str] = set()
+
+    def read(self, path: Path, limit: int) -> FileText:
+        found = self._files.read(path, limit)
+        self._read.add(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps the ..
+        return found
+
+    def unread(self, paths: Iterable[Path]) -> list[Path]:
+        """Return those of some files that were not read."""
+        return [path for path in paths if os.path.abspath(path) not in self._read]  # noqa: PTH100
 
 
 class WithInput:

@@ -43,8 +43,6 @@ class Loader:
     variables: dict[str, str] = field(default_factory=dict)
     # The files that led here by `include`.
     trail: tuple[Path, ...] = ()
-    # All files that were read so far, the included ones, too.
-    seen: set[Path] = field(default_factory=set)
     _read: dict[Path, _File | None] = field(default_factory=dict)
 
     def load(self, paths: Iterable[Path], env_files: Iterable[Path] | None = None) -> Raw:
@@ -67,10 +65,6 @@ class Loader:
         result: Raw = without_tags(model)
         return self._with_includes(paths[0], result)
 
-    def unread(self, paths: Iterable[Path]) -> list[Path]:
-        """Return those of some files that were not read."""
-        return [path for path in paths if _key(path) not in self.seen]
-
     def _read_variables(self, directory: Path, env_files: Iterable[Path]) -> None:
         known: dict[str, str] = {"COMPOSE_PROJECT_NAME": directory.absolute().name}
         for path in env_files:
@@ -87,7 +81,6 @@ class Loader:
     def _file(self, path: Path, reporter: Reporter) -> _File | None:
         """Return a file, read once; None if it cannot be used, which is a problem by then."""
         key = _key(path)
-        self.seen.add(key)
         if key not in self._read:
             self._read[key] = self._parse(path, reporter)
         return self._read[key]
@@ -189,7 +182,7 @@ class Loader:
         own_directory = details.get("project_directory")
         base = path.parent / own_directory if isinstance(own_directory, str) else paths[0].parent
         env_files = [path.parent / item for item in _listed(details.get("env_file"))] or [base / ".env"]
-        below = Loader(self.files, self.report, self.variables, trail=trail, seen=self.seen)
+        below = Loader(self.files, self.report, self.variables, trail=trail)
         return _united(model, rebase_model(below.load(paths, env_files), os.path.relpath(base, path.parent)), reporter)
 
 

@@ -78,6 +78,8 @@ def _sort_in(result: Environment, name: str, value: str, section: Section) -> No
 def _is_secret(name: str, value: str) -> bool:
     if any(not is_switch(secret) for secret in secrets_in(value)):
         return True
+    if any(map(is_secret_name, unresolved_in(value))):
+        return True
     if is_secret_name(name) and (not is_switch(value) or is_blank(value)):
         return True
     return is_secret_value(name, value)
