@@ -49,10 +49,13 @@ def observe(deployment: Manifest | None, pods: Sequence[Manifest], now: datetime
         return Workload(gone=gone, message=_stopping(pods))
     available = _is_complete(status, wanted)
     trouble = None if available else _trouble(deployment, pods, now)
+    rolling_out = not available and _is_rolling_out(status)
     if trouble is None:
-        return Workload(available, gone=False, message="" if available else _progress(status, wanted))
+        message = "" if available else _progress(status, wanted)
+        return Workload(available, gone=False, rolling_out=rolling_out, message=message)
     if serving := _serving(deployment, trouble):
-        return Workload(available=False, gone=False, message=f"{serving}; {trouble.message}")
+        message = f"{serving}; {trouble.message}"
+        return Workload(available=False, gone=False, rolling_out=rolling_out, message=message)
     return Workload(available=False, gone=False, failure=trouble, message=trouble.message)
 
 
@@ -67,6 +70,12 @@ def _is_complete(status: Manifest, wanted: int) -> bool:
     """Tell whether all pods are of the present revision and available, as `kubectl rollout status` does."""
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     return bool(updated >= wanted and available >= wanted and status.get("replicas", 0) == updated)
+
+
+def _is_rolling_out(status: Manifest) -> bool:
+    """Tell whether the present revision has not been complete yet: once it was, the Deployment says so for good."""
+    conditions = (condition for condition in status.get("conditions", ()) if condition["type"] == "Progressing")
+    return all(condition.get("reason") != "NewReplicaSetAvailable" for condition in conditions)
 
 
 def _trouble(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Failure | None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hopper.api.instance import HopperInstance
+from hopper.domain.hierarchy import judge
 from hopper.domain.service.files import ConfigFile
 from hopper.domain.service.naming import base_name, distinct, names_of, nearest_project, shortened, slug
+from tests.unit.domain.builders import Forest
 from tests.unit.domain.service.samples import GLOBAL, PROJECT, instance
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -91,6 +97,66 @@ class TestNames:
     @given(st.text(max_size=300))
     def test_claims_are_always_dns_labels(self, volume: str) -> None:
         assert DNS_LABEL.fullmatch(names_of(instance("i" * 63), (PROJECT,), "web").claim(volume))
+
+
+class TestNamesakes:
+    """Instances whose names and projects lead to the same name for what they own."""
+
+    @staticmethod
+    def bases(*instances: HopperInstance) -> dict[str, str]:
+        tree = Forest(instances)
+        return {it.name: names_of(it, judge(it, tree).ancestors, "web", tree=tree).base for it in instances}
+
+    @staticmethod
+    def one(name: str, parent: str = "", age: int = 0, **fields: Any) -> HopperInstance:
+        scope = {"scope": "Orchestration", "parentRef": {"name": parent}} if parent else {"scope": "Project"}
+        made = instance(name, **scope, templateRef={"name": "web"}, **fields)
+        created = made.metadata.creation_timestamp - timedelta(seconds=age)
+        return replace(made, metadata=replace(made.metadata, creation_timestamp=created))
+
+    def test_the_older_one_has_the_name(self) -> None:
+        web = self.one("web")
+        for age in (-1, 1):
+            found = self.bases(web, self.one("worker", "web"), self.one("web-worker", "web", age))
+            winner, loser = ("web-worker", "worker") if age > 0 else ("worker", "web-worker")
+            assert found[winner] == "hopper-web-worker"
+            assert re.fullmatch("hopper-web-worker-[0-9a-f]{8}", found[loser])
+
+    def test_of_two_of_an_age_the_first_by_name(self) -> None:
+        found = self.bases(self.one("web"), self.one("worker", "web"), self.one("web-worker", "web"))
+        assert found["web-worker"] == "hopper-web-worker"
+
+    def test_who_bears_it_keeps_it(self) -> None:
+        bearer = self.one("worker", "web", status={"workloadName": "hopper-web-worker"})
+        found = self.bases(self.one("web"), bearer, self.one("web-worker", "web", 99))
+        assert found["worker"] == "hopper-web-worker"
+        assert found["web-worker"] != "hopper-web-worker"
+
+    def test_who_bears_another_does_not_count(self) -> None:
+        moved = self.one("worker", "web", 99, status={"workloadName": "hopper-old-worker"})
+        found = self.bases(self.one("web"), moved, self.one("web-worker", "web"))
+        assert found["web-worker"] == "hopper-web-worker"
+
+    def test_who_runs_nothing_does_not_count(self) -> None:
+        logical = instance("web-worker", parentRef={"name": "web"})
+        assert self.bases(self.one("web"), self.one("worker", "web"), logical)["worker"] == "hopper-web-worker"
+
+    def test_projects_may_meet_as_well(self) -> None:
+        found = self.bases(
+            self.one("a"), self.one("a-x"), self.one("x-b", "a"), self.one("b", "a-x"), self.one("a-x-b")
+        )
+        assert len(set(found.values())) == 5
+
+    @given(st.data())
+    def test_no_two_ever_share_a_name(self, data: st.DataObject) -> None:
+        names = [data.draw(st.sampled_from(["a", "b", "a-b", "b-a", "a-a", "a-b-a", "b-a-b", "a.b"])) for _ in range(7)]
+        projects = data.draw(st.sets(st.sampled_from(["a", "b", "a-b"]), min_size=1))
+        found = [self.one(name, age=data.draw(st.integers(0, 2))) for name in sorted(projects)]
+        for name in sorted(set(names) - projects):
+            parent = data.draw(st.sampled_from(["", *sorted(projects)]))
+            found.append(self.one(name, parent, data.draw(st.integers(0, 2))))
+        bases = self.bases(*found)
+        assert len(set(bases.values())) == len(bases)
 
 
 class TestParts:

@@ -45,3 +45,12 @@ def test_where_both_of_them_fail_the_present_one_does() -> None:
     failure = observe(DEPLOYMENT, [pod("b", CRASH), pod("a", CRASH)], NOW).failure
     assert failure is not None
     assert failure.reason is Reason.CRASH_LOOP
+
+
+def test_a_revision_rolls_out_until_it_was_complete_once() -> None:
+    def judged(reason: str) -> bool:
+        status = {**DEPLOYMENT["status"], "conditions": [{"type": "Progressing", "status": "True", "reason": reason}]}
+        return observe({**DEPLOYMENT, "status": status}, [pod("a", CREATING)], NOW).rolling_out
+
+    assert judged("ReplicaSetUpdated")
+    assert not judged("NewReplicaSetAvailable")  # what is missing now was there before
