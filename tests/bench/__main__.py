@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hopper.api.crd import KINDS, render
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
 from hopper.local.progress import Progress, for_terminal
 from tests.bench.client import Client, connected
@@ -127,10 +128,10 @@ class Bench:
 
 
 async def measure(options: Options, cluster: Cluster, progress: Progress) -> Bench:
-    """Install both definitions, and run."""
+    """Install all definitions, and run."""
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    for kind in (HOPPER, PEER):
-        cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=kind.definition())
+    for definition in (*map(render, KINDS), PEER.definition()):
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=definition)
     async with connected() as client:
         for kind in (HOPPER, PEER):
             await client.until_served(kind)

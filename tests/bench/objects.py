@@ -35,7 +35,7 @@ class Kind:
         return "/".join(part for part in parts if part)
 
     def definition(self) -> str:
-        """Return the CustomResourceDefinition as YAML."""
+        """Return the CustomResourceDefinition of HopperInstance for this group, as YAML."""
         manifest = custom_resource_definition(INSTANCE)
         manifest["metadata"]["name"] = f"{self.plural}.{self.group}"
         manifest["spec"]["group"] = self.group
