@@ -1,6 +1,7 @@
 """kopf, used for what it does best: watching. Events go to whoever asked for them; nothing is written from here."""
 
 import asyncio
+import os
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ async def watch_all(
         stop.set()  # after a signal, a task of kopf's would go on waiting for this
         on_stop()
 
+    older = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(watches),
@@ -131,7 +133,20 @@ async def watch_all(
         namespaces=namespaces,
         stop_flag=stop,
     )
-    await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
+    try:
+        await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
+    finally:
+        await _end_what_kopf_left(older)
+
+
+async def _end_what_kopf_left(older: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel what kopf has started and not ended, as happens when it is stopped while it looks around."""
+    here = os.path.dirname(kopf.__file__)  # noqa: PTH120
+    codes = ((task, getattr(task.get_coro(), "cr_code", None)) for task in asyncio.all_tasks() if task not in older)
+    left = [task for task, code in codes if code is not None and code.co_filename.startswith(here)]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 class _Sessions:
