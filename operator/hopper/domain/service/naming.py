@@ -91,9 +91,7 @@ def _namesakes(name: str, base: str, project: str | None, prefix: str, tree: Tre
 
 
 def _comes_first(other: HopperInstance, instance: HopperInstance, base: str) -> bool:
-    """Tell whether the other one has the name: because it bears it already, or because it is older."""
-    if instance.status.workload_name == base:
-        return False
+    """Tell whether the other one has the name: because it alone bears it already, or else because it is older."""
 
     def seniority(one: HopperInstance) -> tuple[bool, object, str]:
         return (one.status.workload_name != base, one.metadata.creation_timestamp, one.name)

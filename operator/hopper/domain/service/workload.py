@@ -43,13 +43,13 @@ def observe(deployment: Manifest | None, pods: Sequence[Manifest], now: datetime
         return Workload(available=False, gone=not pods, message=_stopping(pods) or "waits for its Deployment")
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
-        return Workload(available=False, gone=False, message="waits for its Deployment to be noticed")
+        return Workload(False, gone=False, rolling_out=True, message="waits for its Deployment to be noticed")
     if wanted == 0:
         gone = not pods and not status.get("replicas")
         return Workload(gone=gone, message=_stopping(pods))
     available = _is_complete(status, wanted)
     trouble = None if available else _trouble(deployment, pods, now)
-    rolling_out = not available and _is_rolling_out(status)
+    rolling_out = not available and _is_rolling_out(status, wanted)
     if trouble is None:
         message = "" if available else _progress(status, wanted)
         return Workload(available, gone=False, rolling_out=rolling_out, message=message)
@@ -72,10 +72,12 @@ def _is_complete(status: Manifest, wanted: int) -> bool:
     return bool(updated >= wanted and available >= wanted and status.get("replicas", 0) == updated)
 
 
-def _is_rolling_out(status: Manifest) -> bool:
-    """Tell whether the present revision has not been complete yet: once it was, the Deployment says so for good."""
+def _is_rolling_out(status: Manifest, wanted: int) -> bool:
+    """Tell whether pods are still to be made or replaced, or those of the present revision never were complete."""
+    updated = status.get("updatedReplicas", 0)
     conditions = (condition for condition in status.get("conditions", ()) if condition["type"] == "Progressing")
-    return all(condition.get("reason") != "NewReplicaSetAvailable" for condition in conditions)
+    was_complete = any(condition.get("reason") == "NewReplicaSetAvailable" for condition in conditions)
+    return not was_complete or updated < wanted or updated < status.get("replicas", 0)
 
 
 def _trouble(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Failure | None:

@@ -132,6 +132,13 @@ class TestNamesakes:
         assert found["worker"] == "hopper-web-worker"
         assert found["web-worker"] != "hopper-web-worker"
 
+    def test_of_two_that_bear_it_the_older_keeps_it(self) -> None:
+        """Both were named before they had heard of each other."""
+        both = {"status": {"workloadName": "hopper-web-worker"}}
+        found = self.bases(self.one("web"), self.one("worker", "web", **both), self.one("web-worker", "web", 9, **both))
+        assert found["web-worker"] == "hopper-web-worker"
+        assert found["worker"] != "hopper-web-worker"
+
     def test_who_bears_another_does_not_count(self) -> None:
         moved = self.one("worker", "web", 99, status={"workloadName": "hopper-old-worker"})
         found = self.bases(self.one("web"), moved, self.one("web-worker", "web"))

@@ -48,9 +48,11 @@ def test_where_both_of_them_fail_the_present_one_does() -> None:
 
 
 def test_a_revision_rolls_out_until_it_was_complete_once() -> None:
-    def judged(reason: str) -> bool:
-        status = {**DEPLOYMENT["status"], "conditions": [{"type": "Progressing", "status": "True", "reason": reason}]}
+    def judged(reason: str, updated: int = 1) -> bool:
+        progress = {"type": "Progressing", "status": "True", "reason": reason}
+        status = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": updated, "conditions": [progress]}
         return observe({**DEPLOYMENT, "status": status}, [pod("a", CREATING)], NOW).rolling_out
 
     assert judged("ReplicaSetUpdated")
+    assert judged("NewReplicaSetAvailable", updated=0)
     assert not judged("NewReplicaSetAvailable")  # what is missing now was there before
