@@ -1,8 +1,8 @@
 """kopf, used for what it does best: watching. Events go to whoever asked for them; nothing is written from here."""
 
 import asyncio
-import os
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
