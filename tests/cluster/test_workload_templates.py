@@ -26,17 +26,6 @@ def resolved(live: Live, name: str) -> tuple[str, str]:
     return condition["status"], condition["reason"]
 
 
-async def until_users(live: Live, workloads: Workloads, *users: str, template: str = "web") -> None:
-    """Wait until a template counts its users, and says who they are."""
-    expected = {"users": len(users), "usedBy": sorted(users)[:20]}
-
-    def holds() -> bool:
-        status = workloads.template_status(template)
-        return {key: status.get(key) for key in expected} == expected
-
-    await live.until(holds, f"{template} is used by {users}")
-
-
 class TestLate:
     async def test_an_instance_waits_for_its_template(
         self, live: Live, operator: Operator, workloads: Workloads
@@ -278,14 +267,14 @@ class TestExchanged:
         await workloads.template("other", image="web:2")
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
-        await until_users(live, workloads, "a")
+        await workloads.until_users("a")
         await live.edit("a", templateRef={"name": "other"})
         await live.until_phase("Running", "a")
         await live.until(lambda: live.is_ready("a"), "ready")
         assert workloads.container("a")["image"] == "web:2"
         await workloads.until_owned("a", "Deployment", "PersistentVolumeClaim")
-        await until_users(live, workloads)
-        await until_users(live, workloads, "a", template="other")
+        await workloads.until_users()
+        await workloads.until_users("a", template="other")
         assert live.status("a")["workloadName"] == "hopper-a"
 
     async def test_without_a_template_nothing_runs_any_more(
@@ -318,16 +307,16 @@ class TestExchanged:
 class TestStatus:
     async def test_counts_and_names_its_users(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         await workloads.template()
-        await until_users(live, workloads)
+        await workloads.until_users()
         ready = workloads.template_status()["conditions"][0]
         assert (ready["type"], ready["status"], ready["observedGeneration"]) == ("Ready", "True", 1)
         names = [f"n-{number:02}" for number in range(22)]
         await live.create_from(*(manifest(name, desiredState="Stopped", **WEB) for name in names))
-        await until_users(live, workloads, *names)
+        await workloads.until_users(*names)
         for name in names[2:]:
             await live.delete(name)
         await live.edit("n-01", templateRef=None)
-        await until_users(live, workloads, "n-00")
+        await workloads.until_users("n-00")
         await workloads.edit_template(image="web:2")
         await live.until(lambda: workloads.template_status()["observedGeneration"] == 2, "observed")
         versions = seen_versions(workloads.follows["HopperTemplate"], "web")

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from hopper.api.names import LABEL_INSTANCE
 from hopper.api.resources import CHILDREN, PODS, TEMPLATES, Resource
+from hopper.api.template import USERS_SHOWN
 from tests.cluster.follow import Follow, Object
 from tests.cluster.live import MERGE_PATCH, Live, Refused
 
@@ -157,6 +158,16 @@ class Workloads:
     async def until_served(self, instance: str, count: int) -> None:
         """Wait until so many pods are behind the Service."""
         await self.live.until(lambda: len(self.served_by(instance)) == count, f"{count} endpoints of {instance}")
+
+    async def until_users(self, *users: str, template: str = "web") -> None:
+        """Wait until a template counts its users, and says who they are."""
+        expected = {"users": len(users), "usedBy": sorted(users)[:USERS_SHOWN]}
+
+        def holds() -> bool:
+            status = self.template_status(template)
+            return {key: status.get(key) for key in expected} == expected
+
+        await self.live.until(holds, f"{template} is used by {', '.join(users) or 'nobody'}")
 
     async def _request(
         self, method: str, resource: Resource, name: str | None, body: object, content_type: str = "application/json"

@@ -56,8 +56,9 @@ class RuntimeGatherer:
             recheck_after=recheck_after(pods, now),
         )
         workload = observe(deployment, pods, now)
-        if workload.available and blueprint and not problem and not runtime.current:
-            workload = replace(workload, available=False, message="waits for a change to be rolled out")
+        if blueprint and not problem and not runtime.current:
+            message = "waits for a change to be rolled out" if workload.available else workload.message
+            workload = replace(workload, available=False, rolling_out=True, message=message)
         return runtime, workload
 
     def _template(self, instance: HopperInstance) -> HopperTemplate | None:

@@ -97,7 +97,7 @@ def back_off_is_running(o: Observed) -> Hold | None:
 def workload_is_not_available(o: Observed) -> Hold | None:
     if o.workload.available:
         return None
-    if o.phase in CARRYING and o.runtime and not o.runtime.current and o.runtime.blueprint:
+    if o.phase in CARRYING and o.workload.rolling_out:
         return _wait(o, Reason.ROLLING_OUT, "rolls out a change", o.workload.message)
     return _wait(o, Reason.STARTING, "waits for its workload to become available", o.workload.message)
 

@@ -48,10 +48,14 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What runs for the instance. A logical instance has nothing to wait for: it is available and gone at once."""
+    """What runs for the instance. A logical instance has nothing to wait for: it is available and gone at once.
+
+    `rolling_out` tells whether it is not available because of a change, rather than because of what became of its pods.
+    """
 
     available: bool = True
     gone: bool = True
+    rolling_out: bool = False
     failure: Failure | None = None
     message: str = ""
 

@@ -1,0 +1,67 @@
+"""How many requests of the kinds that the operator sends have arrived, by the API server's own count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
+from tests.cluster.live import Live
+from tests.cluster.prometheus import Numbers
+
+_PLURALS = {it.plural for it in (*CHILDREN.values(), INSTANCES, TEMPLATES)}
+STATUS = ("PATCH", "hopperinstances/status")
+METADATA = ("PATCH", "hopperinstances")
+TEMPLATE_STATUS = ("PATCH", "hoppertemplates/status")
+_SETTLE_SECONDS = 10
+
+
+class Requests:
+    """What has been applied and patched since the start of the count, by whomever; what was refused does not count.
+
+    Only the operator applies. Patches of the test's own count as well. Deletions are left out: garbage collection sends
+    them too.
+    """
+
+    def __init__(self, live: Live, before: Counter[tuple[str, ...]]) -> None:
+        self._live = live
+        self._before = before
+
+    @classmethod
+    async def begin(cls, live: Live) -> Requests:
+        return cls(live, await _read(live))
+
+    async def since(self) -> dict[tuple[str, str], int]:
+        """Return the numbers by verb and resource."""
+        now = await _read(self._live)
+        now.subtract(self._before)
+        found: Counter[tuple[str, str]] = Counter()
+        for (verb, resource, subresource, code), count in now.items():
+            if resource in _PLURALS and verb in ("APPLY", "PATCH") and code < "300":
+                found[verb, f"{resource}/{subresource}" if subresource else resource] += count
+        return {key: count for key, count in found.items() if count}
+
+    async def settle(self, *applied: str, status: int, metadata: int = 0, template_status: int = 0) -> None:
+        """Expect that these plurals were applied, and that instances and templates were written at most so often.
+
+        A request is counted when it has been answered, so this waits a little for what is missing.
+        """
+        wanted = Counter(applied)
+        found: dict[tuple[str, str], int] = {}
+        for _ in range(_SETTLE_SECONDS * 10):
+            found = await self.since()
+            if Counter({resource: count for (verb, resource), count in found.items() if verb == "APPLY"}) == wanted:
+                break
+            await asyncio.sleep(0.1)
+        applies = Counter({resource: count for (verb, resource), count in found.items() if verb == "APPLY"})
+        assert applies == wanted, f"applied: {dict(applies)} instead of {dict(wanted)}"
+        most = {STATUS: status, METADATA: metadata, TEMPLATE_STATUS: template_status}
+        patches = {key: count for key, count in found.items() if key[0] == "PATCH"}
+        assert patches.keys() <= most.keys(), f"patched: {patches}"
+        for key, count in patches.items():
+            assert count <= most[key], f"{key}: {count} instead of {most[key]} at most"
+
+
+async def _read(live: Live) -> Counter[tuple[str, ...]]:
+    numbers = Numbers(await live.request("GET", "/metrics"), "apiserver_request_total")
+    return numbers.by("apiserver_request_total", "verb", "resource", "subresource", "code")
