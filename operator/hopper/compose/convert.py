@@ -10,12 +10,12 @@ from hopper.compose.circles import without_circles
 from hopper.compose.manifests import Manifest, manifests
 from hopper.compose.names import MAX_NAME, Allocator, object_name, project_name
 from hopper.compose.project import Project
-from hopper.compose.reachability import report_host_names, with_reached_ports
+from hopper.compose.reachability import find_references, report_host_names, with_reached_ports
 from hopper.compose.reading.cleaning import clean_services
 from hopper.compose.reading.files import Files, Remembering
 from hopper.compose.reading.loading import Loader
 from hopper.compose.reading.schema import check_schema
-from hopper.compose.reading.sources import Source, find_sources
+from hopper.compose.reading.sources import Source, find_sources, open_beside
 from hopper.compose.reading.text import as_text
 from hopper.compose.report import Finding, Report, Reporter
 from hopper.compose.section import Section
@@ -23,6 +23,7 @@ from hopper.compose.services.named_volumes import convert_named_volumes, report_
 from hopper.compose.services.service import ConvertedService, convert_service, open_service, traced_secrets
 
 _MAX_STACK = 40
+_MAX_SERVICES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,13 @@ class Conversion:
         return manifests(self.services, self.stack)
 
 
-# Returns what may be read for a compose file in that directory.
-OpenFiles = Callable[[Path], Files]
+# Returns what may be read for a project.
+OpenFiles = Callable[[Source], Files]
 
 
 def convert(
     paths: Iterable[Path],
-    open_files: OpenFiles,
+    open_files: OpenFiles = open_beside,
     *,
     stack: str | None = None,
     environment: Mapping[str, str] | None = None,
@@ -62,13 +63,14 @@ def convert(
     names = Allocator(MAX_NAME - len(stack) - 1 if stack else MAX_NAME)
     origins: dict[str, str] = {}
     projects = [
-        _load(source, Remembering(open_files(source.directory)), report, names, origins, environment or {})
+        _load(source, Remembering(open_files(source)), report, names, origins, environment or {})
         for source in find_sources(paths, report)
     ]
     projects = [replace(project, other_names=origins) for project in projects]
     services = [service for project in projects for service in _convert_project(project, report, stack=bool(stack))]
-    services = with_reached_ports(projects, services, report)
-    report_host_names(projects, services, stack, report)
+    references = list(find_references(projects))
+    services = with_reached_ports(projects, references, services, report)
+    report_host_names(references, services, stack, report)
     if not services and not report.problems:
         about = report.about(", ".join(map(str, paths)))
         about.problem("", "no service was found that could be converted", "name a file with `services:`")
@@ -98,6 +100,9 @@ def _load(
     raw = model.get("services")
     services = clean_services(raw if isinstance(raw, dict) else {}, source.label, report)
     check_schema({**model, "services": services} if isinstance(raw, dict) else model, source.label, report)
+    if len(services) > _MAX_SERVICES:
+        about.problem("services", f"there are more than {_MAX_SERVICES} services", "split the file")
+        services = {}
     services = {name: service for name, service in services.items() if not _is_provided(name, service, about)}
     allocated = {name: _allocated(name, names, about) for name in services}
     for name, own in allocated.items():

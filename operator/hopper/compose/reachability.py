@@ -37,7 +37,7 @@ _USUAL_PORTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Reference:
+class Reference:
     """One service reaches another: by which keys, and on which ports."""
 
     project: Project
@@ -48,10 +48,9 @@ class _Reference:
 
 
 def with_reached_ports(
-    projects: Iterable[Project], services: Sequence[ConvertedService], report: Report
+    projects: Sequence[Project], references: Sequence[Reference], services: Sequence[ConvertedService], report: Report
 ) -> list[ConvertedService]:
     """Return the services with the ports on which others reach them; where none is known, that is reported."""
-    references = list(_references(projects))
     places = {own: (p, name) for p in projects for name, own in p.names.items()}
     result = []
     for service in services:
@@ -80,18 +79,19 @@ def with_reached_ports(
 
 
 def report_host_names(
-    projects: Iterable[Project], services: Sequence[ConvertedService], stack: str | None, report: Report
+    references: Iterable[Reference], services: Sequence[ConvertedService], stack: str | None, report: Report
 ) -> None:
     """Say where services reach others by their compose name, under which a cluster does not know them."""
     addresses = {service.name: _address(service, stack) for service in services}
-    for reference in _references(projects):
+    for reference in references:
         called = next(name for name, own in _names(reference.project).items() if own == reference.name)
         message = f"it reaches {called} by its compose name, which no Service has"
         advice = f"Override the value in the instance: there it is {addresses.get(reference.name, reference.name)}"
         report.about(reference.project.label, reference.service).changed(", ".join(reference.keys), message, advice)
 
 
-def _references(projects: Iterable[Project]) -> Iterator[_Reference]:
+def find_references(projects: Iterable[Project]) -> Iterator[Reference]:
+    """Yield where services name others as hosts: in variables and command lines."""
     for project in projects:
         for service, raw in project.services.items():
             values = dict(_values(raw))
@@ -100,7 +100,7 @@ def _references(projects: Iterable[Project]) -> Iterator[_Reference]:
                 reached = [k for k, v in values.items() if (other, v) != (service, service) and _reaches(k, v, other)]
                 if reached:
                     ports = {port for key in reached for port in _ports(values[key], other)}
-                    yield _Reference(project, service, name, tuple(reached), frozenset(ports))
+                    yield Reference(project, service, name, tuple(reached), frozenset(ports))
 
 
 def _names(project: Project) -> Mapping[str, str]:

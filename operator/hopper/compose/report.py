@@ -1,5 +1,6 @@
 """What became of the input: everything that is not simply carried over is written down here."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -34,12 +35,26 @@ class Finding:
         return f"{place}: {self.outcome}: {self.message}" + (f". {self.advice}" if self.advice else "")
 
 
+def shown(name: str) -> str:
+    """Return a name for a finding. What is written as `NAME:value` by mistake shows its name only."""
+    head = re.match(r"[\w./-]*", name)
+    part = head[0] if head else ""
+    return part if part == name else f"{part}…"
+
+
 @dataclass(slots=True)
 class Report:
-    """Collects findings and problems."""
+    """Collects findings and problems, each once and in the order in which they were found."""
 
-    findings: list[Finding] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    found: dict[Finding | Problem, None] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [one for one in self.found if isinstance(one, Finding)]
+
+    @property
+    def problems(self) -> list[Problem]:
+        return [one for one in self.found if isinstance(one, Problem)]
 
     def about(self, file: str, service: str | None = None) -> "Reporter":
         """Return a reporter for one service, or for a file as a whole."""
@@ -47,13 +62,13 @@ class Report:
 
     def raise_problems(self) -> None:
         """Raise `ComposeError` if there are any problems."""
-        if self.problems:
-            raise ComposeError(self.problems)
+        if problems := self.problems:
+            raise ComposeError(problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Writes into a report what happens to one service or file. Equal findings are written once."""
+    """Writes into a report what happens to one service or file."""
 
     report: Report
     file: str
@@ -73,11 +88,7 @@ class Reporter:
 
     def problem(self, key: str, message: str, fix: str) -> None:
         """Refuse the input."""
-        problem = Problem(self.file, message, fix, self.service, key)
-        if problem not in self.report.problems:
-            self.report.problems.append(problem)
+        self.report.found[Problem(self.file, message, fix, self.service, key)] = None
 
     def _add(self, key: str, outcome: Outcome, message: str, advice: str) -> None:
-        finding = Finding(self.file, self.service, key, outcome, message, advice)
-        if finding not in self.report.findings:
-            self.report.findings.append(finding)
+        self.report.found[Finding(self.file, self.service, key, outcome, message, advice)] = None

@@ -74,7 +74,9 @@ class Project:
     ) -> Result:
         """Convert a whole compose file."""
         path = self.write("compose.yaml", dedent(text))
-        return Result(convert([path], lambda at: Disk(root or at), stack=stack, environment=environment))
+        return Result(
+            convert([path], lambda source: Disk(root or source.directory), stack=stack, environment=environment)
+        )
 
     def app(self, text: str, **options: Any) -> Result:
         """Convert one service, called app, from its keys; an image is added where there is none."""

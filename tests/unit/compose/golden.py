@@ -10,7 +10,6 @@ from pathlib import Path
 from hopper.cli.findings import show_findings, summary
 from hopper.cli.yaml_output import documents
 from hopper.compose.convert import Conversion, convert
-from hopper.compose.reading.files import Disk
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,7 +22,7 @@ KEPT = ("wordpress.yml", "keycloak.yml", "long-syntax.yml", "swarm-vote.yml", "t
 def converted(source: str, stack: str | None = "demo") -> Conversion:
     """Convert a fixture, with paths as someone in its directory writes them."""
     with contextlib.chdir(FIXTURES):
-        return convert([Path(source)], Disk, stack=stack)
+        return convert([Path(source)], stack=stack)
 
 
 def output(source: str) -> Iterator[str]:

@@ -74,6 +74,12 @@ def test_standard_input(shop: Path) -> None:
     assert yaml.safe_load(done.stdout)["spec"]["env"] == [{"name": "A", "value": "1"}]
 
 
+def test_standard_input_that_is_no_text(shop: Path) -> None:
+    done = CliRunner().invoke(app, ["import", "compose", "-"], input=b"\xff\xfe")
+    assert done.exit_code == 1
+    assert done.stderr == "error: -: the file is not text in UTF-8: check the path\n"
+
+
 def test_strict_refuses_any_loss(shop: Path) -> None:
     done = hopper("compose.yaml", "--strict")
     assert (done.exit_code, done.stdout) == (1, "")

@@ -93,6 +93,12 @@ def test_what_kubernetes_would_replace_is_escaped(project: Project) -> None:
     assert plain(result) == {"A": "x", "B": "$$(A)", "C": "$(D)", "D_": "$$$$", "E": "a$b"}
 
 
+def test_a_value_that_is_written_like_a_name_is_not_shown(project: Project) -> None:
+    result = project.app("environment: ['DB_PASSWORD:canary-1', 'A canary-1']\nlabels: ['a: canary-1']")
+    assert {"environment.DB_PASSWORD…", "environment.A…", "labels.a…"} <= result.dropped.keys()
+    assert not any("canary-1" in str(finding) for finding in result.conversion.findings)
+
+
 @pytest.mark.parametrize("text", ["environment: 5", "environment: [{a: b}]", "environment: {A: [1]}"])
 def test_what_is_refused(project: Project, text: str) -> None:
     assert "compose.yaml: service app: environment" in project.app_problems(text)[0]

@@ -76,7 +76,7 @@ def test_labels_of_all_kinds(project: Project) -> None:
     }
     assert len(result.dropped) == 5
     assert "value is not one" in result.dropped["labels.description"].message
-    assert "name is not one" in result.dropped["labels.bad value"].message
+    assert "name is not one" in result.dropped["labels.bad…"].message
 
 
 def test_lists_files_and_swarm(project: Project) -> None:

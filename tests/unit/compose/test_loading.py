@@ -8,13 +8,12 @@ import pytest
 
 from hopper.compose.convert import Conversion, convert
 from hopper.compose.errors import ComposeError
-from hopper.compose.reading.files import Disk
 from hopper.compose.reading.merge import merge_service
 from tests.unit.compose.converting import Project, Result
 
 
 def imported(*paths: Path, stack: str | None = None) -> Conversion:
-    return convert(paths, Disk, stack=stack)
+    return convert(paths, stack=stack)
 
 
 def names(conversion: Conversion) -> list[str]:

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from hopper.cli.main import app
 from hopper.compose.convert import convert
-from hopper.compose.reading.files import Disk
 from hopper.compose.report import Outcome
 from tests.pages import ROOT, Page
 from tests.unit.compose.test_properties import CONVERTED
@@ -35,13 +34,13 @@ def test_every_key_that_is_converted_is_on_the_page() -> None:
 
 
 def test_the_shop_loses_nothing() -> None:
-    conversion = convert([EXAMPLES / "bookshop"], Disk, stack="bookshop")
+    conversion = convert([EXAMPLES / "bookshop"], stack="bookshop")
     assert [finding for finding in conversion.findings if finding.outcome is Outcome.DROPPED] == []
     kinds = [manifest["kind"] for manifest in conversion.manifests()]
     assert kinds == [*["Secret"] * 3, *["HopperTemplate"] * 4, *["HopperInstance"] * 5]
 
 
 def test_monitoring_says_what_is_lost() -> None:
-    conversion = convert([EXAMPLES / "monitoring"], Disk)
+    conversion = convert([EXAMPLES / "monitoring"])
     lost = {finding.key for finding in conversion.findings if finding.outcome is Outcome.DROPPED}
     assert {"pid", "volumes[0]", "networks", "container_name"} <= lost

@@ -45,7 +45,11 @@ QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def converted(text: str, stack: str | None = None) -> Conversion | None:
     """Convert a text; None if it is refused."""
     try:
-        return convert([INPUT], lambda directory: WithInput(Disk(directory), INPUT, text), stack=stack)
+        return convert(
+            [INPUT],
+            lambda source: WithInput(Disk(source.directory), INPUT, text.encode(errors="surrogatepass")),
+            stack=stack,
+        )
     except ComposeError as error:
         refused = error.problems
     assert refused

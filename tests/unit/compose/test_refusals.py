@@ -6,7 +6,6 @@ import pytest
 
 from hopper.compose.convert import convert
 from hopper.compose.errors import ComposeError
-from hopper.compose.reading.files import Disk
 from tests.unit.compose.converting import Project
 
 
@@ -139,7 +138,7 @@ def test_values_are_not_quoted(project: Project, text: str) -> None:
 def test_files_that_cannot_be_read(project: Project) -> None:
     path = project.write("big.yaml", "x" * (1024 * 1024 + 1))
     with pytest.raises(ComposeError, match="is larger than 1024 KiB"):
-        convert([path], Disk)
+        convert([path])
     path = project.write("binary.yaml", b"\xff\xfe\x00")
     with pytest.raises(ComposeError, match="is not text in UTF-8"):
-        convert([path], Disk)
+        convert([path])

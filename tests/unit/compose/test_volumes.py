@@ -7,6 +7,7 @@ import os
 import pytest
 
 from hopper.api.service import VolumeEntry
+from hopper.compose.convert import convert
 from tests.unit.compose.converting import Project
 
 TOP = "\nvolumes: {data: {}, Big_Data: {}}"
@@ -106,6 +107,14 @@ class TestSingleFiles:
         result = project.app("volumes: ['./link:/data', '../secret:/other']")
         assert result.spec().config_files == ()
         assert all("outside of the directory" in finding.message for finding in result.dropped.values())
+
+    def test_a_compose_file_may_be_a_link(self, project: Project) -> None:
+        far = project.directory.parent / "far.yaml"
+        far.write_text("services: {app: {image: a, volumes: ['./near.conf:/a.conf']}}")
+        project.write("near.conf", "a=1\n")
+        (project.directory / "link.yaml").symlink_to(far)
+        (service,) = convert([project.directory / "link.yaml"]).services
+        assert service.spec.config_files[0].content == "a=1\n"
 
     def test_a_root_allows_more(self, project: Project) -> None:
         (project.directory.parent / "shared.conf").write_text("a=1\n")

@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from hopper.compose.convert import Conversion
     from hopper.compose.reading.files import Files
+    from hopper.compose.reading.sources import Source
 
 app = typer.Typer(help="Bring in what was written for something else.", no_args_is_help=True)
 
@@ -59,6 +60,8 @@ def compose(
         typer.Option(
             "--root",
             metavar="DIR",
+            exists=True,
+            file_okay=False,
             help="Read files that a compose file names (env_file, configs, ...) from below here. "
             "Default: the compose file's own directory.",
             show_default=False,
@@ -109,11 +112,11 @@ def _converted(paths: Sequence[Path], stack: str | None, env: bool, root: Path |
     from hopper.compose.errors import ComposeError
     from hopper.compose.reading.files import Disk, WithInput
 
-    text = sys.stdin.read() if _STDIN in paths else None
+    data = typer.get_binary_stream("stdin").read() if _STDIN in paths else None
 
-    def open_files(directory: Path) -> Files:
-        disk = Disk(root or directory)
-        return disk if text is None else WithInput(disk, _STDIN, text)
+    def open_files(source: Source) -> Files:
+        disk = Disk(root or source.directory, source.files)
+        return disk if data is None else WithInput(disk, _STDIN, data)
 
     try:
         conversion = convert(paths, open_files, stack=stack, environment=dict(os.environ) if env else {})

@@ -28,15 +28,16 @@ class Files(Protocol):
 
 
 class Disk:
-    """`Files` below a directory; links that lead out of it are not followed."""
+    """`Files` below a directory, and those that the user has named; links that lead out of it are not followed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, named: Iterable[Path] = ()) -> None:
         self._root = root.resolve()
+        self._named = frozenset(named)
 
     def read(self, path: Path, limit: int) -> FileText:
         try:
             real = path.resolve()
-            if not real.is_relative_to(self._root):
+            if path not in self._named and not real.is_relative_to(self._root):
                 raise UnreadableFileError("lies outside of the directory of the compose file (see --root)")
             # Without waiting for a writer, should this be a named pipe.
             with os.fdopen(os.open(real, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -50,9 +51,7 @@ class Disk:
             raise UnreadableFileError("is a directory") from None
         except (OSError, ValueError, RuntimeError):
             raise UnreadableFileError("cannot be read") from None
-        if len(data) > limit:
-            raise UnreadableFileError(f"is larger than {limit // 1024} KiB")
-        return FileText(_decoded(data), bool(mode & stat.S_IXUSR))
+        return FileText(_decoded(data, limit), bool(mode & stat.S_IXUSR))
 
 
 class Remembering:
@@ -73,18 +72,20 @@ class Remembering:
 
 
 class WithInput:
-    """`Files` where one path stands for a text that is there already, such as standard input."""
+    """`Files` where one path stands for data that are there already, such as standard input."""
 
-    def __init__(self, files: Files, path: Path, text: str) -> None:
-        self._files, self._path, self._text = files, path, text
+    def __init__(self, files: Files, path: Path, data: bytes) -> None:
+        self._files, self._path, self._data = files, path, data
 
     def read(self, path: Path, limit: int) -> FileText:
-        if path == self._path:
-            return FileText(self._text)
-        return self._files.read(path, limit)
+        if path != self._path:
+            return self._files.read(path, limit)
+        return FileText(_decoded(self._data, limit))
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, limit: int) -> str:
+    if len(data) > limit:
+        raise UnreadableFileError(f"is larger than {limit // 1024} KiB")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hopper.compose.reading.files import Disk, Files
 from hopper.compose.report import Report
 
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -32,6 +33,11 @@ class Source:
     def directory(self) -> Path:
         """What relative paths are relative to."""
         return self.files[0].parent
+
+
+def open_beside(source: Source) -> Files:
+    """Return the files that a project may read: its own, and those below its directory."""
+    return Disk(source.directory, source.files)
 
 
 def find_sources(paths: Iterable[Path], report: Report) -> list[Source]:

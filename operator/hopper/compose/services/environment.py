@@ -13,6 +13,7 @@ from hopper.compose.reading.dotenv import parse_env
 from hopper.compose.reading.merge import as_assignments
 from hopper.compose.reading.syntax import switch
 from hopper.compose.reading.text import as_text, is_blank, secrets_in, unresolved_in
+from hopper.compose.report import shown
 from hopper.compose.secret_names import is_secret_name, is_secret_value, is_switch
 from hopper.compose.section import Section
 from hopper.compose.services.dollars import literal
@@ -72,7 +73,7 @@ def _sort_in(result: Environment, name: str, value: str, section: Section) -> No
     if unresolved_in(value):
         result.blank.append(name)
         advice = "Fill in the value in the Secret before you apply it"
-        section.about.changed(f"environment.{name}", "the Secret has an incomplete value for it", advice)
+        section.about.changed(f"environment.{shown(name)}", "the Secret has an incomplete value for it", advice)
 
 
 def _is_secret(name: str, value: str) -> bool:
@@ -87,7 +88,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 def _is_usable(name: str, value: str, section: Section) -> bool:
     """Tell whether Kubernetes can take a variable; report it otherwise."""
-    key = f"environment.{name}"
+    key = f"environment.{shown(name)}"
     try:
         EnvEntry(name=name)
     except ValidationError:
@@ -103,7 +104,7 @@ def _is_usable(name: str, value: str, section: Section) -> bool:
 def _scalar(name: str, value: Any, section: Section) -> str | None:
     if isinstance(value, dict | list):
         advice = "write one value, in quotes if it is JSON"
-        section.about.problem(f"environment.{name}", "the value is a mapping or a list", advice)
+        section.about.problem(f"environment.{shown(name)}", "the value is a mapping or a list", advice)
         return None
     return as_text(value)
 
@@ -113,7 +114,9 @@ def _outside(name: str, project: Project, section: Section) -> str | None:
     value = project.variables.get(name)
     if value is None:
         advice = "Give it a value, set it in .env beside the compose file, or let --env take it from the environment"
-        section.about.dropped(f"environment.{name}", "it takes its value from outside, where there is none", advice)
+        section.about.dropped(
+            f"environment.{shown(name)}", "it takes its value from outside, where there is none", advice
+        )
     return value
 
 

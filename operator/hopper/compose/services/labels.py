@@ -11,6 +11,7 @@ from hopper.compose.project import Project
 from hopper.compose.reading.dotenv import parse_env
 from hopper.compose.reading.merge import as_assignments
 from hopper.compose.reading.text import as_text, secrets_in
+from hopper.compose.report import shown
 from hopper.compose.section import Section
 from hopper.compose.services.domains import Hosts, find_hosts
 from hopper.compose.services.environment import MAX_ENV_FILE, Environment
@@ -39,7 +40,7 @@ def convert_labels(
             continue
         entry = _label(name, value, section, known)
         if entry and len(labels) >= MAX_LABELS:
-            section.about.dropped(f"labels.{name}", f"there are more than {MAX_LABELS} labels", _ADVICE)
+            section.about.dropped(f"labels.{shown(name)}", f"there are more than {MAX_LABELS} labels", _ADVICE)
         elif entry:
             labels.append(entry)
     return tuple(labels), domains
@@ -67,7 +68,7 @@ def _from_files(section: Section, project: Project) -> dict[str, str]:
 
 
 def _label(name: str, value: str, section: Section, known: tuple[str, ...]) -> LabelEntry | None:
-    key = f"labels.{name}"
+    key = f"labels.{shown(name)}"
     if name.startswith(f"{GROUP}/"):
         section.about.dropped(key, f"labels below {GROUP}/ are Hopper's own", "Use another name")
         return None
