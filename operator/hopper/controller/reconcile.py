@@ -5,10 +5,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
-from hopper.api.names import DEFAULT_PREFIX
+from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.metrics import Metrics
@@ -23,6 +24,7 @@ from hopper.ports import ChildStore, EventSink, InstanceStore, NotFoundError, Re
 from hopper.registry import Change
 
 Key = tuple[str, str]  # namespace, name
+Manifest = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +122,7 @@ class Reconciler:
 
     async def _apply_objects(self, changes: ObjectChanges) -> None:
         for manifest, force in changes.apply:
-            answer = await self._owned.apply(manifest, force=force)
+            answer = await self._apply_object(manifest, force)
             self._children.put(manifest["kind"], answer)
             if foreign := removals(manifest, answer):
                 self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
@@ -128,6 +130,22 @@ class Reconciler:
             self._children.put(live["kind"], await self._owned.patch(live, change))
         for live in changes.delete:
             await self._owned.delete(live)
+
+    async def _apply_object(self, manifest: Manifest, force: bool) -> Manifest:
+        """Apply one object. What somebody has put there that excludes ours, such as another kind of volume, has to go.
+
+        Only where nothing new is to be rolled out: of a change that is refused, no part may be carried out.
+        """
+        try:
+            return await self._owned.apply(manifest, force=force)
+        except RefusedError:
+            metadata = manifest["metadata"]
+            owned = self._children.of(metadata["namespace"], metadata["labels"][LABEL_INSTANCE])
+            live = owned.get((manifest["kind"], metadata["name"]))
+            if live is None or _revision(live) != _revision(manifest) or not (foreign := removals(manifest, live)):
+                raise
+            self._children.put(manifest["kind"], await self._owned.remove(live, foreign))
+            return await self._owned.apply(manifest, force=force)
 
     def _seat_taken(self, observed: Observed) -> AbstractContextManager[None]:
         if observed.link.parent is None:
@@ -172,6 +190,11 @@ class Reconciler:
         logger.info("%s/%s: %s (%s)", child.namespace, relationship.subject, relationship.message, relationship.reason)
         if subject is not None:
             self._events.announce(subject, reason=relationship.reason, message=relationship.message)
+
+
+def _revision(manifest: Manifest) -> str | None:
+    found: str | None = manifest["metadata"].get("annotations", {}).get(ANNOTATION_REVISION)
+    return found
 
 
 def _label(instance: HopperInstance) -> str:

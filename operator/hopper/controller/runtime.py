@@ -15,6 +15,7 @@ from hopper.domain.hierarchy import Tree
 from hopper.domain.observed import Runtime, Workload
 from hopper.domain.plan import Hold
 from hopper.domain.service.blueprint import Blueprint, prepare
+from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import restarts_of
 from hopper.domain.service.revision import revision
 from hopper.domain.service.workload import observe, recheck_after
@@ -43,7 +44,7 @@ class RuntimeGatherer:
         pods = [child for (kind, _), child in children.items() if kind == "Pod"]
         owned = {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance)}
         template = self._template(instance)
-        blueprint = self._blueprint(instance, ancestors, template) if template else None
+        blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
         problem = _problem(instance, blueprint)
         deployment = _deployment(owned)
         runtime = Runtime(
@@ -66,11 +67,12 @@ class RuntimeGatherer:
         return self._templates.get(instance.namespace, reference.name) if reference else None
 
     def _blueprint(
-        self, instance: HopperInstance, ancestors: Sequence[HopperInstance], template: HopperTemplate
+        self, instance: HopperInstance, ancestors: Sequence[HopperInstance], template: HopperTemplate, tree: Tree
     ) -> Blueprint:
+        names = names_of(instance, ancestors, template.name, self._prefix, Namesakes(tree, self._name_given))
         made_of = (
             instance.metadata.generation,
-            instance.status.workload_name,
+            names.base,
             template.metadata.uid,
             template.metadata.generation,
             tuple((above.metadata.uid, above.metadata.generation) for above in ancestors),
@@ -78,12 +80,17 @@ class RuntimeGatherer:
         uid = instance.metadata.uid
         known = self._blueprints.get(uid)
         if known is None or known[0] != made_of:
-            known = (made_of, prepare(instance, ancestors, template, self._prefix))
+            known = (made_of, prepare(instance, ancestors, template, names=names))
             self._blueprints[uid] = known
             if len(self._blueprints) > _BLUEPRINTS_KEPT:
                 self._blueprints.popitem(last=False)
         self._blueprints.move_to_end(uid)
         return known[1]
+
+    def _name_given(self, instance: HopperInstance) -> str | None:
+        """Return the name that an instance got a moment ago, of which its status does not tell yet."""
+        known = self._blueprints.get(instance.metadata.uid)
+        return known[1].names.base if known else None
 
 
 def _belongs(child: Manifest, instance: HopperInstance) -> bool:

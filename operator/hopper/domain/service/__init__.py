@@ -2,12 +2,12 @@
 
 merge.merge(template: TemplateSpec, overrides: Overrides | None) -> Effective
     The effective service (`.spec`, in the form of a template), with `.provenance`: path of a value → `Origin`.
-naming.names_of(instance, ancestors, template_name, prefix="hopper", tree=None) -> Names
+naming.names_of(instance, ancestors, template_name, prefix="hopper", namesakes: Namesakes | None = None) -> Names
     `.base`, `.claim(volume)`, `.selector`, `.labels`; `selector_of(instance_name)` alone gives the selector. Only with
-    the tree of the namespace it is certain that no two instances share a name.
+    `Namesakes(tree)` it is certain that no two instances share a name.
 problems.problems(effective: Effective) -> tuple[Problem, ...]
     What must not or cannot run; `str(problem)` names field and fix. For a template alone: merge it with None.
-blueprint.prepare(instance, ancestors, template: HopperTemplate, prefix="hopper", tree=None) -> Blueprint
+blueprint.prepare(instance, ancestors, template: HopperTemplate, prefix="hopper", names=None) -> Blueprint
     All of the above at once, files rendered: `.problems`, `.warnings`, `.names`, `.replicas`. Never raises.
 render.mode_of(phase: Phase) -> Mode | None
     How much there is to be. None: leave everything as it is.

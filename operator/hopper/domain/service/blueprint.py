@@ -8,7 +8,6 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.service import ConfigFileEntry, VolumeEntry
 from hopper.api.template import HopperTemplate, TemplateSpec
-from hopper.domain.hierarchy import Tree
 from hopper.domain.service.files import ConfigFile
 from hopper.domain.service.merge import Effective, merge
 from hopper.domain.service.naming import Names, names_of
@@ -78,14 +77,14 @@ def prepare(
     ancestors: Sequence[HopperInstance],
     template: HopperTemplate,
     prefix: str = DEFAULT_PREFIX,
-    tree: Tree | None = None,
+    names: Names | None = None,
 ) -> Blueprint:
     """Put together what an instance runs, whose ancestors are given nearest first. Never raises: see `problems`.
 
-    `tree` is asked who else might bear the same name.
+    Without `names`, it is called as if it was alone.
     """
+    names = names or names_of(instance, ancestors, template.name, prefix)
     effective = merge(template.spec, instance.spec.overrides)
-    names = names_of(instance, ancestors, template.name, prefix, tree)
     if found := problems(effective):
         return Blueprint(instance, effective, names, problems=found)
     files, found = _files(instance, ancestors, effective, names)

@@ -1,7 +1,7 @@
 """What the rendered objects are called, and the labels by which they and their pods are found."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -44,25 +44,60 @@ class Names:
         return shortened(f"{self.base}-{slug(volume)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Namesakes:
+    """Who else there is, and what they are called.
+
+    `given` tells of an instance without `status.workloadName` whether it has got a name already: its status may be on
+    its way. So of two instances whose names lead to the same one, the first to ask has it.
+    """
+
+    tree: Tree
+    given: Callable[[HopperInstance], str | None] = lambda _: None
+
+    def name_of(self, instance: HopperInstance) -> str | None:
+        """Return the name that the instance bears."""
+        return instance.status.workload_name or self.given(instance)
+
+    def find(self, name: str, base: str, project: str | None, prefix: str) -> Iterator[HopperInstance]:
+        """Yield the others whose objects would be called `base`, as those of the instance of this name below `project`.
+
+        `worker` and `web-worker` below the project `web` are namesakes, `b` below `a-x` and `x-b` below `a` as well:
+        the name of each ends what the other's name and project make together. So a few look-ups find them all.
+        """
+        words = f"{project or ''}-{name}".split("-")
+        for start in range(len(words)):
+            other = self.tree.get("-".join(words[start:]))
+            if other is None or other.name == name or other.spec.template_ref is None:
+                continue
+            theirs = base_name(prefix, nearest_project(judge(other, self.tree).ancestors), other.name)
+            if base == (self.name_of(other) or theirs):
+                yield other
+
+    def seniority(self, instance: HopperInstance, base: str) -> tuple[bool, object, str]:
+        """Rank those who might be called `base`: who bears the name already comes first, then who is older."""
+        return (self.name_of(instance) != base, instance.metadata.creation_timestamp, instance.name)
+
+
 def names_of(
     instance: HopperInstance,
     ancestors: Sequence[HopperInstance],
     template: str,
     prefix: str = DEFAULT_PREFIX,
-    tree: Tree | None = None,
+    namesakes: Namesakes | None = None,
 ) -> Names:
     """Name what belongs to an instance whose ancestors are given nearest first, and which runs that template.
 
     The name given first, kept in `status.workloadName`, stays for good: under a new parent or prefix, an instance would
-    otherwise start over with new and empty volumes. Where another instance in `tree` has a right to the same name, this
-    one gets a different name.
+    otherwise start over with new and empty volumes. Where a namesake has a right to the same name, this one gets a
+    different one; without `namesakes`, nobody is asked.
     """
     project = nearest_project(ancestors)
     base = instance.status.workload_name or base_name(prefix, project, instance.name)
-    if tree is not None and any(
-        _comes_first(it, instance, base) for it in _namesakes(instance.name, base, project, prefix, tree)
-    ):
-        base = _hashed(base, instance.name)
+    if namesakes is not None:
+        others = namesakes.find(instance.name, base, project, prefix)
+        if any(namesakes.seniority(it, base) < namesakes.seniority(instance, base) for it in others):
+            base = _hashed(base, instance.name)
     selector = selector_of(instance.name)
     pod_labels = selector | {
         LABEL_APP_NAME: shortened(template),
@@ -72,31 +107,6 @@ def names_of(
     }
     part_of = {LABEL_APP_PART_OF: project} if project is not None else {}
     return Names(base, instance.namespace, selector, pod_labels, pod_labels | part_of)
-
-
-def _namesakes(name: str, base: str, project: str | None, prefix: str, tree: Tree) -> Iterator[HopperInstance]:
-    """Yield the others whose objects would be called the same.
-
-    `worker` and `web-worker` below the project `web` are two of them, `b` below `a-x` and `x-b` below `a` as well: the
-    name of each ends what the other's name and project make together. So a few look-ups find them all.
-    """
-    words = f"{project or ''}-{name}".split("-")
-    for start in range(len(words)):
-        other = tree.get("-".join(words[start:]))
-        if other is None or other.name == name or other.spec.template_ref is None:
-            continue
-        theirs = base_name(prefix, nearest_project(judge(other, tree).ancestors), other.name)
-        if base == (other.status.workload_name or theirs):
-            yield other
-
-
-def _comes_first(other: HopperInstance, instance: HopperInstance, base: str) -> bool:
-    """Tell whether the other one has the name: because it alone bears it already, or else because it is older."""
-
-    def seniority(one: HopperInstance) -> tuple[bool, object, str]:
-        return (one.status.workload_name != base, one.metadata.creation_timestamp, one.name)
-
-    return seniority(other) < seniority(instance)
 
 
 def selector_of(name: str) -> dict[str, str]:

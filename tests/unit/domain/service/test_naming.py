@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hopper.api.instance import HopperInstance
 from hopper.domain.hierarchy import judge
 from hopper.domain.service.files import ConfigFile
-from hopper.domain.service.naming import base_name, distinct, names_of, nearest_project, shortened, slug
+from hopper.domain.service.naming import Namesakes, base_name, distinct, names_of, nearest_project, shortened, slug
 from tests.unit.domain.builders import Forest
 from tests.unit.domain.service.samples import GLOBAL, PROJECT, instance
 
@@ -105,7 +105,9 @@ class TestNamesakes:
     @staticmethod
     def bases(*instances: HopperInstance) -> dict[str, str]:
         tree = Forest(instances)
-        return {it.name: names_of(it, judge(it, tree).ancestors, "web", tree=tree).base for it in instances}
+        return {
+            it.name: names_of(it, judge(it, tree).ancestors, "web", namesakes=Namesakes(tree)).base for it in instances
+        }
 
     @staticmethod
     def one(name: str, parent: str = "", age: int = 0, **fields: Any) -> HopperInstance:
@@ -138,6 +140,15 @@ class TestNamesakes:
         found = self.bases(self.one("web"), self.one("worker", "web", **both), self.one("web-worker", "web", 9, **both))
         assert found["web-worker"] == "hopper-web-worker"
         assert found["worker"] != "hopper-web-worker"
+
+    def test_the_first_to_ask_has_it(self) -> None:
+        """Its status does not say so yet."""
+        first, second = self.one("worker", "web"), self.one("web-worker", "web", 9)
+        forest = Forest((self.one("web"), first, second))
+        namesakes = Namesakes(forest, lambda it: "hopper-web-worker" if it.name == "worker" else None)
+        above = (self.one("web"),)
+        assert names_of(first, above, "web", namesakes=namesakes).base == "hopper-web-worker"
+        assert names_of(second, above, "web", namesakes=namesakes).base != "hopper-web-worker"
 
     def test_who_bears_another_does_not_count(self) -> None:
         moved = self.one("worker", "web", 99, status={"workloadName": "hopper-old-worker"})
