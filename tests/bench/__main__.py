@@ -24,19 +24,22 @@ from tests.bench.client import Client, connected
 from tests.bench.goals import goals, print_goals
 from tests.bench.machine import Neighbours
 from tests.bench.measure import Sample
-from tests.bench.objects import HOPPER, PEER
+from tests.bench.objects import HOPPER, HOPPER_TEMPLATES, PEER, PEER_TEMPLATES
 from tests.bench.operators import BARE_PEER, PLAIN_PEER, THE_OPERATOR
 from tests.bench.process import ROOT
 from tests.bench.rates import Rates
 from tests.bench.report import as_json, print_rates, print_rows, rows
-from tests.bench.scenarios import cascade, growth, lifecycle, raw
+from tests.bench.scenarios import cascade, growth, lifecycle, raw, workloads
 
-SCENARIOS = ("lifecycle", "cascade", "growth")
+SCENARIOS = ("lifecycle", "cascade", "workloads", "growth")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run: `scale` is the number of instances of the usual scenarios, growth goes up to five times that."""
+    """What to run: `scale` is the number of instances of the usual scenarios.
+
+    Growth goes up to five times that, and 30 % of them run something.
+    """
 
     scenarios: tuple[str, ...]
     scale: int
@@ -78,7 +81,7 @@ class Bench:
         with self.progress.step("Warming up the API server"):
             await raw.sweep(self.client, self._namespace(), self.options.scale // 4)
         for number in range(1, self.options.rounds + 1):
-            if number > 1 and not {"lifecycle", "cascade"} & set(chosen):
+            if number > 1 and set(chosen) <= {"growth"}:
                 break
             turn = f"Round {number} of {self.options.rounds}"
             self.neighbours.begin()
@@ -88,6 +91,8 @@ class Bench:
                 await self._lifecycle(turn)
             if "cascade" in chosen:
                 await self._cascade(turn)
+            if "workloads" in chosen:
+                await self._workloads(turn)
             self.neighbours.end()
         if "growth" in chosen:
             self.neighbours.begin()
@@ -113,6 +118,13 @@ class Bench:
             found = await cascade.measure_garbage_collection(self.client, self._namespace(), *arguments)
             self.samples.extend(found)
 
+    async def _workloads(self, turn: str) -> None:
+        count = workloads.size(self.options.scale)
+        for subject in workloads.SUBJECTS:
+            with self.progress.step(f"{turn}: {count} workloads and a template change, {subject.name}"):
+                found = await workloads.measure(self.client, subject, self._namespace(), count, self.rates[-1])
+            self.samples.extend(found)
+
     async def _growth(self) -> None:
         scale, rounds = self.options.scale, self.options.rounds
         with self.progress.step("Start without instances"):
@@ -130,10 +142,10 @@ class Bench:
 async def measure(options: Options, cluster: Cluster, progress: Progress) -> Bench:
     """Install all definitions, and run."""
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    for definition in (*map(render, KINDS), PEER.definition()):
+    for definition in (*map(render, KINDS), PEER.definition(), PEER_TEMPLATES.definition()):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=definition)
     async with connected() as client:
-        for kind in (HOPPER, PEER):
+        for kind in (HOPPER, PEER, HOPPER_TEMPLATES, PEER_TEMPLATES):
             await client.until_served(kind)
         pids = []
         if isinstance(cluster, LocalCluster):
@@ -146,7 +158,8 @@ async def measure(options: Options, cluster: Cluster, progress: Progress) -> Ben
 def main(arguments: Sequence[str]) -> int:
     """Run the bench; return the exit code."""
     options, progress, started = parse(arguments), for_terminal(), time.monotonic()
-    cluster = CurrentCluster(options.kubeconfig) if options.kubeconfig else LocalCluster("bench", nodes=0)
+    nodes = workloads.nodes(options.scale)
+    cluster = CurrentCluster(options.kubeconfig) if options.kubeconfig else LocalCluster("bench", nodes=nodes)
     try:
         cluster.up(progress)
         bench = asyncio.run(measure(options, cluster, progress))

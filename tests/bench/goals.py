@@ -13,6 +13,7 @@ from tests.bench.report import Row
 from tests.bench.scenarios.cascade import CASCADE
 from tests.bench.scenarios.growth import GROWTH, RESTART, START_UP
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
+from tests.bench.scenarios.workloads import ROLL_OUT, WORKLOADS
 
 # Ratios of times mean nothing where a handful of instances takes milliseconds.
 _FULL_SIZE = 1000
@@ -48,10 +49,14 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
 
 def _budgets(own: Sequence[Row]) -> Iterator[Goal]:
     """Writes per instance (design: "Our writes")."""
-    most = {BURST: 1.0, GROWTH: 1.0, **dict.fromkeys(FLIPS.values(), 2.0), RESTART: 0.0}
+    most = {BURST: 1.0, GROWTH: 1.0, RESTART: 0.0}
+    most |= dict.fromkeys((*FLIPS.values(), WORKLOADS, ROLL_OUT), 2.0)
+    objects = {WORKLOADS: 3.0, ROLL_OUT: 1.0}
     for row in own:
         if row.scenario in most and row.writes is not None:
             yield Goal(f"{_title(row)}: writes each", row.writes, most[row.scenario], budget=True)
+        if row.scenario in objects and row.objects is not None:
+            yield Goal(f"{_title(row)}: writes of objects each", row.objects, objects[row.scenario], budget=True)
         if row.scenario == RESTART and row.events is not None:
             yield Goal(f"{_title(row)}: events each", row.events, 0.0, budget=True)
 

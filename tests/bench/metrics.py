@@ -7,12 +7,17 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from hopper.api.names import TEMPLATE_PLURAL
+from hopper.api.resources import CHILDREN
 from tests.bench.client import Client, RequestKey
 from tests.bench.objects import Kind
 
 _LINE = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _READS = ("GET", "LIST")
+_CHILDREN = {(it.group, it.plural) for it in CHILDREN.values()}
+# The cluster's own controllers PUT what they have to say about these, so no operator here does.
+_WRITES_OF_OTHERS = ("PUT",)
 # Longer than any operator here holds a write back.
 _QUIET_SECONDS = 1.5
 _FIRST_ERROR = 400
@@ -20,16 +25,22 @@ _FIRST_ERROR = 400
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests of an operator: `writes` and `reads` of the kind, Kubernetes `events`; `failed` are among the writes."""
+    """Requests of an operator.
+
+    `writes` and `reads` are of the kind, `objects` the writes of what instances own, and their reads are among
+    `reads`; `templates` are all requests about templates, `events` Kubernetes Events. `failed` are among the writes.
+    """
 
     writes: int
     reads: int
     events: int
     failed: int
+    objects: int = 0
+    templates: int = 0
 
     @property
     def total(self) -> int:
-        return self.writes + self.reads + self.events
+        return self.writes + self.reads + self.events + self.objects + self.templates
 
 
 class Tally:
@@ -74,16 +85,24 @@ async def _answered(client: Client) -> Counter[RequestKey]:
 
 
 def _summary(counts: Counter[RequestKey], kind: Kind) -> Requests:
-    writes = reads = events = failed = 0
+    writes = reads = events = failed = objects = templates = 0
     for key, count in counts.items():
         if key.verb == "WATCH":
             continue
         if key.resource == "events" and key.verb not in _READS:
             events += count
-        elif (key.group, key.resource) == (kind.group, kind.plural):
+        elif (key.group, key.resource) == (kind.group, TEMPLATE_PLURAL):
+            templates += count
+        elif (key.group, key.resource) in {*_CHILDREN, (kind.group, kind.plural)}:
+            own = key.group == kind.group
             if key.verb in _READS:
-                reads += count
-            else:
+                reads += count if own or key.verb == "GET" else 0  # controllers LIST before they watch
+                continue
+            if own:
                 writes += count
-                failed += count * (key.code >= _FIRST_ERROR)
-    return Requests(writes, reads, events, failed)
+            elif key.verb not in _WRITES_OF_OTHERS:
+                objects += count
+            else:
+                continue
+            failed += count * (key.code >= _FIRST_ERROR)
+    return Requests(writes, reads, events, failed, objects, templates)

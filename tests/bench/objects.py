@@ -8,20 +8,30 @@ from typing import Any
 
 import yaml
 
-from hopper.api.crd import INSTANCE, custom_resource_definition
+from hopper.api.crd import KINDS, custom_resource_definition
 from hopper.api.enums import DesiredState, Scope
 from hopper.api.instance import dump_status, parse_instance
-from hopper.api.names import GLOBAL_NAME, GROUP, INSTANCE_KIND, INSTANCE_PLURAL, VERSION
+from hopper.api.names import (
+    GLOBAL_NAME,
+    GROUP,
+    INSTANCE_KIND,
+    INSTANCE_PLURAL,
+    TEMPLATE_KIND,
+    TEMPLATE_PLURAL,
+    VERSION,
+)
 from hopper.domain.hierarchy import effective_state, judge
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
 from hopper.registry import NamespaceIndex
 from tests.bench.peer_status import PEER_GROUP
 
+Manifest = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """HopperInstance, in one of two API groups with the same schema."""
+    """A kind of Hopper, in one of two API groups with the same schema; or a kind of Kubernetes."""
 
     group: str
     plural: str = INSTANCE_PLURAL
@@ -31,12 +41,13 @@ class Kind:
         return f"{self.group}/{VERSION}"
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        parts = [f"/apis/{self.api_version}/namespaces/{namespace}/{self.plural}", name, subresource]
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{VERSION}"
+        parts = [f"{root}/namespaces/{namespace}/{self.plural}", name, subresource]
         return "/".join(part for part in parts if part)
 
     def definition(self) -> str:
-        """Return the CustomResourceDefinition of HopperInstance for this group, as YAML."""
-        manifest = custom_resource_definition(INSTANCE)
+        """Return the CustomResourceDefinition of Hopper's kind for this group, as YAML."""
+        manifest = custom_resource_definition(next(kind for kind in KINDS if kind.plural == self.plural))
         manifest["metadata"]["name"] = f"{self.plural}.{self.group}"
         manifest["spec"]["group"] = self.group
         manifest["spec"]["names"]["shortNames"] = []
@@ -46,6 +57,9 @@ class Kind:
 
 HOPPER = Kind(GROUP)
 PEER = Kind(PEER_GROUP)
+HOPPER_TEMPLATES = Kind(GROUP, TEMPLATE_PLURAL)
+PEER_TEMPLATES = Kind(PEER_GROUP, TEMPLATE_PLURAL)
+PODS = Kind("", "pods")
 
 
 def instance(
@@ -54,7 +68,8 @@ def instance(
     scope: Scope = Scope.PROJECT,
     parent: str | None = None,
     owner_uid: str | None = None,
-) -> dict[str, Any]:
+    template: str | None = None,
+) -> Manifest:
     """Return a manifest; with `owner_uid` the ownerReference to the parent is in place already."""
     metadata: dict[str, Any] = {"name": name}
     if owner_uid:
@@ -63,7 +78,19 @@ def instance(
     spec: dict[str, Any] = {"scope": scope.value, "desiredState": DesiredState.RUNNING.value}
     if parent:
         spec["parentRef"] = {"name": parent}
+    if template:
+        spec["templateRef"] = {"name": template}
     return {"apiVersion": kind.api_version, "kind": INSTANCE_KIND, "metadata": metadata, "spec": spec}
+
+
+def template(kind: Kind, name: str, image: str) -> Manifest:
+    """Return the manifest of a template that gives each instance a Deployment, a Service and a ConfigMap."""
+    spec = {
+        "image": image,
+        "ports": [{"containerPort": 8080}],
+        "configFiles": [{"path": "/etc/web.conf", "content": "listen 8080\n"}],
+    }
+    return {"apiVersion": kind.api_version, "kind": TEMPLATE_KIND, "metadata": {"name": name}, "spec": spec}
 
 
 def running_status() -> dict[str, Any]:

@@ -15,14 +15,19 @@ from tests.bench.operators import PLAIN_PEER
 from tests.bench.rates import OPERATIONS, Operation, Rates, medians
 from tests.bench.scenarios.cascade import CASCADE, GARBAGE_COLLECTION
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
+from tests.bench.scenarios.workloads import ROLL_OUT, WORKLOADS
 
 # Scenario → who the others are compared with there.
-PEERS = {BURST: PLAIN_PEER.name, **dict.fromkeys(FLIPS.values(), PLAIN_PEER.name), CASCADE: GARBAGE_COLLECTION}
+PEERS = {
+    **dict.fromkeys((BURST, *FLIPS.values(), WORKLOADS, ROLL_OUT), PLAIN_PEER.name),
+    CASCADE: GARBAGE_COLLECTION,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Medians over the rounds. Requests, writes (of the kind), events and failures are per instance.
+    """Medians over the rounds. Requests, writes (of the kind, and of the objects that instances own), events
+    and failures are per instance.
 
     `to_raw` is the share of what the raw rates allow, `to_peer` how many times as fast as the peer: both are medians
     of the ratios within one round.
@@ -38,6 +43,7 @@ class Row:
     to_peer: float | None = None
     requests: float | None = None
     writes: float | None = None
+    objects: float | None = None
     events: float | None = None
     failed: float | None = None
     cpu_seconds: float | None = None
@@ -75,6 +81,7 @@ def _row(group: Sequence[Sample], peers: Sequence[Sample] | None, best: Mapping[
         _median(peer.seconds / sample.seconds for sample, peer in zip(group, peers or (), strict=False)),
         _median(found.total / each for found in requests),
         _median(found.writes / each for found in requests),
+        _median(found.objects / each for found in requests),
         _median(found.events / each for found in requests),
         _median(found.failed / each for found in requests),
         cpu,
@@ -124,6 +131,7 @@ def print_rows(console: Console, found: Sequence[Row]) -> None:
         "to peer": lambda row: _number(row.to_peer, "{:.2f}"),
         "requests each": lambda row: _number(row.requests, "{:.2f}"),
         "writes": lambda row: _number(row.writes, "{:.2f}"),
+        "objects": lambda row: _number(row.objects, "{:.2f}"),
         "events": lambda row: _number(row.events, "{:.2f}"),
         "failed": lambda row: _number(row.failed, "{:.3f}"),
         "CPU s": lambda row: _number(row.cpu_seconds, "{:.2f}"),

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.bench.client import Client
-from tests.bench.objects import Kind
+from tests.bench.objects import Kind, Manifest
 
 LIMIT_SECONDS = 180.0
 
@@ -36,23 +36,40 @@ class Names:
 
 
 @asynccontextmanager
-async def watching(client: Client, kind: Kind, namespace: str, selector: str = "") -> AsyncIterator[Names]:
-    """Follow the objects that match a field selector; the API server sends those that come to match, or cease to."""
+async def watching(
+    client: Client,
+    kind: Kind,
+    namespace: str,
+    selector: str = "",
+    accept: Callable[[Manifest], bool] = lambda _: True,
+) -> AsyncIterator[Names]:
+    """Follow the objects that match a field selector; the API server sends those that come to match, or cease to.
+
+    What no selector can tell, `accept` does, at the cost of seeing everything.
+    """
     query = f"fieldSelector={selector}" if selector else ""
     listed = json.loads(await client.list(kind, namespace, query))
     names = Names()
     for item in listed["items"]:
-        names.seen(item["metadata"]["name"], gone=False)
+        names.seen(item["metadata"]["name"], gone=not accept(item))
     version = listed["metadata"]["resourceVersion"]
     async with asyncio.TaskGroup() as group:
-        follower = group.create_task(_follow(client, kind, namespace, query, version, names))
+        follower = group.create_task(_follow(client, kind, namespace, query, version, accept, names))
         try:
             yield names
         finally:
             follower.cancel()
 
 
-async def _follow(client: Client, kind: Kind, namespace: str, query: str, version: str, names: Names) -> None:
+async def _follow(
+    client: Client,
+    kind: Kind,
+    namespace: str,
+    query: str,
+    version: str,
+    accept: Callable[[Manifest], bool],
+    names: Names,
+) -> None:
     """Take in watch events. The API server drops those who fall behind, as the bench may: go on from there."""
     while True:
         async for event in client.watch(kind, namespace, f"{query}&resourceVersion={version}"):
@@ -60,4 +77,4 @@ async def _follow(client: Client, kind: Kind, namespace: str, query: str, versio
                 raise RuntimeError(f"the watch of the bench failed: {event['object']}")
             metadata = event["object"]["metadata"]
             version = metadata["resourceVersion"]
-            names.seen(metadata["name"], gone=event["type"] == "DELETED")
+            names.seen(metadata["name"], gone=event["type"] == "DELETED" or not accept(event["object"]))

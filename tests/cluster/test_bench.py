@@ -28,6 +28,7 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(cluster: Cluster
     found = json.loads(report.read_text())
     assert {(row["scenario"], row["subject"]) for row in found["rows"]} == {
         *((scenario, subject) for scenario in _LIFECYCLE for subject in OPERATORS),
+        *((scenario, subject) for scenario in _WORKLOADS for subject in ("Hopper", "plain kopf")),
         ("tree to Running", "Hopper"),
         ("cascade deletion", "Hopper"),
         ("cascade deletion", "garbage collection"),
@@ -39,8 +40,9 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(cluster: Cluster
     assert all(rate > 0 for rates in found["raw"].values() for rate in rates.values())
     assert all(row["seconds"] > 0 for row in found["rows"])
     budgets = [goal for goal in found["goals"] if goal["budget"]]
-    assert len(budgets) == 12
+    assert len(budgets) == 16
     assert all(goal["met"] for goal in budgets), budgets
 
 
 _LIFECYCLE = ("burst to Running", "flip to Stopped", "flip to Running")
+_WORKLOADS = ("workloads to Running", "template change")
