@@ -10,8 +10,8 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,14 +139,21 @@ class Bench:
         return f"{self._prefix}-{self._namespaces}"
 
 
-async def measure(options: Options, cluster: Cluster, progress: Progress) -> Bench:
-    """Install all definitions, and run."""
+@asynccontextmanager
+async def prepared(cluster: Cluster) -> AsyncIterator[Client]:
+    """Install all definitions, and connect."""
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
     for definition in (*map(render, KINDS), PEER.definition(), PEER_TEMPLATES.definition()):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=definition)
     async with connected() as client:
         for kind in (HOPPER, PEER, HOPPER_TEMPLATES, PEER_TEMPLATES):
             await client.until_served(kind)
+        yield client
+
+
+async def measure(options: Options, cluster: Cluster, progress: Progress) -> Bench:
+    """Run on one cluster."""
+    async with prepared(cluster) as client:
         pids = []
         if isinstance(cluster, LocalCluster):
             pids = [process.pid for process in processes.recorded(cluster.directory)]
@@ -155,18 +162,35 @@ async def measure(options: Options, cluster: Cluster, progress: Progress) -> Ben
         return bench
 
 
+async def measure_limited(cluster: Cluster, size: int, rates: Rates) -> list[Sample]:
+    """Run garbage collection alone on a cluster with default limits: once, as the limits decide and not the machine."""
+    async with prepared(cluster) as client:
+        await cascade.warm_up(client, "warm-up")
+        subject = cascade.LIMITED_GARBAGE_COLLECTION
+        return await cascade.measure_garbage_collection(client, "limited", size, rates, subject)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the bench; return the exit code."""
     options, progress, started = parse(arguments), for_terminal(), time.monotonic()
     nodes = workloads.nodes(options.scale)
     cluster = CurrentCluster(options.kubeconfig) if options.kubeconfig else LocalCluster("bench", nodes=nodes)
+    with _up(cluster, progress):
+        bench = asyncio.run(measure(options, cluster, progress))
+    if "cascade" in options.scenarios and not options.kubeconfig:
+        limited = LocalCluster("bench-limited", nodes=0, extra_args=cascade.DEFAULT_LIMITS)
+        with _up(limited, progress), progress.step("Cascade, garbage collection with default limits"):
+            bench.samples += asyncio.run(measure_limited(limited, options.scale, bench.rates[-1]))
+    return _report(bench, time.monotonic() - started)
+
+
+@contextmanager
+def _up(cluster: Cluster, progress: Progress) -> Iterator[None]:
     try:
         cluster.up(progress)
-        bench = asyncio.run(measure(options, cluster, progress))
+        yield
     finally:
-        with suppress(KeyboardInterrupt):
-            cluster.down(progress)
-    return _report(bench, time.monotonic() - started)
+        cluster.down(progress)
 
 
 def _report(bench: Bench, seconds: float) -> int:

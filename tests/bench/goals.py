@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tests.bench.operators import THE_OPERATOR
 from tests.bench.report import Row
-from tests.bench.scenarios.cascade import CASCADE
+from tests.bench.scenarios.cascade import CASCADE, LIMITED_GARBAGE_COLLECTION
 from tests.bench.scenarios.growth import GROWTH, RESTART, START_UP
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
 from tests.bench.scenarios.workloads import ROLL_OUT, WORKLOADS
@@ -44,7 +44,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
     own = [row for row in rows if row.subject == THE_OPERATOR.name]
     full = [row for row in own if row.instances >= _FULL_SIZE]
     start_up = next((row.seconds for row in own if row.scenario == START_UP), 0.0)
-    return [*_budgets(own), *_speeds(full), *_restarts(full, start_up), *_growth(own)]
+    return [*_budgets(own), *_speeds(full), *_cascade(full, rows), *_restarts(full, start_up), *_growth(own)]
 
 
 def _budgets(own: Sequence[Row]) -> Iterator[Goal]:
@@ -68,6 +68,14 @@ def _speeds(own: Sequence[Row]) -> Iterator[Goal]:
         least = {BURST: 2.0, CASCADE: 3.0}.get(row.scenario)
         if least is not None and row.to_peer is not None:
             yield Goal(f"{_title(row)}: times as fast as the peer", row.to_peer, least, at_least=True)
+
+
+def _cascade(own: Sequence[Row], rows: Sequence[Row]) -> Iterator[Goal]:
+    for row in own:
+        for other in rows:
+            if (row.scenario, other.subject) == (CASCADE, LIMITED_GARBAGE_COLLECTION):
+                name = f"{_title(row)}: times as fast as garbage collection with default limits"
+                yield Goal(name, other.seconds / row.seconds, 3.0, at_least=True)
 
 
 def _restarts(own: Sequence[Row], start_up: float) -> Iterator[Goal]:
