@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -126,7 +126,7 @@ class TestEveryWay:
         goals = ROUTES["Stopping"]
         for goal in goals:
             child, parent = f"{name_of('Stopping', goal)}-child", name_of("Stopping", goal)
-            steered.refuse(child, Phase.STOPPING, 1)
+            steered.refuse(child, Phase.STOPPING)
             await live.create_from(manifest(parent), manifest(child, "Orchestration", parent))
         await live.until_phase("Running")
         parents = [name_of("Stopping", goal) for goal in goals]
@@ -135,12 +135,17 @@ class TestEveryWay:
             await live.until_reason(parent, "Reconciling", "ChildrenStopping")
             refused = await live.until_reason(f"{parent}-child", "Ready", "HookFailed")
             assert refused["message"] == f"hook Steered refused Stopping: RuntimeError: no licence for {parent}-child"
-        await self._drive(live, "Stopping")
+        steered.refused.clear()
+        await self._drive(live, "Stopping", waiting=[f"{parent}-child" for parent in parents])
 
-    async def _drive(self, live: Live, source: str) -> None:
-        """Set every desired state and check the way; `{source}-{goal}` names the instance."""
+    async def _drive(self, live: Live, source: str, waiting: Iterable[str] = ()) -> None:
+        """Set every desired state and check the way; `{source}-{goal}` names the instance.
+
+        Those that are `waiting` to try again are made to do so afterwards.
+        """
         before = {goal: live.steps(name_of(source, goal)) for goal in ROUTES[source]}
         await asyncio.gather(*(live.edit(name_of(source, goal), desiredState=goal) for goal in ROUTES[source]))
+        await live.edit_all(waiting, displayName="look again")
         for goal, way in ROUTES[source].items():
             name = name_of(source, goal)
             await live.until_phase(goal, name)
