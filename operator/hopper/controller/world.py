@@ -35,21 +35,28 @@ class World:
         return [self._template_feed(on_template, on_unreadable), *owned]
 
     def _template_feed(self, on_template: Look, on_unreadable: Callable[[str, Exception], None]) -> Feed:
+        unreadable: dict[tuple[str, str], str] = {}  # known all the same: the operator does not wait for them
+
         def take(raw: Manifest) -> None:
+            metadata = raw["metadata"]
+            key = metadata["namespace"], metadata["name"]
+            unreadable.pop(key, None)
             try:
                 template = parse_template(raw)
             except ValidationError as error:
-                on_unreadable(f"template {raw['metadata'].get('name')}", error)
+                unreadable[key] = metadata["uid"]
+                on_unreadable(f"template {metadata['name']}", error)
                 return
             if self.templates.put(template):
                 on_template(template.namespace, template.name)
 
         def drop(raw: Manifest) -> None:
             metadata = raw["metadata"]
+            unreadable.pop((metadata["namespace"], metadata["name"]), None)
             if self.templates.remove(metadata["namespace"], metadata["name"], metadata["uid"]):
                 on_template(metadata["namespace"], metadata["name"])
 
-        return Feed(TEMPLATES, "", take=take, drop=drop, known=self.templates.uids)
+        return Feed(TEMPLATES, "", take=take, drop=drop, known=lambda: self.templates.uids() | unreadable)
 
     def _child_feed(self, resource: Resource, on_instance: Look) -> Feed:
         def take(raw: Manifest) -> None:
