@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 
 import pytest
 
@@ -57,7 +58,7 @@ class Failing(Work):
     @property
     def gaps(self) -> list[float]:
         times = [moment for moment, _ in self.begun]
-        return [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+        return [round(later - earlier, 3) for earlier, later in pairwise(times)]
 
 
 def _now() -> float:
@@ -181,6 +182,18 @@ async def test_a_delay_that_ends_during_work_means_once_more() -> None:
         queue.add("a")
         await asyncio.sleep(0.1)
         queue.add("a", 0.5)
+        await asyncio.sleep(100)
+    assert work.times("a") == [0, 1]
+
+
+async def test_a_delay_is_no_use_where_the_key_comes_back_anyway() -> None:
+    work = Work()
+    queue = KeyedQueue(work)
+    async with running(queue):
+        queue.add("a")
+        await asyncio.sleep(0.5)
+        queue.add("a")
+        queue.add("a", 5)
         await asyncio.sleep(100)
     assert work.times("a") == [0, 1]
 
