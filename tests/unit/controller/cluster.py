@@ -1,0 +1,61 @@
+"""What exists in the cluster, as the ports tell of it, and as watch events do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from hopper.api.resources import Resource
+from hopper.ports import NotFoundError
+
+Object = dict[str, Any]
+
+
+def raw(name: str, version: int = 1, *, namespace: str = "default", uid: str = "", **spec: Any) -> Object:
+    """Build an object as the API server sends it."""
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid or f"uid-{name}",
+            "resourceVersion": str(version),
+            "creationTimestamp": "2026-03-01T11:00:00Z",
+        },
+        "spec": {"scope": "Project", **spec},
+    }
+
+
+class Store:
+    """`ports.Lister` over objects in memory; `error` is raised instead of an answer."""
+
+    def __init__(self, *objects: Object) -> None:
+        self.objects = list(objects)
+        self.error: Exception | None = None
+        self.installed = True
+        self.counts = 0
+        self.lists = 0
+
+    def put(self, *objects: Object) -> None:
+        names = {it["metadata"]["name"] for it in objects}
+        self.objects = [it for it in self.objects if it["metadata"]["name"] not in names] + list(objects)
+
+    def delete(self, name: str) -> None:
+        self.objects = [it for it in self.objects if it["metadata"]["name"] != name]
+
+    async def count(self, resource: Resource, namespace: str | None, selector: str = "") -> int:
+        self.counts += 1
+        return len(self._of(namespace))
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, selector: str = ""
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        self.lists += 1
+        for found in self._of(namespace):
+            yield [found]  # pages as small as can be
+
+    def _of(self, namespace: str | None) -> list[Object]:
+        if self.error:
+            raise self.error
+        if not self.installed:
+            raise NotFoundError("404: page not found")
+        return [it for it in self.objects if namespace in (None, it["metadata"]["namespace"])]

@@ -1,0 +1,355 @@
+"""Intake: the start, what a watch tells, what it misses, and how that is noticed. On virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from hopper.controller.fanout import SUMMARY_DELAY
+from hopper.controller.intake import Intake
+from hopper.controller.reader import Reader
+from hopper.ports import UnavailableError
+from hopper.registry import Change, Registry
+from tests.unit.controller.cluster import Store, raw
+
+pytestmark = pytest.mark.looptime
+
+RESYNC = 600.0
+
+
+class Line:
+    """Stands where the queue stands, and remembers what was added with which delay."""
+
+    def __init__(self) -> None:
+        self.added: dict[str, float] = {}
+
+    def add(self, key: tuple[str, str], delay: float = 0.0) -> None:
+        self.added[key[1]] = min(delay, self.added.get(key[1], delay))
+
+    def take(self) -> dict[str, float]:
+        taken, self.added = self.added, {}
+        return taken
+
+
+class Scene:
+    """An intake among a registry, a line and a cluster."""
+
+    def __init__(self, *objects: dict[str, Any], namespaces: tuple[str, ...] = ("default",)) -> None:
+        self.store = Store(*objects)
+        self.registry = Registry()
+        self.line = Line()
+        self.changes: list[Change] = []
+        self.intake = Intake(
+            self.registry,
+            Reader(),
+            self.line,  # type: ignore[arg-type]
+            self.store,
+            namespaces,
+            listeners=[self.changes.append],
+            resync_seconds=RESYNC,
+        )
+
+    @property
+    def known(self) -> set[str]:
+        return {it.name for it in self.registry}
+
+    def list_all(self) -> None:
+        """Tell of everything, as kopf does of a list."""
+        for found in self.store.objects:
+            self.intake.on_event(None, found)
+
+    def tell(self, kind: str, *objects: dict[str, Any]) -> None:
+        for found in objects:
+            self.intake.on_event(kind, found)
+
+    async def sync(self) -> Scene:
+        self.list_all()
+        async with asyncio.timeout(10):
+            await self.intake.sync()
+        self.line.take()
+        return self
+
+    def relist(self) -> None:
+        """Have the watch start over."""
+        self.intake.relist_begins()
+        self.list_all()
+        self.intake.relist_ended()
+
+    @asynccontextmanager
+    async def resyncing(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.intake.run())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class TestStart:
+    async def test_synced_when_all_that_exists_is_known(self) -> None:
+        scene = Scene(raw("a"), raw("b"))
+        syncing = asyncio.create_task(scene.intake.sync())
+        await asyncio.sleep(5)
+        scene.tell("ADDED", raw("a"))
+        await asyncio.sleep(5)
+        assert not syncing.done()
+        assert not scene.intake.synced.is_set()
+        scene.tell("ADDED", raw("b"))
+        async with asyncio.timeout(0.1):
+            await syncing
+        assert scene.intake.synced.is_set()
+        assert scene.intake.current.is_set()
+        assert scene.line.take() == {"a": 0, "b": 0}
+
+    async def test_an_empty_cluster_is_synced_at_once(self) -> None:
+        scene = Scene()
+        async with asyncio.timeout(0.1):
+            await scene.intake.sync()
+
+    async def test_who_is_gone_before_being_listed_is_not_waited_for(self) -> None:
+        scene = Scene(raw("a"), raw("b"))
+        syncing = asyncio.create_task(scene.intake.sync())
+        scene.tell("ADDED", raw("a"))
+        await asyncio.sleep(3)
+        scene.store.delete("b")
+        async with asyncio.timeout(1.1):
+            await syncing
+
+    async def test_what_nothing_can_be_made_of_counts(self) -> None:
+        scene = Scene(raw("a"), raw("odd", scope="Galaxy"))
+        await scene.sync()
+        assert scene.known == {"a"}
+
+    async def test_an_api_server_that_is_away_is_waited_for(self, caplog: pytest.LogCaptureFixture) -> None:
+        scene = Scene(raw("a"))
+        scene.store.error = UnavailableError("away")
+        syncing = asyncio.create_task(scene.intake.sync())
+        await asyncio.sleep(60)
+        assert not syncing.done()
+        assert "cannot list instances" in caplog.text
+        scene.store.error = None
+        scene.list_all()
+        async with asyncio.timeout(1.1):
+            await syncing
+
+    async def test_counts_each_namespace_that_is_served(self) -> None:
+        scene = Scene(raw("a", namespace="one"), raw("b", namespace="two"), raw("c"), namespaces=("one", "two"))
+        syncing = asyncio.create_task(scene.intake.sync())
+        scene.tell("ADDED", *scene.store.objects[:2])
+        async with asyncio.timeout(1.1):
+            await syncing
+        assert scene.store.counts == 2
+
+    async def test_no_namespaces_mean_all(self) -> None:
+        scene = Scene(raw("a", namespace="one"), raw("b", namespace="two"), namespaces=())
+        await scene.sync()
+        assert scene.store.counts == 1
+
+    async def test_until_then_nobody_is_told_of_relatives(self) -> None:
+        scene = Scene(raw("a"), raw("b", parentRef={"name": "a"}))
+        scene.list_all()
+        scene.line.take()
+        scene.tell("MODIFIED", raw("a", 2, desiredState="Paused"))
+        assert scene.line.take() == {"a": 0}
+
+
+class TestEvents:
+    async def test_a_change_concerns_the_instance_and_its_relatives(self) -> None:
+        scene = await Scene(raw("a"), raw("b", parentRef={"name": "a"}), raw("c")).sync()
+        scene.tell("MODIFIED", raw("a", 2, desiredState="Paused"))
+        assert scene.line.take() == {"a": 0, "b": 0}
+
+    async def test_a_new_child_is_counted_at_once_where_the_deletion_is_not_guarded_yet(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        scene.tell("ADDED", raw("b", 2, parentRef={"name": "a"}))
+        assert scene.line.take() == {"a": 0, "b": 0}
+
+    async def test_parents_count_with_patience_once_they_are_guarded(self) -> None:
+        parent = raw("a")
+        parent["metadata"]["finalizers"] = ["hopper.dev/ordered-deletion"]
+        scene = await Scene(parent, raw("b", parentRef={"name": "a"})).sync()
+        child = raw("b", 2, parentRef={"name": "a"})
+        child["status"] = {"phase": "Running"}
+        scene.tell("MODIFIED", child)
+        assert scene.line.take() == {"a": SUMMARY_DELAY, "b": 0}
+
+    async def test_what_is_known_already_concerns_nobody(self) -> None:
+        scene = await Scene(raw("a", 5)).sync()
+        scene.changes.clear()
+        scene.tell("MODIFIED", raw("a", 5), raw("a", 4))
+        assert scene.line.take() == {}
+        assert scene.changes == []
+
+    async def test_deleted_is_forgotten_and_relatives_are_told(self) -> None:
+        scene = await Scene(raw("a"), raw("b", parentRef={"name": "a"})).sync()
+        scene.tell("DELETED", raw("a", 2))
+        assert scene.known == {"b"}
+        assert scene.line.take() == {"b": 0}
+        assert [(it.subject.name, it.new) for it in scene.changes[-1:]] == [("a", None)]
+
+    async def test_the_answer_to_a_write_may_come_in_after_the_deletion(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        scene.tell("DELETED", raw("a", 3))
+        scene.tell("MODIFIED", raw("a", 2))
+        assert scene.known == set()
+
+    async def test_one_that_is_reborn_is_another_one(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        scene.tell("ADDED", raw("a", 9, uid="second"))
+        scene.tell("DELETED", raw("a", 8))
+        assert [it.metadata.uid for it in scene.registry] == ["second"]
+
+    async def test_what_nothing_can_be_made_of_disturbs_nobody(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        scene.tell("ADDED", raw("odd", scope="Galaxy"))
+        scene.tell("MODIFIED", raw("a", 2))
+        scene.tell("DELETED", raw("odd", scope="Galaxy"))
+        assert scene.known == {"a"}
+        assert scene.line.take() == {"a": 0}
+
+
+class TestResync:
+    async def test_finds_missed_additions_changes_and_deletions(self) -> None:
+        scene = await Scene(raw("a"), raw("b"), raw("c"), raw("child", parentRef={"name": "c"})).sync()
+        scene.store.put(raw("b", 7, desiredState="Paused"), raw("d", 8))
+        scene.store.delete("c")
+        await scene.intake.resync()
+        assert scene.known == {"a", "b", "child", "d"}
+        found = scene.registry.namespace("default").get("b")
+        assert found is not None
+        assert found.spec.desired_state == "Paused"
+        assert {it.subject.name for it in scene.changes[-3:]} == {"b", "c", "d"}
+        assert scene.line.take() == dict.fromkeys(["a", "b", "child", "d"], 0)
+
+    async def test_finds_one_that_was_reborn(self) -> None:
+        scene = await Scene(raw("a"), raw("child", parentRef={"name": "a"})).sync()
+        scene.store.put(raw("a", 9, uid="second"))
+        await scene.intake.resync()
+        assert {it.metadata.uid for it in scene.registry} == {"second", "uid-child"}
+
+    async def test_does_not_bring_back_what_the_watch_has_told_is_gone(self) -> None:
+        scene = await Scene(raw("a"), raw("b")).sync()
+        old_list = scene.store
+        scene.tell("DELETED", raw("a", 2))
+        assert len(old_list.objects) == 2
+        await scene.intake.resync()
+        assert scene.known == {"b"}
+
+    async def test_comes_round_now_and_then(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        async with scene.resyncing():
+            await asyncio.sleep(10 * RESYNC)
+        assert 9 <= scene.store.lists <= 11
+        assert scene.line.take() == {"a": 0}
+
+    async def test_is_tried_again_soon_when_it_fails(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        async with scene.resyncing():
+            scene.store.error = UnavailableError("away")
+            await asyncio.sleep(2 * RESYNC)
+            scene.store.put(raw("b"))
+            scene.store.error = None
+            await asyncio.sleep(1.1)
+            assert scene.known == {"a", "b"}
+
+
+class TestRelist:
+    """The watch could not be resumed: what was deleted meanwhile is in no list."""
+
+    async def test_nothing_is_decided_until_the_deletions_are_known(self) -> None:
+        scene = await Scene(raw("a"), raw("child", parentRef={"name": "a"})).sync()
+        async with scene.resyncing():
+            scene.store.delete("a")
+            scene.intake.relist_begins()
+            scene.list_all()
+            await asyncio.sleep(60)
+            assert not scene.intake.current.is_set()
+            scene.intake.relist_ended()
+            async with asyncio.timeout(1):
+                await scene.intake.current.wait()
+            assert scene.known == {"child"}
+
+    async def test_also_where_nothing_is_left_to_list(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        async with scene.resyncing():
+            scene.store.delete("a")
+            scene.relist()
+            async with asyncio.timeout(1):
+                await scene.intake.current.wait()
+            assert scene.known == set()
+
+    async def test_while_the_api_server_is_away_it_stays_so(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        async with scene.resyncing():
+            scene.relist()
+            scene.store.error = UnavailableError("away")
+            await asyncio.sleep(60)
+            assert not scene.intake.current.is_set()
+            scene.store.error = None
+            async with asyncio.timeout(1.1):
+                await scene.intake.current.wait()
+
+    async def test_again_during_the_resync_means_another_one(self) -> None:
+        scene = await Scene(raw("a"), raw("b")).sync()
+        scene.intake.relist_begins()
+        listing = scene.intake.resync(relisted=True)
+        scene.intake.relist_begins()
+        await listing
+        assert scene.intake.current.is_set()  # the second began before the list did
+        task = asyncio.create_task(scene.intake.resync(relisted=True))
+        await asyncio.sleep(0)
+        scene.intake.relist_begins()
+        await task
+        assert not scene.intake.current.is_set()
+
+    async def test_before_the_start_is_complete_it_means_nothing(self) -> None:
+        scene = Scene(raw("a"))
+        scene.relist()
+        await scene.sync()
+        assert scene.intake.current.is_set()
+
+
+class TestHealth:
+    async def test_a_resync_that_does_not_come_is_told(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        await asyncio.sleep(2.4 * RESYNC)
+        assert scene.intake.problems() == []
+        await asyncio.sleep(0.2 * RESYNC)
+        assert scene.intake.problems() == ["no resync for 1560 s"]
+        await scene.intake.resync()
+        assert scene.intake.problems() == []
+
+    async def test_before_the_start_is_complete_nothing_is_stale(self) -> None:
+        scene = Scene(raw("a"))
+        await asyncio.sleep(10 * RESYNC)
+        assert scene.intake.problems() == []
+
+    async def test_a_watch_that_does_not_tell_what_the_list_shows_is_deaf(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        scene.store.put(raw("a", 2))
+        await scene.intake.resync()
+        assert scene.intake.problems() == []
+        await asyncio.sleep(31)
+        assert scene.intake.problems() == ["the watch has been silent for 31 s although something changed"]
+        scene.tell("MODIFIED", raw("a", 2))
+        assert scene.intake.problems() == []
+
+    async def test_a_list_is_no_sign_of_a_watch_that_hears(self) -> None:
+        scene = await Scene(raw("a")).sync()
+        scene.store.delete("a")
+        await scene.intake.resync()
+        scene.list_all()
+        await asyncio.sleep(31)
+        assert len(scene.intake.problems()) == 1
+
+    async def test_to_miss_something_between_two_watches_is_not_to_be_deaf(self) -> None:
+        scene = await Scene(raw("a"), raw("b")).sync()
+        async with scene.resyncing():
+            scene.store.delete("a")
+            scene.relist()
+            await asyncio.sleep(60)
+            assert scene.known == {"b"}
+            assert scene.intake.problems() == []
