@@ -19,7 +19,9 @@ _LOGIN_NAME = re.compile(r"(^|[_.-])auth$", re.IGNORECASE)
 _LOGIN = re.compile(r"[^\s/:]+[/:](?!//)\S+")
 
 # The password of a URL; an assignment inside a connection string, JSON or options; well-known forms of tokens.
-URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s/:@'\"]*:(?P<secret>(?!\d{1,5}/)[^\s@'\"/$][^\s@'\"]*)@")
+URL_PASSWORD = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s/:@'\"]{0,255}:(?P<secret>(?!\d{1,5}/)[^\s@'\"/$][^\s@'\"]{0,511})@"
+)
 _ASSIGNMENT = re.compile(
     r"""(?ix) (password|passwd|passphrase|pwd|secret|token|api[_-]?key|account[_-]?key|access[_-]?key)
         ["')\]]{0,3} \s*[=:]>?\s* ["']? (?P<secret>[^\s;&,"'{}\[\]$]{2,})"""

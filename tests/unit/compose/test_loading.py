@@ -244,6 +244,11 @@ class TestInclude:
         assert "an included file has it, too" in project.problems("include: [a.yaml]\nservices: {app: {image: a}}")[0]
         assert "in a circle" in project.problems("include: [compose.yaml]\nservices: {app: {image: a}}")[0]
 
+    def test_includes_cannot_explode(self, project: Project) -> None:
+        for number in range(30):
+            project.write(f"{number}.yaml", f"include: [{number + 1}.yaml, ./{number + 1}.yaml]")
+        assert "more than 256 files are included" in project.problems("include: [0.yaml]")[0]
+
     def test_including_the_same_twice_is_fine(self, project: Project) -> None:
         project.write("a.yaml", "services: {db: {image: b}}")
         result = project.convert("include: [a.yaml, ./a.yaml]\nservices: {app: {image: a}}")

@@ -22,7 +22,7 @@ Raw = dict[str, Any]
 _TOP_LEVEL = frozenset({"version", "name", "services", "include", "volumes", "networks", "configs", "secrets"})
 _SERVICE_SIGNS = frozenset({"image", "build", "extends", "command"})
 _REMOTE = ("oci://", "https://", "http://", "git@", "ssh://", "git://")
-_MAX_INCLUDES = 32
+_MAX_INCLUDES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Loader:
     variables: dict[str, str] = field(default_factory=dict)
     # The files that led here by `include`.
     trail: tuple[Path, ...] = ()
+    # Everything included so far, by whichever file.
+    included: list[Path] = field(default_factory=list)
     _read: dict[Path, _File | None] = field(default_factory=dict)
 
     def load(self, paths: Iterable[Path], env_files: Iterable[Path] | None = None) -> Raw:
@@ -168,8 +170,12 @@ class Loader:
             return model
         paths = [path.parent / item for item in listed]
         trail = (*self.trail, _key(path))
-        if _key(paths[0]) in trail or len(trail) > _MAX_INCLUDES:
+        if _key(paths[0]) in trail:
             reporter.problem("include", "files include each other in a circle", "remove one of the includes")
+            return model
+        self.included.append(paths[0])
+        if len(self.included) > _MAX_INCLUDES:
+            reporter.problem("include", f"more than {_MAX_INCLUDES} files are included", "include fewer")
             return model
         try:
             self.files.read(paths[0], MAX_COMPOSE_BYTES)
@@ -182,7 +188,7 @@ class Loader:
         own_directory = details.get("project_directory")
         base = path.parent / own_directory if isinstance(own_directory, str) else paths[0].parent
         env_files = [path.parent / item for item in _listed(details.get("env_file"))] or [base / ".env"]
-        below = Loader(self.files, self.report, self.variables, trail=trail)
+        below = Loader(self.files, self.report, self.variables, trail=trail, included=self.included)
         return _united(model, rebase_model(below.load(paths, env_files), os.path.relpath(base, path.parent)), reporter)
 
 

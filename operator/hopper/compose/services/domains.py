@@ -8,7 +8,7 @@ _ROUTER_RULE = re.compile(r"traefik\.(?:http|tcp)\.routers\.([^.]+)\.rule", re.I
 _SERVICE_PORT = re.compile(r"traefik\.(?:http|tcp)\.services\.([^.]+)\.loadbalancer\.server\.port", re.IGNORECASE)
 _OLD_RULE = re.compile(r"traefik(?:\.[^.]+)?\.frontend\.rule", re.IGNORECASE)
 _OLD_PORT = "traefik.port"
-_MATCHER = re.compile(r"(!?\s*)(\w+)\(([^()]*)\)")
+_MATCHER = re.compile(r"(!?)\s{0,8}\b(\w{1,40})\(([^()]*)\)")
 _HOST_MATCHERS = frozenset({"host", "hostsni"})
 _CADDY = re.compile(r"caddy(_\d+)?")
 _UPSTREAMS = re.compile(r"\{\{\s*upstreams(?:\s+https?)?\s+(\d+)\s*\}\}")
@@ -72,9 +72,9 @@ def _hosts_of_rule(label: str, rule: str, hosts: Hosts) -> Iterator[str]:
     """Yield the hosts of a rule such as ``Host(`a.example`) && PathPrefix(`/x`)``."""
     names: list[str] = []
     for negation, matcher, arguments in _MATCHER.findall(rule):
-        if matcher.lower() in _HOST_MATCHERS and not negation.strip():
+        if matcher.lower() in _HOST_MATCHERS and not negation:
             names += [name for name in re.split(r"[\s,`'\"]+", arguments) if name and name != "*"]
-    rest = _MATCHER.sub(lambda match: "" if match[2].lower() in _HOST_MATCHERS and not match[1].strip() else "x", rule)
+    rest = _MATCHER.sub(lambda match: "" if match[2].lower() in _HOST_MATCHERS and not match[1] else "x", rule)
     if not names:
         hosts.hostless.append(f"labels.{label}")
     elif rest.replace("||", "").strip(" ()\n"):
