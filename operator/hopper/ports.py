@@ -63,7 +63,11 @@ class ChildStore(Protocol):
     """Writes the objects that instances own. Methods raise `ApiError` and return the object as it is afterwards."""
 
     async def apply(self, manifest: dict[str, Any], *, force: bool) -> dict[str, Any]:
-        """Apply on the server's side; without `force`, an object that is somebody else's is a `RefusedError`."""
+        """Apply on the server's side. With `force`, fields are taken back from whoever has changed them.
+
+        Without it the object is to be new. One that is there and not ours (see its owner) is a `RefusedError`, one that
+        is about to go a `ConflictError`; one of ours that was not recognised any more is taken back.
+        """
 
     async def patch(self, live: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         """Merge some changes into this very version of an object."""

@@ -35,13 +35,16 @@ class Feed:
         self._take = take
         self._drop = drop
         self._known = known
+        self._seen: set[str] = set()  # uids, of those too that nobody stores
         self._grew = asyncio.Event()
 
     def on_event(self, kind: str | None, raw: Manifest) -> None:
         """Take in one watch event; `kind` is None for an object from a list."""
         if kind == "DELETED":
+            self._seen.discard(raw["metadata"]["uid"])
             self._drop(raw)
         else:
+            self._seen.add(raw["metadata"]["uid"])
             self._take(raw)
         self._grew.set()
 
@@ -56,7 +59,7 @@ class Feed:
                 continue
             try:
                 async with asyncio.timeout(_COUNT_SECONDS):
-                    while len(self._known()) < expected:
+                    while len(self._seen) < expected:
                         self._grew.clear()
                         await self._grew.wait()
             except TimeoutError:

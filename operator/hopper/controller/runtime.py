@@ -42,9 +42,10 @@ class RuntimeGatherer:
         if instance.spec.template_ref is None and not children:
             return None
         pods = [child for (kind, _), child in children.items() if kind == "Pod"]
-        owned = {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance)}
         template = self._template(instance)
         blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
+        base = blueprint.names.base if blueprint else instance.status.workload_name
+        owned = {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance, base)}
         problem = _problem(instance, blueprint)
         deployment = _deployment(owned)
         runtime = Runtime(
@@ -93,11 +94,13 @@ class RuntimeGatherer:
         return known[1].names.base if known else None
 
 
-def _belongs(child: Manifest, instance: HopperInstance) -> bool:
+def _belongs(child: Manifest, instance: HopperInstance, base: str | None) -> bool:
     references = child["metadata"].get("ownerReferences", ())
     controllers = [reference["uid"] for reference in references if reference.get("controller")]
-    # Without any controller, it is one of ours that somebody has stripped: it is taken back.
-    return not controllers or instance.metadata.uid in controllers
+    if controllers:
+        return instance.metadata.uid in controllers
+    # One of ours that somebody has stripped, to be taken back; under another name, it is a copy.
+    return bool(child["metadata"]["name"] == base or child["kind"] == "PersistentVolumeClaim")
 
 
 def _deployment(owned: dict[tuple[str, str], Manifest]) -> Manifest | None:

@@ -36,7 +36,7 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
         if live is None or differs(manifest, live):
             # What is ours may be taken back from anybody; a stranger's object of the same name may not.
             apply.append((manifest, live is not None))
-    gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(key[0], instance, mode))
+    gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(live, instance, mode))
     return ObjectChanges(apply=tuple(apply), delete=gone)
 
 
@@ -47,9 +47,15 @@ def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[tu
     return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
 
 
-def _may_go(kind: str, instance: HopperInstance, mode: Mode) -> bool:
-    """Data is not thrown away because a template no longer mentions it; only an Ephemeral instance leaves nothing."""
-    if kind != _CLAIM:
+def _may_go(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
+    """Tell whether an object that is not wanted is to be deleted.
+
+    Not if only its labels say that it is ours: it may be a copy. And data is not thrown away because a template no
+    longer mentions it; only an Ephemeral instance leaves nothing.
+    """
+    if instance.metadata.uid not in {owner["uid"] for owner in live["metadata"].get("ownerReferences", ())}:
+        return False
+    if live["kind"] != _CLAIM:
         return True
     return mode is Mode.TERMINATED and instance.spec.effective_type is InstanceType.EPHEMERAL
 
@@ -57,9 +63,7 @@ def _may_go(kind: str, instance: HopperInstance, mode: Mode) -> bool:
 def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
     """Change only what the phase asks for: the number of pods, and whether they are behind the Service."""
     if mode in (Mode.ARCHIVED, Mode.TERMINATED):
-        return ObjectChanges(
-            delete=tuple(live for key, live in runtime.owned.items() if _may_go(key[0], instance, mode))
-        )
+        return ObjectChanges(delete=tuple(live for live in runtime.owned.values() if _may_go(live, instance, mode)))
     return ObjectChanges(patch=tuple(_adjustments(instance, runtime, mode)))
 
 

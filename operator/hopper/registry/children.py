@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hopper.api.names import LABEL_INSTANCE
+from hopper.api.names import INSTANCE_KIND, LABEL_INSTANCE
 
 Manifest = dict[str, Any]
 ChildKey = tuple[str, str]  # kind, name
@@ -30,10 +30,15 @@ class Children:
 
     def put(self, kind: str, raw: Manifest) -> str | None:
         """Take in a version; return the name of the instance it concerns, None where nothing of interest changed."""
-        owner = owner_of(raw)
+        namespace, name, uid = (raw["metadata"][key] for key in ("namespace", "name", "uid"))
+        before = (
+            self._owners.get(kind, {}).get((namespace, name)) if self._is_known(kind, namespace, name, uid) else None
+        )
+        owner = _label(raw) if kind == "Pod" else _controller(raw) or before or _label(raw)
+        if before and owner != before:
+            self.remove(kind, namespace, name, uid)
         if owner is None:
-            return None
-        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+            return before
         siblings = self._by_owner.setdefault((namespace, owner), {})
         new = _trim_pod(raw) if kind == "Pod" else _trim(kind, raw)
         old = siblings.get((kind, name))
@@ -41,12 +46,12 @@ class Children:
             return None
         siblings[kind, name] = new
         self._owners.setdefault(kind, {})[namespace, name] = owner
-        self._uids.setdefault(kind, {})[namespace, name] = new["metadata"]["uid"]
+        self._uids.setdefault(kind, {})[namespace, name] = uid
         return owner if old is None or not _same(old, new) else None
 
     def remove(self, kind: str, namespace: str, name: str, uid: str) -> str | None:
         """Take out a child that is gone; return the name of the instance it belonged to."""
-        if self._uids.get(kind, {}).get((namespace, name)) != uid:
+        if not self._is_known(kind, namespace, name, uid):
             return None
         owner = self._owners[kind].pop((namespace, name))
         del self._uids[kind][namespace, name]
@@ -56,9 +61,19 @@ class Children:
             del self._by_owner[namespace, owner]
         return owner
 
+    def _is_known(self, kind: str, namespace: str, name: str, uid: str) -> bool:
+        return self._uids.get(kind, {}).get((namespace, name)) == uid
 
-def owner_of(raw: Manifest) -> str | None:
-    """Return the name of the instance that a child's label names."""
+
+def _controller(raw: Manifest) -> str | None:
+    """Return the name of the instance that owns an object."""
+    references = raw["metadata"].get("ownerReferences", ())
+    owners = (it["name"] for it in references if it.get("controller") and it["kind"] == INSTANCE_KIND)
+    return next(owners, None)
+
+
+def _label(raw: Manifest) -> str | None:
+    """Return the name of the instance that a label names: all there is on pods, and on what was stripped of owners."""
     name: str | None = raw["metadata"].get("labels", {}).get(LABEL_INSTANCE)
     return name
 
