@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,12 +27,13 @@ def raw(name: str, version: int = 1, *, namespace: str = "default", uid: str = "
 
 
 class Store:
-    """`ports.Lister` over objects in memory; `error` is raised instead of an answer."""
+    """`ports.Lister` over objects in memory; `error` is raised instead of an answer. A page takes `seconds`."""
 
     def __init__(self, *objects: Object) -> None:
         self.objects = list(objects)
         self.error: Exception | None = None
         self.installed = True
+        self.seconds = 0.0
         self.counts = 0
         self.lists = 0
 
@@ -51,6 +53,7 @@ class Store:
     ) -> AsyncIterator[list[dict[str, Any]]]:
         self.lists += 1
         for found in self._of(namespace):
+            await asyncio.sleep(self.seconds)
             yield [found]  # pages as small as can be
 
     def _of(self, namespace: str | None) -> list[Object]:

@@ -123,6 +123,16 @@ class TestStart:
         await scene.sync()
         assert scene.known == {"a"}
 
+    async def test_what_nothing_could_be_made_of_and_is_gone_does_not_count(self) -> None:
+        scene = Scene(raw("a"))
+        scene.tell("ADDED", raw("odd", scope="Galaxy"))
+        scene.tell("DELETED", raw("odd", scope="Galaxy"))
+        syncing = asyncio.create_task(scene.intake.sync())
+        await asyncio.sleep(10)
+        assert not syncing.done()
+        scene.list_all()
+        await syncing
+
     async def test_an_api_server_that_is_away_is_waited_for(self, caplog: pytest.LogCaptureFixture) -> None:
         scene = Scene(raw("a"))
         scene.store.error = UnavailableError("away")
@@ -294,16 +304,16 @@ class TestRelist:
 
     async def test_again_during_the_resync_means_another_one(self) -> None:
         scene = await Scene(raw("a"), raw("b")).sync()
-        scene.intake.relist_begins()
-        listing = scene.intake.resync(relisted=True)
-        scene.intake.relist_begins()
-        await listing
-        assert scene.intake.current.is_set()  # the second began before the list did
-        task = asyncio.create_task(scene.intake.resync(relisted=True))
-        await asyncio.sleep(0)
-        scene.intake.relist_begins()
-        await task
-        assert not scene.intake.current.is_set()
+        scene.store.seconds = 1
+        async with scene.resyncing():
+            scene.relist()
+            await asyncio.sleep(1.5)
+            scene.intake.relist_begins()
+            await asyncio.sleep(60)
+            assert not scene.intake.current.is_set()
+            scene.intake.relist_ended()
+            async with asyncio.timeout(2.1):
+                await scene.intake.current.wait()
 
     async def test_before_the_start_is_complete_it_means_nothing(self) -> None:
         scene = Scene(raw("a"))
