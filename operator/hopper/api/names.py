@@ -47,9 +47,7 @@ LABEL_APP_NAME = "app.kubernetes.io/name"
 LABEL_APP_INSTANCE = "app.kubernetes.io/instance"
 LABEL_APP_COMPONENT = "app.kubernetes.io/component"
 LABEL_APP_PART_OF = "app.kubernetes.io/part-of"
-OWN_LABELS = frozenset(
-    {LABEL_APP_NAME, LABEL_APP_INSTANCE, LABEL_APP_COMPONENT, LABEL_APP_PART_OF, LABEL_MANAGED_BY}
-)
+OWN_LABELS = frozenset({LABEL_APP_NAME, LABEL_APP_INSTANCE, LABEL_APP_COMPONENT, LABEL_APP_PART_OF, LABEL_MANAGED_BY})
 
 # Variables with these beginnings are set by Hopper and by the kubelet.
 RESERVED_ENV = ("HOPPER_", "KUBERNETES_")
