@@ -95,8 +95,8 @@ class NamespaceIndex:
         if instance.spec.template_ref:
             yield self._services, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
-        for reference in instance.metadata.owner_references:
-            yield self._dependents, reference.uid
+        for uid in {reference.uid for reference in instance.metadata.owner_references}:
+            yield self._dependents, uid
 
 
 class Registry:
