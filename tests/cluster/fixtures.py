@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -66,7 +67,9 @@ def stages(cluster: Cluster, crds: None) -> None:
 
 
 @pytest.fixture
-async def workloads(stages: None, live: Live) -> AsyncIterator[Workloads]:
-    """What the instances of that namespace run."""
+async def workloads(stages: None, live: Live, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Workloads]:
+    """What the instances of that namespace run. After the test, the operator may not have failed at anything."""
     async with watching_workloads(live) as workloads:
         yield workloads
+    failures = [it.getMessage() for it in caplog.get_records("call") if it.levelno >= logging.ERROR]
+    assert not failures, "\n".join(failures)

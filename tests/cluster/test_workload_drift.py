@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
+from collections import Counter
 from typing import Any
 
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
@@ -119,14 +120,19 @@ STRIPPING: dict[str, Object] = {
 
 class TestHealing:
     async def test_tampering(self, live: Live, operator: Operator, workloads: Workloads) -> None:
-        names = {what: f"a-{number}" for number, what in enumerate(TAMPERING)}
-        await run(live, workloads, *names.values())
-        watched = {what: Watched(workloads, kind, names[what]) for what, (kind, _) in TAMPERING.items()}
-        await asyncio.gather(*(it.edit(TAMPERING[what][1]) for what, it in watched.items()))
-        for it in watched.values():
+        """Each object of an instance is changed in another way; there are instances enough for all the ways."""
+        turns: Counter[str] = Counter()
+        watched = []
+        names = [f"a-{number}" for number in range(max(Counter(kind for kind, _ in TAMPERING.values()).values()))]
+        await run(live, workloads, *names)
+        for kind, patch in TAMPERING.values():
+            watched.append((Watched(workloads, kind, names[turns[kind]]), patch))
+            turns[kind] += 1
+        await asyncio.gather(*(it.edit(patch) for it, patch in watched))
+        for it, _ in watched:
             await it.until_healed()
-        await live.until(lambda: all(map(live.is_ready, names.values())), "all are ready")
-        for name in names.values():
+        await live.until(lambda: all(map(live.is_ready, names)), "all are ready")
+        for name in names:
             assert live.steps(name) == ["Created", "Starting", "Running"]
             await workloads.until_pods(name, 1)
 
@@ -134,13 +140,11 @@ class TestHealing:
         names = {what: f"a-{number}" for number, what in enumerate(STRIPPING)}
         await run(live, workloads, *names.values(), "other")
         pods = {name: workloads.pods(name).keys() for name in names.values()}
-        for kind in KINDS:
-            watched = {what: Watched(workloads, kind, name) for what, name in names.items()}
-            await asyncio.gather(*(it.edit({"metadata": STRIPPING[what]}) for what, it in watched.items()))
-            for it in watched.values():
-                await it.until_healed()
-                uid = it.before["metadata"]["uid"]
-                assert workloads.now(kind)[it.name]["metadata"]["uid"] == uid, "the same object"
+        watched = [(kind, what, Watched(workloads, kind, name)) for what, name in names.items() for kind in KINDS]
+        await asyncio.gather(*(it.edit({"metadata": STRIPPING[what]}) for _, what, it in watched))
+        for kind, _, it in watched:
+            await it.until_healed()
+            assert workloads.now(kind)[it.name]["metadata"]["uid"] == it.before["metadata"]["uid"], "the same object"
         await live.until(lambda: all(map(live.is_ready, [*names.values(), "other"])), "all are ready")
         assert {name: workloads.pods(name).keys() for name in names.values()} == pods
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
-from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, LABEL_INSTANCE
+from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, FIELD_MANAGER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.metrics import Metrics
@@ -20,7 +20,7 @@ from hopper.domain.plan import ObjectChanges, Plan, Relationship, Transition
 from hopper.domain.planner import plan
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
-from hopper.ports import ChildStore, EventSink, InstanceStore, NotFoundError, RefusedError
+from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, RefusedError
 from hopper.registry import Change
 
 Key = tuple[str, str]  # namespace, name
@@ -121,15 +121,20 @@ class Reconciler:
         return observed, self._plan(observed)
 
     async def _apply_objects(self, changes: ObjectChanges) -> None:
+        taken_back = []
         for manifest, force in changes.apply:
             answer = await self._apply_object(manifest, force)
             self._children.put(manifest["kind"], answer)
+            if not force and _was_there(answer):
+                taken_back.append(manifest["kind"])
             if foreign := removals(manifest, answer):
                 self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
         for live, change in changes.patch:
             self._children.put(live["kind"], await self._owned.patch(live, change))
         for live in changes.delete:
             await self._owned.delete(live)
+        if taken_back:  # what was decided, was decided without knowing of them
+            raise ConflictError(f"took back {', '.join(taken_back)}")
 
     async def _apply_object(self, manifest: Manifest, force: bool) -> Manifest:
         """Apply one object. What somebody has put there that excludes ours, such as another kind of volume, has to go.
@@ -195,6 +200,11 @@ class Reconciler:
 def _revision(manifest: Manifest) -> str | None:
     found: str | None = manifest["metadata"].get("annotations", {}).get(ANNOTATION_REVISION)
     return found
+
+
+def _was_there(applied: Manifest) -> bool:
+    """Tell whether others have had to do with an object before it was applied."""
+    return any(entry["manager"] != FIELD_MANAGER for entry in applied["metadata"].get("managedFields", ()))
 
 
 def _label(instance: HopperInstance) -> str:

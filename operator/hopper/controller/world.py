@@ -66,7 +66,8 @@ class World:
 
         def drop(raw: Manifest) -> None:
             metadata = raw["metadata"]
-            owner = self.children.remove(resource.kind, metadata["namespace"], metadata["name"], metadata["uid"])
+            which = (metadata["namespace"], metadata["name"], metadata["uid"])
+            owner = self.children.remove(resource.kind, *which, metadata.get("resourceVersion"))
             if owner:
                 on_instance(metadata["namespace"], owner)
 

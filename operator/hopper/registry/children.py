@@ -31,38 +31,45 @@ class Children:
     def put(self, kind: str, raw: Manifest) -> str | None:
         """Take in a version; return the name of the instance it concerns, None where nothing of interest changed."""
         namespace, name, uid = (raw["metadata"][key] for key in ("namespace", "name", "uid"))
-        before = (
-            self._owners.get(kind, {}).get((namespace, name)) if self._is_known(kind, namespace, name, uid) else None
-        )
-        owner = _label(raw) if kind == "Pod" else _controller(raw) or before or _label(raw)
-        if before and owner != before:
-            self.remove(kind, namespace, name, uid)
+        before = self._owners.get(kind, {}).get((namespace, name))
+        old = self._by_owner[namespace, before][kind, name] if before else None
+        if old and _version(old) >= _version(raw):
+            return None
+        same = old is not None and old["metadata"]["uid"] == uid
+        known = before if same else None
+        owner = _label(raw) if kind == "Pod" else _controller(raw) or known or _label(raw)
+        if old and not (same and owner == before):
+            self.remove(kind, namespace, name, old["metadata"]["uid"])
         if owner is None:
             return before
-        siblings = self._by_owner.setdefault((namespace, owner), {})
         new = _trim_pod(raw) if kind == "Pod" else _trim(kind, raw)
-        old = siblings.get((kind, name))
-        if old and int(old["metadata"]["resourceVersion"]) >= int(new["metadata"]["resourceVersion"]):
-            return None
-        siblings[kind, name] = new
+        self._by_owner.setdefault((namespace, owner), {})[kind, name] = new
         self._owners.setdefault(kind, {})[namespace, name] = owner
         self._uids.setdefault(kind, {})[namespace, name] = uid
-        return owner if old is None or not _same(old, new) else None
+        return owner if old is None or owner != before or not _same(old, new) else None
 
-    def remove(self, kind: str, namespace: str, name: str, uid: str) -> str | None:
-        """Take out a child that is gone; return the name of the instance it belonged to."""
-        if not self._is_known(kind, namespace, name, uid):
+    def remove(self, kind: str, namespace: str, name: str, uid: str, version: str | None = None) -> str | None:
+        """Take out a child that is gone; return the name of the instance it belonged to.
+
+        With the `version` in which it went: to a watch by label, an object is gone too when it loses the label, and the
+        news of that may come in after it has got the label back.
+        """
+        if self._uids.get(kind, {}).get((namespace, name)) != uid:
             return None
-        owner = self._owners[kind].pop((namespace, name))
-        del self._uids[kind][namespace, name]
+        owner = self._owners[kind][namespace, name]
         siblings = self._by_owner[namespace, owner]
+        if version is not None and int(version) < _version(siblings[kind, name]):
+            return None
+        del self._owners[kind][namespace, name]
+        del self._uids[kind][namespace, name]
         del siblings[kind, name]
         if not siblings:
             del self._by_owner[namespace, owner]
         return owner
 
-    def _is_known(self, kind: str, namespace: str, name: str, uid: str) -> bool:
-        return self._uids.get(kind, {}).get((namespace, name)) == uid
+
+def _version(raw: Manifest) -> int:
+    return int(raw["metadata"]["resourceVersion"])
 
 
 def _controller(raw: Manifest) -> str | None:

@@ -56,7 +56,10 @@ def test_stays_its_owners(children: Children, stripped: Manifest) -> None:
 
 def test_another_of_the_same_name_may_be_anothers(children: Children) -> None:
     assert children.put("ConfigMap", child(2, label="b", owner=None, uid="2")) == "b"
-    assert children.put("ConfigMap", child(3, label=None, owner=None, uid="3")) is None
+    assert known(children) == ["b"]
+    assert children.put("ConfigMap", child(3, label=None, owner=None, uid="3")) == "b"
+    assert known(children) == []
+    assert children.put("ConfigMap", child(4, label=None, owner=None, uid="3")) is None
 
 
 def test_a_new_owner_takes_it_along(children: Children) -> None:
@@ -85,4 +88,5 @@ def test_news_that_come_late_take_nothing_out(children: Children) -> None:
 
 def test_what_looks_the_same_concerns_nobody(children: Children) -> None:
     assert children.put("ConfigMap", child(2)) is None
-    assert children.put("ConfigMap", child(1, label="b")) is None
+    assert children.put("ConfigMap", child(1, label="b", owner="b")) is None
+    assert known(children) == ["a"]
