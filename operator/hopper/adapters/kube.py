@@ -71,7 +71,10 @@ class Kube:
             self._observe(method, resource, code)
         if code >= 400:
             raise _ERRORS.get(code, UnavailableError)(_explain(code, payload))
-        answer: dict[str, Any] = json.loads(payload)
+        try:
+            answer: dict[str, Any] = json.loads(payload)
+        except ValueError as error:
+            raise UnavailableError(f"{method} {path}: the answer is not JSON: {_shorten(payload)}") from error
         return answer
 
     async def close(self) -> None:
@@ -83,4 +86,8 @@ def _explain(code: int, payload: bytes) -> str:
     try:
         return f"{code}: {json.loads(payload)['message']}"
     except (ValueError, KeyError, TypeError):
-        return f"{code}: {payload[:200].decode(errors='replace')}"
+        return f"{code}: {_shorten(payload)}"
+
+
+def _shorten(payload: bytes) -> str:
+    return payload[:200].decode(errors="replace")

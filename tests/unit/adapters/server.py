@@ -1,0 +1,87 @@
+"""A server that answers what it is told to, and a `Kube` that asks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from hopper.adapters.kube import Kube
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+class Server:
+    """`answer` decides; what arrived is in `received`, what the observer of the `Kube` heard in `observed`."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.observed: list[tuple[str, str, int]] = []
+        self.may_write = True
+        self.answer: Answer = says({})
+        self.kube: Kube
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        self.received.append(
+            Received(
+                request.method,
+                request.path,
+                dict(request.query),
+                {name.lower(): value for name, value in request.headers.items()},
+                json.loads(text) if text else None,
+            )
+        )
+        return await self.answer(request)
+
+
+def says(body: object, code: int = 200) -> Answer:
+    """Answer with JSON."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(body, status=code)
+
+    return answer
+
+
+def says_text(text: str, code: int = 200) -> Answer:
+    """Answer with something else, as a load balancer does that has a bad day."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=text, status=code, content_type="text/html")
+
+    return answer
+
+
+@asynccontextmanager
+async def serving(**configuration: Any) -> AsyncIterator[Server]:
+    server = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.serve)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    client = ApiClient(Configuration(host=host, client_session_kwargs={"trust_env": False}, **configuration))
+    server.kube = Kube(client, lambda *observed: server.observed.append(observed), lambda: server.may_write)
+    try:
+        yield server
+    finally:
+        await server.kube.close()
+        await runner.cleanup()

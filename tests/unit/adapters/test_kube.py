@@ -1,0 +1,156 @@
+"""One request: what is sent, and what is made of every kind of answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from hopper.adapters import kube
+from hopper.adapters.kube import APPLY_PATCH, MERGE_PATCH
+from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError, UnavailableError
+from tests.unit.adapters.server import Server, says, says_text, serving
+
+PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
+
+
+async def test_what_is_sent_and_returned(server: Server) -> None:
+    server.answer = says({"kind": "HopperInstance"})
+    answer = await server.kube.request(
+        "PATCH",
+        f"{PATH}/status",
+        resource="hopperinstances/status",
+        body={"status": {"phase": "Running"}},
+        content_type=MERGE_PATCH,
+        query="fieldManager=hopper-operator",
+    )
+    assert answer == {"kind": "HopperInstance"}
+    (received,) = server.received
+    assert (received.method, received.path) == ("PATCH", f"{PATH}/status")
+    assert received.query == {"fieldManager": "hopper-operator"}
+    assert received.headers["content-type"] == MERGE_PATCH
+    assert received.headers["accept"] == "application/json"
+    assert received.body == {"status": {"phase": "Running"}}
+    assert server.observed == [("PATCH", "hopperinstances/status", 200)]
+
+
+async def test_server_side_apply_is_sent_as_it_is(server: Server) -> None:
+    await server.kube.request("PATCH", PATH, resource="services", body={"kind": "Service"}, content_type=APPLY_PATCH)
+    assert server.received[0].headers["content-type"] == APPLY_PATCH
+    assert server.received[0].body == {"kind": "Service"}
+
+
+async def test_the_token_goes_along() -> None:
+    async with serving(api_key={"BearerToken": "secret"}, api_key_prefix={"BearerToken": "Bearer"}) as server:
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+        assert server.received[0].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (400, RefusedError),
+        (401, UnavailableError),
+        (403, RefusedError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (410, NotFoundError),
+        (413, UnavailableError),
+        (422, RefusedError),
+        (429, UnavailableError),
+        (500, UnavailableError),
+        (503, UnavailableError),
+        (504, UnavailableError),
+    ],
+)
+async def test_errors_of_the_api_server(server: Server, code: int, error: type[ApiError]) -> None:
+    server.answer = says({"kind": "Status", "code": code, "message": "because"}, code)
+    with pytest.raises(error, match=f"^{code}: because$") as caught:
+        await server.kube.request("PATCH", PATH, resource="hopperinstances", body={})
+    assert type(caught.value) is error
+    assert server.observed == [("PATCH", "hopperinstances", code)]
+
+
+@pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", "", "[]", '{"code": 502}', "null"])
+async def test_errors_of_somebody_in_between(server: Server, body: str) -> None:
+    server.answer = says_text(body, 502)
+    with pytest.raises(UnavailableError, match=r"^502: "):
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+
+
+async def test_a_long_error_is_cut(server: Server) -> None:
+    server.answer = says_text("x" * 10_000, 500)
+    with pytest.raises(UnavailableError) as caught:
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("body", ["<html>Log in first</html>", "", "{"])
+async def test_an_answer_that_is_no_json_is_none(server: Server, body: str) -> None:
+    server.answer = says_text(body)
+    with pytest.raises(UnavailableError, match=PATH):
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+
+
+async def test_nobody_listens(server: Server) -> None:
+    server.kube._client.configuration.host = "http://127.0.0.1:1"
+    with pytest.raises(UnavailableError, match=f"GET {PATH}: Cannot connect"):
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+    assert server.observed == [("GET", "hopperinstances", 0)]
+
+
+async def test_the_connection_breaks_before_the_answer(server: Server) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    server.answer = answer
+    with pytest.raises(UnavailableError):
+        await server.kube.request("PATCH", PATH, resource="hopperinstances", body={})
+    assert server.observed == [("PATCH", "hopperinstances", 0)]
+
+
+async def test_the_connection_breaks_within_the_answer(server: Server) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b'{"kind": ')
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    server.answer = answer
+    with pytest.raises(UnavailableError):
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+    assert server.observed == [("GET", "hopperinstances", 0)]
+
+
+async def test_an_answer_that_does_not_come(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server.answer = answer
+    monkeypatch.setattr(kube, "REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.05))
+    with pytest.raises(UnavailableError, match=f"GET {PATH}: "):
+        await server.kube.request("GET", PATH, resource="hopperinstances")
+    assert server.observed == [("GET", "hopperinstances", 0)]
+
+
+async def test_who_must_not_write_sends_nothing_but_questions(server: Server) -> None:
+    server.may_write = False
+    for method in ("POST", "PATCH", "PUT", "DELETE"):
+        with pytest.raises(UnavailableError, match="must not write"):
+            await server.kube.request(method, PATH, resource="hopperinstances", body={})
+    assert server.received == []
+    await server.kube.request("GET", PATH, resource="hopperinstances")
+    assert len(server.received) == 1
+
+
+async def test_many_at_once_share_the_connections(server: Server) -> None:
+    ask = server.kube.request
+    await asyncio.gather(*(ask("GET", f"{PATH}-{n}", resource="hopperinstances") for n in range(50)))
+    assert {it.path for it in server.received} == {f"{PATH}-{n}" for n in range(50)}

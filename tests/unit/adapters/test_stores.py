@@ -1,0 +1,166 @@
+"""Instances, lists and Leases: the requests they make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from hopper.adapters.instances import KubeInstances
+from hopper.adapters.leases import KubeLease
+from hopper.adapters.listing import KubeLister
+from hopper.api.enums import Phase
+from hopper.api.resources import INSTANCES, PODS
+from hopper.domain.plan import MetadataChange
+from hopper.ports import ConflictError, LeaseRecord
+from tests.unit.adapters.server import Answer, Server, says
+from tests.unit.domain.builders import NOW, instance, owned_by
+
+PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/hopper/leases"
+
+WEB = instance("web", phase=Phase.STARTING)
+WEB = replace(WEB, metadata=replace(WEB.metadata, resource_version="7"))
+RECORD = LeaseRecord("me", 15, NOW, NOW + timedelta(microseconds=1500), 3)
+WIRE = {
+    "metadata": {"name": "hopper-operator", "resourceVersion": "9"},
+    "spec": {
+        "holderIdentity": "me",
+        "leaseDurationSeconds": 15,
+        "acquireTime": "2026-03-01T12:00:00.000000Z",
+        "renewTime": "2026-03-01T12:00:00.001500Z",
+        "leaseTransitions": 3,
+    },
+}
+
+
+class TestInstances:
+    async def test_a_status_is_patched_by_what_differs(self, server: Server) -> None:
+        status = replace(WEB.status, phase=Phase.RUNNING, last_transition_time=None, restarts=1)
+        await KubeInstances(server.kube).write_status(WEB, status)
+        (received,) = server.received
+        assert (received.method, received.path) == ("PATCH", f"{PATH}/status")
+        assert received.body == {
+            "metadata": {"resourceVersion": "7"},
+            "status": {"phase": "Running", "lastTransitionTime": None, "restarts": 1},
+        }
+
+    async def test_a_first_status_is_written_in_full(self, server: Server) -> None:
+        new = replace(WEB, status=replace(instance("web").status))
+        await KubeInstances(server.kube).write_status(new, replace(new.status, observed_generation=1))
+        status = server.received[0].body["status"]
+        assert status["phase"] == "Created"
+        assert status["observedGeneration"] == 1
+
+    async def test_metadata_is_replaced_in_the_version_it_was_computed_from(self, server: Server) -> None:
+        change = MetadataChange((owned_by(instance("shop")),), ("hopper.dev/ordered-deletion",))
+        await KubeInstances(server.kube).write_metadata(WEB, change)
+        owner = {
+            "apiVersion": "hopper.dev/v1",
+            "kind": "HopperInstance",
+            "name": "shop",
+            "uid": "uid-shop",
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        assert server.received[0].path == PATH
+        assert server.received[0].body == {
+            "metadata": {
+                "resourceVersion": "7",
+                "ownerReferences": [owner],
+                "finalizers": ["hopper.dev/ordered-deletion"],
+            }
+        }
+
+    async def test_exactly_this_object_is_deleted(self, server: Server) -> None:
+        await KubeInstances(server.kube).delete(WEB)
+        (received,) = server.received
+        assert (received.method, received.path) == ("DELETE", PATH)
+        assert received.body == {"preconditions": {"uid": "uid-web"}, "propagationPolicy": "Background"}
+
+    async def test_a_deletion_that_meets_a_conflict_has_not_happened(self, server: Server) -> None:
+        server.answer = says({"message": "the UID in the precondition does not match"}, 409)
+        with pytest.raises(ConflictError):
+            await KubeInstances(server.kube).delete(WEB)
+
+
+class TestLists:
+    async def test_pages_are_followed_to_the_last(self, server: Server) -> None:
+        server.answer = paged([["a", "b"], ["c"], []])
+        pages = [page async for page in KubeLister(server.kube).pages(INSTANCES, "default", "app=x")]
+        assert pages == [["a", "b"], ["c"], []]
+        assert [it.query for it in server.received] == [
+            {"limit": "500", "labelSelector": "app=x"},
+            {"limit": "500", "labelSelector": "app=x", "continue": "1"},
+            {"limit": "500", "labelSelector": "app=x", "continue": "2"},
+        ]
+
+    async def test_an_empty_list_may_be_null(self, server: Server) -> None:
+        server.answer = says({"items": None, "metadata": {}})
+        assert [page async for page in KubeLister(server.kube).pages(INSTANCES, None)] == [[]]
+        assert server.received[0].path == "/apis/hopper.dev/v1/hopperinstances"
+
+    @pytest.mark.parametrize(
+        ("items", "metadata", "count"),
+        [([], {}, 0), (None, {}, 0), (["a"], {}, 1), (["a"], {"remainingItemCount": 41, "continue": "1"}, 42)],
+    )
+    async def test_counting_fetches_one(
+        self, server: Server, items: list[str] | None, metadata: dict[str, Any], count: int
+    ) -> None:
+        server.answer = says({"items": items, "metadata": metadata})
+        assert await KubeLister(server.kube).count(INSTANCES, "default") == count
+        assert [it.query for it in server.received] == [{"limit": "1"}]
+
+    async def test_with_a_selector_the_names_are_fetched(self, server: Server) -> None:
+        server.answer = paged([["a", "b"], ["c"]])
+        assert await KubeLister(server.kube).count(PODS, "default", "app=x") == 3
+        assert "as=PartialObjectMetadataList" in server.received[0].headers["accept"]
+
+
+class TestLeases:
+    async def test_one_that_is_not_there(self, server: Server) -> None:
+        server.answer = says({"message": "not found"}, 404)
+        assert await KubeLease(server.kube, "hopper", "hopper-operator").read() is None
+
+    async def test_read(self, server: Server) -> None:
+        server.answer = says(WIRE)
+        found = await KubeLease(server.kube, "hopper", "hopper-operator").read()
+        assert found == replace(RECORD, version="9")
+        assert server.received[0].path == f"{LEASES}/hopper-operator"
+
+    async def test_one_that_says_nothing_is_nobodys(self, server: Server) -> None:
+        server.answer = says({"metadata": {"resourceVersion": "1"}})
+        found = await KubeLease(server.kube, "hopper", "hopper-operator").read()
+        assert found is not None
+        assert (found.holder, found.duration_seconds, found.transitions) == ("", 0, 0)
+        assert found.renewed < datetime(1970, 1, 1, tzinfo=UTC)
+
+    async def test_the_first_is_created(self, server: Server) -> None:
+        server.answer = says(WIRE)
+        written = await KubeLease(server.kube, "hopper", "hopper-operator").write(RECORD)
+        (received,) = server.received
+        assert (received.method, received.path) == ("POST", LEASES)
+        assert received.body["metadata"] == {"name": "hopper-operator"}
+        assert received.body["spec"] == WIRE["spec"]
+        assert written.version == "9"
+
+    async def test_later_ones_replace_a_version_and_leave_alone_what_others_wrote(self, server: Server) -> None:
+        server.answer = says(WIRE)
+        await KubeLease(server.kube, "hopper", "hopper-operator").write(replace(RECORD, version="8"))
+        (received,) = server.received
+        assert (received.method, received.path) == ("PATCH", f"{LEASES}/hopper-operator")
+        assert received.body == {"metadata": {"resourceVersion": "8"}, "spec": WIRE["spec"]}
+
+
+def paged(pages: list[list[str]]) -> Answer:
+    """Answer with one page after the other."""
+
+    async def answer(request: web.Request) -> web.Response:
+        number = int(request.query.get("continue", 0))
+        following = {"continue": str(number + 1)} if number + 1 < len(pages) else {}
+        return web.json_response({"items": pages[number], "metadata": following})
+
+    return answer
