@@ -80,11 +80,16 @@ class Stage:
         )
         self.samples.append(sample)
 
-    async def drive(self, scenario: str, calls: Sequence[Call], operation: Operation, phase: str) -> None:
-        """Send the calls as fast as the API server takes them, and measure until as many objects are in the phase."""
+    async def drive(
+        self, scenario: str, calls: Sequence[Call], operation: Operation, phase: str, *more: Operation
+    ) -> None:
+        """Send the calls as fast as the API server takes them, and measure until as many objects are in the phase.
+
+        The operator has to answer each call with one status write, and with the writes in `more`.
+        """
         async with (
             watching(self.client, self.kind, self.namespace, f"status.phase={phase}") as there,
-            self.measured(scenario, len(calls), operation, "status patch") as clock,
+            self.measured(scenario, len(calls), operation, *more, "status patch") as clock,
         ):
             await self.client.send_all(calls, self.rates.best_concurrency(operation))
             await there.until(lambda count: count == len(calls))
