@@ -40,7 +40,8 @@ def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
         return {"replicas": None, "selector": None, "workload_name": None, "template_generation": None}
     name = runtime.blueprint.names.base if runtime.blueprint else walked.workload_name
     deployment = runtime.owned.get(("Deployment", name or ""))
-    settled = o.workload.available or o.workload.gone or not still_brief(o.with_status(walked))
+    workload = o.workload
+    settled = workload.available or workload.gone or workload.failure or not still_brief(o.with_status(walked))
     running = runtime.template_generation if runtime.current and o.workload.available else None
     selector = ",".join(f"{label}={value}" for label, value in selector_of(o.instance.name).items())
     return {
@@ -113,7 +114,9 @@ def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionTy
     else:
         found[ConditionType.TEMPLATE_RESOLVED] = ("True", Reason.TEMPLATE_FOUND, f'runs template "{template}"')
     available: tuple[str, Reason, str] = ("True", Reason.WORKLOAD_AVAILABLE, workload.message)
-    if walked.phase not in UP:
+    if walked.phase is Phase.STOPPING:
+        available = ("False", Reason.STOPPING, "its pods are stopped")
+    elif walked.phase not in UP:
         available = ("False", Reason.NOTHING_RUNS, f"the instance is {walked.phase}")
     elif workload.failure:
         available = ("False", workload.failure.reason, workload.failure.message)
