@@ -80,7 +80,7 @@ def _cascade(own: Sequence[Row], rows: Sequence[Row]) -> Iterator[Goal]:
 
 def _restarts(own: Sequence[Row], start_up: float) -> Iterator[Goal]:
     for row in own:
-        if row.scenario == RESTART and row.to_raw:
+        if row.scenario == RESTART and row.instances == _MOST_INSTANCES and row.to_raw:
             listing = row.seconds * row.to_raw
             yield Goal(f"{_title(row)}: times a raw LIST", row.seconds / listing, 3.0)
             yield Goal(f"{_title(row)}: the same without start-up", (row.seconds - start_up) / listing, 3.0)
