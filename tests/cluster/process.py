@@ -73,11 +73,15 @@ class OperatorProcess:
         """Tell whether a probe is answered with 200."""
         return await self._get(path) is not None
 
-    async def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of the samples with these labels; 0 without any."""
+    async def metrics(self) -> str:
+        """Return all metrics, in Prometheus' text format."""
         text = await self._get("/metrics")
         assert text is not None, f"no metrics\n{self.log}"
-        return Numbers(text).total(name, **labels)
+        return text
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples with these labels; 0 without any."""
+        return Numbers(await self.metrics()).total(name, **labels)
 
     async def until_ready(self) -> None:
         await self.until(lambda: self.answers("/readyz"), "/readyz answers", START_SECONDS)

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 # `extra="ignore"`: the API server has pruned or refused unknown fields; a newer CRD must not break an older operator.
-WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+# `hide_input_in_errors`: what is wrong may be next to a secret value, and errors are logged.
+WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", hide_input_in_errors=True)
 
 # For a string that many records have in common: it is kept once, or an entry of the registry would take half as much
 # again (measured: 2.8 against 1.7 KiB). It comes after what `Field` asks of it, or the schema would not show that.
