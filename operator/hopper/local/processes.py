@@ -104,7 +104,10 @@ def command_line(pid: int) -> str | None:
         return _command_line_from_ps(pid)
     try:
         state = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-        return None if state in "ZX" else (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+        if state in "ZX":
+            # The first thread may be gone while others, killed too, still hold the ports open.
+            return "" if len(list((_PROC / str(pid) / "task").iterdir())) > 1 else None
+        return (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return None
 

@@ -67,6 +67,31 @@ def test_a_zombie_is_dead(directory: Path, component: subprocess.Popen[bytes]) -
     assert found.ended
 
 
+def test_a_process_has_not_ended_while_one_of_its_threads_runs(tmp_path: Path) -> None:
+    """Killed, its threads end one by one, perhaps the first one first, and the last one closes the ports."""
+    code = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    binary = tmp_path / "etcd"
+    with subprocess.Popen(
+        [str(binary), "-c", code], executable=sys.executable, stdout=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        started.stdout.readline()
+        try:
+            while processes.command_line(started.pid):
+                pass  # until the first thread is gone
+            found = RecordedProcess("etcd", started.pid, binary)
+            assert not found.alive
+            assert not found.ended
+        finally:
+            started.kill()
+    assert found.ended
+
+
 def test_forgetting_keeps_the_living(directory: Path, component: subprocess.Popen[bytes]) -> None:
     (directory / "pids" / "kwok-controller.pid").write_text("4194305")
     (directory / "pids" / "kube-apiserver.pid").write_text("not a pid")
