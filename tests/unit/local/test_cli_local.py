@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from hopper.cli.main import app
 from hopper.local import LocalCluster, processes
-from hopper.local.catalogue import BINARIES, KUBERNETES
+from hopper.local.catalogue import BINARIES, KUBERNETES, TOOLS, Store, this_platform
 
 Script = Callable[[Path, str], Path]
 
@@ -36,6 +36,10 @@ def test_up_prints_how_to_use_it(clusters: None, kube_bin: Path, path_of: Path, 
     assert done.stdout == (f"export KUBECONFIG={cache}/clusters/hopper/kubeconfig\nexport PATH={kube_bin}:$PATH\n")
     assert re.fullmatch(r"Starting cluster 'hopper': done in \d+\.\d s\n", done.stderr)
     script(path_of / "kubectl", "")
+    helm = script(Store(cache, this_platform()).paths(TOOLS)["helm"], "")
+    with_helm = hopper("local", "up")
+    assert with_helm.stdout.splitlines()[1:] == [f"export PATH={helm.parent}:$PATH"]
+    script(path_of / "helm", "")
     again = hopper("local", "up")
     assert again.stdout == f"export KUBECONFIG={cache}/clusters/hopper/kubeconfig\n"
     assert again.stderr == "Cluster 'hopper' is already running\n"
@@ -93,10 +97,12 @@ def test_down_is_idempotent(clusters: None) -> None:
     assert (second.exit_code, second.stderr) == (0, "Nothing to stop: there is no cluster 'a'\n")
 
 
-def test_build_prints_where_the_binaries_are(kube_bin: Path) -> None:
+def test_build_prints_where_the_binaries_are(kube_bin: Path, script: Script) -> None:
+    script(kube_bin / "helm", "")
     done = hopper("local", "build")
     assert done.exit_code == 0
-    assert done.stdout.splitlines() == [f"{binary.name}\t{kube_bin / binary.name}" for binary in BINARIES]
+    wanted = (*BINARIES, *TOOLS)
+    assert done.stdout.splitlines() == [f"{binary.name}\t{kube_bin / binary.name}" for binary in wanted]
     (kube_bin / "etcd").unlink()
     failed = hopper("local", "build")
     assert (failed.exit_code, failed.stdout) == (1, "")

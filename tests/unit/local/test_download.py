@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hopper.local import download
-from hopper.local.catalogue import BINARIES, ETCD, KUBERNETES, KWOK, Platform, Store
+from hopper.local.catalogue import BINARIES, ETCD, HELM, KUBERNETES, KWOK, TOOLS, Platform, Store
 from hopper.local.errors import ChecksumError, DownloadError
 
 LINUX = Platform("linux", "amd64")
@@ -33,7 +33,7 @@ def mirror(file_server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Callable
     monkeypatch.setenv("HOPPER_DOWNLOAD_URL", f"{address}/")
 
     def publish(*, broken: str = "") -> Path:
-        for binary in BINARIES:
+        for binary in (*BINARIES, *TOOLS):
             source = download.asset(binary, LINUX, address)
             path = directory / source.url.removeprefix(f"{address}/")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,9 +61,10 @@ def archive(member: str, content: bytes) -> bytes:
 
 def test_everything_comes_from_the_mirror(store: Store, mirror: Callable[..., Path], notes: Any) -> None:
     mirror()
-    download.fetch(store.missing(), store, notes)
-    assert store.missing() == []
-    for name, path in store.paths().items():
+    wanted = (*BINARIES, *TOOLS)
+    download.fetch(store.missing(wanted), store, notes)
+    assert store.missing(wanted) == []
+    for name, path in store.paths(wanted).items():
         assert path.read_bytes() == content_of(name)
         assert path.stat().st_mode & 0o111
     assert not list(store.cache.rglob("*.part"))
@@ -144,7 +145,7 @@ def test_macos_has_no_official_control_plane(cache: Path, notes: Any) -> None:
 
 
 def test_official_addresses() -> None:
-    found = {binary.name: download.asset(binary, LINUX) for binary in BINARIES}
+    found = {binary.name: download.asset(binary, LINUX) for binary in (*BINARIES, *TOOLS)}
     kube, etcd, kwok = KUBERNETES.version, ETCD.version, KWOK.version
     server = found["kube-apiserver"]
     assert server.url == f"https://dl.k8s.io/release/{kube}/bin/linux/amd64/kube-apiserver"
@@ -153,6 +154,9 @@ def test_official_addresses() -> None:
     assert found["etcd"].url == f"{releases}/{etcd}/etcd-{etcd}-linux-amd64.tar.gz"
     assert found["etcd"].checksum_url == f"{releases}/{etcd}/SHA256SUMS"
     assert found["etcd"].member == f"etcd-{etcd}-linux-amd64/etcd"
+    assert found["helm"].url == f"https://get.helm.sh/helm-{HELM.version}-linux-amd64.tar.gz"
+    assert found["helm"].checksum_url == f"{found['helm'].url}.sha256sum"
+    assert found["helm"].member == "linux-amd64/helm"
     assert found["kwokctl"].url.endswith(f"/{kwok}/kwokctl-linux-amd64")
     assert found["kwokctl"].checksum_url.endswith(f"/repos/kubernetes-sigs/kwok/releases/tags/{kwok}")
 

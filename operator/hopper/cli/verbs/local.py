@@ -123,16 +123,17 @@ def kubeconfig(name: Name = "hopper", provider: ProviderOption = None) -> None:
 def build(
     provider: Annotated[Provider, typer.Option("--provider", help="What to get ready for.")] = Provider.LOCAL,
 ) -> None:
-    """Get the binaries that `up` needs, and print where they are.
+    """Get the binaries that `up` needs, and helm, and print where they are.
 
     From HOPPER_KUBE_BIN, else downloaded (HOPPER_DOWNLOAD_URL: a mirror, or none), else built from source.
     """
     with _reported() as progress:
         from hopper.local import binaries, kind
+        from hopper.local.catalogue import BINARIES, TOOLS
         from hopper.local.paths import cache_dir
 
         if provider is Provider.LOCAL:
-            for name, path in binaries.ensure(cache_dir(), progress).items():
+            for name, path in binaries.ensure(cache_dir(), progress, (*BINARIES, *TOOLS)).items():
                 typer.echo(f"{name}\t{path}")
         elif provider is Provider.KIND:
             kind.check_requirements()
@@ -145,14 +146,23 @@ def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
 
 
 def _print_exports(cluster: Cluster) -> None:
-    """What to type (or `eval`) for kubectl to use the cluster."""
+    """What to type (or `eval`) for kubectl and helm to use the cluster."""
     typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
-    if shutil.which("kubectl") is None:
-        from hopper.local.binaries import find_kubectl
-        from hopper.local.paths import cache_dir
+    lacking = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
+    if directories := dict.fromkeys(directory for name in lacking for directory in _directories(name)):
+        typer.echo(f"export PATH={':'.join(map(shlex.quote, directories))}:$PATH")
 
-        directory = shlex.quote(str(find_kubectl(cache_dir()).parent))
-        typer.echo(f"export PATH={directory}:$PATH")
+
+def _directories(name: str) -> list[str]:
+    """Where a program of ours lies; empty where it was never built."""
+    from hopper.local.binaries import find
+    from hopper.local.errors import MissingBinaryError
+    from hopper.local.paths import cache_dir
+
+    try:
+        return [str(find(name, cache_dir()).parent)]
+    except MissingBinaryError:
+        return []
 
 
 def _shown(name: str | None, provider: Provider | None) -> list[Cluster]:
