@@ -23,7 +23,7 @@ class Requests:
     them too.
     """
 
-    def __init__(self, live: Live, before: Counter[tuple[str, ...]]) -> None:
+    def __init__(self, live: Live, before: Counter[tuple[str, str]]) -> None:
         self._live = live
         self._before = before
 
@@ -31,15 +31,9 @@ class Requests:
     async def begin(cls, live: Live) -> Requests:
         return cls(live, await _read(live))
 
-    async def since(self) -> dict[tuple[str, str], int]:
+    async def since(self) -> Counter[tuple[str, str]]:
         """Return the numbers by verb and resource."""
-        now = await _read(self._live)
-        now.subtract(self._before)
-        found: Counter[tuple[str, str]] = Counter()
-        for (verb, resource, subresource, code), count in now.items():
-            if resource in _PLURALS and verb in ("APPLY", "PATCH") and code < "300":
-                found[verb, f"{resource}/{subresource}" if subresource else resource] += count
-        return {key: count for key, count in found.items() if count}
+        return (await _read(self._live)) - self._before
 
     async def settle(self, *applied: str, status: int, metadata: int = 0, template_status: int = 0) -> None:
         """Expect that these plurals were applied, and that instances and templates were written at most so often.
@@ -47,7 +41,7 @@ class Requests:
         A request is counted when it has been answered, so this waits a little for what is missing.
         """
         wanted = Counter(applied)
-        found: dict[tuple[str, str], int] = {}
+        found: Counter[tuple[str, str]] = Counter()
         for _ in range(_SETTLE_SECONDS * 10):
             found = await self.since()
             if Counter({resource: count for (verb, resource), count in found.items() if verb == "APPLY"}) == wanted:
@@ -62,6 +56,11 @@ class Requests:
             assert count <= most[key], f"{key}: {count} instead of {most[key]} at most"
 
 
-async def _read(live: Live) -> Counter[tuple[str, ...]]:
+async def _read(live: Live) -> Counter[tuple[str, str]]:
     numbers = Numbers(await live.request("GET", "/metrics"), "apiserver_request_total")
-    return numbers.by("apiserver_request_total", "verb", "resource", "subresource", "code")
+    counts = numbers.by("apiserver_request_total", "verb", "resource", "subresource", "code")
+    found: Counter[tuple[str, str]] = Counter()
+    for (verb, resource, subresource, code), count in counts.items():
+        if resource in _PLURALS and verb in ("APPLY", "PATCH") and code < "300":
+            found[verb, f"{resource}/{subresource}" if subresource else resource] += count
+    return found

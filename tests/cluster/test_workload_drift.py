@@ -205,6 +205,8 @@ class TestHealing:
         note = {"metadata": {"annotations": {"example.com/note": "x"}, "labels": {"example.com/team": "blue"}}}
         for kind in KINDS:
             await workloads.edit(kind, name_of(kind), note)
+        moment = {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}  # kubectl rollout restart
+        await workloads.edit("Deployment", "hopper-a", {"spec": {"template": {"metadata": {"annotations": moment}}}})
         larger = {"spec": {"resources": {"requests": {"storage": "1Mi"}}}}
         await workloads.edit("PersistentVolumeClaim", "hopper-a-data", larger)
         await live.edit("a", reason="look")
@@ -212,6 +214,8 @@ class TestHealing:
         found = await requests.since()
         assert not [key for key in found if key[0] == "APPLY"]
         assert all(it["metadata"]["labels"]["example.com/team"] == "blue" for it in workloads.owned("a").values())
+        assert moment.items() <= workloads.pod_template("a")["metadata"]["annotations"].items()
+        await live.until(lambda: len(workloads.pods_ever("a")) == 2 and live.is_ready("a"), "restarted by somebody")
 
     async def test_heals_once_and_then_rests(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         await run(live, workloads, "a")

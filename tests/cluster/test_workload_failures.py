@@ -10,7 +10,7 @@ import pytest
 from hopper.controller.operator import Operator
 from hopper.domain import checks
 from hopper.domain.service import workload
-from tests.cluster.live import Live, manifest
+from tests.cluster.live import MERGE_PATCH, Live, manifest
 from tests.cluster.workloads import ALL, Workloads
 
 NEVER = {"restartPolicy": {"policy": "Never"}}
@@ -82,6 +82,18 @@ class TestReasons:
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until_phase("Running", "a")
 
+    async def test_pods_that_pod_security_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+        await live.request("PATCH", f"/api/v1/namespaces/{live.namespace}", labels, MERGE_PATCH)
+        await workloads.template(securityProfile="Baseline")
+        await live.create("a", **WEB, **NEVER)
+        assert "violates PodSecurity" in await until_error(live, "a", "PodsRefused")
+        assert "runAsNonRoot" in live.condition("a", "WorkloadAvailable")["message"]
+        assert "securityProfile Baseline" in live.condition("a", "Warning")["message"]
+        await workloads.edit_template(securityProfile=None)
+        await live.until_phase("Running", "a")
+        assert not live.condition("a", "Warning")
+
     async def test_objects_that_a_quota_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         await live.request("POST", path, {"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}})
@@ -142,6 +154,8 @@ class TestRestartPolicy:
         assert all(one < two for one, two in pairwise(failed))
         named = [it["message"].split()[1] for it in live.status("a")["history"] if it["to"] == "Error"]
         assert len(set(named)) == 3
+        told = [it for it in live.instances.log if it.object.get("status")]
+        assert len(told) <= 2 * 3, "two writes for each try"
 
     async def test_a_running_instance_that_fails_is_started_again(
         self, live: Live, operator: Operator, workloads: Workloads

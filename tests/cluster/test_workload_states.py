@@ -219,6 +219,22 @@ class TestStop:
             assert not {it["metadata"]["uid"] for it in workloads.owned("a").values()} & before
             assert live.steps("a") == UP
 
+    async def test_what_was_orphaned_is_taken_back(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        await up(live, workloads, "a", template=ALL)
+        before = {kind: it["metadata"]["uid"] for kind, it in workloads.owned("a").items()}
+        await live.delete("a", propagation="Orphan")
+        await live.until_gone("a")
+        await live.until(
+            lambda: not any(it["metadata"].get("ownerReferences") for it in workloads.owned("a").values()), "orphaned"
+        )
+        await live.create("a", **WEB)
+        await live.until_phase("Running", "a")
+        await workloads.until_served("a", 1)
+        uid = live["a"]["metadata"]["uid"]
+        assert {kind: it["metadata"]["uid"] for kind, it in workloads.owned("a").items()} == before
+        owners = [it["metadata"]["ownerReferences"] for it in workloads.owned("a").values()]
+        assert all([owner["uid"] for owner in found] == [uid] for found in owners)
+
 
 class TestScale:
     async def test_kubectl_scales(self, live: Live, operator: Operator, workloads: Workloads, cluster: Cluster) -> None:
@@ -227,6 +243,9 @@ class TestScale:
         await asyncio.to_thread(cluster.kubectl, "-n", live.namespace, "scale", "hi/a", "--replicas=3")
         await workloads.until_served("a", 3)
         await live.until(lambda: live.status("a")["replicas"] == 3 and live.is_ready("a"), "three replicas")
+        scale = await live.request("GET", f"{live.path}/a/scale")
+        assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 3)
+        assert scale["status"]["selector"] == "hopper.dev/instance=a"
         assert first < workloads.pods("a").keys()
         await live.edit("a", replicas=1)
         await workloads.until_pods("a", 1)
