@@ -79,19 +79,22 @@ class ChildStore(Protocol):
         """Delete this very object (by uid)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list. All parts of one list show the same moment, which `version` names."""
+
+    items: list[dict[str, Any]]
+    version: str
+
+
 class Lister(Protocol):
     """Reads lists, past the watch. Methods raise `ApiError`."""
 
     async def serves(self, resource: Resource) -> bool:
         """Tell whether the API server knows the kind."""
 
-    async def count(self, resource: Resource, namespace: str | None, selector: str = "") -> int:
-        """Count objects, without fetching them where the API server can count."""
-
-    def pages(
-        self, resource: Resource, namespace: str | None, selector: str = ""
-    ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield all objects, a page at a time."""
+    def pages(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
+        """Yield all objects, a page at a time; of nothing, one empty page."""
 
 
 class EventSink(Protocol):

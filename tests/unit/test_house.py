@@ -20,7 +20,7 @@ TOP_LEVEL = {
 CONTRACTS = {
     "Layers point one way",
     "Only the adapters import kubernetes",
-    "Only the controller imports kopf",
+    "Only the watch imports kopf",
     "The domain does no I/O",
 }
 

@@ -50,10 +50,9 @@ class Kube:
         body: object = None,
         content_type: str = JSON,
         query: str = "",
-        accept: str = JSON,
     ) -> dict[str, Any]:
         """Send one request and return the decoded answer. Raises a subclass of `ApiError`."""
-        headers = {"Accept": accept, "Content-Type": content_type}
+        headers = {"Accept": JSON, "Content-Type": content_type}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         if method != "GET" and not self._may_write():
             raise UnavailableError(f"{method} {path}: not sent, this process must not write now")

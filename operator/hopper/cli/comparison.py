@@ -52,7 +52,7 @@ async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[tuple[str, 
         if kind == _CLAIM:
             continue  # kept, whatever the template says
         async for page in KubeLister(kube).pages(resource, instance.namespace, selector):
-            names = ((kind, raw["metadata"]["name"]) for raw in page)
+            names = ((kind, raw["metadata"]["name"]) for raw in page.items)
             found += [key for key in names if key not in wanted]
     return found
 

@@ -129,6 +129,6 @@ async def from_cluster(kube: Kube, namespace: str) -> Manifests:
     found = Manifests()
     for resource in (TEMPLATES, INSTANCES):
         async for page in KubeLister(kube).pages(resource, namespace):
-            for raw in page:
+            for raw in page.items:
                 found.put({"kind": resource.kind, **raw})
     return found

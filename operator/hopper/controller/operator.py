@@ -18,7 +18,6 @@ from hopper.adapters.listing import KubeLister
 from hopper.adapters.templates import KubeTemplates
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES
-from hopper.controller.definitions import until_served
 from hopper.controller.election import Election
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import Hook, Hooks
@@ -27,11 +26,11 @@ from hopper.controller.intake import Intake
 from hopper.controller.metrics import Metrics
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key, Reconciler
-from hopper.controller.source import Watch, watch_all
 from hopper.controller.templates import TemplateReconciler
 from hopper.controller.world import World
 from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.registry import Change
+from hopper.watch import until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
@@ -82,16 +81,14 @@ class Operator:
             on_drop=self.metrics.events_dropped.inc,
         )
         self._lister = KubeLister(self._kube)
-        self._feeds = self.world.feeds(
-            on_instance=self._look_at, on_template=self._on_template, on_unreadable=_report_unreadable
-        )
+        feeds = self.world.feeds(options.namespaces, on_instance=self._look_at, on_template=self._on_template)
         self.intake = Intake(
             self.registry,
             self.world.reader,
             self.queue,
             self._lister,
             options.namespaces,
-            feeds=self._feeds,
+            feeds=feeds,
             listeners=[self._note_users],
             resync_seconds=options.resync_seconds,
         )
@@ -137,13 +134,10 @@ class Operator:
                     await watch_all(
                         self._connection,
                         self._options.namespaces,
-                        [
-                            Watch(INSTANCES, self.intake.on_event),
-                            *(Watch(feed.resource, feed.on_event, feed.selector) for feed in self._feeds),
-                        ],
+                        self.intake.feeds,
+                        self._lister,
                         stop=self._stop,
                         on_stop=end_background,
-                        on_relist=(self.intake.relist_begins, self.intake.relist_ended),
                     )
                 finally:
                     end_background()
@@ -201,7 +195,7 @@ class Operator:
         """Leave the work alone while standing by: who takes over looks at everybody. Decide nothing on old news."""
 
         async def guarded(key: Key) -> float | None:
-            await self.intake.current.wait()
+            await self.intake.until_current()
             return await work(key) if self._may_write() else None
 
         return guarded
@@ -237,7 +231,3 @@ class Operator:
 def _longest_delay(error: Exception) -> float:
     """After an outage everything is to go on soon, however long it was; other errors do not pass by waiting."""
     return 10.0 if isinstance(error, UnavailableError) else 60.0
-
-
-def _report_unreadable(what: str, error: Exception) -> None:
-    logger.error("%s is not readable: %s", what, error)

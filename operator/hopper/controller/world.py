@@ -1,17 +1,13 @@
 """Everything that is known of the cluster, and the feeds that keep it so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
-from hopper.api.resources import CHILDREN, PODS, TEMPLATES, Resource
-from hopper.api.template import parse_template
-from hopper.controller.feeds import Feed
-from hopper.controller.reader import Reader
+from hopper.api.resources import CHILDREN, PODS, Resource
 from hopper.registry import Children, Registry, Templates
+from hopper.watch import Feed, Reader, template_feed
 
 Manifest = dict[str, Any]
 # Namespace and name of what is to be looked at again.
@@ -27,49 +23,31 @@ class World:
     children: Children = field(default_factory=Children)
     reader: Reader = field(default_factory=Reader)
 
-    def feeds(
-        self, *, on_instance: Look, on_template: Look, on_unreadable: Callable[[str, Exception], None]
-    ) -> list[Feed]:
+    def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
         """Return the feeds of templates and children; the callbacks hear whom a change concerns."""
-        owned = [self._child_feed(resource, on_instance) for resource in (*CHILDREN.values(), PODS)]
-        return [self._template_feed(on_template, on_unreadable), *owned]
+        owned = [self._child_feed(resource, namespaces, on_instance) for resource in (*CHILDREN.values(), PODS)]
+        return [template_feed(self.templates, on_template, namespaces), *owned]
 
-    def _template_feed(self, on_template: Look, on_unreadable: Callable[[str, Exception], None]) -> Feed:
-        unreadable: dict[tuple[str, str], str] = {}  # known all the same: the operator does not wait for them
-
-        def take(raw: Manifest) -> None:
-            metadata = raw["metadata"]
-            key = metadata["namespace"], metadata["name"]
-            unreadable.pop(key, None)
-            try:
-                template = parse_template(raw)
-            except ValidationError as error:
-                unreadable[key] = metadata["uid"]
-                on_unreadable(f"template {metadata['name']}", error)
-                return
-            if self.templates.put(template):
-                on_template(template.namespace, template.name)
-
-        def drop(raw: Manifest) -> None:
-            metadata = raw["metadata"]
-            unreadable.pop((metadata["namespace"], metadata["name"]), None)
-            if self.templates.remove(metadata["namespace"], metadata["name"], metadata["uid"]):
-                on_template(metadata["namespace"], metadata["name"])
-
-        return Feed(TEMPLATES, "", take=take, drop=drop, known=lambda: self.templates.uids() | unreadable)
-
-    def _child_feed(self, resource: Resource, on_instance: Look) -> Feed:
-        def take(raw: Manifest) -> None:
+    def _child_feed(self, resource: Resource, namespaces: Collection[str], on_instance: Look) -> Feed:
+        def take(raw: Manifest) -> bool:
             owner = self.children.put(resource.kind, raw)
             if owner:
                 on_instance(raw["metadata"]["namespace"], owner)
+            return owner is not None
 
-        def drop(raw: Manifest) -> None:
+        def drop(raw: Manifest) -> bool:
             metadata = raw["metadata"]
             which = (metadata["namespace"], metadata["name"], metadata["uid"])
             owner = self.children.remove(resource.kind, *which, metadata.get("resourceVersion"))
             if owner:
                 on_instance(metadata["namespace"], owner)
+            return owner is not None
 
-        selector = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-        return Feed(resource, selector, take=take, drop=drop, known=lambda: self.children.uids(resource.kind))
+        return Feed(
+            resource,
+            f"{LABEL_MANAGED_BY}={MANAGED_BY}",
+            take=take,
+            drop=drop,
+            known=lambda: self.children.uids(resource.kind),
+            namespaces=namespaces,
+        )

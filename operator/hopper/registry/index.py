@@ -118,6 +118,10 @@ class Registry:
     def __len__(self) -> int:
         return sum(map(len, self._namespaces.values()))
 
+    def uids(self) -> dict[tuple[str, str], str]:
+        """Return all known instances: uids by namespace and name."""
+        return {(it.namespace, it.name): it.metadata.uid for it in self}
+
     def put(self, instance: HopperInstance) -> Change | None:
         """Take in a version of an instance; return what changed, None for what is not newer than what is known."""
         if instance.metadata.uid in self._gone:

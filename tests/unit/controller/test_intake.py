@@ -11,10 +11,10 @@ import pytest
 
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.intake import Intake
-from hopper.controller.reader import Reader
 from hopper.ports import UnavailableError
 from hopper.registry import Change, Registry
-from tests.unit.controller.cluster import Store, raw
+from hopper.watch import Feed, Reader
+from tests.unit.watch.cluster import Store, raw
 
 pytestmark = pytest.mark.looptime
 
@@ -57,27 +57,25 @@ class Scene:
     def known(self) -> set[str]:
         return {it.name for it in self.registry}
 
-    def list_all(self) -> None:
-        """Tell of everything, as kopf does of a list."""
-        for found in self.store.objects:
-            self.intake.on_event(None, found)
+    @property
+    def feed(self) -> Feed:
+        return self.intake.feeds[0]
 
     def tell(self, kind: str, *objects: dict[str, Any]) -> None:
         for found in objects:
-            self.intake.on_event(kind, found)
+            self.feed.on_event(kind, found)
+
+    async def list_all(self) -> None:
+        """List everything, as happens where the watch starts, or starts over."""
+        for namespace in self.feed.namespaces:
+            await self.feed.refill(self.store, namespace)
 
     async def sync(self) -> Scene:
-        self.list_all()
+        await self.list_all()
         async with asyncio.timeout(10):
             await self.intake.sync()
         self.line.take()
         return self
-
-    def relist(self) -> None:
-        """Have the watch start over."""
-        self.intake.relist_begins()
-        self.list_all()
-        self.intake.relist_ended()
 
     @asynccontextmanager
     async def resyncing(self) -> AsyncIterator[None]:
@@ -91,76 +89,58 @@ class Scene:
 class TestStart:
     async def test_synced_when_all_that_exists_is_known(self) -> None:
         scene = Scene(raw("a"), raw("b"))
+        scene.store.seconds = 5
         syncing = asyncio.create_task(scene.intake.sync())
-        await asyncio.sleep(5)
-        scene.tell("ADDED", raw("a"))
-        await asyncio.sleep(5)
-        assert not syncing.done()
+        listing = asyncio.create_task(scene.list_all())
+        await asyncio.sleep(9)
+        assert scene.known == {"a"}
         assert not scene.intake.synced.is_set()
-        scene.tell("ADDED", raw("b"))
+        await listing
         async with asyncio.timeout(0.1):
             await syncing
         assert scene.intake.synced.is_set()
-        assert scene.intake.current.is_set()
         assert scene.line.take() == {"a": 0, "b": 0}
 
     async def test_an_empty_cluster_is_synced_at_once(self) -> None:
-        scene = Scene()
-        async with asyncio.timeout(0.1):
-            await scene.intake.sync()
+        await Scene().sync()
 
-    async def test_who_is_gone_before_being_listed_is_not_waited_for(self) -> None:
-        scene = Scene(raw("a"), raw("b"))
-        syncing = asyncio.create_task(scene.intake.sync())
-        scene.tell("ADDED", raw("a"))
-        await asyncio.sleep(3)
-        scene.store.delete("b")
-        async with asyncio.timeout(1.1):
-            await syncing
-
-    async def test_what_nothing_can_be_made_of_counts(self) -> None:
+    async def test_what_nothing_can_be_made_of_keeps_nobody_waiting(self) -> None:
         scene = Scene(raw("a"), raw("odd", scope="Galaxy"))
         await scene.sync()
         assert scene.known == {"a"}
 
-    async def test_what_nothing_could_be_made_of_and_is_gone_does_not_count(self) -> None:
-        scene = Scene(raw("a"))
-        scene.tell("ADDED", raw("odd", scope="Galaxy"))
-        scene.tell("DELETED", raw("odd", scope="Galaxy"))
-        syncing = asyncio.create_task(scene.intake.sync())
-        await asyncio.sleep(10)
-        assert not syncing.done()
-        scene.list_all()
-        await syncing
-
-    async def test_an_api_server_that_is_away_is_waited_for(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_list_that_breaks_off_is_no_list(self) -> None:
         scene = Scene(raw("a"))
         scene.store.error = UnavailableError("away")
         syncing = asyncio.create_task(scene.intake.sync())
+        with pytest.raises(UnavailableError):
+            await scene.list_all()
         await asyncio.sleep(60)
         assert not syncing.done()
-        assert "cannot list instances" in caplog.text
         scene.store.error = None
-        scene.list_all()
-        async with asyncio.timeout(1.1):
+        await scene.list_all()
+        async with asyncio.timeout(0.1):
             await syncing
 
-    async def test_counts_each_namespace_that_is_served(self) -> None:
+    async def test_each_namespace_that_is_served_is_waited_for(self) -> None:
         scene = Scene(raw("a", namespace="one"), raw("b", namespace="two"), raw("c"), namespaces=("one", "two"))
         syncing = asyncio.create_task(scene.intake.sync())
-        scene.tell("ADDED", *scene.store.objects[:2])
-        async with asyncio.timeout(1.1):
-            await syncing
-        assert scene.store.counts == 2
+        await scene.feed.refill(scene.store, "one")
+        await asyncio.sleep(10)
+        assert not syncing.done()
+        await scene.feed.refill(scene.store, "two")
+        await syncing
+        assert scene.known == {"a", "b"}
 
     async def test_no_namespaces_mean_all(self) -> None:
         scene = Scene(raw("a", namespace="one"), raw("b", namespace="two"), namespaces=())
         await scene.sync()
-        assert scene.store.counts == 1
+        assert scene.known == {"a", "b"}
+        assert scene.store.lists == 1
 
     async def test_until_then_nobody_is_told_of_relatives(self) -> None:
         scene = Scene(raw("a"), raw("b", parentRef={"name": "a"}))
-        scene.list_all()
+        await scene.list_all()
         scene.line.take()
         scene.tell("MODIFIED", raw("a", 2, desiredState="Paused"))
         assert scene.line.take() == {"a": 0}
@@ -267,59 +247,57 @@ class TestResync:
 
 
 class TestRelist:
-    """The watch could not be resumed: what was deleted meanwhile is in no list."""
+    """The watch could not be resumed, and starts over: what was deleted meanwhile is in no list."""
 
     async def test_nothing_is_decided_until_the_deletions_are_known(self) -> None:
         scene = await Scene(raw("a"), raw("child", parentRef={"name": "a"})).sync()
-        async with scene.resyncing():
-            scene.store.delete("a")
-            scene.intake.relist_begins()
-            scene.list_all()
-            await asyncio.sleep(60)
-            assert not scene.intake.current.is_set()
-            scene.intake.relist_ended()
-            async with asyncio.timeout(1):
-                await scene.intake.current.wait()
-            assert scene.known == {"child"}
-
-    async def test_also_where_nothing_is_left_to_list(self) -> None:
-        scene = await Scene(raw("a")).sync()
-        async with scene.resyncing():
-            scene.store.delete("a")
-            scene.relist()
-            async with asyncio.timeout(1):
-                await scene.intake.current.wait()
-            assert scene.known == set()
+        scene.store.delete("a")
+        scene.store.seconds = 60
+        listing = asyncio.create_task(scene.list_all())
+        await asyncio.sleep(1)
+        deciding = asyncio.create_task(scene.intake.until_current())
+        await asyncio.sleep(50)
+        assert not deciding.done()
+        assert scene.known == {"a", "child"}
+        await listing
+        async with asyncio.timeout(0.1):
+            await deciding
+        assert scene.known == {"child"}
+        assert scene.line.take() == {"child": 0}
 
     async def test_while_the_api_server_is_away_it_stays_so(self) -> None:
         scene = await Scene(raw("a")).sync()
-        async with scene.resyncing():
-            scene.relist()
-            scene.store.error = UnavailableError("away")
-            await asyncio.sleep(60)
-            assert not scene.intake.current.is_set()
-            scene.store.error = None
-            async with asyncio.timeout(1.1):
-                await scene.intake.current.wait()
+        scene.store.error = UnavailableError("away")
+        with pytest.raises(UnavailableError):
+            await scene.list_all()
+        deciding = asyncio.create_task(scene.intake.until_current())
+        await asyncio.sleep(60)
+        assert not deciding.done()
+        scene.store.error = None
+        await scene.list_all()
+        await deciding
 
-    async def test_again_during_the_resync_means_another_one(self) -> None:
-        scene = await Scene(raw("a"), raw("b")).sync()
+    async def test_one_namespace_that_starts_over_is_enough(self) -> None:
+        one, two = raw("a", namespace="one"), raw("b", namespace="two")
+        scene = await Scene(one, two, namespaces=("one", "two")).sync()
+        scene.store.error = UnavailableError("away")
+        with pytest.raises(UnavailableError):
+            await scene.feed.refill(scene.store, "two")
+        assert not scene.feed.current.is_set()
+        scene.store.error = None
+        await scene.feed.refill(scene.store, "one")
+        assert not scene.feed.current.is_set()
+        await scene.feed.refill(scene.store, "two")
+        assert scene.feed.current.is_set()
+
+    async def test_who_came_after_the_list_stays(self) -> None:
+        scene = await Scene(raw("a")).sync()
         scene.store.seconds = 1
-        async with scene.resyncing():
-            scene.relist()
-            await asyncio.sleep(1.5)
-            scene.intake.relist_begins()
-            await asyncio.sleep(60)
-            assert not scene.intake.current.is_set()
-            scene.intake.relist_ended()
-            async with asyncio.timeout(2.1):
-                await scene.intake.current.wait()
-
-    async def test_before_the_start_is_complete_it_means_nothing(self) -> None:
-        scene = Scene(raw("a"))
-        scene.relist()
-        await scene.sync()
-        assert scene.intake.current.is_set()
+        listing = asyncio.create_task(scene.list_all())
+        await asyncio.sleep(0.5)
+        scene.tell("ADDED", raw("later", 9))
+        await listing
+        assert scene.known == {"a", "later"}
 
 
 class TestHealth:
@@ -343,7 +321,9 @@ class TestHealth:
         await scene.intake.resync()
         assert scene.intake.problems() == []
         await asyncio.sleep(31)
-        assert scene.intake.problems() == ["the watch has been silent for 31 s although something changed"]
+        assert scene.intake.problems() == [
+            "the watch of hopperinstances has been silent for 31 s although something changed"
+        ]
         scene.tell("MODIFIED", raw("a", 2))
         assert scene.intake.problems() == []
 
@@ -351,15 +331,14 @@ class TestHealth:
         scene = await Scene(raw("a")).sync()
         scene.store.delete("a")
         await scene.intake.resync()
-        scene.list_all()
+        await scene.list_all()
         await asyncio.sleep(31)
         assert len(scene.intake.problems()) == 1
 
     async def test_to_miss_something_between_two_watches_is_not_to_be_deaf(self) -> None:
         scene = await Scene(raw("a"), raw("b")).sync()
-        async with scene.resyncing():
-            scene.store.delete("a")
-            scene.relist()
-            await asyncio.sleep(60)
-            assert scene.known == {"b"}
-            assert scene.intake.problems() == []
+        scene.store.delete("a")
+        await scene.list_all()
+        await asyncio.sleep(60)
+        assert scene.known == {"b"}
+        assert scene.intake.problems() == []

@@ -21,11 +21,9 @@ class Reader:
 
     def __init__(self) -> None:
         self._problems: dict[str, tuple[str, tuple[str, ...]]] = {}  # uid → resourceVersion, what is wrong in it
-        self._unreadable: set[str] = set()  # uids
 
     def read(self, raw: dict[str, Any]) -> HopperInstance | None:
         """Return the instance, without the fields that are wrong; None where nothing can be made of it."""
-        self._unreadable.discard(raw["metadata"]["uid"])
         try:
             return parse_instance(raw)
         except ValidationError as error:
@@ -40,12 +38,6 @@ class Reader:
     def forget(self, uid: str) -> None:
         """Forget an object that is gone."""
         self._problems.pop(uid, None)
-        self._unreadable.discard(uid)
-
-    @property
-    def unreadable(self) -> int:
-        """How many objects there are of which nothing could be made."""
-        return len(self._unreadable)
 
     def _read_the_rest(self, raw: dict[str, Any], error: ValidationError) -> HopperInstance | None:
         found = error.errors(include_url=False)
@@ -54,7 +46,6 @@ class Reader:
         try:
             instance = parse_instance({**raw, **rest})
         except ValidationError:
-            self._unreadable.add(raw["metadata"]["uid"])
             return None
         told = tuple(_tell(entry["loc"], entry["msg"]) for entry in found if entry["loc"][0] == "spec")
         self._problems[instance.metadata.uid] = instance.metadata.resource_version, told

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopper.controller.reader import Reader
+import pytest
+
+from hopper.watch import Reader
 
 
 def raw(version: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -52,18 +54,17 @@ def test_problems_belong_to_one_version() -> None:
     assert reader.problems(late)
 
 
-def test_nothing_can_be_made_of_an_unknown_scope() -> None:
+def test_nothing_can_be_made_of_an_unknown_scope(caplog: pytest.LogCaptureFixture) -> None:
     reader = Reader()
     assert reader.read(raw(scope="Galaxy")) is None
-    assert reader.unreadable == 1
-    assert reader.read(raw(scope="Galaxy")) is None
-    assert reader.unreadable == 1
+    assert "spec.scope" in caplog.text
     assert reader.read(raw()) is not None
-    assert reader.unreadable == 0
 
 
 def test_what_is_gone_is_forgotten() -> None:
     reader = Reader()
-    reader.read(raw(scope="Galaxy"))
+    wrong = reader.read(raw(1, replicas="two"))
+    assert wrong is not None
+    assert reader.problems(wrong)
     reader.forget("u")
-    assert reader.unreadable == 0
+    assert reader.problems(wrong) == ()

@@ -1,4 +1,4 @@
-"""What exists in the cluster, as the ports tell of it, and as watch events do."""
+"""What exists in the cluster, as a list tells of it, and as watch events do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hopper.api.resources import Resource
-from hopper.ports import NotFoundError
+from hopper.ports import Page
 
 Object = dict[str, Any]
 
@@ -32,9 +32,7 @@ class Store:
     def __init__(self, *objects: Object) -> None:
         self.objects = list(objects)
         self.error: Exception | None = None
-        self.installed = True
         self.seconds = 0.0
-        self.counts = 0
         self.lists = 0
 
     def put(self, *objects: Object) -> None:
@@ -44,21 +42,16 @@ class Store:
     def delete(self, name: str) -> None:
         self.objects = [it for it in self.objects if it["metadata"]["name"] != name]
 
-    async def count(self, resource: Resource, namespace: str | None, selector: str = "") -> int:
-        self.counts += 1
-        return len(self._of(namespace))
+    async def serves(self, resource: Resource) -> bool:
+        return True
 
-    async def pages(
-        self, resource: Resource, namespace: str | None, selector: str = ""
-    ) -> AsyncIterator[list[dict[str, Any]]]:
+    async def pages(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
         self.lists += 1
-        for found in self._of(namespace):
-            await asyncio.sleep(self.seconds)
-            yield [found]  # pages as small as can be
-
-    def _of(self, namespace: str | None) -> list[Object]:
         if self.error:
             raise self.error
-        if not self.installed:
-            raise NotFoundError("404: page not found")
-        return [it for it in self.objects if namespace in (None, it["metadata"]["namespace"])]
+        found = [it for it in self.objects if namespace in (None, it["metadata"]["namespace"])]
+        version = str(max((int(it["metadata"]["resourceVersion"]) for it in found), default=1))
+        for it in found:  # pages as small as can be
+            await asyncio.sleep(self.seconds)
+            yield Page([it], version)
+        yield Page([], version)

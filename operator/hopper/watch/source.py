@@ -1,36 +1,19 @@
 """kopf, used for what it does best: watching. Events go to whoever asked for them; nothing is written from here."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import kopf
 
 from hopper.adapters.connection import Connection, Credentials
-from hopper.api.resources import Resource
-from hopper.controller.relists import Relists
-
-logger = logging.getLogger(__name__)
-
-# Event type (None: from the initial list), raw object.
-Listener = Callable[[str | None, dict[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """One kind to watch, all of it or what a label selector finds, and who listens."""
-
-    resource: Resource
-    listener: Listener
-    selector: str = ""
-
+from hopper.ports import Lister
+from hopper.watch.feed import Feed
+from hopper.watch.lists import Lists
 
 _RECONNECT_BACKOFFS = (0.2, 0.5, 1, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5)
-_LIST_CHUNK = 500
 
 
 class _NoProgress(kopf.ProgressStorage):
@@ -75,19 +58,18 @@ class _EveryTask(frozenset[Any]):
 _EVERY_TASK = _EveryTask()
 
 
-def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
+def _settings(feeds: Sequence[Feed]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    for watch in watches:
-        if watch.selector:
-            key = (watch.resource.group, watch.resource.version, watch.resource.plural)
-            settings.watching.label_selectors[key] = watch.selector
+    for feed in feeds:
+        if feed.selector:
+            key = (feed.resource.group, feed.resource.version, feed.resource.plural)
+            settings.watching.label_selectors[key] = feed.selector
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.posting.enabled = False
     settings.scanning.disabled = True  # see `definitions`
     settings.queueing.idle_timeout = 0.1  # a worker per object lingers this long: memory on a large list
     settings.networking.error_backoffs = _RECONNECT_BACKOFFS
-    settings.watching.chunk_size = _LIST_CHUNK
     settings.watching.server_timeout = 10 * 60
     settings.watching.connect_timeout = 10
     return settings
@@ -96,28 +78,26 @@ def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
 async def watch_all(
     connection: Connection,
     namespaces: Collection[str],
-    watches: Sequence[Watch],
+    feeds: Sequence[Feed],
+    lister: Lister,
     *,
     stop: asyncio.Event,
     on_stop: Callable[[], None],
-    on_relist: tuple[Callable[[], None], Callable[[], None]],
 ) -> None:
-    """Feed the listeners until `stop` is set or a signal comes. No namespaces means all of them.
+    """Fill the feeds and keep them so, until `stop` is set or a signal comes. No namespaces means all of them.
 
-    `on_stop` is called as soon as no more events will come; `on_relist` before and after a kind is listed anew.
-    Raises what kopf gives up on, such as credentials that are not accepted.
+    `on_stop` is called as soon as no more events will come. Raises what kopf gives up on, such as credentials that are
+    not accepted.
     """
     registry = kopf.OperatorRegistry()
-
-    paths = {watch.resource.path(namespace) for watch in watches for namespace in (namespaces or (None,))}
-    sessions = _Sessions(connection, Relists(paths, *on_relist))
+    sessions = _Sessions(connection, Lists(feeds, lister))
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         return await sessions.login()
 
-    for watch in watches:
-        _listen(registry, watch)
+    for feed in feeds:
+        _listen(registry, feed)
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:
@@ -127,7 +107,7 @@ async def watch_all(
     older = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
-        settings=_settings(watches),
+        settings=_settings(feeds),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
@@ -152,9 +132,9 @@ async def _end_what_kopf_left(older: Collection[asyncio.Task[Any]]) -> None:
 class _Sessions:
     """Logs kopf in. The same credentials get the same session: kopf gives up where they are not accepted."""
 
-    def __init__(self, connection: Connection, relists: Relists) -> None:
+    def __init__(self, connection: Connection, lists: Lists) -> None:
         self._connection = connection
-        self._relists = relists
+        self._lists = lists
         self._credentials: Credentials | None = None
         self._session: kopf.AiohttpSession | None = None
 
@@ -177,16 +157,16 @@ class _Sessions:
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             proxy=found.proxy,
-            trace_configs=[self._relists.trace()],
+            middlewares=[self._lists],
         )
         return kopf.AiohttpSession(
             server=found.server, default_namespace=self._connection.namespace, aiohttp_session=session
         )
 
 
-def _listen(registry: kopf.OperatorRegistry, watch: Watch) -> None:
-    resource = watch.resource
+def _listen(registry: kopf.OperatorRegistry, feed: Feed) -> None:
+    resource = feed.resource
 
     @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
-        watch.listener(event["type"], dict(event["object"]))
+        feed.on_event(event["type"] or "ADDED", dict(event["object"]))

@@ -1,0 +1,62 @@
+"""The feeds of Hopper's own kinds, which the operator and the gateway have in common."""
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pydantic import ValidationError
+
+from hopper.api.resources import INSTANCES, TEMPLATES
+from hopper.api.template import parse_template
+from hopper.registry import Change, Registry, Templates
+from hopper.watch.feed import Feed
+from hopper.watch.reader import Reader
+
+logger = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+
+def instance_feed(
+    registry: Registry, reader: Reader, on_change: Callable[[Change], None], namespaces: Collection[str]
+) -> Feed:
+    """Feed the registry; `on_change` hears of what is news to it."""
+
+    def note(change: Change | None) -> bool:
+        if change:
+            on_change(change)
+        return change is not None
+
+    def take(raw: Manifest) -> bool:
+        instance = reader.read(raw)
+        return note(registry.put(instance) if instance else None)
+
+    def drop(raw: Manifest) -> bool:
+        metadata = raw["metadata"]
+        reader.forget(metadata["uid"])
+        return note(registry.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
+
+    return Feed(INSTANCES, take=take, drop=drop, known=registry.uids, namespaces=namespaces)
+
+
+def template_feed(templates: Templates, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:
+    """Feed the templates; `on_change` hears namespace and name of what is news to them."""
+
+    def take(raw: Manifest) -> bool:
+        try:
+            template = parse_template(raw)
+        except ValidationError as error:
+            metadata = raw["metadata"]
+            logger.error("template %s/%s is not readable: %s", metadata["namespace"], metadata["name"], error)
+            return False
+        if news := templates.put(template):
+            on_change(template.namespace, template.name)
+        return news
+
+    def drop(raw: Manifest) -> bool:
+        metadata = raw["metadata"]
+        if news := templates.remove(metadata["namespace"], metadata["name"], metadata["uid"]):
+            on_change(metadata["namespace"], metadata["name"])
+        return news
+
+    return Feed(TEMPLATES, take=take, drop=drop, known=templates.uids, namespaces=namespaces)
