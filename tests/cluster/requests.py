@@ -14,6 +14,7 @@ STATUS = ("PATCH", "hopperinstances/status")
 METADATA = ("PATCH", "hopperinstances")
 TEMPLATE_STATUS = ("PATCH", "hoppertemplates/status")
 _SETTLE_SECONDS = 10
+_COUNTED_SECONDS = 0.2
 
 
 class Requests:
@@ -29,7 +30,11 @@ class Requests:
 
     @classmethod
     async def begin(cls, live: Live) -> Requests:
-        return cls(live, await _read(live))
+        """Start when what was sent before is counted: the watch may tell of a write before the API server counts it."""
+        before = await _read(live)
+        while (now := await _read_later(live)) != before:
+            before = now
+        return cls(live, before)
 
     async def since(self) -> Counter[tuple[str, str]]:
         """Return the numbers by verb and resource."""
@@ -54,6 +59,11 @@ class Requests:
         assert patches.keys() <= most.keys(), f"patched: {patches}"
         for key, count in patches.items():
             assert count <= most[key], f"{key}: {count} instead of {most[key]} at most"
+
+
+async def _read_later(live: Live) -> Counter[tuple[str, str]]:
+    await asyncio.sleep(_COUNTED_SECONDS)
+    return await _read(live)
 
 
 async def _read(live: Live) -> Counter[tuple[str, str]]:
