@@ -1,6 +1,6 @@
 """What the controller needs from outside, as protocols; `adapters` holds the real ones."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,13 +11,27 @@ from hopper.api.template import HopperTemplate, TemplateStatus
 from hopper.domain.plan import MetadataChange
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that the API server finds wrong with an object: the path of the field, what, and a CamelCase reason."""
+
+    field: str
+    message: str
+    reason: str
+
+
 class ApiError(Exception):
-    """The API server answered with an error, or not at all.
+    """The API server answered with an error, or not at all. `code` is that of HTTP, 0 without an answer.
 
     The tree: `NotFoundError` (404) · `ConflictError` (409: read again) ·
     `RefusedError` (400, 403, 422: the same request will be refused again until something changes) ·
     `UnavailableError` (no answer, 401, 429, 5xx: try again later).
     """
+
+    def __init__(self, message: str = "", *, code: int = 0, causes: Sequence[Cause] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.causes = causes
 
 
 class NotFoundError(ApiError):
@@ -50,6 +64,24 @@ class InstanceStore(Protocol):
 
     async def delete(self, instance: HopperInstance) -> None:
         """Delete this very object (by uid)."""
+
+
+class IntentStore(Protocol):
+    """Writes what users want, whatever the kind; unknown fields are refused.
+
+    Methods raise `ApiError`; create and patch return the object as it is afterwards.
+    """
+
+    async def create(self, resource: Resource, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Create an object; a `ConflictError` says that its name is taken."""
+
+    async def patch(self, resource: Resource, namespace: str, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Merge changes into an object. With `metadata.resourceVersion` or `uid`, into exactly that one."""
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, version: str | None = None
+    ) -> None:
+        """Delete this very object; with a version, only if it is still that one."""
 
 
 class TemplateStore(Protocol):
@@ -124,3 +156,23 @@ class LeaseStore(Protocol):
 
     async def write(self, record: LeaseRecord) -> LeaseRecord:
         """Create it, or replace exactly the version named; return it with its new version."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody the API server knows, as a token tells."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class Reviews(Protocol):
+    """Asks the API server who somebody is and what they may do. Methods raise `ApiError`."""
+
+    async def user_of(self, token: str) -> User | None:
+        """Return whom a token belongs to; None where it is not accepted."""
+
+    async def may(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+        """Tell whether the user may do this to the objects of a namespace."""

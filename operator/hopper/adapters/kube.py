@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError, UnavailableError
+from hopper.ports import ApiError, Cause, ConflictError, NotFoundError, RefusedError, UnavailableError
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -69,7 +69,7 @@ class Kube:
         finally:
             self._observe(method, resource, code)
         if code >= 400:
-            raise _ERRORS.get(code, UnavailableError)(_explain(code, payload))
+            raise _ERRORS.get(code, UnavailableError)(_explain(code, payload), code=code, causes=_causes(payload))
         try:
             answer: dict[str, Any] = json.loads(payload)
         except ValueError as error:
@@ -86,6 +86,14 @@ def _explain(code: int, payload: bytes) -> str:
         return f"{code}: {json.loads(payload)['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{code}: {_shorten(payload)}"
+
+
+def _causes(payload: bytes) -> tuple[Cause, ...]:
+    try:
+        found = json.loads(payload)["details"]["causes"]
+        return tuple(Cause(it.get("field", ""), it["message"], it.get("reason", "")) for it in found)
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _shorten(payload: bytes) -> str:

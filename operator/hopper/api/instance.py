@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from hopper.api.conditions import ConditionType
 from hopper.api.config import InstanceConfig
 from hopper.api.enums import DesiredState, InstanceType, Phase, RestartMode, Scope
 from hopper.api.model import SHARE, WIRE, Moment, Shared, dump
+from hopper.api.names import ANNOTATION_CREATED_BY, ANNOTATION_RUNTIME_METADATA
 from hopper.api.scopes import SCOPES
 from hopper.api.service import Overrides
 
@@ -32,6 +33,23 @@ class OwnerReference:
     block_owner_deletion: bool | None = None
 
 
+_SHOWN_ANNOTATIONS = (ANNOTATION_CREATED_BY, ANNOTATION_RUNTIME_METADATA)
+
+
+def _shown_only(annotations: Any) -> Any:
+    """Keep what the gateway shows: others can be as large as the object itself, such as kubectl's last applied one."""
+    if not isinstance(annotations, dict):
+        return annotations
+    return {key: annotations[key] for key in _SHOWN_ANNOTATIONS if key in annotations} or None
+
+
+def _newest(entries: Any) -> Any:
+    """Return the time of the last write from `managedFields`."""
+    if not isinstance(entries, list):
+        return entries
+    return max((it["time"] for it in entries if it.get("time")), default=None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class Metadata:
     """The part of `metadata` that Hopper reads."""
@@ -44,6 +62,9 @@ class Metadata:
     creation_timestamp: Moment
     deletion_timestamp: Moment | None = None
     labels: dict[Shared, Shared] | None = None
+    annotations: Annotated[dict[Shared, str] | None, BeforeValidator(_shown_only)] = None
+    # The whole of `managedFields` would be larger than the rest.
+    last_write: Annotated[Moment | None, Field(alias="managedFields"), BeforeValidator(_newest)] = None
     finalizers: tuple[Shared, ...] = ()
     owner_references: tuple[OwnerReference, ...] = ()
 

@@ -20,6 +20,8 @@ GLOBAL_NAME = "global"
 
 FIELD_MANAGER = "hopper-operator"
 EVENT_SOURCE = "hopper-operator"
+# What users want through the REST API is told by it from what GitOps tools or kubectl have written.
+GATEWAY_MANAGER = "hopper-gateway"
 # The Lease that replicas of the operator elect their leader by.
 LEASE_NAME = "hopper-operator"
 FINALIZER = f"{GROUP}/ordered-deletion"
@@ -40,6 +42,10 @@ ANNOTATION_REVISION = f"{GROUP}/revision"
 ANNOTATION_RESTARTS = f"{GROUP}/restarts"
 # On the pods: which configuration they have read. A new value restarts them.
 ANNOTATION_CHECKSUM = f"{GROUP}/checksum"
+
+# On instances, written and shown by the gateway only: who created one, and a free-form JSON object about its run.
+ANNOTATION_CREATED_BY = f"{GROUP}/created-by"
+ANNOTATION_RUNTIME_METADATA = f"{GROUP}/runtime-metadata"
 
 # Rendered objects are called `{prefix}-{project}-{instance}`.
 DEFAULT_PREFIX = "hopper"

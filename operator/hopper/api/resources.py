@@ -25,6 +25,7 @@ class Resource:
 INSTANCES = Resource(INSTANCE_KIND, GROUP, VERSION, INSTANCE_PLURAL)
 TEMPLATES = Resource(TEMPLATE_KIND, GROUP, VERSION, TEMPLATE_PLURAL)
 PODS = Resource("Pod", "", "v1", "pods")
+SECRETS = Resource("Secret", "", "v1", "secrets")
 
 # What instances own: rendered, applied, watched and healed.
 CHILDREN: dict[str, Resource] = {
@@ -32,7 +33,7 @@ CHILDREN: dict[str, Resource] = {
     for resource in (
         Resource("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims"),
         Resource("ConfigMap", "", "v1", "configmaps"),
-        Resource("Secret", "", "v1", "secrets"),
+        SECRETS,
         Resource("Service", "", "v1", "services"),
         Resource("Deployment", "apps", "v1", "deployments"),
         Resource("Ingress", "networking.k8s.io", "v1", "ingresses"),

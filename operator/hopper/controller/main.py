@@ -2,15 +2,13 @@
 
 import asyncio
 import errno
-import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Sequence
-from typing import Any
 
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
+from hopper.adapters.logs import set_up_logging
 from hopper.controller.election import LeadershipLostError
 from hopper.controller.operator import Operator, Options
 
@@ -79,29 +77,3 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):  # kopf takes over when it starts
         asyncio.get_running_loop().add_signal_handler(number, operator.stop)
     await operator.run()
-
-
-def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
-    """Log to stderr: Hopper at INFO, what it is built on at WARNING; everything at DEBUG when verbose."""
-    handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if json_logs else text)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    logging.getLogger("hopper").setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry)

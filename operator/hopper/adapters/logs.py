@@ -1,0 +1,33 @@
+"""How a process of Hopper's logs: to stderr, as text or as JSON."""
+
+import json
+import logging
+import sys
+from typing import Any
+
+
+def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
+    """Log to stderr: Hopper at INFO, what it is built on at WARNING; everything at DEBUG when verbose."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if json_logs else text)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("hopper").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line; a record's `fields` are members of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= getattr(record, "fields", {})
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)

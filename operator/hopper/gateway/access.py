@@ -1,0 +1,70 @@
+"""Who calls, for which namespace, and whether they may: the first thing that every route depends on."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query, Request
+
+from hopper.api.resources import INSTANCES, Resource
+from hopper.gateway.auth import Caller, Permission
+from hopper.gateway.context import Context
+from hopper.gateway.errors import ForbiddenError, UnauthorizedError, unavailable
+from hopper.registry import NamespaceIndex
+
+NamespaceQuery = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=63,
+        description="The namespace; the gateway's own when left out.",
+        examples=["default"],
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A caller who may do what they ask for, in one namespace."""
+
+    context: Context
+    caller: Caller
+    namespace: str
+
+    @property
+    def index(self) -> NamespaceIndex:
+        """The instances of the namespace."""
+        return self.context.registry.namespace(self.namespace)
+
+
+class Requires:
+    """A dependency of a route: `Annotated[Access, Depends(Requires("get"))]`.
+
+    It answers 401, 403, 429, and 503 while the registry is not complete.
+    """
+
+    def __init__(self, verb: str, resource: Resource = INSTANCES, subresource: str = "") -> None:
+        self.permission = Permission(verb, resource, subresource)
+
+    async def __call__(self, request: Request, namespace: NamespaceQuery = None) -> Access:
+        context: Context = request.app.state.context
+        caller = await _identify(context, request)
+        context.rates.take(caller.name)
+        namespace = namespace or context.settings.namespace
+        if not context.settings.serves(namespace):
+            raise ForbiddenError(f"this gateway does not serve namespace {namespace}")
+        if not await context.authority.allows(caller, self.permission, namespace):
+            raise ForbiddenError(f"{caller.name} may not {self.permission} in namespace {namespace}")
+        if problems := context.unready():
+            raise unavailable("; ".join(problems))
+        return Access(context, caller, namespace)
+
+
+async def _identify(context: Context, request: Request) -> Caller:
+    try:
+        caller = await context.authority.identify(request.headers)
+    except UnauthorizedError:
+        # Guessing is bounded like everything else.
+        context.rates.take(f"@{request.client.host if request.client else ''}")
+        raise
+    request.scope["hopper.caller"] = caller.name
+    return caller

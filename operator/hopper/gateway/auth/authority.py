@@ -1,0 +1,60 @@
+"""What every way of authentication answers: who is asking, and whether they may."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hopper.api.resources import Resource
+
+ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Something that may be allowed, in the words of RBAC: a verb on a kind, or on a part of it."""
+
+    verb: str
+    resource: Resource
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        part = f"/{self.subresource}" if self.subresource else ""
+        return f"{self.verb} {self.resource.plural}{part}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking. `name` goes into the access log, and into the reason of what is changed."""
+
+    name: str
+
+    @property
+    def is_known(self) -> bool:
+        return self.name != ANONYMOUS
+
+
+class Authority(Protocol):
+    """One way of authentication. `scheme` is what OpenAPI calls it, None where nobody has to say who they are.
+
+    Both methods raise `ApiError` where the API server has to be asked and does not answer.
+    """
+
+    scheme: str | None
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller:
+        """Return who sends these headers. Raises `UnauthorizedError`."""
+
+    async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
+        """Tell whether this caller may do that in a namespace."""
+
+
+class Open:
+    """Lets everybody do everything; only for a gateway that nobody else can reach."""
+
+    scheme: str | None = None
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller:
+        return Caller(ANONYMOUS)
+
+    async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
+        return True
