@@ -118,7 +118,7 @@ def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionTy
         available = ("False", Reason.STOPPING, "its pods are stopped")
     elif walked.phase not in UP:
         available = ("False", Reason.NOTHING_RUNS, f"the instance is {walked.phase}")
-    elif workload.failure:
+    elif workload.failure and walked.restarts == o.instance.status.restarts:  # else it is about pods that go
         available = ("False", workload.failure.reason, workload.failure.message)
     else:
         waits = workload_is_not_available(o.with_status(walked))
