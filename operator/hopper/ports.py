@@ -1,6 +1,6 @@
 """What the controller needs from outside, as protocols; `adapters` holds the real ones."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -117,6 +117,16 @@ class Page:
 
     items: list[dict[str, Any]]
     version: str
+
+
+class HeartbeatStore(Protocol):
+    """Writes the ConfigMaps of heartbeats (`api.heartbeat`). Methods raise `ApiError`."""
+
+    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
+        """Set some keys, remove those that are None, and leave the others alone. `NotFoundError`: create it first."""
+
+    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
+        """Create it. `ConflictError` where somebody was faster."""
 
 
 class Lister(Protocol):

@@ -49,6 +49,14 @@ class Reason(StrEnum):
     RUNS_WITH_WARNINGS = "RunsWithWarnings"
     NOTHING_RUNS = "NothingRuns"
 
+    # Heartbeats and health.
+    HEARTBEAT_IN_TIME = "HeartbeatInTime"
+    HEARTBEAT_OVERDUE = "HeartbeatOverdue"
+    HEARTBEAT_LOST = "HeartbeatLost"
+    HEARTBEAT_IS_BACK = "HeartbeatIsBack"
+    NOT_OBSERVED = "NotObserved"
+    REPORTED = "Reported"
+
     # The hierarchy.
     PARENT_ACCEPTED = "ParentAccepted"
     ROOT = "Root"

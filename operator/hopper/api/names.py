@@ -30,6 +30,8 @@ ORPHAN_FINALIZER = "orphan"
 
 LABEL_INSTANCE = f"{GROUP}/instance"
 LABEL_SCOPE = f"{GROUP}/scope"
+# On the ConfigMaps that heartbeats are kept in (see api/heartbeat.py).
+LABEL_HEARTBEATS = f"{GROUP}/heartbeats"
 
 # Everything that instances own carries this, and is watched by it.
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"

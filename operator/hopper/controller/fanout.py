@@ -9,6 +9,7 @@ from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
 from hopper.domain.hierarchy import Tree, is_hopper_reference
 from hopper.domain.lifecycle import CARRYING, FINAL
+from hopper.domain.tree import descendants
 from hopper.registry import Change
 
 # A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
@@ -22,7 +23,7 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
     """
     old, new = change.old, change.new
     if _changes_what_is_inherited(old, new):
-        yield from ((name, 0.0) for name in _descendants(change.subject.name, tree))
+        yield from ((below.name, 0.0) for below in descendants(change.subject.name, tree))
     elif _changes_what_children_wait_for(old, new):
         yield from ((child.name, 0.0) for child in tree.children(change.subject.name))
     if _changes_what_parents_count(old, new):
@@ -86,16 +87,6 @@ def _patience(parent: HopperInstance) -> float:
     waits = parent.status.phase is Phase.STOPPING or parent.metadata.deletion_timestamp is not None
     unguarded = FINALIZER not in parent.metadata.finalizers
     return 0.0 if waits or unguarded else SUMMARY_DELAY
-
-
-def _descendants(name: str, tree: Tree) -> Iterator[str]:
-    seen, stack = {name}, [name]
-    while stack:
-        for child in tree.children(stack.pop()):
-            if child.name not in seen:  # instances may name each other in a circle
-                seen.add(child.name)
-                stack.append(child.name)
-                yield child.name
 
 
 def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:

@@ -13,7 +13,9 @@ from hopper.api.instance import HopperInstance, OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.config import effective_value
-from hopper.domain.lifecycle import INHERITED
+from hopper.domain.lifecycle import FINAL, INHERITED
+
+_PAST_CHILDREN = frozenset({DesiredState.ARCHIVED, DesiredState.TERMINATED})
 
 
 class Tree(Protocol):
@@ -83,6 +85,20 @@ def judge(instance: HopperInstance, tree: Tree) -> Link:
         return Link(True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors)
     # A limit that was lowered keeps newcomers out; who is in stays in: it goes on to inherit, and goes with its parent.
     return replace(over, ancestors=ancestors) if is_owned_by(instance, parent) else over
+
+
+def has_room(parent: HopperInstance, tree: Tree) -> bool:
+    """Tell whether one more child can live below an instance: it is there to stay, and no limit is reached."""
+    ancestors = judge(parent, tree).ancestors
+    state = effective_state(parent, ancestors).state
+    if parent.metadata.deletion_timestamp or parent.status.phase in FINAL or state in _PAST_CHILDREN:
+        return False
+    deepest = effective_value(parent, ancestors, "limits.maxDepth")
+    if deepest is not None and len(ancestors) + 1 > deepest:
+        return False
+    most = effective_value(parent, ancestors, "limits.maxChildInstances")
+    fitting = allowed_children(parent.spec.scope)
+    return most is None or sum(child.spec.scope in fitting for child in tree.children(parent.name)) < most
 
 
 def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
