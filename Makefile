@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crds clean
+.PHONY: help demo test check bench crds manifests clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 
 crds: $(READY) ## Write crds/ from the models
 	@$(BIN)/python -m hopper.api.crd crds
+
+manifests: crds ## Write what the chart has of crds/, and manifests/ from the chart
+	@$(BIN)/python -m tests.packaging
 
 clean: ## Remove what the other targets made here (the cache in ~/.cache/hopper stays)
 	@rm -rf $(VENV) build dist .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache operator/*.egg-info
