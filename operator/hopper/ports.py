@@ -72,6 +72,9 @@ class IntentStore(Protocol):
     Methods raise `ApiError`; create and patch return the object as it is afterwards.
     """
 
+    async def read(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        """Read an object past the watch, where a write depends on it."""
+
     async def create(self, resource: Resource, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Create an object; a `ConflictError` says that its name is taken."""
 

@@ -4,9 +4,9 @@ from fastapi import APIRouter, FastAPI
 
 from hopper.gateway import errors
 from hopper.gateway.context import Context
-from hopper.gateway.routes import instances
+from hopper.gateway.routes import actions, instances
 
-ROUTERS: tuple[APIRouter, ...] = (instances.router,)
+ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router)
 
 
 def build_app(context: Context) -> FastAPI:
