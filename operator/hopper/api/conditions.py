@@ -41,6 +41,8 @@ class Reason(StrEnum):
     DELETION_BLOCKED = "DeletionBlocked"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     ROLLING_OUT = "RollingOut"
+    TAKING_OVER = "TakingOver"
+    RENAMED = "Renamed"
 
     # What the instance runs.
     TEMPLATE_FOUND = "TemplateFound"
@@ -76,6 +78,7 @@ class Reason(StrEnum):
     RESTARTS_EXHAUSTED = "RestartsExhausted"
     RESTART_NEVER = "RestartNever"
     ALREADY_FINAL = "AlreadyFinal"
+    RENAME_REFUSED = "RenameRefused"
     WRITE_REFUSED = "WriteRefused"
     TTL_EXPIRED = "TTLExpired"
 

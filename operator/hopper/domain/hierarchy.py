@@ -33,6 +33,9 @@ class Tree(Protocol):
     def services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the children that have a template; of those without a parent where `name` is None."""
 
+    def successors(self, name: str) -> Collection[HopperInstance]:
+        """Return those whose `renamedFrom` names `name`, whether or not that exists."""
+
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         """Tell whether the ownerReference that makes it a child of `parent` is being written."""
 
@@ -115,6 +118,19 @@ def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
     return None
 
 
+def predecessor_of(newcomer: HopperInstance, tree: Tree) -> HopperInstance | None:
+    """Return the instance that another one waits to replace (`spec.renamedFrom`); None where there is none (any more).
+
+    Whoever has left Created without one had nobody to replace: another instance of that name is a different one.
+    """
+    renamed, status = newcomer.spec.renamed_from, newcomer.status
+    found = tree.get(renamed.name) if renamed else None
+    if found is None or newcomer.metadata.deletion_timestamp:
+        return None
+    waits = status.phase is Phase.CREATED if status.predecessor is None else status.predecessor == found.metadata.uid
+    return found if waits else None
+
+
 def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
     said = instance.status.condition(ConditionType.HIERARCHY_VALID)
     # Whoever was wanted stopped from the start has left Created without ever having had that parent.
@@ -150,13 +166,18 @@ def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...
 
 
 def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
-    """Count the siblings that come before: those accepted already, then the older ones. A newcomer displaces nobody."""
+    """Count the siblings that come before: those accepted already, then the older ones. A newcomer displaces nobody.
+
+    Who replaces a sibling has that one's seat.
+    """
 
     def seat(child: HopperInstance) -> tuple[bool, object, str]:
         seated = is_owned_by(child, parent) or tree.is_taking_seat(child, parent)
         return (not seated, child.metadata.creation_timestamp, child.name)
 
-    own = seat(instance)
+    predecessor = predecessor_of(instance, tree)
+    replaces_sibling = predecessor is not None and predecessor.parent_name == parent.name
+    own = seat(predecessor) if predecessor is not None and replaces_sibling else seat(instance)
     fitting = allowed_children(parent.spec.scope)
     return sum(child.spec.scope in fitting and seat(child) < own for child in tree.children(parent.name))
 

@@ -38,6 +38,9 @@ class _With:
     def services(self, name: str | None) -> Collection[HopperInstance]:
         return self._index.services(name)
 
+    def successors(self, name: str) -> Collection[HopperInstance]:
+        return self._index.successors(name)
+
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return self._index.is_taking_seat(child, parent)
 

@@ -43,6 +43,7 @@ class NamespaceIndex:
         self._by_uid: dict[str, str] = {}
         self._facets = Facets()
         self._sorted: list[str] | None = []  # the names; None until somebody asks, after one has come or gone
+        self._successors: dict[str, dict[str, HopperInstance]] = {}
 
     def get(self, name: str) -> HopperInstance | None:
         return self._by_name.get(name)
@@ -84,6 +85,10 @@ class NamespaceIndex:
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
         return self._dependents.get(uid, {}).values()
+
+    def successors(self, name: str) -> Collection[HopperInstance]:
+        """Return those whose `renamedFrom` names `name`, whether or not that exists."""
+        return self._successors.get(name, {}).values()
 
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return self._taking_seats.get(child.name) == parent.metadata.uid
@@ -143,6 +148,8 @@ class NamespaceIndex:
         if instance.spec.template_ref:
             yield self._services, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
+        if instance.spec.renamed_from:
+            yield self._successors, instance.spec.renamed_from.name
         for uid in {reference.uid for reference in instance.metadata.owner_references}:
             yield self._dependents, uid
 
