@@ -144,7 +144,7 @@ class TestDiff:
         assert CANARY not in done.stdout + done.stderr
         assert "other-canary" not in done.stdout + done.stderr
         explained = await hopper.diff_of(changed, more=("--explain",))
-        assert any(line.split()[0] == "env[LEVEL]" and "override" in line for line in explained.stdout.splitlines())
+        assert ["env[LEVEL].value", "override"] in map(str.split, explained.stdout.splitlines())
 
     async def test_tells_what_would_be_removed(
         self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
