@@ -92,7 +92,7 @@ class Operator:
             listeners=[self._note_users],
             resync_seconds=options.resync_seconds,
         )
-        hooks = Hooks.installed(options.hooks)
+        hooks = Hooks.installed(options.hooks, aside=self.queue.aside)
         self._reconciler = Reconciler(
             self.world,
             KubeInstances(self._kube),
