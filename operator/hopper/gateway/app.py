@@ -4,7 +4,8 @@ from fastapi import APIRouter, FastAPI
 
 from hopper.gateway import errors
 from hopper.gateway.context import Context
-from hopper.gateway.routes import actions, instances
+from hopper.gateway.observing import Observing
+from hopper.gateway.routes import actions, instances, probes
 
 ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router)
 
@@ -20,6 +21,8 @@ def build_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     errors.install(app)
+    app.add_middleware(Observing, metrics=context.metrics)
+    app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
     return app

@@ -1,5 +1,6 @@
 """What every route works with."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from hopper.api.names import DEFAULT_PREFIX
 from hopper.gateway.auth import Authority
 from hopper.gateway.limits import Rates, Streams
 from hopper.gateway.lists import Lists
+from hopper.gateway.metrics import Metrics
 from hopper.gateway.waiting import Waiting
 from hopper.ports import IntentStore, UnavailableError
 from hopper.registry import Catalogue, Change, Flusher, NamespaceIndex, Templates
@@ -38,7 +40,8 @@ class Settings:
 class Context:
     """Where reads come from and writes go, who may call, and within which limits.
 
-    `unready` says why the registry cannot be trusted yet.
+    `unready` says why the registry cannot be trusted yet, `problems` what is wrong with the process. `stopping` ends
+    the streams.
     """
 
     catalogue: Catalogue
@@ -50,6 +53,9 @@ class Context:
     reader: Reader = field(default_factory=Reader)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     unready: Callable[[], list[str]] = list
+    problems: Callable[[], list[str]] = list
+    metrics: Metrics = field(default_factory=Metrics)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     rates: Rates = field(init=False)
     streams: Streams = field(init=False)
     lists: Lists = field(init=False)

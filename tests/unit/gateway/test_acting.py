@@ -60,7 +60,7 @@ class TestWhy:
         assert "reason" not in world.spec("web")
 
     async def test_the_caller_is_named(self) -> None:
-        world = World(Named())
+        world = World(Named(only_here=False))
         world.instance("web")
         await world.post("/instances/web/pause", {"reason": "maintenance"})
         assert world.spec("web")["reason"] == "maintenance (by alice)"

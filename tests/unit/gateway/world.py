@@ -43,7 +43,7 @@ class World:
             catalogue=catalogue,
             templates=Templates(),
             intents=self.store,
-            authority=authority or Open(),
+            authority=authority or Open(only_here=False),
             flusher=Flusher(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),
             settings=settings,
             unready=lambda: self.problems,
