@@ -33,11 +33,11 @@ check: $(READY) ## Run the linters, the type checker and the layer contracts
 bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench
 
-crds: $(READY) ## Write crds/ from the models
+crds: $(READY) ## Write crds/ from the models, what the chart has of them, and manifests/ from the chart
 	@$(BIN)/python -m hopper.api.crd crds
-
-manifests: crds ## Write what the chart has of crds/, and manifests/ from the chart
 	@$(BIN)/python -m tests.packaging
+
+manifests: crds ## The same: all that is generated
 
 clean: ## Remove what the other targets made here (the cache in ~/.cache/hopper stays)
 	@rm -rf $(VENV) build dist .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache operator/*.egg-info

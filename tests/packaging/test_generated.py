@@ -10,13 +10,14 @@ import yaml
 from tests.packaging.definitions import templates
 from tests.packaging.helm import CHART, ROOT, Manifest, render
 from tests.packaging.manifests import manifests
+from tests.packaging.snapshots import snapshots
 
-FOLDERS = (CHART / "templates" / "crds", ROOT / "manifests")
+FOLDERS = (CHART / "templates" / "crds", ROOT / "manifests", ROOT / "tests" / "packaging")
 
 
 @pytest.fixture(scope="module")
 def generated() -> dict[Path, str]:
-    return dict((*templates(), *manifests()))
+    return dict((*templates(), *manifests(), *snapshots()))
 
 
 def test_is_up_to_date(generated: dict[Path, str]) -> None:
