@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,8 +31,6 @@ class HelmError(Exception):
 
 def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
     """Run helm with `values` and return its standard output. Raises HelmError."""
-    import sys
-
     program = binaries.ensure(cache_dir(), Plain(sys.__stderr__), TOOLS)["helm"]
     with tempfile.TemporaryDirectory(prefix="helm-") as home:
         command = [str(program), *args]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import re
@@ -18,6 +19,7 @@ every_set = pytest.mark.parametrize("name", VALUES)
 _CLUSTER_SCOPED = ("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingAdmission")
 
 
+@functools.cache
 def rendered(name: str) -> list[Manifest]:
     return render(values(name))
 
@@ -126,9 +128,8 @@ class TestObjects:
     def test_nothing_but_what_is_wanted(self) -> None:
         kinds = {it["kind"] for it in rendered("bare")}
         assert not kinds & {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"}
-        accounts = {
-            key: it["spec"]["template"]["spec"]["serviceAccountName"] for key, it in workloads(rendered("bare")).items()
-        }
+        pods = {key: it["spec"]["template"]["spec"] for key, it in workloads(rendered("bare")).items()}
+        accounts = {key: pod["serviceAccountName"] for key, pod in pods.items()}
         assert accounts == {"operator": "robot", "gateway": "default"}
 
     def test_without_an_election_there_are_never_two_operators(self) -> None:
@@ -161,11 +162,3 @@ class TestObjects:
 def test_the_version_is_that_of_the_package() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["appVersion"] == importlib.metadata.version("hopper-operator")
-
-
-def test_the_notes_say_what_to_do_next() -> None:
-    """They show only on installation, so a dry run of one."""
-    said = helm("install", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--dry-run=client", "--hide-secret")
-    notes = said.partition("NOTES:")[2]
-    commands = re.findall(r"^ {7}((?:helm|kubectl) .*)$", notes, re.MULTILINE)
-    assert [command.split()[:2] for command in commands] == [["helm", "test"], ["kubectl", "apply"], ["kubectl", "get"]]
