@@ -14,8 +14,7 @@ and what it raises is logged.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -41,25 +40,17 @@ class Hook(Protocol):
 
 
 class Hooks:
-    """All hooks, run in the order of their registration, each within `aside()`: it may take up to `timeout` seconds."""
+    """All hooks, run in the order of their registration."""
 
-    def __init__(
-        self,
-        hooks: Sequence[Hook] = (),
-        timeout: float = TIMEOUT_SECONDS,
-        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
+    def __init__(self, hooks: Sequence[Hook] = (), timeout: float = TIMEOUT_SECONDS) -> None:
         self._hooks = tuple(hooks)
         self._timeout = timeout
-        self._aside = aside
 
     @classmethod
-    def installed(
-        cls, extra: Sequence[Hook] = (), aside: Callable[[], AbstractContextManager[None]] = nullcontext
-    ) -> "Hooks":
+    def installed(cls, extra: Sequence[Hook] = ()) -> "Hooks":
         """Return those of the entry points, by name, then the given ones."""
         found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
-        return cls([*(entry.load()() for entry in found), *extra], aside=aside)
+        return cls([*(entry.load()() for entry in found), *extra])
 
     async def before(self, transitions: Sequence[Transition], instance: HopperInstance) -> HookFailure | None:
         """Run `before` for each transition; return the first refusal. An Error is a fact that no hook can refuse."""
@@ -68,9 +59,8 @@ class Hooks:
         for transition in transitions:
             for hook in self._hooks:
                 try:
-                    with self._aside():
-                        async with asyncio.timeout(self._timeout):
-                            await hook.before(transition, instance)
+                    async with asyncio.timeout(self._timeout):
+                        await hook.before(transition, instance)
                 except Exception as error:
                     if transition.target is Phase.ERROR:
                         logger.exception("hook %s failed before Error", type(hook).__name__)
@@ -84,9 +74,8 @@ class Hooks:
         for transition in transitions:
             for hook in self._hooks:
                 try:
-                    with self._aside():
-                        async with asyncio.timeout(self._timeout):
-                            await hook.after(transition, instance)
+                    async with asyncio.timeout(self._timeout):
+                        await hook.after(transition, instance)
                 except Exception:
                     logger.exception("hook %s failed after %s", type(hook).__name__, transition.target)
 

@@ -4,10 +4,9 @@ from fastapi import APIRouter, FastAPI
 
 from hopper.gateway import errors
 from hopper.gateway.context import Context
-from hopper.gateway.observing import Observing
-from hopper.gateway.routes import actions, instances, probes
+from hopper.gateway.routes import instances
 
-ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router)
+ROUTERS: tuple[APIRouter, ...] = (instances.router,)
 
 
 def build_app(context: Context) -> FastAPI:
@@ -21,8 +20,6 @@ def build_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     errors.install(app)
-    app.add_middleware(Observing, metrics=context.metrics)
-    app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
     return app

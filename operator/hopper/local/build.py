@@ -28,7 +28,7 @@ def build(missing: Sequence[Binary], store: Store, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix="build-", dir=store.cache) as scratch:
         for binary in missing:
             with progress.step(f"Building {binary.title}", binary.seconds):
-                _build_one(go, binary, store, _copied(binary.project.toolchain, Path(scratch)))
+                _build_one(go, binary, store, copied_toolchain(binary.project.toolchain, Path(scratch)))
     go.discard()
 
 
@@ -91,7 +91,7 @@ def _environment(store: Store) -> dict[str, str]:
     }
 
 
-def _copied(name: str, scratch: Path) -> Path:
+def copied_toolchain(name: str, scratch: Path) -> Path:
     """The module as a real, writable directory: the package may lie in a zip file, or where nobody may write."""
     directory = scratch / name
     if not directory.exists():

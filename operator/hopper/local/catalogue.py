@@ -51,6 +51,9 @@ KUBERNETES = Project("kubernetes", "k8s.io/kubernetes", "kubernetes")
 ETCD = Project("etcd", "go.etcd.io/etcd/server/v3", "kubernetes")
 KWOK = Project("kwok", "sigs.k8s.io/kwok", "kwok")
 HELM = Project("helm", "helm.sh/helm/v3", "helm")
+KIND = Project("kind", "sigs.k8s.io/kind", "kind")
+COREDNS = Project("coredns", "github.com/coredns/coredns", "kind")
+LOCAL_PATH = Project("local-path-provisioner", "github.com/rancher/local-path-provisioner", "kind")
 
 # What a cluster consists of.
 BINARIES = (
@@ -64,6 +67,15 @@ BINARIES = (
 )
 # What its users work with beside it: it starts without them.
 TOOLS = (Binary("helm", HELM, "helm.sh/helm/v3/cmd/helm", 60),)
+# What the kind provider takes: kind itself, and what a node image consists of beside the control plane.
+KIND_COMMAND = Binary("kind", KIND, "sigs.k8s.io/kind", 10)
+NODE = (
+    Binary("kubeadm", KUBERNETES, "k8s.io/kubernetes/cmd/kubeadm", 20),
+    Binary("kubelet", KUBERNETES, "k8s.io/kubernetes/cmd/kubelet", 30),
+    Binary("kube-proxy", KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy", 15),
+    Binary("coredns", COREDNS, "github.com/coredns/coredns", 100),
+    Binary("local-path-provisioner", LOCAL_PATH, "github.com/rancher/local-path-provisioner", 50),
+)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def fetch(missing: Sequence[Binary], store: Store, progress: Progress) -> None:
     if store.platform.os != "linux":
         progress.note(f"There are no official binaries of the control plane for {store.platform}")
         return
-    unusable: set[Project] = set()
+    unusable: set[Project] = {binary.project for binary in missing} - _SITES.keys()
     for binary in missing:
         if binary.project not in unusable:
             try:

@@ -9,7 +9,9 @@ LocalError
 │   ├── ChecksumError          a downloaded file is not what was published: never used
 │   ├── GoNotFoundError        no Go toolchain, and none could be installed
 │   └── BuildError             the compiler failed
-├── ProviderError              what a provider needs is missing (Docker, kind, a kubeconfig)
+├── ProviderError              what a provider needs is missing (Docker, root, a kubeconfig)
+├── DockerError                docker, or a program that works through it, ended with an error
+├── EngineError                the Docker engine of Hopper's own does not start or stop
 ├── ClusterStartError          the cluster did not come up
 │   └── PortTakenError         somebody else got a port first (another is tried)
 ├── ClusterNotRunningError     the call needs a running cluster
@@ -57,6 +59,14 @@ class BuildError(BinariesError):
 
 class ProviderError(LocalError):
     """What a provider needs is missing."""
+
+
+class DockerError(LocalError):
+    """docker, or a program that works through it, ended with an error."""
+
+
+class EngineError(LocalError):
+    """The Docker engine of Hopper's own does not start or stop."""
 
 
 class ClusterStartError(LocalError):

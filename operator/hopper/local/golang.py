@@ -62,7 +62,8 @@ def find(cache: Path, platform: Platform, progress: Progress) -> Go:
 
 def required_version() -> tuple[int, ...]:
     """What the pinned modules ask for."""
-    lines = (toolchain(name).joinpath("go.mod").read_text(encoding="utf-8") for name in ("kubernetes", "kwok", "helm"))
+    names = ("kubernetes", "kwok", "helm", "kind")
+    lines = (toolchain(name).joinpath("go.mod").read_text(encoding="utf-8") for name in names)
     found = [re.search(r"^go (\S+)$", text, re.MULTILINE) for text in lines]
     return max(_numbers(match[1]) for match in found if match)
 

@@ -9,7 +9,7 @@ from hopper.local import record
 from hopper.local.cluster import LocalCluster
 from hopper.local.current import CurrentCluster
 from hopper.local.errors import ProviderError
-from hopper.local.kind import KindCluster
+from hopper.local.kind.cluster import KindCluster
 from hopper.local.paths import cache_dir, clusters_dir, valid_name
 from hopper.local.progress import SILENT, Progress
 from hopper.local.status import Status

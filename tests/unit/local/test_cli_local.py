@@ -155,7 +155,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 def test_version_and_help() -> None:
     assert re.fullmatch(r"hopper \d+\.\d+\.\d+\n", hopper("--version").stdout)
     assert "local" in hopper("--help").stdout
-    for verb in ("up", "down", "status", "kubeconfig", "build"):
+    for verb in ("up", "down", "status", "kubeconfig", "build", "load"):
         assert hopper("local", verb, "--help").exit_code == 0
 
 

@@ -43,7 +43,7 @@ ProviderOption = Annotated[
     Provider | None,
     typer.Option(
         "--provider",
-        help="local: plain processes, no Docker, no root. kind: real containers, needs Docker and kind. "
+        help="local: plain processes, no Docker, no root. kind: real containers, needs Docker, or root to start it. "
         "current: whatever KUBECONFIG points at. Default: the one that started the cluster, else local.",
         show_default=False,
     ),
@@ -120,15 +120,37 @@ def kubeconfig(name: Name = "hopper", provider: ProviderOption = None) -> None:
 
 
 @app.command()
+def load(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images of the cluster's Docker engine.")],
+    name: Name = "hopper",
+) -> None:
+    """Make images known to the nodes of a kind cluster, which then need no registry.
+
+    hopper local load hopper:dev
+    """
+    with _reported() as progress:
+        from hopper.local.errors import ProviderError
+        from hopper.local.kind.cluster import KindCluster
+
+        cluster = _cluster(name, None)
+        if not isinstance(cluster, KindCluster):
+            raise ProviderError(
+                f"cluster {name!r} runs no containers: only one of the provider kind has a use for images"
+            )
+        with progress.step(f"Loading {', '.join(images)}"):
+            cluster.load(*images)
+
+
+@app.command()
 def build(
     provider: Annotated[Provider, typer.Option("--provider", help="What to get ready for.")] = Provider.LOCAL,
 ) -> None:
-    """Get the binaries that `up` needs, and helm, and print where they are.
+    """Get what `up` needs, and helm, and print where it is.
 
     From HOPPER_KUBE_BIN, else downloaded (HOPPER_DOWNLOAD_URL: a mirror, or none), else built from source.
     """
     with _reported() as progress:
-        from hopper.local import binaries, kind
+        from hopper.local import binaries
         from hopper.local.catalogue import BINARIES, TOOLS
         from hopper.local.paths import cache_dir
 
@@ -136,7 +158,10 @@ def build(
             for name, path in binaries.ensure(cache_dir(), progress, (*BINARIES, *TOOLS)).items():
                 typer.echo(f"{name}\t{path}")
         elif provider is Provider.KIND:
-            kind.check_requirements()
+            from hopper.local.kind.cluster import prepare
+
+            for name, value in prepare(cache_dir(), progress).items():
+                typer.echo(f"{name}\t{value}")
 
 
 def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
@@ -146,11 +171,15 @@ def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
 
 
 def _print_exports(cluster: Cluster) -> None:
-    """What to type (or `eval`) for kubectl and helm to use the cluster."""
+    """What to type (or `eval`) for kubectl, helm and docker to use the cluster."""
+    from hopper.local.kind.cluster import KindCluster
+
     typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
     lacking = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
     if directories := dict.fromkeys(directory for name in lacking for directory in _directories(name)):
         typer.echo(f"export PATH={':'.join(map(shlex.quote, directories))}:$PATH")
+    if isinstance(cluster, KindCluster) and (socket := cluster.docker.socket):
+        typer.echo(f"export DOCKER_HOST=unix://{shlex.quote(str(socket))}")
 
 
 def _directories(name: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""A kind cluster: real containers, for what simulated nodes cannot show."""

@@ -1,0 +1,104 @@
+"""An engine of our own: dockerd as a process that comes, goes, and is cleaned up after."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopper.local.errors import EngineError
+from hopper.local.kind import engine, traces
+from hopper.local.kind.engine import OwnEngine
+from hopper.local.progress import SILENT
+
+
+@pytest.fixture
+def short_cache() -> Iterator[Path]:
+    """A path that leaves room for the names of sockets."""
+    with tempfile.TemporaryDirectory(prefix="e-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def own(tools: Path, short_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnEngine]:
+    (tools / "engine-is-down").touch()
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(engine.runtime, "dockerd_arguments", lambda directory: [])
+    # The machine itself is nothing to try this on.
+    monkeypatch.setattr(traces, "look", traces.Before)
+    monkeypatch.setattr(traces, "remove", lambda before, directory: (directory / "removed").touch())
+    own = OwnEngine(short_cache / "engine")
+    yield own
+    own.stop(SILENT)
+
+
+def pid_of(own: OwnEngine) -> int:
+    return int((own.directory / "dockerd.pid").read_text())
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_comes_and_goes(
+    own: OwnEngine, short_cache: Path, notes: Any, tools: Path, asked: Callable[[], list[str]]
+) -> None:
+    docker, found = engine.find(short_cache)
+    assert found == own
+    assert not own.left_anything
+    own.start(notes)
+    assert own.running
+    assert docker.answers() is None
+    pid = pid_of(own)
+    own.start(notes)
+    assert pid_of(own) == pid
+    (tools / "containers").write_text("c\n")
+    own.stop(notes)
+    assert not runs(pid)
+    assert not own.left_anything
+    assert (own.directory / "removed").exists()
+    assert "rm --force --volumes c" in asked()
+    assert notes.lines == ["Starting a Docker engine: done", "Stopping the Docker engine: done"]
+    own.stop(notes)
+    assert len(notes.lines) == 2
+
+
+def test_what_a_killed_one_left_is_found_by_another(own: OwnEngine, notes: Any, tools: Path) -> None:
+    own.start(notes)
+    os.kill(pid_of(own), signal.SIGKILL)
+    os.waitpid(pid_of(own), 0)
+    (own.directory / "docker.sock").unlink()
+    (tools / "containers").write_text("orphan\n")
+    assert own.left_anything
+    own.stop(notes)
+    assert not (tools / "containers").exists()
+    assert not own.left_anything
+
+
+def test_one_that_does_not_start_says_what_it_said(own: OwnEngine, tools: Path) -> None:
+    (tools / "dockerd-fails").touch()
+    with pytest.raises(EngineError, match=r"(?s)did not start.*no such device"):
+        own.start(SILENT)
+    (tools / "dockerd-fails").unlink()
+
+
+def test_another_process_with_its_number_is_left_alone(own: OwnEngine) -> None:
+    own.directory.mkdir(parents=True)
+    (own.directory / "dockerd.pid").write_text(str(os.getpid()))
+    own.start(SILENT)
+    assert own.running
+
+
+def test_a_path_too_long_for_a_socket_is_named(tools: Path, tmp_path: Path) -> None:
+    (tools / "engine-is-down").touch()
+    with pytest.raises(EngineError, match="HOPPER_CACHE to a shorter path"):
+        OwnEngine(tmp_path / ("long" * 30)).start(SILENT)
