@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crds manifests clean
+.PHONY: help demo test check bench crds lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,11 +33,18 @@ check: $(READY) ## Run the linters, the type checker and the layer contracts
 bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench
 
-crds: $(READY) ## Write crds/ from the models, what the chart has of them, and manifests/ from the chart
+crds: $(READY) ## Write crds/ from the models
 	@$(BIN)/python -m hopper.api.crd crds
-	@$(BIN)/python -m tests.packaging
 
-manifests: crds ## The same: all that is generated
+# The versions already locked stay where they will do: `make lock UPGRADE=1` takes newer ones.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
+	$(if $(UPGRADE),--upgrade)
+BUILD_REQUIRES = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+
+lock: $(READY) ## Write the hashed versions that the image is built from (UPGRADE=1: newer ones)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@$(LOCK) pyproject.toml --output-file operator/requirements.txt
+	@$(BIN)/python -c '$(BUILD_REQUIRES)' | $(LOCK) - --output-file operator/requirements-build.txt
 
 clean: ## Remove what the other targets made here (the cache in ~/.cache/hopper stays)
 	@rm -rf $(VENV) build dist .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache operator/*.egg-info

@@ -14,20 +14,10 @@ from hopper.api.template import parse_template
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import Authority, Open
 from hopper.gateway.context import Context, Settings
-from hopper.registry import Catalogue, Flusher, Templates
+from hopper.registry import Registry, Templates
 from tests.unit.gateway.store import Store
 
 SETTINGS = Settings(requests_per_second=1e6, burst=10**6)
-
-
-class NoHeartbeats:
-    """`ports.HeartbeatStore` that keeps nothing."""
-
-    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
-        pass
-
-    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
-        pass
 
 
 class World:
@@ -37,14 +27,11 @@ class World:
         self.store = Store()
         self.store.listeners.append(self._watch)
         self.problems: list[str] = []
-        catalogue = Catalogue()
-        catalogue.journal.open()
         self.context = Context(
-            catalogue=catalogue,
+            registry=Registry(),
             templates=Templates(),
             intents=self.store,
-            authority=authority or Open(only_here=False),
-            flusher=Flusher(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),
+            authority=authority or Open(),
             settings=settings,
             unready=lambda: self.problems,
         )
@@ -102,7 +89,7 @@ class World:
             else:
                 self.context.templates.put(parse_template(raw))
             return
-        registry = self.context.catalogue.instances
+        registry = self.context.registry
         change = registry.remove(*where) if kind == "DELETED" else registry.put(parse_instance(raw))
         if change:
             self.context.on_change(change)
