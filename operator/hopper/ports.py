@@ -1,6 +1,6 @@
 """What the controller needs from outside, as protocols; `adapters` holds the real ones."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -72,6 +72,9 @@ class IntentStore(Protocol):
     Methods raise `ApiError`; create and patch return the object as it is afterwards.
     """
 
+    async def read(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        """Read an object past the watch, where a write depends on it."""
+
     async def create(self, resource: Resource, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Create an object; a `ConflictError` says that its name is taken."""
 
@@ -117,6 +120,16 @@ class Page:
 
     items: list[dict[str, Any]]
     version: str
+
+
+class HeartbeatStore(Protocol):
+    """Writes the ConfigMaps of heartbeats (`api.heartbeat`). Methods raise `ApiError`."""
+
+    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
+        """Set some keys, remove those that are None, and leave the others alone. `NotFoundError`: create it first."""
+
+    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
+        """Create it. `ConflictError` where somebody was faster."""
 
 
 class Lister(Protocol):

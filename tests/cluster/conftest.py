@@ -74,8 +74,8 @@ def new_cluster() -> Iterator[Callable[..., LocalCluster]]:
 @pytest.fixture(scope="session")
 def crds(cluster: Cluster) -> None:
     """The definitions and the manifests, as a user applies them, ready for use."""
-    for directory in ("crds", "manifests"):
-        cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / directory))
+    for source in ("crds", "manifests/deletion-protection.yaml"):
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / source))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(ROOT / "crds"))
 
 

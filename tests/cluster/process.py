@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -34,6 +34,11 @@ class OperatorProcess:
         """Start it; the log is appended to."""
         port = free_ports(1)[0]
         command = ["operator", "run", "--namespace", namespace, "--metrics-port", str(port), *args]
+        return await cls.launch(command, port, kubeconfig, log)
+
+    @classmethod
+    async def launch(cls, command: Sequence[str], port: int, kubeconfig: Path, log: Path) -> OperatorProcess:
+        """Start any verb of `hopper` that answers probes on a port."""
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 HOPPER, *command, stdout=output, stderr=output, env=os.environ | {"KUBECONFIG": str(kubeconfig)}

@@ -35,6 +35,7 @@ GOOD: dict[str, tuple[str, dict[str, Any]]] = {
     "a singleton of one": ("a", {"scope": "Project", "type": "Singleton", "replicas": 1}),
     "a stopped singleton": ("global", {"scope": "Global", "replicas": 0}),
     "a global instance of another type": ("global", {"scope": "Global", "type": "Persistent", "replicas": 2}),
+    "an earlier name": ("b", {"scope": "Project", "renamedFrom": {"name": "a.b", "claimPrefix": "hopper-a"}}),
     "archived from the start": ("a", {"scope": "Project", "desiredState": "Archived"}),
     "a part of the restart policy": ("a", {"scope": "Project", "restartPolicy": {"maxRetries": 1}}),
     "one delay for every try": (
@@ -101,6 +102,36 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "use lower-case letters",
     ),
     "an empty parent": ("a", {"scope": "Event", "parentRef": {}}, "spec.parentRef.name", "Required value"),
+    "renamed from itself": (
+        "a",
+        {"scope": "Project", "renamedFrom": {"name": "a"}},
+        "spec.renamedFrom.name",
+        "name the one that it replaces",
+    ),
+    "renamed from the global instance": (
+        "a",
+        {"scope": "Project", "renamedFrom": {"name": "global"}},
+        "spec.renamedFrom",
+        "remove renamedFrom",
+    ),
+    "a global instance of another name before": (
+        "global",
+        {"scope": "Global", "renamedFrom": {"name": "a"}},
+        "spec.renamedFrom",
+        "remove renamedFrom",
+    ),
+    "an earlier name that is none": (
+        "a",
+        {"scope": "Project", "renamedFrom": {"name": "B"}},
+        "spec.renamedFrom.name",
+        "use lower-case letters",
+    ),
+    "a prefix of claims that is none": (
+        "a",
+        {"scope": "Project", "renamedFrom": {"name": "b", "claimPrefix": "a."}},
+        "spec.renamedFrom.claimPrefix",
+        "use lower-case letters",
+    ),
     "an unknown state": (
         "a",
         {"scope": "Project", "desiredState": "ACTIVE"},

@@ -106,7 +106,7 @@ class TestHooks:
     async def test_what_takes_too_long_is_refused(
         self, live: Live, steered: Steered, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Hooks, "installed", lambda extra: Hooks(extra, timeout=0.1))
+        monkeypatch.setattr(Hooks, "installed", lambda extra, aside: Hooks(extra, 0.1, aside))
         steered.block("a", Phase.RUNNING)
         async with running(live.namespace, hooks=[steered]):
             await live.create("a", restartPolicy={"policy": "Never"})
@@ -289,10 +289,10 @@ async def test_the_trouble_of_one_is_not_the_trouble_of_others(
         steered.refuse(name, Phase.STARTING)
     await live.create("home")
     await live.create_from(*(manifest(name, "Orchestration", "home", restartPolicy=AT_ONCE) for name in broken))
-    hanging = [f"hanging-{number}" for number in range(8)]
+    hanging = [f"hanging-{number}" for number in range(20)]
     events = [steered.block(name, Phase.STARTING) for name in hanging]
     await live.create_from(*(manifest(name, "Orchestration", "home") for name in hanging))
-    await live.until(lambda: steered.before_calls.count(("hanging-7", Phase.STARTING)) == 1, "the hooks hang")
+    await live.until(lambda: steered.before_calls.count(("hanging-19", Phase.STARTING)) == 1, "the hooks hang")
     siblings = [f"fine-{number}" for number in range(20)]
     await live.create_from(*(manifest(name, "Orchestration", "home") for name in siblings))
     await live.until_phase("Running", *siblings, seconds=5)

@@ -57,6 +57,7 @@ SPEC: dict[str, Any] = {
     "parentRef": {"name": "web"},
     "desiredState": "Paused",
     "restartedAt": WHEN,
+    "renamedFrom": {"name": "worker-0", "claimPrefix": "hopper-web-worker-0"},
     "displayName": "Worker №1",
     "description": "Works.",
     "config": {
@@ -129,6 +130,8 @@ STATUS: dict[str, Any] = {
     "replicas": 2,
     "selector": "hopper.dev/instance=worker-1",
     "workloadName": "hopper-web-worker-1",
+    "claimPrefix": "hopper-web-worker-0",
+    "predecessor": "uid-0",
     "overrideCount": 9,
     "templateGeneration": 5,
 }

@@ -27,8 +27,8 @@ class KubeChildren:
             return await self._apply(manifest, force=True)
 
     async def patch(self, live: Manifest, changes: Manifest) -> Manifest:
-        version = {"resourceVersion": live["metadata"]["resourceVersion"]}
-        return await self._patch(live, {**changes, "metadata": version}, MERGE_PATCH)
+        version = {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
+        return await self._patch(live, {**changes, "metadata": {**changes.get("metadata", {}), **version}}, MERGE_PATCH)
 
     async def remove(self, live: Manifest, operations: list[Manifest]) -> Manifest:
         return await self._patch(live, operations, JSON_PATCH)
@@ -60,8 +60,9 @@ class KubeChildren:
             raise conflict from None
         (owner,) = manifest["metadata"]["ownerReferences"]
         controller = _controller(there)
-        if "deletionTimestamp" in there["metadata"] or _is_predecessor(controller, owner):
-            raise ConflictError(f"{resource.kind} {manifest['metadata']['name']} is about to be removed") from conflict
+        leaving = "deletionTimestamp" in there["metadata"] or _is_predecessor(controller, owner)
+        if leaving or _is_plain_owner(there, owner):
+            raise ConflictError(f"{resource.kind} {manifest['metadata']['name']} is about to be free") from conflict
         if controller is None and _was_applied_by_us(there):
             return
         if controller is None or controller["uid"] != owner["uid"]:
@@ -101,6 +102,13 @@ def _is_predecessor(controller: Manifest | None, owner: Manifest) -> bool:
     if controller is None or controller["uid"] == owner["uid"]:
         return False
     return (controller["kind"], controller["name"]) == (owner["kind"], owner["name"])
+
+
+def _is_plain_owner(there: Manifest, owner: Manifest) -> bool:
+    """Tell whether an instance was about to take it over: now that this did not happen, it comes back."""
+    return any(
+        it["uid"] == owner["uid"] and not it.get("controller") for it in there["metadata"].get("ownerReferences", ())
+    )
 
 
 def _was_applied_by_us(there: Manifest) -> bool:

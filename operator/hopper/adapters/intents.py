@@ -17,6 +17,9 @@ class KubeIntents:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
 
+    async def read(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        return await self._kube.request("GET", resource.path(namespace, name), resource=resource.plural)
+
     async def create(self, resource: Resource, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
         path = resource.path(namespace)
         return await self._kube.request("POST", path, resource=resource.plural, body=manifest, query=_QUERY)

@@ -41,6 +41,8 @@ class Reason(StrEnum):
     DELETION_BLOCKED = "DeletionBlocked"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     ROLLING_OUT = "RollingOut"
+    TAKING_OVER = "TakingOver"
+    RENAMED = "Renamed"
 
     # What the instance runs.
     TEMPLATE_FOUND = "TemplateFound"
@@ -48,6 +50,14 @@ class Reason(StrEnum):
     SERVICE_INVALID = "ServiceInvalid"
     RUNS_WITH_WARNINGS = "RunsWithWarnings"
     NOTHING_RUNS = "NothingRuns"
+
+    # Heartbeats and health.
+    HEARTBEAT_IN_TIME = "HeartbeatInTime"
+    HEARTBEAT_OVERDUE = "HeartbeatOverdue"
+    HEARTBEAT_LOST = "HeartbeatLost"
+    HEARTBEAT_IS_BACK = "HeartbeatIsBack"
+    NOT_OBSERVED = "NotObserved"
+    REPORTED = "Reported"
 
     # The hierarchy.
     PARENT_ACCEPTED = "ParentAccepted"
@@ -68,6 +78,7 @@ class Reason(StrEnum):
     RESTARTS_EXHAUSTED = "RestartsExhausted"
     RESTART_NEVER = "RestartNever"
     ALREADY_FINAL = "AlreadyFinal"
+    RENAME_REFUSED = "RenameRefused"
     WRITE_REFUSED = "WriteRefused"
     TTL_EXPIRED = "TTLExpired"
 

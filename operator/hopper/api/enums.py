@@ -98,3 +98,27 @@ class SecurityProfile(StrEnum):
 
     RESTRICTED = "Restricted"
     BASELINE = "Baseline"
+
+
+class Health(StrEnum):
+    """How an instance is, from best to worst. Of an instance and all below it, the worst counts."""
+
+    INACTIVE = "inactive"
+    HEALTHY = "healthy"
+    PROGRESSING = "progressing"
+    DEGRADED = "degraded"
+    UNKNOWN = "unknown"
+    UNHEALTHY = "unhealthy"
+
+    @property
+    def severity(self) -> int:
+        """Rank in the order above: 0 for inactive up to 5 for unhealthy."""
+        return _HEALTH_SEVERITY[self]
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether somebody should have a look."""
+        return self.severity >= Health.DEGRADED.severity
+
+
+_HEALTH_SEVERITY = {health: rank for rank, health in enumerate(Health)}

@@ -77,6 +77,23 @@ class NameRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
+class RenamedFrom:
+    """The instance that this one replaces under a new name."""
+
+    name: ObjectName
+    claim_prefix: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            description="What the names of its PersistentVolumeClaims begin with. Left out, it is taken from the "
+            "status of the instance of that name, while that exists.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class RestartPolicy:
     """What happens when the instance is in Error. The delay doubles with each try, up to maxBackoffSeconds."""
 
@@ -113,6 +130,13 @@ class InstanceSpec:
     ] = None
     parent_ref: Annotated[
         NameRef | None, Field(description="The parent, in the same namespace. Change it to move the instance.")
+    ] = None
+    renamed_from: Annotated[
+        RenamedFrom | None,
+        Field(
+            description="Takes over from the instance of another name: that one is stopped and deleted, its volumes "
+            "and its history go on here. Set it when creating the instance; it cannot be changed."
+        ),
     ] = None
     desired_state: Annotated[DesiredState, Field(description="The state to bring the instance to.")] = (
         DesiredState.RUNNING
@@ -234,6 +258,13 @@ class InstanceStatus:
         None
     )
     workload_name: Annotated[str | None, Field(description="Name of the Deployment and of what belongs to it.")] = None
+    claim_prefix: Annotated[
+        str | None,
+        Field(description="What the names of its PersistentVolumeClaims begin with, where that is an earlier name."),
+    ] = None
+    predecessor: Annotated[
+        str | None, Field(description="uid of the instance that this one has taken over from (spec.renamedFrom).")
+    ] = None
     override_count: Annotated[int | None, Field(description="Number of override entries in force.")] = None
     template_generation: Annotated[int | None, Field(description="Generation of the template that runs.")] = None
 

@@ -30,6 +30,11 @@ ORPHAN_FINALIZER = "orphan"
 
 LABEL_INSTANCE = f"{GROUP}/instance"
 LABEL_SCOPE = f"{GROUP}/scope"
+# On the ConfigMaps that heartbeats are kept in (see api/heartbeat.py).
+LABEL_HEARTBEATS = f"{GROUP}/heartbeats"
+
+# On the Secrets that the gateway's API keys are kept in (see gateway/auth/keys.py).
+LABEL_API_KEYS = f"{GROUP}/api-keys"
 
 # Everything that instances own carries this, and is watched by it.
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -18,8 +18,14 @@ from hopper.api.service_rules import service_rules
 def instance_rules(spec_fields: Iterable[str]) -> Rules:
     """Return every rule of a HopperInstance, whose spec has these fields."""
     return {
-        "": (*_name_rules(), *_parent_name_rules()),
-        "spec": (*_parent_rules(), *_config_rules(), *_replica_rules(), *_archive_rules(spec_fields)),
+        "": (*_name_rules(), *_parent_name_rules(), _renamed_from_itself()),
+        "spec": (
+            *_parent_rules(),
+            *_renaming_rules(),
+            *_config_rules(),
+            *_replica_rules(),
+            *_archive_rules(spec_fields),
+        ),
         "spec.scope": (Rule("self == oldSelf", "scope cannot be changed: delete the instance and create it anew"),),
         "spec.desiredState": _finality_rules(),
         "spec.restartPolicy": (
@@ -31,6 +37,10 @@ def instance_rules(spec_fields: Iterable[str]) -> Rules:
         ),
         "spec.parentRef.name": (_object_name_rule(),),
         "spec.templateRef.name": (_object_name_rule(),),
+        "spec.renamedFrom.name": (_object_name_rule(),),
+        "spec.renamedFrom.claimPrefix": (
+            Rule(None, "claimPrefix is not the beginning of a name: use lower-case letters, digits and -"),
+        ),
         **service_rules("spec.overrides"),
     }
 
@@ -62,6 +72,30 @@ def _parent_name_rules() -> Iterable[Rule]:
         "!has(self.spec.parentRef) || self.spec.parentRef.name != self.metadata.name",
         "spec.parentRef.name is the instance itself: name another instance, or remove parentRef",
         field="spec.parentRef.name",
+    )
+
+
+def _renamed_from_itself() -> Rule:
+    return Rule(
+        "!has(self.spec.renamedFrom) || self.spec.renamedFrom.name != self.metadata.name",
+        "spec.renamedFrom.name is the instance itself: name the one that it replaces, or remove renamedFrom",
+        field="spec.renamedFrom.name",
+    )
+
+
+def _renaming_rules() -> Iterable[Rule]:
+    yield Rule(
+        "has(self.renamedFrom) ? has(oldSelf.renamedFrom) && self.renamedFrom == oldSelf.renamedFrom "
+        ": !has(oldSelf.renamedFrom)",
+        "renamedFrom cannot be changed: leave it as it was when the instance was created",
+        Refusal.FORBIDDEN,
+        "renamedFrom",
+    )
+    yield Rule(
+        f"!has(self.renamedFrom) || (self.scope != '{Scope.GLOBAL}' && self.renamedFrom.name != '{GLOBAL_NAME}')",
+        f"renamedFrom: the Global instance is always called {GLOBAL_NAME}: remove renamedFrom",
+        Refusal.FORBIDDEN,
+        "renamedFrom",
     )
 
 
@@ -142,8 +176,8 @@ def _finality_rules() -> tuple[Rule, ...]:
 
 
 # The state and what is said about it may change; who cannot lift the protection could never delete the record; and the
-# scope has a rule of its own.
-_OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection", "scope"})
+# scope and renamedFrom have rules of their own.
+_OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection", "scope", "renamedFrom"})
 
 
 def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.verbs import demo, imports, local, operator, render
+from hopper.cli.verbs import demo, gateway, imports, local, operator, render
 
 app = typer.Typer(
     name="hopper",
@@ -20,6 +20,7 @@ app.command()(demo.demo)
 app.command()(render.render)
 app.command()(render.diff)
 app.add_typer(operator.app, name="operator")
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(local.app, name="local")
 app.add_typer(imports.app, name="import")
 

@@ -13,6 +13,7 @@ from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.domain.hierarchy import judge
 from hopper.domain.service.blueprint import Blueprint, prepare
+from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import Mode, mode_of, render
 from hopper.registry import NamespaceIndex
 
@@ -72,7 +73,9 @@ class Manifests:
             raise ManifestError(
                 f'{instance.name}: there is no HopperTemplate "{reference.name}" (spec.templateRef.name)'
             )
-        made = prepare(instance, judge(instance, self.instances).ancestors, template, prefix)
+        ancestors = judge(instance, self.instances).ancestors
+        names = names_of(instance, ancestors, template.name, prefix, Namesakes(self.instances))
+        made = prepare(instance, ancestors, template, names=names)
         if made.problems:
             raise ManifestError("\n".join(f"{instance.name}: {problem}" for problem in made.problems))
         return made

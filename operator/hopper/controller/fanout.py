@@ -8,7 +8,8 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
 from hopper.domain.hierarchy import Tree, is_hopper_reference
-from hopper.domain.lifecycle import CARRYING, FINAL
+from hopper.domain.lifecycle import CARRYING, FINAL, UP
+from hopper.domain.tree import descendants
 from hopper.registry import Change
 
 # A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
@@ -22,7 +23,7 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
     """
     old, new = change.old, change.new
     if _changes_what_is_inherited(old, new):
-        yield from ((name, 0.0) for name in _descendants(change.subject.name, tree))
+        yield from ((below.name, 0.0) for below in descendants(change.subject.name, tree))
     elif _changes_what_children_wait_for(old, new):
         yield from ((child.name, 0.0) for child in tree.children(change.subject.name))
     if _changes_what_parents_count(old, new):
@@ -33,6 +34,7 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
     if old is None or new is None or old.status.phase != new.status.phase or old.status.is_ready != new.status.is_ready:
         became_ready = bool(new and new.status.is_ready and not (old and old.status.is_ready))
         yield from ((name, 0.0) for name in _waiting_for_a_sibling(change.subject, tree, became_ready))
+    yield from ((name, 0.0) for name in _renaming(change, tree))
     if old and (new is None or new.parent_name != old.parent_name):
         yield from ((name, 0.0) for name in _waiting_for_a_seat(old.parent_name, tree))
 
@@ -88,16 +90,6 @@ def _patience(parent: HopperInstance) -> float:
     return 0.0 if waits or unguarded else SUMMARY_DELAY
 
 
-def _descendants(name: str, tree: Tree) -> Iterator[str]:
-    seen, stack = {name}, [name]
-    while stack:
-        for child in tree.children(stack.pop()):
-            if child.name not in seen:  # instances may name each other in a circle
-                seen.add(child.name)
-                stack.append(child.name)
-                yield child.name
-
-
 def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
     """Yield siblings that may wait for this one to be Ready (dependsOn of their templates).
 
@@ -109,6 +101,20 @@ def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bo
         said = other.status.condition(ConditionType.READY)
         if became_ready or (said and said.reason == Reason.DEPENDENCY_NOT_READY):
             yield other.name
+
+
+def waiting_to_replace(name: str, tree: Tree) -> Iterator[str]:
+    """Yield those who cannot start while something of the instance of that name is left."""
+    return (it.name for it in tree.successors(name) if it.status.phase not in UP)
+
+
+def _renaming(change: Change, tree: Tree) -> Iterator[str]:
+    """Yield who waits to replace the changed one, and, where that waits itself, whom it replaces, and its rivals."""
+    yield from waiting_to_replace(change.subject.name, tree)
+    renamed = change.subject.spec.renamed_from
+    if renamed is not None and (change.old or change.subject).status.phase not in UP:
+        yield renamed.name
+        yield from (name for name in waiting_to_replace(renamed.name, tree) if name != change.subject.name)
 
 
 def _waiting_for_a_seat(parent_name: str | None, tree: Tree) -> Iterator[str]:

@@ -11,6 +11,7 @@ from hopper.domain.config import config_problems
 from hopper.domain.hierarchy import Tree, effective_state, judge
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
+from hopper.domain.renaming import held_down, successor_of
 
 
 def gather(
@@ -22,12 +23,14 @@ def gather(
     spec_problems: tuple[str, ...] = (),
 ) -> Observed:
     """Observe one instance within its namespace."""
-    link = judge(instance, tree)
+    link, successor = judge(instance, tree), successor_of(instance, tree)
     observed = Observed(
         now=now,
         instance=instance,
         link=link,
-        effective=effective_state(instance, link.ancestors),
+        effective=held_down(effective_state(instance, link.ancestors), instance, successor),
+        successor=successor,
+        takeover=runtimes.takeover(instance, tree),
         children=_children(instance, tree),
         spec_problems=spec_problems,
         config_problems=config_problems(instance),

@@ -14,7 +14,8 @@ and what it raises is logged.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -40,17 +41,25 @@ class Hook(Protocol):
 
 
 class Hooks:
-    """All hooks, run in the order of their registration."""
+    """All hooks, run in the order of their registration, each within `aside()`: it may take up to `timeout` seconds."""
 
-    def __init__(self, hooks: Sequence[Hook] = (), timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        hooks: Sequence[Hook] = (),
+        timeout: float = TIMEOUT_SECONDS,
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._hooks = tuple(hooks)
         self._timeout = timeout
+        self._aside = aside
 
     @classmethod
-    def installed(cls, extra: Sequence[Hook] = ()) -> "Hooks":
+    def installed(
+        cls, extra: Sequence[Hook] = (), aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> "Hooks":
         """Return those of the entry points, by name, then the given ones."""
         found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
-        return cls([*(entry.load()() for entry in found), *extra])
+        return cls([*(entry.load()() for entry in found), *extra], aside=aside)
 
     async def before(self, transitions: Sequence[Transition], instance: HopperInstance) -> HookFailure | None:
         """Run `before` for each transition; return the first refusal. An Error is a fact that no hook can refuse."""
@@ -59,8 +68,9 @@ class Hooks:
         for transition in transitions:
             for hook in self._hooks:
                 try:
-                    async with asyncio.timeout(self._timeout):
-                        await hook.before(transition, instance)
+                    with self._aside():
+                        async with asyncio.timeout(self._timeout):
+                            await hook.before(transition, instance)
                 except Exception as error:
                     if transition.target is Phase.ERROR:
                         logger.exception("hook %s failed before Error", type(hook).__name__)
@@ -74,8 +84,9 @@ class Hooks:
         for transition in transitions:
             for hook in self._hooks:
                 try:
-                    async with asyncio.timeout(self._timeout):
-                        await hook.after(transition, instance)
+                    with self._aside():
+                        async with asyncio.timeout(self._timeout):
+                            await hook.after(transition, instance)
                 except Exception:
                     logger.exception("hook %s failed after %s", type(hook).__name__, transition.target)
 

@@ -19,7 +19,7 @@ from hopper.adapters.templates import KubeTemplates
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.controller.election import Election
-from hopper.controller.fanout import SUMMARY_DELAY
+from hopper.controller.fanout import SUMMARY_DELAY, waiting_to_replace
 from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
 from hopper.controller.intake import Intake
@@ -92,7 +92,7 @@ class Operator:
             listeners=[self._note_users],
             resync_seconds=options.resync_seconds,
         )
-        hooks = Hooks.installed(options.hooks)
+        hooks = Hooks.installed(options.hooks, aside=self.queue.aside)
         self._reconciler = Reconciler(
             self.world,
             KubeInstances(self._kube),
@@ -178,6 +178,8 @@ class Operator:
 
     def _look_at(self, namespace: str, name: str) -> None:
         self.queue.add((namespace, name))
+        for newcomer in waiting_to_replace(name, self.registry.namespace(namespace)):
+            self.queue.add((namespace, newcomer))
 
     def _on_template(self, namespace: str, template: str) -> None:
         self._template_queue.add((namespace, template))

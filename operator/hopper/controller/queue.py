@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -37,6 +37,7 @@ class KeyedQueue(Generic[K]):
         self._ready: deque[K] = deque()
         self._waiting: dict[K, float] = {}  # key in _ready → when it came there
         self._working: set[K] = set()
+        self._aside = 0  # of those, how many wait for something that takes no slot
         self._again: set[K] = set()  # added while being worked on
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -72,13 +73,23 @@ class KeyedQueue(Generic[K]):
             return 0.0
         return asyncio.get_running_loop().time() - self._waiting[self._ready[0]]
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others work in place of this one, while it waits for something that may take long."""
+        self._aside += 1
+        self._wakeup.release()
+        try:
+            yield
+        finally:
+            self._aside -= 1
+
     async def run(self) -> None:
         """Work until cancelled. Keys added before are worked on then."""
         async with asyncio.TaskGroup() as workers:
             try:
                 while True:
                     await self._wakeup.acquire()
-                    if len(self._working) < self._concurrency and self._ready:
+                    if len(self._working) - self._aside < self._concurrency and self._ready:
                         key = self._take()
                         workers.create_task(self._process(key))
             finally:

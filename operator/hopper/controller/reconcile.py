@@ -121,6 +121,8 @@ class Reconciler:
         return observed, self._plan(observed)
 
     async def _apply_objects(self, changes: ObjectChanges) -> None:
+        for live, change in changes.patch:
+            self._children.put(live["kind"], await self._owned.patch(live, change))
         taken_back = []
         for manifest, force in changes.apply:
             answer = await self._apply_object(manifest, force)
@@ -129,8 +131,6 @@ class Reconciler:
                 taken_back.append(manifest["kind"])
             if foreign := removals(manifest, answer):
                 self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
-        for live, change in changes.patch:
-            self._children.put(live["kind"], await self._owned.patch(live, change))
         for live in changes.delete:
             await self._owned.delete(live)
         if taken_back:  # what was decided, was decided without knowing of them

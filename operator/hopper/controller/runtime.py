@@ -11,9 +11,11 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
 from hopper.api.template import HopperTemplate
-from hopper.domain.hierarchy import Tree
+from hopper.domain.hierarchy import Tree, predecessor_of
+from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Runtime, Workload
 from hopper.domain.plan import Hold
+from hopper.domain.renaming import Takeover, takeover_of
 from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import restarts_of
@@ -63,6 +65,15 @@ class RuntimeGatherer:
             workload = replace(workload, available=False, rolling_out=True, message=message)
         return runtime, workload
 
+    def takeover(self, newcomer: HopperInstance, tree: Tree) -> Takeover | None:
+        """Return what a newcomer has to take over before it may start, and from whom."""
+        if newcomer.spec.renamed_from is None:
+            return None
+        left = self._children.of(newcomer.namespace, newcomer.spec.renamed_from.name)
+        before = predecessor_of(newcomer, tree)
+        claims = (child for (kind, _), child in left.items() if kind == CLAIM and before and _belongs(child, before))
+        return takeover_of(newcomer, tree, pods=any(kind == "Pod" for kind, _ in left), claims=tuple(claims))
+
     def _template(self, instance: HopperInstance) -> HopperTemplate | None:
         reference = instance.spec.template_ref
         return self._templates.get(instance.namespace, reference.name) if reference else None
@@ -74,6 +85,7 @@ class RuntimeGatherer:
         made_of = (
             instance.metadata.generation,
             names.base,
+            names.claims,
             template.metadata.uid,
             template.metadata.generation,
             tuple((above.metadata.uid, above.metadata.generation) for above in ancestors),
@@ -94,13 +106,13 @@ class RuntimeGatherer:
         return known[1].names.base if known else None
 
 
-def _belongs(child: Manifest, instance: HopperInstance, base: str | None) -> bool:
+def _belongs(child: Manifest, instance: HopperInstance, base: str | None = None) -> bool:
     references = child["metadata"].get("ownerReferences", ())
     controllers = [reference["uid"] for reference in references if reference.get("controller")]
     if controllers:
         return instance.metadata.uid in controllers
     # One of ours that somebody has stripped, to be taken back; under another name, it is a copy.
-    return bool(child["metadata"]["name"] == base or child["kind"] == "PersistentVolumeClaim")
+    return bool(child["metadata"]["name"] == base or child["kind"] == CLAIM)
 
 
 def _deployment(owned: dict[tuple[str, str], Manifest]) -> Manifest | None:

@@ -47,6 +47,12 @@ def hierarchy_is_invalid(o: Observed) -> Hold | None:
     return Hold(o.link.reason, o.link.message, stalled=o.link.reason not in PARENT_IS_AWAY)
 
 
+def rename_is_refused(o: Observed) -> Hold | None:
+    if o.takeover is None or o.takeover.refusal is None:
+        return None
+    return Hold(Reason.RENAME_REFUSED, o.takeover.refusal, stalled=True)
+
+
 def service_cannot_be_rendered(o: Observed) -> Hold | None:
     return o.runtime.problem if o.runtime else None
 
@@ -62,6 +68,21 @@ def parent_is_not_ready(o: Observed) -> Hold | None:
     if parent is None or parent.status.phase in CARRYING:
         return None
     return Hold(Reason.PARENT_NOT_READY, f'waits for parent "{parent.name}", which is {parent.status.phase}')
+
+
+def predecessor_is_not_gone(o: Observed) -> Hold | None:
+    renamed = o.instance.spec.renamed_from
+    if o.takeover is None or renamed is None:
+        return None
+    predecessor = o.takeover.predecessor
+    if predecessor is not None and predecessor.spec.deletion_protection:
+        do = "set spec.deletionProtection to false there"
+        return Hold(Reason.TAKING_OVER, f'waits for "{renamed.name}" (spec.renamedFrom.name), which is protected: {do}')
+    return Hold(Reason.TAKING_OVER, f'takes over from "{renamed.name}" (spec.renamedFrom.name), which stops first')
+
+
+def takeover_is_under_way(o: Observed) -> Hold | None:
+    return predecessor_is_not_gone(o) if o.takeover and o.takeover.begun else None
 
 
 def restart_is_never_wanted(o: Observed) -> Hold | None:
@@ -157,8 +178,11 @@ COMPLAINTS: tuple[Check, ...] = (
     spec_is_invalid,
     config_is_invalid,
     hierarchy_is_invalid,
+    rename_is_refused,
     service_cannot_be_rendered,
 )
+
+_DOWN: tuple[Check, ...] = (children_are_stopping, workload_is_not_gone)
 
 # What keeps an instance from entering a phase.
 GATES: dict[Phase, tuple[Check, ...]] = {
@@ -169,15 +193,18 @@ GATES: dict[Phase, tuple[Check, ...]] = {
         restart_is_never_wanted,
         restarts_are_exhausted,
         back_off_is_running,
+        predecessor_is_not_gone,
     ),
     Phase.RUNNING: (workload_is_not_available,),
-    **dict.fromkeys((Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED), (children_are_stopping, workload_is_not_gone)),
+    Phase.STOPPED: (*_DOWN, rename_is_refused, predecessor_is_not_gone),
+    Phase.ARCHIVED: (*_DOWN, predecessor_is_not_gone),
+    Phase.TERMINATED: (*_DOWN, takeover_is_under_way),
 }
 
 # What has to hold on in a phase: without it the instance is not where it should be, although it got there once.
 LASTING: dict[Phase, tuple[Check, ...]] = {
     **dict.fromkeys((Phase.RUNNING, Phase.PAUSED), (workload_is_not_available,)),
-    **dict.fromkeys((Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED), (workload_is_not_gone,)),
+    **dict.fromkeys((Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED), (workload_is_not_gone, takeover_is_under_way)),
 }
 
 

@@ -13,7 +13,9 @@ from hopper.api.instance import HopperInstance, OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.config import effective_value
-from hopper.domain.lifecycle import INHERITED
+from hopper.domain.lifecycle import FINAL, INHERITED
+
+_PAST_CHILDREN = frozenset({DesiredState.ARCHIVED, DesiredState.TERMINATED})
 
 
 class Tree(Protocol):
@@ -30,6 +32,9 @@ class Tree(Protocol):
 
     def services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the children that have a template; of those without a parent where `name` is None."""
+
+    def successors(self, name: str) -> Collection[HopperInstance]:
+        """Return those whose `renamedFrom` names `name`, whether or not that exists."""
 
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         """Tell whether the ownerReference that makes it a child of `parent` is being written."""
@@ -85,6 +90,20 @@ def judge(instance: HopperInstance, tree: Tree) -> Link:
     return replace(over, ancestors=ancestors) if is_owned_by(instance, parent) else over
 
 
+def has_room(parent: HopperInstance, tree: Tree) -> bool:
+    """Tell whether one more child can live below an instance: it is there to stay, and no limit is reached."""
+    ancestors = judge(parent, tree).ancestors
+    state = effective_state(parent, ancestors).state
+    if parent.metadata.deletion_timestamp or parent.status.phase in FINAL or state in _PAST_CHILDREN:
+        return False
+    deepest = effective_value(parent, ancestors, "limits.maxDepth")
+    if deepest is not None and len(ancestors) + 1 > deepest:
+        return False
+    most = effective_value(parent, ancestors, "limits.maxChildInstances")
+    fitting = allowed_children(parent.spec.scope)
+    return most is None or sum(child.spec.scope in fitting for child in tree.children(parent.name)) < most
+
+
 def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
     """Return the names on a circle that the instance is part of, first one repeated at the end; None without one."""
     names, step = [instance.name], instance.parent_name
@@ -97,6 +116,19 @@ def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
             return None
         step = above.parent_name
     return None
+
+
+def predecessor_of(newcomer: HopperInstance, tree: Tree) -> HopperInstance | None:
+    """Return the instance that another one waits to replace (`spec.renamedFrom`); None where there is none (any more).
+
+    Whoever has left Created without one had nobody to replace: another instance of that name is a different one.
+    """
+    renamed, status = newcomer.spec.renamed_from, newcomer.status
+    found = tree.get(renamed.name) if renamed else None
+    if found is None or newcomer.metadata.deletion_timestamp:
+        return None
+    waits = status.phase is Phase.CREATED if status.predecessor is None else status.predecessor == found.metadata.uid
+    return found if waits else None
 
 
 def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
@@ -134,13 +166,18 @@ def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...
 
 
 def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
-    """Count the siblings that come before: those accepted already, then the older ones. A newcomer displaces nobody."""
+    """Count the siblings that come before: those accepted already, then the older ones. A newcomer displaces nobody.
+
+    Who replaces a sibling has that one's seat.
+    """
 
     def seat(child: HopperInstance) -> tuple[bool, object, str]:
         seated = is_owned_by(child, parent) or tree.is_taking_seat(child, parent)
         return (not seated, child.metadata.creation_timestamp, child.name)
 
-    own = seat(instance)
+    predecessor = predecessor_of(instance, tree)
+    replaces_sibling = predecessor is not None and predecessor.parent_name == parent.name
+    own = seat(predecessor) if predecessor is not None and replaces_sibling else seat(instance)
     fitting = allowed_children(parent.spec.scope)
     return sum(child.spec.scope in fitting and seat(child) < own for child in tree.children(parent.name))
 

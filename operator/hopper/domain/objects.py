@@ -9,23 +9,38 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import LABEL_PAUSED
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
+from hopper.domain.renaming import Takeover
 from hopper.domain.service.drift import differs
-from hopper.domain.service.render import Mode, mode_of, render
+from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
 Manifest = dict[str, Any]
-_CLAIM = "PersistentVolumeClaim"
+CLAIM = "PersistentVolumeClaim"
+# What is there may stay; nothing is made any more.
+_ENDED = (Mode.ARCHIVED, Mode.TERMINATED)
 
 
 def plan_objects(o: Observed) -> ObjectChanges:
     """Compare what the phase asks for with what there is. Nothing is written for what is as it should be."""
     mode = mode_of(o.phase)
+    if o.takeover is not None:
+        return ObjectChanges(patch=tuple(_handed_over(o.instance, o.takeover)))
     if o.runtime is None or mode is None:
         return ObjectChanges()
     if o.phase in (Phase.STARTING, Phase.ERROR) and o.effective.state is DesiredState.PAUSED:
         mode = Mode.PAUSED  # on its way to Paused, it is not to serve for a moment
-    if o.runtime.problem:
+    if o.runtime.problem or o.successor is not None:
         return _keep_last_good(o.instance, o.runtime, mode)
     return _bring_in_line(o.instance, o.runtime, mode)
+
+
+def _handed_over(newcomer: HopperInstance, takeover: Takeover) -> Iterator[tuple[Manifest, Manifest]]:
+    """Make the newcomer the controller of its predecessor's claims, and leave the predecessor a plain owner."""
+    if takeover.refusal or not takeover.begun:
+        return
+    for claim in takeover.claims:
+        plain = {"controller": False, "blockOwnerDeletion": False}
+        owners = [{**owner, **plain} for owner in claim["metadata"].get("ownerReferences", ())]
+        yield claim, {"metadata": {"ownerReferences": [*owners, owner_reference(newcomer)]}}
 
 
 def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
@@ -33,11 +48,22 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
     apply = []
     for key, manifest in wanted.items():
         live = runtime.owned.get(key)
+        if live is None and mode in _ENDED:
+            continue
         if live is None or differs(manifest, live):
             # What is ours may be taken back from anybody; a stranger's object of the same name may not.
             apply.append((manifest, live is not None))
     gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(live, instance, mode))
-    return ObjectChanges(apply=tuple(apply), delete=gone)
+    return ObjectChanges(patch=tuple(_let_go(instance, runtime)), apply=tuple(apply), delete=gone)
+
+
+def _let_go(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manifest, Manifest]]:
+    """Take a predecessor, which is gone by now, from the owners of the claims."""
+    for (kind, _), live in runtime.owned.items():
+        owners = live["metadata"].get("ownerReferences", ()) if kind == CLAIM else ()
+        kept = [owner for owner in owners if owner["uid"] != instance.status.predecessor]
+        if len(kept) < len(owners):
+            yield live, {"metadata": {"ownerReferences": kept}}
 
 
 def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[tuple[str, str], Manifest]:
@@ -55,14 +81,14 @@ def _may_go(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
     """
     if instance.metadata.uid not in {owner["uid"] for owner in live["metadata"].get("ownerReferences", ())}:
         return False
-    if live["kind"] != _CLAIM:
+    if live["kind"] != CLAIM:
         return True
     return mode is Mode.TERMINATED and instance.spec.effective_type is InstanceType.EPHEMERAL
 
 
 def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
     """Change only what the phase asks for: the number of pods, and whether they are behind the Service."""
-    if mode in (Mode.ARCHIVED, Mode.TERMINATED):
+    if mode in _ENDED:
         return ObjectChanges(delete=tuple(live for live in runtime.owned.values() if _may_go(live, instance, mode)))
     return ObjectChanges(patch=tuple(_adjustments(instance, runtime, mode)))
 

@@ -10,6 +10,7 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, RestartPolicy
 from hopper.domain.hierarchy import Effective, Link
 from hopper.domain.plan import Hold
+from hopper.domain.renaming import Takeover
 from hopper.domain.service.blueprint import Blueprint
 
 
@@ -89,6 +90,8 @@ class Observed:
     children: Children = field(default_factory=Children)
     workload: Workload = field(default_factory=Workload)
     runtime: Runtime | None = None  # None for a logical instance, which owns nothing
+    takeover: Takeover | None = None  # None unless it waits to replace another instance
+    successor: HopperInstance | None = None  # who takes over from it
     config_problems: tuple[str, ...] = ()
     spec_problems: tuple[str, ...] = ()  # what cannot be read, and was left out of the instance
     hook_failure: HookFailure | None = None

@@ -52,12 +52,12 @@ Manifest = dict[str, Any]
 class ObjectChanges:
     """What to do about the objects that the instance owns, in this order.
 
-    `apply` holds whole manifests, each with whether fields of others may be taken over; `patch` live objects with the
-    changes to merge into them; `delete` live objects.
+    `patch` holds live objects with the changes to merge into them; `apply` whole manifests, each with whether fields of
+    others may be taken over; `delete` live objects.
     """
 
-    apply: tuple[tuple[Manifest, bool], ...] = ()
     patch: tuple[tuple[Manifest, Manifest], ...] = ()
+    apply: tuple[tuple[Manifest, bool], ...] = ()
     delete: tuple[Manifest, ...] = ()
 
 

@@ -10,9 +10,10 @@ from hopper.api.enums import DesiredState, Phase
 from hopper.api.names import FINALIZER
 from hopper.domain.checks import restart_is_never_wanted, restarts_are_exhausted, seconds_until
 from hopper.domain.hierarchy import is_hopper_reference, is_orphaning, is_owned_by, wanted_references
-from hopper.domain.objects import plan_objects
+from hopper.domain.objects import CLAIM, plan_objects
 from hopper.domain.observed import Observed
 from hopper.domain.plan import MetadataChange, Plan, Relationship
+from hopper.domain.renaming import carried_over, has_everything
 from hopper.domain.status import blocked_deletion_status, compute_status
 from hopper.domain.walk import walk
 
@@ -33,6 +34,8 @@ def plan(o: Observed) -> Plan:
         return Plan(delete=Reason.PARENT_IS_BEING_DELETED)
     if time_to_live_is_over(o):
         return Plan(delete=Reason.TTL_EXPIRED)
+    if successor_has_everything(o):
+        return Plan(delete=Reason.RENAMED)
     return _live(o)
 
 
@@ -64,6 +67,14 @@ def time_to_live(o: Observed) -> float | None:
     return seconds_until(status.last_transition_time + timedelta(seconds=spec.ttl_seconds_after_finished), o.now)
 
 
+def successor_has_everything(o: Observed) -> bool:
+    """Whether another instance has taken over from this one, of which nothing is left but the record."""
+    if o.successor is None or o.instance.spec.deletion_protection or not o.workload.gone:
+        return False
+    keeps_data = o.runtime is not None and any(kind == CLAIM for kind, _ in o.runtime.owned)
+    return not keeps_data and has_everything(o.successor, o.instance)
+
+
 def _finish_deletion(o: Observed) -> Plan:
     """Let the object go once everything below it is observed gone; this never needs the parent."""
     metadata = o.instance.metadata
@@ -78,6 +89,8 @@ def _finish_deletion(o: Observed) -> Plan:
 def _live(o: Observed) -> Plan:
     """Take the steps of the lifecycle that nothing speaks against, and report."""
     metadata, relationships = _place(o)
+    if o.takeover is not None:
+        o = o.with_status(carried_over(o.instance.status, o.takeover))
     transitions, status, hold = walk(o)
     if o.is_new and hold and hold.reason in _USUALLY_BRIEF:
         patience = seconds_until(o.instance.metadata.creation_timestamp + timedelta(seconds=PATIENCE_SECONDS), o.now)

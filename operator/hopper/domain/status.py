@@ -11,6 +11,7 @@ from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold, still_b
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
+from hopper.domain.renaming import named_after
 from hopper.domain.service.naming import selector_of
 from hopper.domain.walk import wanted_because
 from hopper.domain.wording import shortened, some
@@ -19,6 +20,8 @@ from hopper.domain.wording import shortened, some
 def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> InstanceStatus:
     """Return the whole status after a walk; equal to the old one where nothing is new."""
     instance = o.instance
+    if o.takeover and hold and hold.reason is Reason.TAKING_OVER:
+        walked = named_after(walked, o.takeover)
     names = (*(ancestor.name for ancestor in reversed(o.link.ancestors)), instance.name)
     return replace(
         walked,
@@ -132,7 +135,7 @@ def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionTy
 
 def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:
     reason, message = wanted_because(o)
-    if reason is Reason.INHERITED_FROM:
+    if reason in (Reason.INHERITED_FROM, Reason.RENAMED):
         return reason, message
     return Reason(walked.phase.value), message
 

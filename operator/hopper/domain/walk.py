@@ -154,7 +154,9 @@ class _Walker:
 
 
 def wanted_because(o: Observed) -> tuple[Reason, str]:
-    """Say where the effective state comes from: the instance's own spec, or an ancestor."""
+    """Say where the effective state comes from: the instance's own spec, an ancestor, or who takes over from it."""
+    if o.successor is not None:
+        return Reason.RENAMED, f'renamed to "{o.successor.name}"'
     source = o.effective.source
     if source is None:
         return Reason.DESIRED_STATE, o.instance.spec.reason or ""

@@ -33,7 +33,7 @@ class Access:
     @property
     def index(self) -> NamespaceIndex:
         """The instances of the namespace."""
-        return self.context.registry.namespace(self.namespace)
+        return self.context.index(self.namespace)
 
 
 class Requires:

@@ -4,9 +4,10 @@ from fastapi import APIRouter, FastAPI
 
 from hopper.gateway import errors
 from hopper.gateway.context import Context
-from hopper.gateway.routes import instances
+from hopper.gateway.observing import Observing
+from hopper.gateway.routes import actions, instances, probes
 
-ROUTERS: tuple[APIRouter, ...] = (instances.router,)
+ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router)
 
 
 def build_app(context: Context) -> FastAPI:
@@ -20,6 +21,8 @@ def build_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     errors.install(app)
+    app.add_middleware(Observing, metrics=context.metrics)
+    app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
     return app

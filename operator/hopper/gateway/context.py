@@ -1,16 +1,21 @@
 """What every route works with."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.gateway.auth import Authority
 from hopper.gateway.limits import Rates, Streams
-from hopper.ports import IntentStore
-from hopper.registry import Change, Registry, Templates
+from hopper.gateway.lists import Lists
+from hopper.gateway.metrics import Metrics
+from hopper.gateway.waiting import Waiting
+from hopper.ports import IntentStore, UnavailableError
+from hopper.registry import Catalogue, Change, Flusher, NamespaceIndex, Templates
+from hopper.watch import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +40,49 @@ class Settings:
 class Context:
     """Where reads come from and writes go, who may call, and within which limits.
 
-    `unready` says why the registry cannot be trusted yet; `listeners` hear of every change of an instance.
+    `unready` says why the registry cannot be trusted yet, `problems` what is wrong with the process. `stopping` ends
+    the streams.
     """
 
-    registry: Registry
+    catalogue: Catalogue
     templates: Templates
     intents: IntentStore
     authority: Authority
+    flusher: Flusher
     settings: Settings = field(default_factory=Settings)
+    reader: Reader = field(default_factory=Reader)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     unready: Callable[[], list[str]] = list
-    listeners: list[Callable[[Change], None]] = field(default_factory=list)
+    problems: Callable[[], list[str]] = list
+    metrics: Metrics = field(default_factory=Metrics)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     rates: Rates = field(init=False)
     streams: Streams = field(init=False)
+    lists: Lists = field(init=False)
+    waiting: Waiting = field(default_factory=Waiting)
 
     def __post_init__(self) -> None:
         self.rates = Rates(self.settings.requests_per_second, self.settings.burst)
+        self.lists = Lists(self.catalogue)
         self.streams = Streams(self.settings.max_streams)
 
+    def index(self, namespace: str) -> NamespaceIndex:
+        """Return the instances of a namespace."""
+        return self.catalogue.instances.namespace(namespace)
+
     def take(self, raw: dict[str, Any]) -> HopperInstance:
-        """Take in the answer to a write of our own, so that the next read sees it; return the instance."""
-        instance = parse_instance(raw)
-        if change := self.registry.put(instance):
+        """Take in an answer of the API server, so that the next read sees it; return the instance.
+
+        Raises `UnavailableError` where nothing can be made of it.
+        """
+        instance = self.reader.read(raw)
+        if instance is None:
+            raise UnavailableError(f"{raw['metadata']['name']} is not readable")
+        if change := self.catalogue.instances.put(instance):
             self.on_change(change)
         return instance
 
     def on_change(self, change: Change) -> None:
         """Hear of a change of the registry, whoever has made it."""
-        for listener in self.listeners:
-            listener(change)
+        self.catalogue.on_change(change)
+        self.waiting.on_change(change)

@@ -37,7 +37,7 @@ class Children:
             return None
         same = old is not None and old["metadata"]["uid"] == uid
         known = before if same else None
-        owner = _label(raw) if kind == "Pod" else _controller(raw) or known or _label(raw)
+        owner = _label(raw) if kind == "Pod" else _owner(raw) or known or _label(raw)
         if old and not (same and owner == before):
             self.remove(kind, namespace, name, old["metadata"]["uid"])
         if owner is None:
@@ -72,11 +72,10 @@ def _version(raw: Manifest) -> int:
     return int(raw["metadata"]["resourceVersion"])
 
 
-def _controller(raw: Manifest) -> str | None:
-    """Return the name of the instance that owns an object."""
-    references = raw["metadata"].get("ownerReferences", ())
-    owners = (it["name"] for it in references if it.get("controller") and it["kind"] == INSTANCE_KIND)
-    return next(owners, None)
+def _owner(raw: Manifest) -> str | None:
+    """Return the name of the instance that owns an object; the one that controls it comes first."""
+    owners = [it for it in raw["metadata"].get("ownerReferences", ()) if it["kind"] == INSTANCE_KIND]
+    return next((it["name"] for it in sorted(owners, key=lambda it: not it.get("controller"))), None)
 
 
 def _label(raw: Manifest) -> str | None:

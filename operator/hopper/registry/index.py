@@ -1,14 +1,18 @@
-"""Plain dictionaries over the newest known version of each instance: by name, by parent, by template."""
+"""Plain dictionaries over the newest known version of each instance: by name, uid, parent, template, and facets."""
 
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hopper.api.instance import HopperInstance
+from hopper.registry.facets import Facet, Facets
 
 _TOMBSTONES = 10_000
 _NO_PARENT = ""
+_LAST = "\x7f"  # comes after everything that a name may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,39 @@ class NamespaceIndex:
         self._dependents: dict[str, dict[str, HopperInstance]] = {}  # uid of the owner → instances
         self._taking_seats: dict[str, str] = {}  # name of the child → uid of the parent
         self._users: dict[str, dict[str, HopperInstance]] = {}
+        self._by_uid: dict[str, str] = {}
+        self._facets = Facets()
+        self._sorted: list[str] | None = []  # the names; None until somebody asks, after one has come or gone
+        self._successors: dict[str, dict[str, HopperInstance]] = {}
 
     def get(self, name: str) -> HopperInstance | None:
         return self._by_name.get(name)
+
+    def by_uid(self, uid: str) -> HopperInstance | None:
+        name = self._by_uid.get(uid)
+        return self._by_name[name] if name else None
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All names, in order."""
+        if self._sorted is None:
+            self._sorted = sorted(self._by_name)
+        return self._sorted
+
+    def names_beginning(self, prefix: str) -> Sequence[str]:
+        """Return the names that begin so, in order."""
+        names = self.names
+        return names[bisect_left(names, prefix) : bisect_left(names, prefix + _LAST)]
+
+    def having(self, facet: Facet) -> Collection[str]:
+        """Return the names of those that have a facet (see `registry.facets`)."""
+        kind, value = facet
+        groups = {"parent": self._children, "template": self._users}.get(kind)
+        return self._facets[facet] if groups is None else groups.get(value, {}).keys()
+
+    def expecting_beats(self, shard: int) -> Iterator[HopperInstance]:
+        """Yield those of a shard that have a `spec.heartbeat`."""
+        yield from (self._by_name[name] for name in self._facets["heartbeat", str(shard)])
 
     def children(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `parentRef` names `name`, whether or not that exists."""
@@ -51,6 +85,10 @@ class NamespaceIndex:
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
         return self._dependents.get(uid, {}).values()
+
+    def successors(self, name: str) -> Collection[HopperInstance]:
+        """Return those whose `renamedFrom` names `name`, whether or not that exists."""
+        return self._successors.get(name, {}).values()
 
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return self._taking_seats.get(child.name) == parent.metadata.uid
@@ -75,17 +113,32 @@ class NamespaceIndex:
         return len(self._by_name)
 
     def put(self, instance: HopperInstance) -> None:
-        self.discard(instance.name)
-        self._by_name[instance.name] = instance
+        name, uid = instance.name, instance.metadata.uid
+        old = self._by_name.get(name)
+        if old is None:
+            self._sorted = None
+        else:
+            self._leave_groups(old)
+            if old.metadata.uid != uid:
+                del self._by_uid[old.metadata.uid]
+        self._by_name[name] = instance
+        self._by_uid[uid] = name
+        self._facets.move(name, old, instance)
         for group, key in self._groups(instance):
-            group.setdefault(key, {})[instance.name] = instance
+            group.setdefault(key, {})[name] = instance
 
     def discard(self, name: str) -> None:
         old = self._by_name.pop(name, None)
         if old is None:
             return
+        self._sorted = None
+        del self._by_uid[old.metadata.uid]
+        self._facets.move(name, old, None)
+        self._leave_groups(old)
+
+    def _leave_groups(self, old: HopperInstance) -> None:
         for group, key in self._groups(old):
-            del group[key][name]
+            del group[key][old.name]
             if not group[key]:
                 del group[key]
 
@@ -95,6 +148,8 @@ class NamespaceIndex:
         if instance.spec.template_ref:
             yield self._services, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
+        if instance.spec.renamed_from:
+            yield self._successors, instance.spec.renamed_from.name
         for uid in {reference.uid for reference in instance.metadata.owner_references}:
             yield self._dependents, uid
 
@@ -110,6 +165,11 @@ class Registry:
     def namespace(self, name: str) -> NamespaceIndex:
         """Return the index of a namespace, empty where nothing is known of it."""
         return self._namespaces.get(name) or NamespaceIndex()
+
+    @property
+    def namespaces(self) -> Mapping[str, NamespaceIndex]:
+        """The namespaces in which there are instances."""
+        return MappingProxyType(self._namespaces)
 
     def __iter__(self) -> Iterator[HopperInstance]:
         for index in self._namespaces.values():

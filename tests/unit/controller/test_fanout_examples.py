@@ -9,7 +9,7 @@ import pytest
 
 from hopper.api.config import InstanceConfig, Limits
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import HopperInstance, InstanceStatus, NameRef
+from hopper.api.instance import HopperInstance, InstanceStatus, NameRef, RenamedFrom
 from hopper.api.names import FINALIZER
 from hopper.controller.fanout import SUMMARY_DELAY, affected
 from hopper.registry import Change, NamespaceIndex
@@ -161,3 +161,29 @@ def test_a_sibling_that_becomes_ready_concerns_those_that_may_depend_on_it() -> 
         forest.put(replace(get(forest, name), spec=template, status=InstanceStatus(phase=Phase.STARTING)))
     old = replace(get(forest, "front"), status=InstanceStatus(phase=Phase.RUNNING))
     assert told(forest, old, ready(old)) == {"back": 0, "web": SUMMARY_DELAY}
+
+
+class TestRenaming:
+    """web-b is to replace web-a; web-c wants that too, web-d has done so with another one of that name."""
+
+    def forest(self) -> NamespaceIndex:
+        parent = instance("web", phase=Phase.RUNNING, finalizers=GUARDED)
+        before = instance("web-a", Scope.ORCHESTRATION, parent=parent, phase=Phase.RUNNING)
+        named = {"parent": parent, "renamed_from": RenamedFrom(name="web-a")}
+        waiting = [instance(name, Scope.ORCHESTRATION, phase=Phase.CREATED, **named) for name in ("web-b", "web-c")]
+        return forest_of(parent, before, *waiting, instance("web-d", Scope.ORCHESTRATION, phase=Phase.RUNNING, **named))
+
+    def test_who_waits_hears_of_the_predecessor(self) -> None:
+        forest = self.forest()
+        assert told(forest, *edited(forest, "web-a", deletion_protection=True)).keys() == {"web", "web-b", "web-c"}
+        assert told(forest, get(forest, "web-a"), None).keys() == {"web", "web-b", "web-c"}
+
+    def test_the_predecessor_and_rivals_hear_of_a_newcomer(self) -> None:
+        forest = self.forest()
+        begun = became(forest, "web-b", predecessor="uid-web-a")
+        assert told(forest, *begun).keys() == {"web-a", "web-c"}
+        assert told(forest, get(forest, "web-b"), None).keys() == {"web", "web-a", "web-c"}
+
+    def test_once_it_runs_nobody_cares(self) -> None:
+        forest = self.forest()
+        assert told(forest, *became(forest, "web-d", restarts=1)) == {}

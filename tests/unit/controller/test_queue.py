@@ -107,6 +107,25 @@ async def test_concurrency_is_bounded_and_used() -> None:
     assert work.ended[-1][0] == 4
 
 
+async def test_who_steps_aside_makes_room_and_stays_the_only_one_for_its_key() -> None:
+    async def wait_aside(key: str) -> None:
+        begun.append((_now(), key))
+        if key.startswith("hangs"):
+            with queue.aside():
+                await asyncio.sleep(5)
+        await asyncio.sleep(1)
+
+    begun: list[tuple[float, str]] = []
+    queue = KeyedQueue(wait_aside, concurrency=1)
+    async with running(queue):
+        for key in ("hangs-1", "hangs-2", "fine-1", "fine-2"):
+            queue.add(key)
+        await asyncio.sleep(0.5)
+        queue.add("hangs-1")
+        await asyncio.sleep(30)
+    assert begun == [(0, "hangs-1"), (0, "hangs-2"), (0, "fine-1"), (1, "fine-2"), (6, "hangs-1")]
+
+
 async def test_added_while_in_work_means_once_more_afterwards() -> None:
     work = Work()
     queue = KeyedQueue(work)

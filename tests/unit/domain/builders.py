@@ -32,6 +32,7 @@ from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
 from hopper.domain.plan import Plan
+from hopper.domain.renaming import held_down, successor_of, takeover_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AGE = 3600.0
@@ -157,6 +158,10 @@ class Forest:
     def services(self, name: str | None) -> Collection[HopperInstance]:
         return [one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref]
 
+    def successors(self, name: str) -> Collection[HopperInstance]:
+        renamed = ((one, one.spec.renamed_from) for one in self.instances.values())
+        return [one for one, before in renamed if before and before.name == name]
+
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return False
 
@@ -168,13 +173,15 @@ def observe(subject: HopperInstance, *others: HopperInstance, now: datetime = NO
 
 def look(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
     """Observe a logical instance within its tree, as the controller does before it plans."""
-    link = judge(subject, tree)
+    link, successor = judge(subject, tree), successor_of(subject, tree)
     owned = [child for child in tree.children(subject.name) if is_owned_by(child, subject)]
     return Observed(
         now=now,
         instance=subject,
         link=link,
-        effective=effective_state(subject, link.ancestors),
+        effective=held_down(effective_state(subject, link.ancestors), subject, successor),
+        successor=successor,
+        takeover=takeover_of(subject, tree),
         children=Children(
             total=len(owned),
             ready=sum(child.status.is_ready for child in owned),

@@ -31,6 +31,7 @@ class Store:
         metadata = {
             "uid": f"uid-{name}-{self._version}",
             "creationTimestamp": CREATED,
+            "generation": 0,
             **(old["metadata"] if old else {}),
             **body.get("metadata", {}),
             "name": name,
@@ -38,10 +39,16 @@ class Store:
             "resourceVersion": str(self._version),
             "managedFields": [{"time": CREATED}],
         }
+        if old is None or old.get("spec") != body.get("spec"):
+            metadata["generation"] += 1
         found = {"apiVersion": API_VERSION, "kind": resource.kind, **body, "metadata": metadata}
         self.objects[resource.plural, namespace, name] = found
         self._tell("MODIFIED" if old else "ADDED", found)
         return copy.deepcopy(found)
+
+    async def read(self, resource: Resource, namespace: str, name: str) -> Object:
+        self._fail()
+        return copy.deepcopy(self._get(resource, namespace, name))
 
     async def create(self, resource: Resource, namespace: str, manifest: Object) -> Object:
         self._fail()

@@ -14,10 +14,20 @@ from hopper.api.template import parse_template
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import Authority, Open
 from hopper.gateway.context import Context, Settings
-from hopper.registry import Registry, Templates
+from hopper.registry import Catalogue, Flusher, Templates
 from tests.unit.gateway.store import Store
 
 SETTINGS = Settings(requests_per_second=1e6, burst=10**6)
+
+
+class NoHeartbeats:
+    """`ports.HeartbeatStore` that keeps nothing."""
+
+    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
+        pass
+
+    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
+        pass
 
 
 class World:
@@ -27,11 +37,14 @@ class World:
         self.store = Store()
         self.store.listeners.append(self._watch)
         self.problems: list[str] = []
+        catalogue = Catalogue()
+        catalogue.journal.open()
         self.context = Context(
-            registry=Registry(),
+            catalogue=catalogue,
             templates=Templates(),
             intents=self.store,
-            authority=authority or Open(),
+            authority=authority or Open(only_here=False),
+            flusher=Flusher(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),
             settings=settings,
             unready=lambda: self.problems,
         )
@@ -89,7 +102,7 @@ class World:
             else:
                 self.context.templates.put(parse_template(raw))
             return
-        registry = self.context.registry
+        registry = self.context.catalogue.instances
         change = registry.remove(*where) if kind == "DELETED" else registry.put(parse_instance(raw))
         if change:
             self.context.on_change(change)

@@ -54,6 +54,18 @@ def test_stays_its_owners(children: Children, stripped: Manifest) -> None:
     assert known(children) == ["a"]
 
 
+def test_goes_back_to_the_owner_that_is_left(children: Children) -> None:
+    """As when an instance is deleted that was about to take it over."""
+    taken = child(2, label="a", owner="b")
+    before = {"kind": "HopperInstance", "name": "a", "uid": "uid-a", "controller": False}
+    taken["metadata"]["ownerReferences"].insert(0, before)
+    assert children.put("ConfigMap", taken) == "b"
+    left = child(3, owner=None)
+    left["metadata"]["ownerReferences"] = [before]
+    assert children.put("ConfigMap", left) == "a"
+    assert known(children) == ["a"]
+
+
 def test_another_of_the_same_name_may_be_anothers(children: Children) -> None:
     assert children.put("ConfigMap", child(2, label="b", owner=None, uid="2")) == "b"
     assert known(children) == ["b"]

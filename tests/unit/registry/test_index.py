@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.enums import Scope
-from hopper.api.instance import HopperInstance, NameRef, OwnerReference
+from hopper.api.instance import HopperInstance, NameRef, OwnerReference, RenamedFrom
 from hopper.registry import Change, Registry
 from hopper.registry.index import NamespaceIndex
 from tests.unit.domain.builders import instance, owned_by
@@ -186,7 +186,12 @@ class TestLookups:
                     OwnerReference(api_version="hopper.dev/v1", kind="HopperInstance", name="o", uid=f"u-{parent}"),
                 )
                 expected[name] = at(
-                    1, name, parent=parent or None, owners=owners, template_ref=NameRef(name=f"t{parent}")
+                    1,
+                    name,
+                    parent=parent or None,
+                    owners=owners,
+                    template_ref=NameRef(name=f"t{parent}"),
+                    renamed_from=RenamedFrom(name=f"b{parent}"),
                 )
                 index.put(expected[name])
             else:
@@ -196,10 +201,12 @@ class TestLookups:
         for parent in ("a", "b", "x"):
             below = {name for name, it in expected.items() if it.parent_name == parent}
             assert names(index.children(parent)) == names(index.services(parent)) == below
+            assert names(index.successors(f"b{parent}")) == below
             assert names(index.users(f"t{parent}")) == names(index.dependents(f"u-{parent}")) == below
         for name in list(expected):
             index.discard(name)
         assert not any([index._by_name, index._children, index._services, index._users, index._dependents])
+        assert not index._successors
 
 
 def test_memory() -> None:

@@ -21,6 +21,7 @@ _TIMEOUT = "60s"
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster running at the end.")] = False,
+    name: Annotated[str, typer.Option("--name", help="Name of the cluster.")] = "demo",
 ) -> None:
     """Start a cluster, run the operator, and watch instances live, pause, resume and go: a tree, then a real stack.
 
@@ -29,8 +30,8 @@ def demo(
     from hopper.local import LocalCluster, LocalError
     from hopper.local.progress import for_terminal
 
-    cluster = LocalCluster("demo")
     try:
+        cluster = LocalCluster(name)
         cluster.up(for_terminal())
         try:
             _tell(cluster)
@@ -41,7 +42,7 @@ def demo(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     if keep:
-        typer.echo('The cluster keeps running, without the operator. Use it:  eval "$(hopper local up --name demo)"')
+        typer.echo(f'The cluster keeps running, without the operator. Use it:  eval "$(hopper local up --name {name})"')
 
 
 def _tell(cluster: LocalCluster) -> None:

@@ -28,12 +28,14 @@ _PLAIN = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 class Names:
     """The names of everything that belongs to one instance.
 
-    `base` is the name of the Deployment, Service, ConfigMap, Secret and Ingress; claims append to it. `labels` are on
-    every object. `pod_labels` are those of them that a move within the hierarchy leaves alone, as it must not restart
-    anything; `selector`, which finds the pods, never changes at all.
+    `base` is the name of the Deployment, Service, ConfigMap, Secret and Ingress. `claims` is what the names of its
+    claims begin with: the same, unless the instance has been renamed. `labels` are on every object. `pod_labels` are
+    those of them that a move within the hierarchy leaves alone, as it must not restart anything; `selector`, which
+    finds the pods, never changes at all.
     """
 
     base: str
+    claims: str
     namespace: str
     selector: dict[str, str]
     pod_labels: dict[str, str]
@@ -41,7 +43,7 @@ class Names:
 
     def claim(self, volume: str) -> str:
         """Return the name of the PersistentVolumeClaim for a volume of that name (or at that target)."""
-        return shortened(f"{self.base}-{slug(volume)}")
+        return shortened(f"{self.claims}-{slug(volume)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,13 @@ def names_of(
         LABEL_MANAGED_BY: MANAGED_BY,
     }
     part_of = {LABEL_APP_PART_OF: project} if project is not None else {}
-    return Names(base, instance.namespace, selector, pod_labels, pod_labels | part_of)
+    return Names(base, claim_prefix(instance) or base, instance.namespace, selector, pod_labels, pod_labels | part_of)
+
+
+def claim_prefix(instance: HopperInstance) -> str | None:
+    """Return what the names of its claims begin with, if that comes from an earlier name of the instance."""
+    renamed = instance.spec.renamed_from
+    return instance.status.claim_prefix or (renamed.claim_prefix if renamed else None)
 
 
 def selector_of(name: str) -> dict[str, str]:

@@ -3,10 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from hopper.api.resources import Resource
+from hopper.gateway.errors import ForbiddenError
 
 ANONYMOUS = "anonymous"
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +57,26 @@ class Authority(Protocol):
         """Tell whether this caller may do that in a namespace."""
 
 
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
 class Open:
-    """Lets everybody do everything; only for a gateway that nobody else can reach."""
+    """Lets everybody do everything; only for a gateway that nobody else can reach.
+
+    The user's own browser can: what a page from elsewhere has it send is refused (`only_here`).
+    """
 
     scheme: str | None = None
 
+    def __init__(self, *, only_here: bool = True) -> None:
+        self._only_here = only_here
+
     async def identify(self, headers: Mapping[str, str]) -> Caller:
+        if self._only_here:
+            origin = headers.get("origin")
+            for url in (f"//{headers.get('host', '')}", *([origin] if origin is not None else ())):
+                if _host_of(url) not in _LOOPBACK_NAMES:
+                    raise ForbiddenError("without authentication, only programs on this machine are served")
         return Caller(ANONYMOUS)
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:

@@ -97,3 +97,60 @@ class InstancePage:
     skip: Annotated[int, Field(description="How many come before this part.")]
     limit: Annotated[int, Field(description="How many this part may have.")]
     has_more: Annotated[bool, Field(description="Whether others come after it.")]
+
+
+@dataclass(slots=True)
+class ActionResult:
+    """What became of an action."""
+
+    instance_id: Annotated[str, Field(description="The instance.", examples=["web"])]
+    action: Annotated[str, Field(description="The action.", examples=["stop"])]
+    previous_status: Annotated[StatusText, Field(description="Status before.")]
+    current_status: Annotated[StatusText, Field(description="Status as it was when this was answered.")]
+    success: Annotated[bool, Field(description="With `wait`: whether it has happened. Else: whether it was asked for.")]
+    message: Annotated[str, Field(description="The same for people.")]
+    timestamp: Annotated[datetime, Field(description="When this was answered.")]
+
+
+@dataclass(slots=True)
+class Node:
+    """An instance and what is below it."""
+
+    instance: InstanceView
+    children: Annotated[list["Node"], Field(description="Direct children, by id.")]
+    depth: Annotated[int, Field(description="How far below the root of this answer.")]
+
+
+@dataclass(slots=True)
+class Hierarchy:
+    """A tree."""
+
+    root: Node
+    total_instances: Annotated[int, Field(description="How many instances this tree shows.")]
+
+
+@dataclass(slots=True)
+class ProjectView:
+    """A project with what works for it."""
+
+    project: InstanceDetail
+    orchestrations: list[InstanceView]
+    total: Annotated[int, Field(description="How many orchestrations there are.")]
+
+
+@dataclass(slots=True)
+class TaskView:
+    """A unit of work."""
+
+    id: str
+    status: str
+
+
+@dataclass(slots=True)
+class TaskList:
+    """The tasks of an instance."""
+
+    instance_id: Annotated[str, Field(examples=["web"])]
+    instance_name: Annotated[str, Field(examples=["Web shop"])]
+    tasks: list[TaskView]
+    total: int

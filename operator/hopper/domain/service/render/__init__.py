@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.render.deployment import deployment, restarts_of
-from hopper.domain.service.render.meta import Manifest
+from hopper.domain.service.render.meta import Manifest, owner_reference
 from hopper.domain.service.render.mode import Mode, mode_of
 from hopper.domain.service.render.network import ingress, service
 from hopper.domain.service.render.storage import claims, config_map, secret
 from hopper.domain.service.revision import revision
 
-__all__ = ["Manifest", "Mode", "Rendered", "mode_of", "render", "restarts_of"]
+__all__ = ["Manifest", "Mode", "Rendered", "mode_of", "owner_reference", "render", "restarts_of"]
 
 
 @dataclass(frozen=True, slots=True)

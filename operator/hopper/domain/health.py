@@ -1,0 +1,148 @@
+"""Health: one word for how an instance is, why, and the worst of it and all below it.
+
+The order of the words is that of `hopper.api.enums.Health`; the order of the checks below is the specification.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from hopper.api.conditions import ConditionType, Reason
+from hopper.api.enums import Health, Phase
+from hopper.api.heartbeat import Beat
+from hopper.api.instance import HopperInstance
+from hopper.domain.heartbeat import NOTHING, Heard, Pulse, pulse_of
+from hopper.domain.lifecycle import CARRYING
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an instance is, with a CamelCase reason and the same for people."""
+
+    health: Health
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verdict is made from."""
+
+    instance: HopperInstance
+    pulse: Pulse | None = None
+    beat: Beat | None = None
+
+
+Check = Callable[[Evidence], Verdict | None]
+
+_INACTIVE = frozenset({Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED})
+_MOVING = frozenset({Phase.CREATED, Phase.STARTING, Phase.STOPPING})
+# An instance that is not Ready for one of these is on its way, and nothing is wrong with it.
+_ON_ITS_WAY = frozenset({Reason.STARTING, Reason.STOPPING, Reason.ROLLING_OUT, Reason.CHILDREN_STOPPING})
+
+
+def nothing_was_reported(e: Evidence) -> Verdict | None:
+    if e.instance.status.observed_generation is not None:
+        return None
+    return Verdict(Health.UNKNOWN, Reason.NOT_OBSERVED, "the operator has not looked at it yet")
+
+
+def is_in_error(e: Evidence) -> Verdict | None:
+    if e.instance.status.phase is not Phase.ERROR:
+        return None
+    return _as_ready_says(e.instance, Health.UNHEALTHY)
+
+
+def is_stalled(e: Evidence) -> Verdict | None:
+    """What runs all the same is not ready, see below."""
+    stalled = e.instance.status.condition(ConditionType.STALLED)
+    if stalled is None or e.instance.status.phase in CARRYING:
+        return None
+    return Verdict(Health.UNHEALTHY, stalled.reason, stalled.message)
+
+
+def nothing_is_to_run(e: Evidence) -> Verdict | None:
+    phase = e.instance.status.phase
+    return Verdict(Health.INACTIVE, phase.value) if phase in _INACTIVE else None
+
+
+def is_lost(e: Evidence) -> Verdict | None:
+    if e.pulse is not Pulse.LOST:
+        return None
+    return Verdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence(e.instance))
+
+
+def finds_itself_unhealthy(e: Evidence) -> Verdict | None:
+    return _reported(e, Health.UNHEALTHY)
+
+
+def is_overdue(e: Evidence) -> Verdict | None:
+    said = e.instance.status.condition(ConditionType.HEARTBEAT)
+    known_to_be = e.pulse is Pulse.NO_NEWS and said is not None and said.status == "Unknown"
+    if e.pulse is not Pulse.OVERDUE and not known_to_be:
+        return None
+    return Verdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, _silence(e.instance))
+
+
+def finds_itself_degraded(e: Evidence) -> Verdict | None:
+    return _reported(e, Health.DEGRADED)
+
+
+def is_moving(e: Evidence) -> Verdict | None:
+    ready = e.instance.status.condition(ConditionType.READY)
+    if e.instance.status.phase not in _MOVING and (ready is None or ready.reason not in _ON_ITS_WAY):
+        return None
+    return _as_ready_says(e.instance, Health.PROGRESSING)
+
+
+def is_not_ready(e: Evidence) -> Verdict | None:
+    return None if e.instance.status.is_ready else _as_ready_says(e.instance, Health.DEGRADED)
+
+
+# The first that applies decides; an instance of which none does is healthy.
+CHECKS: tuple[Check, ...] = (
+    nothing_was_reported,
+    is_in_error,
+    is_stalled,
+    nothing_is_to_run,
+    is_lost,
+    finds_itself_unhealthy,
+    is_overdue,
+    finds_itself_degraded,
+    is_moving,
+    is_not_ready,
+)
+
+
+def health_of(instance: HopperInstance, heard: Heard = NOTHING, beat: Beat | None = None) -> Verdict:
+    """Judge one instance by its phase, its conditions, its heartbeats and what it said in the last one.
+
+    Where no heartbeats are expected, the conditions tell of the state of its pods.
+    """
+    evidence = Evidence(instance, pulse_of(instance, heard), beat)
+    found = next((verdict for check in CHECKS if (verdict := check(evidence))), None)
+    return found or _as_ready_says(instance, Health.HEALTHY)
+
+
+def worst(healths: Iterable[Health]) -> Health:
+    """Return the worst of them; inactive where there are none."""
+    return max(healths, key=lambda health: health.severity, default=Health.INACTIVE)
+
+
+def _as_ready_says(instance: HopperInstance, health: Health) -> Verdict:
+    ready = instance.status.condition(ConditionType.READY)
+    return Verdict(health, ready.reason, ready.message) if ready else Verdict(health, instance.status.phase.value)
+
+
+def _reported(e: Evidence, health: Health) -> Verdict | None:
+    """Believe what the instance said of itself in this run, while it beats as is expected."""
+    begun = e.instance.status.last_transition_time
+    if e.beat is None or e.beat.status is not health or e.pulse not in (None, Pulse.BEATS):
+        return None
+    if begun is None or e.beat.at < begun:
+        return None
+    return Verdict(health, Reason.REPORTED, f"finds itself {health} (status of its last heartbeat)")
+
+
+def _silence(instance: HopperInstance) -> str:
+    assert instance.spec.heartbeat
+    return f"no heartbeat within {instance.spec.heartbeat.timeout_seconds} s (spec.heartbeat.timeoutSeconds)"

@@ -1,0 +1,145 @@
+"""API keys: for programs that are no users of the cluster. They are kept, hashed, in Secrets that the gateway watches.
+
+A Secret with the label `hopper.dev/api-keys: "true"` holds one key an entry: its name, and as value a JSON object with
+`hash`, `role`, and maybe `namespaces` and `expires`. A key is good for the namespace of its Secret; for others only
+where the Secret is in the gateway's own namespace: whoever may write Secrets somewhere gets no power elsewhere by it.
+"""
+
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hopper.api.names import LABEL_API_KEYS
+from hopper.api.resources import INSTANCES
+from hopper.gateway.auth.authority import Caller, Permission
+from hopper.gateway.auth.tokens import bearer
+from hopper.gateway.errors import UnauthorizedError
+
+logger = logging.getLogger(__name__)
+
+SELECTOR = f"{LABEL_API_KEYS}=true"
+PREFIX = "hopper_"
+# Keys are random and long: nothing is gained by a slow hash.
+_BYTES = 32
+_READS = frozenset({"get", "list", "watch"})
+_CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="hopper"'}
+
+
+class Role(StrEnum):
+    """What a key is good for: reading; instances; templates as well, which say what runs."""
+
+    VIEW = "view"
+    EDIT = "edit"
+    ADMIN = "admin"
+
+    def allows(self, permission: Permission) -> bool:
+        if self is Role.VIEW:
+            return permission.verb in _READS
+        return self is Role.ADMIN or permission.verb in _READS or permission.resource == INSTANCES
+
+
+class KeyEntry(BaseModel):
+    """One key as it stands in a Secret. `namespaces` left out is that of the Secret; `*` is all."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    role: Role = Role.VIEW
+    namespaces: tuple[str, ...] | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that is accepted."""
+
+    name: str
+    role: Role
+    namespaces: frozenset[str]
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCaller(Caller):
+    """A program with a key."""
+
+    key: ApiKey
+
+
+def new_key() -> str:
+    """Return a key that nobody has."""
+    return PREFIX + token_urlsafe(_BYTES)
+
+
+def hash_of(key: str) -> str:
+    """Return what is kept of a key."""
+    return "sha256:" + sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
+class ApiKeys:
+    """`Authority` by keys. Fed by the watch: a key that is taken out of its Secret is not accepted any more at once."""
+
+    scheme: str | None = "apiKey"
+
+    def __init__(self, own_namespace: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._own_namespace = own_namespace
+        self._now = clock
+        self._secrets: dict[tuple[str, str], tuple[str, dict[str, ApiKey]]] = {}  # uid, and keys by hash
+
+    def put(self, raw: Mapping[str, Any]) -> bool:
+        """Take in a version of a Secret."""
+        metadata = raw["metadata"]
+        where = metadata["namespace"], metadata["name"]
+        keys = dict(filter(None, (self._read(*where, name, it) for name, it in (raw.get("data") or {}).items())))
+        news = self._secrets.get(where) != (metadata["uid"], keys)
+        self._secrets[where] = metadata["uid"], keys
+        return news
+
+    def remove(self, raw: Mapping[str, Any]) -> bool:
+        """Take in that a Secret is gone."""
+        metadata = raw["metadata"]
+        known = self._secrets.get((metadata["namespace"], metadata["name"]))
+        if known is None or known[0] != metadata["uid"]:
+            return False
+        del self._secrets[metadata["namespace"], metadata["name"]]
+        return True
+
+    def uids(self) -> dict[tuple[str, str], str]:
+        """Return all Secrets known: uids by namespace and name."""
+        return {where: uid for where, (uid, _) in self._secrets.items()}
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller:
+        sent = headers.get("x-api-key") or bearer(headers)
+        if not sent:
+            raise UnauthorizedError("send a key: X-API-Key: …", headers=_CHALLENGE)
+        digest = hash_of(sent)
+        key = next((keys[digest] for _, keys in self._secrets.values() if digest in keys), None)
+        if key is None or (key.expires is not None and key.expires <= self._now()):
+            raise UnauthorizedError("this key is not accepted", headers=_CHALLENGE)
+        return KeyCaller(f"key:{key.name}", key)
+
+    async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
+        assert isinstance(caller, KeyCaller)
+        key = caller.key
+        return bool({"*", namespace} & key.namespaces) and key.role.allows(permission)
+
+    def _read(self, namespace: str, secret: str, name: str, encoded: str) -> tuple[str, ApiKey] | None:
+        try:
+            entry = KeyEntry.model_validate_json(base64.b64decode(encoded, validate=True))
+        except (ValidationError, binascii.Error, TypeError) as error:
+            logger.error("Secret %s/%s: entry %s is no API key: %s", namespace, secret, name, error)
+            return None
+        wanted = frozenset(entry.namespaces or (namespace,))
+        if namespace != self._own_namespace:
+            wanted &= {namespace}
+        expires = entry.expires.replace(tzinfo=entry.expires.tzinfo or UTC) if entry.expires else None
+        return entry.hash, ApiKey(name, entry.role, wanted, expires)

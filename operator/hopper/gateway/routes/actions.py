@@ -1,0 +1,57 @@
+"""`POST /instances/{id}/{action}`: the verbs of the lifecycle."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import TypeAdapter
+
+from hopper.domain.actions import Action
+from hopper.gateway.acting import act
+from hopper.gateway.answers import respond
+from hopper.gateway.bodies import JsonRoute
+from hopper.gateway.models.instances import ActionResult
+from hopper.gateway.models.requests import ActionRequest
+from hopper.gateway.reads import find
+from hopper.gateway.routes.instances import Id, MayPatch
+
+router = APIRouter(prefix="/instances", tags=["lifecycle"], route_class=JsonRoute)
+
+_RESULT = TypeAdapter(ActionResult)
+_NO_REQUEST = ActionRequest()
+
+Wait = Annotated[bool, Query(description="Answer once it has happened, or cannot.")]
+Timeout = Annotated[float, Query(ge=0, le=300, description="Seconds to wait at most.")]
+
+_SAYS = {
+    Action.START: "Bring it to running.",
+    Action.STOP: "Bring it to stopped: no processes; configuration and volumes stay.",
+    Action.RESTART: "Stop and start it once.",
+    Action.PAUSE: "Keep its processes warm, without requests or new tasks.",
+    Action.RESUME: "Let a paused one go on.",
+    Action.ARCHIVE: "Stop it and keep only the record and its persistent volumes, read-only.",
+}
+
+
+def _add(action: Action) -> None:
+    @router.post(
+        f"/{{id}}/{action}",
+        response_model=ActionResult,
+        summary=f"{action.capitalize()} an instance",
+        description=_SAYS[action],
+        operation_id=f"{action}_instance",
+    )
+    async def carry_out(
+        id: Id,  # noqa: A002
+        access: MayPatch,
+        body: ActionRequest | None = None,
+        wait: Wait = False,
+        timeout: Timeout = 30.0,
+    ) -> Response:
+        instance = find(access.index, id)
+        result = await act(access, instance, action, body or _NO_REQUEST, timeout if wait else None)
+        return respond(_RESULT, result)
+
+
+for _action in Action:
+    _add(_action)

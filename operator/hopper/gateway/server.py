@@ -1,0 +1,251 @@
+"""The gateway: everything put together and run in one event loop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import uuid
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import uvicorn
+
+from hopper.adapters.connection import Connection
+from hopper.adapters.heartbeats import KubeHeartbeats
+from hopper.adapters.intents import KubeIntents
+from hopper.adapters.kube import Kube
+from hopper.adapters.listing import KubeLister
+from hopper.adapters.reviews import KubeReviews
+from hopper.api.names import LABEL_HEARTBEATS
+from hopper.api.resources import CHILDREN, INSTANCES, SECRETS, TEMPLATES
+from hopper.gateway.app import build_app
+from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
+from hopper.gateway.auth.keys import SELECTOR
+from hopper.gateway.context import Context, Settings
+from hopper.gateway.metrics import Metrics
+from hopper.ports import ApiError
+from hopper.registry import Catalogue, Flusher, Templates
+from hopper.watch import Feed, instance_feed, template_feed, until_served, watch_all
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+_DEAF_SECONDS = 30.0
+# Connections that are still busy when the gateway ends are cut after this long.
+_GRACE_SECONDS = 5
+_BACKLOG = 2048
+
+
+class AuthMode(StrEnum):
+    """How callers are authenticated."""
+
+    TOKEN = "token"  # noqa: S105
+    API_KEY = "apikey"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. No namespaces means all; port 0 picks a free one."""
+
+    namespaces: Collection[str] = ()
+    host: str = "127.0.0.1"
+    port: int = 0
+    auth: AuthMode = AuthMode.TOKEN
+    resync_seconds: float = 600.0
+    settings: Settings = field(default_factory=Settings)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to kopf, which hands them on."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Gateway:
+    """Runs until `stop()` is called or the watch gives up."""
+
+    def __init__(self, connection: Connection, options: Options = Options()) -> None:
+        self._connection = connection
+        self._options = options
+        self._stop = asyncio.Event()
+        self._synced = False
+        self._metrics = Metrics()
+        self._kube = Kube(connection.client(), self._count_request)
+        # Heartbeats must not queue behind what users do.
+        self._beat_kube = Kube(connection.client(), self._count_request)
+        self._lister = KubeLister(self._kube)
+        self._keys = ApiKeys(connection.namespace)
+        catalogue = Catalogue()
+        host = os.environ.get("HOSTNAME") or socket.gethostname()
+        flusher = Flusher(
+            KubeHeartbeats(self._beat_kube),
+            catalogue.beats,
+            catalogue.instances,
+            replica=f"{host}-{uuid.uuid4().hex[:8]}",
+        )
+        served = tuple(options.namespaces)
+        home = connection.namespace if not served or connection.namespace in served else served[0]
+        self.context = Context(
+            catalogue=catalogue,
+            templates=Templates(),
+            intents=KubeIntents(self._kube),
+            authority=self._authority(),
+            flusher=flusher,
+            settings=replace(options.settings, namespace=home, namespaces=frozenset(served)),
+            unready=self._unready,
+            problems=self._problems,
+            metrics=self._metrics,
+        )
+        self._feeds = self._make_feeds(served)
+        self._metrics.gauge("hopper_gateway_streams", "Open event streams.", lambda: self.context.streams.open)
+        self._metrics.gauge("hopper_gateway_instances", "Instances known.", lambda: len(catalogue.instances))
+        self._socket: socket.socket | None = None
+        self._server = _Server(
+            uvicorn.Config(
+                build_app(self.context),
+                http="httptools",
+                loop="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once it runs."""
+        assert self._socket is not None, "it does not listen yet"
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def listen(self) -> None:
+        """Open the port. Raises `OSError` where it is taken."""
+        family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
+        self._socket = socket.create_server((self._options.host, self._options.port), family=family, backlog=_BACKLOG)
+        logger.info("listening on http://%s:%d", self._options.host, self.port)
+
+    async def run(self) -> None:
+        """Serve. Raises what the watch gives up on, in a group."""
+        if self._socket is None:
+            self.listen()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._server.serve(sockets=[self._socket] if self._socket else None))
+                group.create_task(self._watch())
+        finally:
+            if self._socket:
+                self._socket.close()
+            await self._kube.close()
+            await self._beat_kube.close()
+
+    def stop(self) -> None:
+        """Ask `run()` to return."""
+        self._stop.set()
+        self._end_serving()
+
+    def _end_serving(self) -> None:
+        self.context.stopping.set()
+        self._server.should_exit = True
+
+    async def _watch(self) -> None:
+        """Keep the registry up to date until the end; then end the server as well."""
+        try:
+            await until_served(self._lister, (INSTANCES, TEMPLATES), self._stop)
+            async with asyncio.TaskGroup() as group:
+                background = group.create_task(self._work())
+
+                def end() -> None:
+                    background.cancel()
+                    self._end_serving()
+
+                try:
+                    namespaces = self._options.namespaces
+                    await watch_all(
+                        self._connection, namespaces, self._feeds, self._lister, stop=self._stop, on_stop=end
+                    )
+                finally:
+                    end()
+        finally:
+            self._end_serving()
+
+    async def _work(self) -> None:
+        """Wait until everything is known; then write heartbeats down, and compare with the API server now and then."""
+        for feed in self._feeds:
+            await feed.current.wait()
+        self.context.catalogue.journal.open()
+        self._synced = True
+        logger.info("synced: %d instances", len(self.context.catalogue.instances))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.context.flusher.run())
+            group.create_task(self._resync())
+
+    async def _resync(self) -> None:
+        wait = self._until_next_resync()
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                for feed in self._feeds:
+                    await feed.resync(self._lister)
+                wait = self._until_next_resync()
+            except ApiError as error:
+                logger.warning("resync failed: %s", error)
+                wait = _RETRY_SECONDS
+
+    def _until_next_resync(self) -> float:
+        return self._options.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311
+
+    def _authority(self) -> Authority:
+        match self._options.auth:
+            case AuthMode.TOKEN:
+                return Tokens(KubeReviews(self._kube))
+            case AuthMode.API_KEY:
+                return self._keys
+            case AuthMode.NONE:
+                return Open()
+
+    def _make_feeds(self, namespaces: Collection[str]) -> list[Feed]:
+        context = self.context
+        catalogue = context.catalogue
+
+        def drop_beats(raw: dict[str, object]) -> bool:
+            catalogue.drop_beats(raw)
+            return True
+
+        feeds = [
+            instance_feed(catalogue.instances, context.reader, context.on_change, namespaces),
+            template_feed(context.templates, lambda namespace, name: None, namespaces),
+            Feed(
+                CHILDREN["ConfigMap"],
+                f"{LABEL_HEARTBEATS}=true",
+                take=catalogue.take_beats,
+                drop=drop_beats,
+                known=catalogue.beats.uids,
+                namespaces=namespaces,
+            ),
+        ]
+        if self._options.auth is AuthMode.API_KEY:
+            keys = self._keys
+            feeds.append(
+                Feed(SECRETS, SELECTOR, take=keys.put, drop=keys.remove, known=keys.uids, namespaces=namespaces)
+            )
+        return feeds
+
+    def _unready(self) -> list[str]:
+        if self.context.stopping.is_set():
+            return ["the gateway is about to end"]
+        return [] if self._synced else ["the initial list is not complete"]
+
+    def _problems(self) -> list[str]:
+        deaf = [feed for feed in self._feeds if feed.deaf_seconds > _DEAF_SECONDS]
+        return [f"the watch of {it.resource.plural} is silent although something has changed" for it in deaf]
+
+    def _count_request(self, verb: str, resource: str, code: int) -> None:
+        self._metrics.api_requests.labels(verb, resource, code or "none").inc()

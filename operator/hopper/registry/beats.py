@@ -1,0 +1,130 @@
+"""The heartbeats, as the ConfigMaps that they are kept in tell them, and as they come in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from hopper.api.heartbeat import (
+    Beat,
+    Presence,
+    configmap_name,
+    is_gateway_key,
+    parse_beat,
+    parse_presence,
+    shard_in,
+    shard_of,
+)
+from hopper.api.instance import HopperInstance
+from hopper.domain.heartbeat import Heard
+
+# A gateway that lags this far behind another one has gone without saying so.
+STALE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one version of a ConfigMap has told: who has beaten. Time has gone on for all of that shard."""
+
+    namespace: str
+    shard: int
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Shard:
+    uid: str = ""
+    version: int = 0
+    data: dict[str, str] = field(default_factory=dict)
+    beats: dict[str, Beat] = field(default_factory=dict)
+    gateways: dict[str, Presence] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Beats:
+    """The newest heartbeat of each instance. Fed from the watch of ConfigMaps, and from those who beat here."""
+
+    def __init__(self) -> None:
+        self._shards: dict[tuple[str, int], _Shard] = {}
+
+    def last(self, instance: HopperInstance) -> Beat | None:
+        """Return the last heartbeat of this very instance, not of a predecessor of the same name."""
+        shard = self._shards.get((instance.namespace, shard_of(instance.name)))
+        beat = shard.beats.get(instance.name) if shard else None
+        return beat if beat and beat.uid == instance.metadata.uid else None
+
+    def heard(self, instance: HopperInstance) -> Heard:
+        """Return what is known of an instance's heartbeats."""
+        shard, beat = self._shards.get((instance.namespace, shard_of(instance.name))), self.last(instance)
+        return Heard(beat.at if beat else None, shard.since, shard.until) if shard else Heard()
+
+    def note(self, namespace: str, name: str, beat: Beat) -> None:
+        """Take in a heartbeat that has come in here; the newest wins."""
+        self._keep(self._shards.setdefault((namespace, shard_of(name)), _Shard()), name, beat)
+
+    def put(self, raw: Mapping[str, Any]) -> News | None:
+        """Take in a version of a ConfigMap; None where it holds no heartbeats, or none that are new."""
+        number, metadata = shard_in(raw), raw["metadata"]
+        if number is None:
+            return None
+        shard = self._shards.setdefault((metadata["namespace"], number), _Shard())
+        version = int(metadata["resourceVersion"])
+        if version <= shard.version:
+            return None
+        data: dict[str, str] = raw.get("data") or {}
+        changed = [key for key, text in data.items() if shard.data.get(key) != text]
+        for name in [name for name in shard.beats if name not in data and name in shard.data]:
+            del shard.beats[name]
+        shard.uid, shard.version, shard.data = metadata["uid"], version, data
+        beaten = [key for key in changed if not is_gateway_key(key) and self._keep(shard, key, parse_beat(data[key]))]
+        self._listen(shard)
+        return News(metadata["namespace"], number, tuple(beaten))
+
+    def remove(self, namespace: str, name: str, uid: str) -> News | None:
+        """Forget a ConfigMap that is gone, and what stood in it; None where it was not known."""
+        for (of, number), shard in self._shards.items():
+            if (of, configmap_name(number), shard.uid) == (namespace, name, uid):
+                gone = tuple(shard.data)
+                self._shards[of, number] = _Shard(version=shard.version)
+                return News(namespace, number, gone)
+        return None
+
+    def uids(self) -> dict[tuple[str, str], str]:
+        """Return all known ConfigMaps: uids by namespace and name."""
+        return {(of, configmap_name(number)): it.uid for (of, number), it in self._shards.items() if it.uid}
+
+    def entries(self, namespace: str, shard: int) -> Mapping[str, str]:
+        """Return what stands in a ConfigMap, as it is written there."""
+        known = self._shards.get((namespace, shard))
+        return known.data if known else {}
+
+    def of(self, namespace: str, shard: int) -> Mapping[str, Beat]:
+        """Return the heartbeats of a shard, by the name of the instance."""
+        known = self._shards.get((namespace, shard))
+        return known.beats if known else {}
+
+    def gateways(self, namespace: str, shard: int) -> Mapping[str, Presence]:
+        """Return the gateways that are noted in a ConfigMap, by key."""
+        known = self._shards.get((namespace, shard))
+        return known.gateways if known else {}
+
+    def places(self) -> set[tuple[str, int]]:
+        """Return the namespaces and shards of which something is known."""
+        return set(self._shards)
+
+    def _keep(self, shard: _Shard, name: str, beat: Beat | None) -> bool:
+        known = shard.beats.get(name)
+        if beat is None or (known is not None and known.uid == beat.uid and known.at >= beat.at):
+            return False
+        shard.beats[name] = beat
+        return True
+
+    def _listen(self, shard: _Shard) -> None:
+        """Work out for which time all heartbeats are known: as long as one gateway listens, and all have told."""
+        texts = {key: text for key, text in shard.data.items() if is_gateway_key(key)}
+        shard.gateways = {key: it for key, text in texts.items() if (it := parse_presence(text))}
+        newest = max((it.seen for it in shard.gateways.values()), default=None)
+        present = [it for it in shard.gateways.values() if newest and newest - it.seen <= STALE]
+        shard.since = min((it.since for it in present), default=None)
+        shard.until = min((it.seen for it in present), default=None)

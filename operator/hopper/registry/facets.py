@@ -1,0 +1,70 @@
+"""Facets: names of instances by what they are. Names, so that a new version of an instance moves only what changed."""
+
+from collections.abc import Collection, Iterator
+
+from hopper.api.heartbeat import shard_of
+from hopper.api.instance import HopperInstance
+from hopper.registry.criteria import Criteria, capabilities_of
+
+# What is asked about, and the answer: ("scope", "Project").
+Facet = tuple[str, str]
+
+
+class Facets:
+    """The names that have a facet, by facet."""
+
+    def __init__(self) -> None:
+        self._names: dict[Facet, set[str]] = {}
+
+    def __getitem__(self, facet: Facet) -> Collection[str]:
+        return self._names.get(facet, ())
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def move(self, name: str, old: HopperInstance | None, new: HopperInstance | None) -> None:
+        """Take an instance from where its old version was to where the new one belongs."""
+        before = set(facets_of(old)) if old else set()
+        after = set(facets_of(new)) if new else set()
+        for facet in before - after:
+            names = self._names[facet]
+            names.discard(name)
+            if not names:
+                del self._names[facet]
+        for facet in after - before:
+            self._names.setdefault(facet, set()).add(name)
+
+
+def facets_of(instance: HopperInstance) -> Iterator[Facet]:
+    """Yield everything an instance is found by."""
+    spec = instance.spec
+    yield "scope", spec.scope
+    yield "phase", instance.status.phase
+    yield "type", spec.effective_type
+    for capability in capabilities_of(instance):
+        yield "capability", capability
+    for label, value in (instance.metadata.labels or {}).items():
+        yield "label", f"{label}={value}"
+    if spec.heartbeat:
+        yield "heartbeat", str(shard_of(instance.name))
+
+
+def facets_in(criteria: Criteria) -> Iterator[tuple[Facet, ...]]:
+    """Yield what is asked for, each time the facets of which one is enough.
+
+    `parent` and `template` are not kept here: the index has them for purposes of its own.
+    """
+    if criteria.scope is not None:
+        yield (("scope", criteria.scope),)
+    if criteria.phases:
+        yield tuple(("phase", phase) for phase in criteria.phases)
+    if criteria.type is not None:
+        yield (("type", criteria.type),)
+    for capability in criteria.capabilities:
+        yield (("capability", capability),)
+    for label, value in criteria.labels.items():
+        yield (("label", f"{label}={value}"),)
+    if criteria.parent is not None:
+        yield (("parent", criteria.parent),)
+    if criteria.template is not None:
+        yield (("template", criteria.template),)

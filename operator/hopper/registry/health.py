@@ -1,0 +1,140 @@
+"""Health of every instance known: its own, the worst below it, and the metrics of its last heartbeat."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from hopper.api.enums import Health
+from hopper.api.heartbeat import Vitals
+from hopper.api.instance import HopperInstance
+from hopper.domain.health import Verdict, health_of
+from hopper.domain.lifecycle import CARRYING
+from hopper.domain.tree import ancestors
+from hopper.registry.beats import Beats, News
+from hopper.registry.index import Change, NamespaceIndex, Registry
+from hopper.registry.journal import EventKind, Journal
+
+_NOT_KNOWN = Verdict(Health.UNKNOWN, "")
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """The worst health of an instance and all below it, and the name of one that is so."""
+
+    health: Health
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How an instance does. Seconds of uptime count from when it last became Running; None while it is not up."""
+
+    vitals: Vitals
+    uptime_seconds: float | None
+    last_beat: datetime | None
+
+
+class _Namespace:
+    """The verdicts on the instances of one namespace; names by health, so that those in trouble are found at once."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self.names: dict[Health, set[str]] = {health: set() for health in Health}
+        self.worst: dict[str, RollUp] | None = None  # what is above one that is not at its best; None: to be found out
+
+    def move(self, name: str, verdict: Verdict | None) -> Verdict | None:
+        old = self.verdicts.pop(name, None)
+        if old:
+            self.names[old.health].discard(name)
+        if verdict:
+            self.verdicts[name] = verdict
+            self.names[verdict.health].add(name)
+        return old
+
+
+class Healths:
+    """Keeps a verdict on each instance: call `on_change` and `on_news` with what registry and beats answer to `put`."""
+
+    def __init__(self, registry: Registry, beats: Beats, journal: Journal | None = None) -> None:
+        self._registry = registry
+        self._beats = beats
+        self._journal = journal
+        self._namespaces: dict[str, _Namespace] = {}
+
+    def of(self, instance: HopperInstance) -> Verdict:
+        """Return the verdict on an instance itself."""
+        known = self._namespaces.get(instance.namespace)
+        return known.verdicts.get(instance.name, _NOT_KNOWN) if known else _NOT_KNOWN
+
+    def rolled_up(self, instance: HopperInstance) -> RollUp:
+        """Return the worst of an instance and all below it."""
+        known = self._namespaces.get(instance.namespace)
+        own = RollUp(self.of(instance).health, instance.name)
+        if known is None:
+            return own
+        if known.worst is None:
+            known.worst = _roll_up(known, self._registry.namespace(instance.namespace))
+        return known.worst.get(instance.name, own)
+
+    def names(self, namespace: str, *healths: Health) -> set[str]:
+        """Return the names of the instances that are so themselves."""
+        known = self._namespaces.get(namespace)
+        return set().union(*(known.names[health] for health in healths)) if known else set()
+
+    def metrics(self, instance: HopperInstance, now: datetime | None = None) -> Metrics:
+        """Return what the last heartbeat told of an instance, and for how long it has been up."""
+        beat, started = self._beats.last(instance), instance.status.started_at
+        told = {name: getattr(beat, name) for name in Vitals.__dataclass_fields__} if beat else {}
+        up = started is not None and instance.status.phase in CARRYING
+        uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if up and started else None
+        return Metrics(Vitals(**told), uptime, beat.at if beat else None)
+
+    def on_change(self, change: Change) -> None:
+        """Take in a change of the registry."""
+        namespace = self._namespaces.setdefault(change.subject.namespace, _Namespace())
+        if change.new is None:
+            namespace.move(change.subject.name, None)
+            namespace.worst = None
+            if not namespace.verdicts:
+                del self._namespaces[change.subject.namespace]
+            return
+        if change.old is None or change.old.parent_name != change.new.parent_name:
+            namespace.worst = None
+        self._judge(namespace, change.new)
+
+    def on_news(self, news: News) -> None:
+        """Take in what a ConfigMap of heartbeats told: who beats is well again, and for the others time goes on."""
+        namespace, index = self._namespaces.get(news.namespace), self._registry.namespace(news.namespace)
+        if namespace is None:
+            return
+        for instance in index.expecting_beats(news.shard):
+            self._judge(namespace, instance)
+        for name in news.names:
+            instance_ = index.get(name)
+            if instance_ is not None and instance_.spec.heartbeat is None:
+                self._judge(namespace, instance_)
+
+    def _judge(self, namespace: _Namespace, instance: HopperInstance) -> None:
+        verdict = health_of(instance, self._beats.heard(instance), self._beats.last(instance))
+        old = namespace.move(instance.name, verdict)
+        if old is not None and old.health is verdict.health:
+            return
+        namespace.worst = None
+        if old is not None and self._journal:
+            told = {"from": old.health, "to": verdict.health, "reason": verdict.reason, "message": verdict.message}
+            self._journal.write(EventKind.HEALTH, instance, **told)
+
+
+def _roll_up(known: _Namespace, index: NamespaceIndex) -> dict[str, RollUp]:
+    """Pass every verdict up, the worst first: each instance takes the first that comes, and hands on no other."""
+    found: dict[str, RollUp] = {}
+    for health in sorted(Health, key=lambda it: it.severity, reverse=True):
+        for name in known.names[health]:
+            instance = index.get(name)
+            if instance is None or name in found:
+                continue
+            mine = found[name] = RollUp(health, name)
+            for above in ancestors(instance, index):
+                if above.name in found:
+                    break
+                found[above.name] = mine
+    return found

@@ -1,0 +1,171 @@
+"""`hopper render` and `hopper diff` against a cluster: what they print is what the operator applies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from hopper.cli.main import app
+from hopper.controller.operator import Operator
+from hopper.domain.service.drift import differs
+from tests.cluster.live import Live, manifest
+from tests.cluster.running import running
+from tests.cluster.workloads import ALL, FOUR, Object, Workloads
+
+WEB = {"templateRef": {"name": "web"}}
+CANARY = "t0ken"
+
+
+class Hopper:
+    """The command, in the namespace of the test."""
+
+    def __init__(self, namespace: str, tmp_path: Path) -> None:
+        self._namespace = namespace
+        self._file = tmp_path / "changed.yaml"
+
+    async def __call__(self, verb: str, *arguments: str) -> Result:
+        run: Callable[..., Result] = CliRunner().invoke
+        return await asyncio.to_thread(run, app, [verb, *arguments, "--namespace", self._namespace])
+
+    async def objects(self, *arguments: str) -> list[Object]:
+        """Return what is rendered, secrets shown."""
+        done = await self("render", "--show-secrets", *arguments)
+        assert done.exit_code == 0, done.output
+        return list(yaml.safe_load_all(done.stdout))
+
+    async def diff_of(self, *documents: Object, more: tuple[str, ...] = ()) -> Result:
+        """Compare what a file with these documents would change."""
+        self._file.write_text(yaml.safe_dump_all(documents))
+        return await self("diff", "-f", str(self._file), *more)
+
+
+@pytest.fixture
+def hopper(live: Live, tmp_path: Path) -> Hopper:
+    return Hopper(live.namespace, tmp_path)
+
+
+async def run_all(live: Live, workloads: Workloads, **spec: Any) -> None:
+    await workloads.template(**ALL)
+    await live.create("shop")
+    await live.create("a", "Orchestration", "shop", **WEB, **spec)
+    await live.until_phase("Running", "shop", "a")
+    await live.until(lambda: live.is_ready("a"), "ready")
+
+
+class TestRender:
+    async def test_prints_what_was_applied_in_every_state(
+        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+    ) -> None:
+        await run_all(live, workloads)
+        for state, count in (("Running", 6), ("Paused", 6), ("Stopped", 6), ("Archived", 1)):
+            await live.edit("a", desiredState=state)
+            await live.until_phase(state, "a")
+            await live.until(lambda wanted=count: len(workloads.owned("a")) == wanted, f"{count} objects")
+            rendered = await hopper.objects("a")
+            owned = workloads.owned("a")
+            assert {it["kind"] for it in rendered} == owned.keys(), state
+            different = [it["kind"] for it in rendered if differs(it, owned[it["kind"]])]
+            assert not different, f"{state}: {different}"
+            done = await hopper("diff", "a")
+            assert (done.exit_code, done.stdout) == (0, ""), state
+
+    async def test_namesakes_are_named_as_the_operator_names_them(
+        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+    ) -> None:
+        await workloads.template(**FOUR)
+        await live.create("web")
+        for name in ("worker", "web-worker"):
+            await live.create(name, "Orchestration", "web", **WEB)
+        await live.until_phase("Running", "worker", "web-worker")
+        for name in ("worker", "web-worker"):
+            assert {it["metadata"]["name"] for it in await hopper.objects(name)} == {live.status(name)["workloadName"]}
+
+    async def test_secrets_are_shown_only_on_request(
+        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+    ) -> None:
+        await run_all(live, workloads)
+        done = await hopper("render", "a")
+        assert done.exit_code == 0
+        assert CANARY not in done.stdout
+        assert json.dumps(await hopper.objects("a")) != json.dumps(list(yaml.safe_load_all(done.stdout)))
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("nobody",), "there is no HopperInstance 'nobody'"),
+            (("shop",), "shop is a logical instance"),
+            (("lost",), 'there is no HopperTemplate "gone"'),
+        ],
+    )
+    async def test_what_cannot_be_rendered_is_said(
+        self, live: Live, hopper: Hopper, arguments: tuple[str, ...], words: str
+    ) -> None:
+        await live.create("shop")
+        await live.create("lost", templateRef={"name": "gone"})
+        for verb in ("render", "diff"):
+            done = await hopper(verb, *arguments)
+            assert done.exit_code == 2
+            assert words in done.stderr
+            assert not done.stdout
+
+
+class TestDiff:
+    async def test_names_what_drifted_and_what_is_gone(self, live: Live, workloads: Workloads, hopper: Hopper) -> None:
+        async with running(live.namespace):
+            await run_all(live, workloads)
+        await workloads.edit("Deployment", "hopper-shop-a", {"spec": {"replicas": 7}})
+        await workloads.delete("ConfigMap", "hopper-shop-a")
+        done = await hopper("diff", "a")
+        assert done.exit_code == 1
+        lines = done.stdout.splitlines()
+        assert "--- live Deployment/hopper-shop-a" in lines
+        assert {"-  replicas: 7", "+  replicas: 1"} <= set(lines)
+        assert "+++ rendered ConfigMap/hopper-shop-a" in lines
+        assert not any("Secret/" in line or "Service/" in line for line in lines)
+
+    async def test_tells_what_a_file_would_change(
+        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+    ) -> None:
+        await run_all(live, workloads)
+        env = [{"name": "LEVEL", "value": "9"}, {"name": "TOKEN", "value": "other-canary", "secret": True}]
+        changed = manifest("a", "Orchestration", "shop", **WEB, overrides={"env": env})
+        done = await hopper.diff_of(changed)
+        assert done.exit_code == 1
+        assert "+          value: '9'" in done.stdout.splitlines()
+        assert "*** (before)" in done.stdout
+        assert "*** (after)" in done.stdout
+        assert CANARY not in done.stdout + done.stderr
+        assert "other-canary" not in done.stdout + done.stderr
+        explained = await hopper.diff_of(changed, more=("--explain",))
+        assert ["env[LEVEL].value", "override"] in map(str.split, explained.stdout.splitlines())
+
+    async def test_tells_what_would_be_removed(
+        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+    ) -> None:
+        await run_all(live, workloads)
+        gone = {"domains": [{"domain": "web.example.com", "$remove": True}]}
+        done = await hopper.diff_of(manifest("a", "Orchestration", "shop", **WEB, overrides=gone))
+        assert done.exit_code == 1
+        assert "--- live Ingress/hopper-shop-a\n+++ removed" in done.stdout
+        assert "PersistentVolumeClaim" not in done.stdout
+
+    async def test_of_what_is_new_everything(self, live: Live, workloads: Workloads, hopper: Hopper) -> None:
+        await workloads.template(**FOUR)
+        done = await hopper.diff_of(manifest("new", **WEB))
+        assert done.exit_code == 1
+        kinds = {line.split()[2].split("/")[0] for line in done.stdout.splitlines() if line.startswith("+++ rendered")}
+        assert kinds == {"Deployment", "Service", "ConfigMap", "Secret"}
+        assert CANARY not in done.stdout
+
+    async def test_without_a_cluster_it_says_so(self, hopper: Hopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
+        done = await hopper("diff", "a")
+        assert done.exit_code == 2
+        assert "no cluster" in done.stderr

@@ -1,0 +1,53 @@
+"""Running helm, the one of `hopper local build`, apart from the user's own configuration."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hopper.local import binaries
+from hopper.local.catalogue import TOOLS
+from hopper.local.paths import cache_dir
+from hopper.local.progress import Plain
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "hopper"
+RELEASE = "hopper"
+NAMESPACE = "hopper-system"
+
+Manifest = dict[str, Any]
+
+
+class HelmError(Exception):
+    """helm said no; its words."""
+
+
+def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
+    """Run helm with `values` and return its standard output. Raises HelmError."""
+    program = binaries.ensure(cache_dir(), Plain(sys.__stderr__), TOOLS)["helm"]
+    with tempfile.TemporaryDirectory(prefix="helm-") as home:
+        command = [str(program), *args]
+        if values is not None:
+            file = Path(home) / "values.yaml"
+            file.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
+            command.append(f"--values={file}")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBECONFIG"))}
+        own = {f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}
+        chosen = {"KUBECONFIG": str(kubeconfig or Path(home) / "none")}
+        done = subprocess.run(command, env=kept | own | chosen, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HelmError(done.stderr.strip() or done.stdout.strip())
+    return done.stdout
+
+
+def render(values: Mapping[str, Any] | None = None, *args: str, namespace: str = NAMESPACE) -> list[Manifest]:
+    """Return the objects of the chart, tests left out."""
+    text = helm("template", RELEASE, str(CHART), f"--namespace={namespace}", "--skip-tests", *args, values=values or {})
+    return [document for document in yaml.safe_load_all(text) if document]

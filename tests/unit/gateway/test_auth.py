@@ -1,0 +1,261 @@
+"""Who callers are and what they may do: tokens of the cluster, API keys, and nobody on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hopper.api.resources import INSTANCES, TEMPLATES, Resource
+from hopper.gateway.auth import ApiKeys, Open, Permission, Tokens
+from hopper.gateway.auth.cache import Cache
+from hopper.gateway.auth.keys import hash_of, new_key
+from hopper.gateway.errors import ForbiddenError, UnauthorizedError, UnavailableProblemError
+from hopper.ports import RefusedError, UnavailableError, User
+from tests.unit.gateway.test_errors import is_problem
+from tests.unit.gateway.world import World
+
+READ = Permission("get", INSTANCES)
+WRITE = Permission("patch", INSTANCES)
+TEMPLATE = Permission("create", TEMPLATES)
+
+
+class Cluster:
+    """`ports.Reviews` that knows some tokens and rights, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {"t-alice": User("alice", groups=("dev",)), "t-bob": User("bob")}
+        self.rights = {("alice", "get", "a"), ("alice", "list", "a")}
+        self.asked: list[str] = []
+        self.error: Exception | None = None
+
+    async def user_of(self, token: str) -> User | None:
+        self.asked.append(token)
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        return self.users.get(token)
+
+    async def may(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+        self.asked.append(f"{user.name} {verb} {namespace}")
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        return (user.name, verb, namespace) in self.rights
+
+
+def sends(token: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+class TestTokens:
+    async def test_the_cluster_decides(self) -> None:
+        cluster = Cluster()
+        tokens = Tokens(cluster)
+        alice = await tokens.identify(sends("t-alice"))
+        assert alice.name == "alice"
+        answers = [await tokens.allows(alice, it, where) for it in (READ, WRITE) for where in ("a", "b")]
+        assert answers == [True, False, False, False]
+
+    async def test_it_is_asked_once(self) -> None:
+        """Also about what it refuses, and by many at the same time."""
+        cluster = Cluster()
+        tokens = Tokens(cluster)
+        for _ in range(3):
+            callers = await asyncio.gather(*(tokens.identify(sends("t-alice")) for _ in range(20)))
+            for permission in (READ, WRITE):
+                await asyncio.gather(*(tokens.allows(callers[0], permission, "a") for _ in range(20)))
+            for _ in range(5):
+                with pytest.raises(UnauthorizedError):
+                    await tokens.identify(sends("wrong"))
+        assert cluster.asked == ["t-alice", "alice get a", "alice patch a", "wrong"]
+
+    @pytest.mark.parametrize(
+        "value", [None, "", "Bearer", "Bearer ", "Basic YTpi", "t-alice", "Bearer " + "x" * 20_000]
+    )
+    async def test_without_a_token(self, value: str | None) -> None:
+        cluster = Cluster()
+        with pytest.raises(UnauthorizedError) as caught:
+            await Tokens(cluster).identify({} if value is None else {"authorization": value})
+        assert caught.value.headers
+        assert "Bearer" in caught.value.headers["WWW-Authenticate"]
+        assert cluster.asked == []
+
+    async def test_an_outage_is_not_remembered(self) -> None:
+        cluster = Cluster()
+        tokens, cluster.error = Tokens(cluster), UnavailableError("no answer")
+        with pytest.raises(UnavailableError):
+            await tokens.identify(sends("t-alice"))
+        cluster.error = None
+        alice = await tokens.identify(sends("t-alice"))
+        cluster.error = RefusedError("403: may not create tokenreviews", code=403)
+        with pytest.raises(UnavailableProblemError):
+            await tokens.identify(sends("t-bob"))
+        with pytest.raises(UnavailableProblemError):
+            await tokens.allows(alice, READ, "a")
+
+    async def test_through_http(self) -> None:
+        cluster = Cluster()
+        world = World(Tokens(cluster))
+        world.instance("web", namespace="a")
+        is_problem(await world.get("/instances/web?namespace=a"), 401, "Unauthorized")
+        assert (await world.get("/instances/web?namespace=a", headers=sends("t-alice"))).status_code == 200
+        is_problem(await world.get("/instances/web?namespace=b", headers=sends("t-alice")), 403, "Forbidden")
+        is_problem(await world.delete("/instances/web?namespace=a", headers=sends("t-alice")), 403, "Forbidden")
+        is_problem(await world.get("/instances/web?namespace=a", headers=sends("t-bob")), 403, "Forbidden")
+        cluster.error = UnavailableError("no answer")
+        is_problem(await world.get("/instances", headers=sends("t-new")), 503, "ServiceUnavailable")
+
+
+class TestCache:
+    async def test_forgets_in_time(self) -> None:
+        now = [0.0]
+        cache: Cache[str, int] = Cache(lambda value: float(value), clock=lambda: now[0])
+        asked: list[int] = []
+
+        async def ask() -> int:
+            asked.append(10)
+            return asked[-1]
+
+        for moment in (0.0, 9.9, 10.0, 19.9, 20.1):
+            now[0] = moment
+            assert await cache.get("k", ask) == 10
+        assert len(asked) == 3
+
+    async def test_is_bounded(self) -> None:
+        cache: Cache[int, int] = Cache(lambda value: 60.0, most=10)
+        for number in range(100):
+
+            async def ask(number: int = number) -> int:
+                return number
+
+            assert await cache.get(number, ask) == number
+        assert len(cache) == 10
+
+    async def test_one_who_leaves_does_not_take_the_answer_along(self) -> None:
+        cache: Cache[str, int] = Cache(lambda value: 60.0)
+        go = asyncio.Event()
+
+        async def ask() -> int:
+            await go.wait()
+            return 1
+
+        first, second = (asyncio.create_task(cache.get("k", ask)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        go.set()
+        assert await second == 1
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
+def secret(namespace: str, name: str = "keys", uid: str = "1", **entries: Any) -> dict[str, Any]:
+    data = {key: base64.b64encode(json.dumps(value).encode()).decode() for key, value in entries.items()}
+    return {"metadata": {"namespace": namespace, "name": name, "uid": uid}, "data": data}
+
+
+class TestKeys:
+    async def test_roles(self) -> None:
+        keys = ApiKeys("home")
+        sent = {role: new_key() for role in ("view", "edit", "admin")}
+        keys.put(secret("home", **{role: {"hash": hash_of(key), "role": role} for role, key in sent.items()}))
+        allowed = {}
+        for role, key in sent.items():
+            caller = await keys.identify({"x-api-key": key})
+            assert caller.name == f"key:{role}"
+            allowed[role] = [await keys.allows(caller, it, "home") for it in (READ, WRITE, TEMPLATE)]
+            assert not await keys.allows(caller, READ, "elsewhere")
+        assert allowed == {"view": [True, False, False], "edit": [True, True, False], "admin": [True, True, True]}
+
+    async def test_as_a_bearer(self) -> None:
+        keys, key = ApiKeys("home"), new_key()
+        keys.put(secret("home", ci={"hash": hash_of(key)}))
+        assert (await keys.identify(sends(key))).name == "key:ci"
+
+    async def test_is_revoked_at_once(self) -> None:
+        keys, key = ApiKeys("home"), new_key()
+        raw = secret("home", ci={"hash": hash_of(key)})
+        assert keys.put(raw)
+        assert not keys.put(raw)
+        await keys.identify({"x-api-key": key})
+        assert keys.put(secret("home"))
+        with pytest.raises(UnauthorizedError):
+            await keys.identify({"x-api-key": key})
+        keys.put(raw)
+        assert not keys.remove(secret("home", uid="other"))
+        assert keys.uids() == {("home", "keys"): "1"}
+        assert keys.remove(raw)
+        with pytest.raises(UnauthorizedError):
+            await keys.identify({"x-api-key": key})
+
+    async def test_runs_out(self) -> None:
+        now = datetime(2026, 3, 1, tzinfo=UTC)
+        keys, key = ApiKeys("home", clock=lambda: now), new_key()
+        keys.put(secret("home", old={"hash": hash_of(key), "expires": "2026-02-28T23:59:59Z"}))
+        with pytest.raises(UnauthorizedError):
+            await keys.identify({"x-api-key": key})
+        keys.put(secret("home", old={"hash": hash_of(key), "expires": "2026-03-02T00:00:00"}))
+        await keys.identify({"x-api-key": key})
+
+    async def test_other_namespaces(self) -> None:
+        """Only a Secret at home can give rights elsewhere."""
+        keys, home, away = ApiKeys("home"), new_key(), new_key()
+        keys.put(secret("home", h={"hash": hash_of(home), "namespaces": ["a", "b"]}, all={"hash": hash_of("x" * 40)}))
+        keys.put(secret("away", a={"hash": hash_of(away), "role": "admin", "namespaces": ["home", "away", "*"]}))
+        caller = await keys.identify({"x-api-key": home})
+        assert [await keys.allows(caller, READ, it) for it in ("home", "a", "b", "c")] == [False, True, True, False]
+        caller = await keys.identify({"x-api-key": away})
+        assert [await keys.allows(caller, READ, it) for it in ("home", "away", "c")] == [False, True, False]
+        everywhere = new_key()
+        keys.put(secret("home", e={"hash": hash_of(everywhere), "namespaces": ["*"]}))
+        assert await keys.allows(await keys.identify({"x-api-key": everywhere}), READ, "anywhere")
+
+    async def test_what_is_no_key(self, caplog: pytest.LogCaptureFixture) -> None:
+        keys, key = ApiKeys("home"), new_key()
+        raw = secret("home", good={"hash": hash_of(key)}, plain={"hash": key}, list=[], odd={"role": "king"})
+        raw["data"] |= {"binary": "////", "broken": "no base64!"}
+        keys.put(raw)
+        assert (await keys.identify({"x-api-key": key})).name == "key:good"
+        assert len(caplog.records) == 5
+        assert key not in caplog.text
+
+    @pytest.mark.parametrize(
+        "headers", [{}, {"x-api-key": ""}, {"x-api-key": "guess"}, {"authorization": "Bearer guess"}]
+    )
+    async def test_nobody(self, headers: Mapping[str, str]) -> None:
+        keys = ApiKeys("home")
+        keys.put(secret("home", ci={"hash": hash_of(new_key())}))
+        with pytest.raises(UnauthorizedError):
+            await keys.identify(headers)
+
+    async def test_a_secret_without_entries(self) -> None:
+        raw = secret("home")
+        del raw["data"]
+        assert ApiKeys("home").put(raw)
+
+
+class TestOpen:
+    @pytest.mark.parametrize("host", ["localhost:8090", "127.0.0.1", "[::1]:8090"])
+    async def test_programs_on_this_machine(self, host: str) -> None:
+        caller = await Open().identify({"host": host})
+        assert not caller.is_known
+        assert await Open().allows(caller, WRITE, "a")
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"host": "evil.example"},
+            {"host": "localhost", "origin": "https://evil.example"},
+            {"host": "localhost", "origin": "null"},
+            {"host": "[::1"},
+            {},
+        ],
+    )
+    async def test_a_page_from_elsewhere(self, headers: Mapping[str, str]) -> None:
+        with pytest.raises(ForbiddenError):
+            await Open().identify(headers)

@@ -1,0 +1,125 @@
+"""Instances that beat, the ConfigMaps they beat into, and a store that keeps those in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from hopper.api.enums import Phase
+from hopper.api.heartbeat import (
+    SHARDS,
+    Beat,
+    Presence,
+    configmap_labels,
+    configmap_name,
+    dump_beat,
+    dump_presence,
+    gateway_key,
+    shard_of,
+)
+from hopper.api.instance import Heartbeat, HopperInstance
+from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
+from tests.unit.domain.builders import NOW, instance, ready, seconds
+
+TIMEOUT = 10
+
+
+def beating(
+    name: str = "web", *, timeout: int | None = TIMEOUT, phase: Phase = Phase.RUNNING, **said: Any
+) -> HopperInstance:
+    """Build a Ready instance that is expected to beat, unless without a timeout."""
+    heartbeat = Heartbeat(timeout_seconds=timeout) if timeout else None
+    return ready(instance(name, phase=phase, heartbeat=heartbeat, **said))
+
+
+def later(count: float) -> datetime:
+    return NOW + seconds(count)
+
+
+def beat(name: str = "web", at: float = 0.0, *, uid: str = "", **vitals: Any) -> Beat:
+    return Beat(uid=uid or f"uid-{name}", at=later(at), **vitals)
+
+
+def same_shard(count: int, like: str = "web") -> list[str]:
+    """Return that many names that share their ConfigMap with `like`, which is the first of them."""
+    others = (f"{like}-{n}" for n in range(100 * count))
+    return [like, *(name for name in others if shard_of(name) == shard_of(like))][:count]
+
+
+def configmap(
+    version: int,
+    *beats: tuple[str, Beat],
+    gateways: Mapping[str, tuple[float, float]] | None = None,
+    namespace: str = "default",
+    shard: int | None = None,
+    uid: str = "1",
+) -> dict[str, Any]:
+    """Build a ConfigMap of heartbeats; `gateways` gives seconds of since and seen for each."""
+    number = shard_of(beats[0][0] if beats else "web") if shard is None else shard
+    present = {
+        gateway_key(name): dump_presence(Presence(since=later(since), seen=later(seen)))
+        for name, (since, seen) in (gateways or {}).items()
+    }
+    return {
+        "metadata": {
+            "namespace": namespace,
+            "name": configmap_name(number),
+            "uid": uid,
+            "resourceVersion": str(version),
+            "labels": configmap_labels(),
+        },
+        "data": {**{name: dump_beat(it) for name, it in beats}, **present},
+    }
+
+
+class MemoryStore:
+    """`ports.HeartbeatStore` in memory; `objects` is what a watch would tell. Every write counts."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, int], dict[str, Any]] = {}
+        self.writes: list[tuple[str, int]] = []
+        self.written = asyncio.Event()
+        self.failure: ApiError | None = None
+        self._version = 0
+
+    def data(self, namespace: str = "default") -> dict[str, str]:
+        """Return what stands in the ConfigMaps of a namespace, all together."""
+        found: dict[str, str] = {}
+        for shard in range(SHARDS):
+            found |= self.objects.get((namespace, shard), {"data": {}})["data"]
+        return found
+
+    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
+        self._begin(namespace, shard)
+        if (namespace, shard) not in self.objects:
+            raise NotFoundError("404")
+        self.writes.append((namespace, shard))
+        data = {**self.objects[namespace, shard]["data"], **changes}
+        self._write(namespace, shard, {key: value for key, value in data.items() if value is not None})
+
+    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
+        self._begin(namespace, shard)
+        if (namespace, shard) in self.objects:
+            raise ConflictError("409")
+        self.writes.append((namespace, shard))
+        self._write(namespace, shard, dict(data))
+
+    def _begin(self, namespace: str, shard: int) -> None:
+        if self.failure:
+            raise self.failure
+
+    def _write(self, namespace: str, shard: int, data: dict[str, str]) -> None:
+        self._version += 1
+        self.objects[namespace, shard] = {**configmap(self._version, namespace=namespace, shard=shard), "data": data}
+        self.written.set()
+
+
+AWAY = UnavailableError("the API server is away")
+
+
+def reborn(it: HopperInstance) -> HopperInstance:
+    """Return another object of the same name."""
+    return replace(it, metadata=replace(it.metadata, uid=f"{it.metadata.uid}-2", resource_version="99"))

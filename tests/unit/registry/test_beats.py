@@ -1,0 +1,122 @@
+"""What the ConfigMaps of heartbeats tell: the newest wins, and nobody is taken for silent whom nobody listened to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hopper.api.heartbeat import dump_beat, shard_of
+from hopper.domain.heartbeat import Heard
+from hopper.registry import Beats
+from hopper.registry.beats import STALE
+from tests.unit.registry.beating import beat, beating, configmap, later, reborn, same_shard
+
+WEB = beating()
+
+
+class TestEntries:
+    def test_are_those_of_the_newest_version(self) -> None:
+        beats = Beats()
+        news = beats.put(configmap(2, ("web", beat(at=2))))
+        assert news is not None
+        assert (news.namespace, news.names) == ("default", ("web",))
+        assert beats.put(configmap(1, ("web", beat(at=1)))) is None
+        assert beats.put(configmap(2, ("web", beat(at=3)))) is None
+        assert beats.last(WEB) == beat(at=2)
+
+    def test_only_those_that_are_new_are_told_of(self) -> None:
+        beats, (first, second) = Beats(), same_shard(2)
+        beats.put(configmap(1, (first, beat(first)), (second, beat(second))))
+        news = beats.put(configmap(2, (first, beat(first)), (second, beat(second, at=5))))
+        assert news is not None
+        assert news.names == (second,)
+
+    def test_a_predecessor_does_not_beat_for_its_successor(self) -> None:
+        beats = Beats()
+        beats.put(configmap(1, ("web", beat(at=5)), gateways={"a": (0, 6)}))
+        assert beats.last(reborn(WEB)) is None
+        assert beats.heard(reborn(WEB)) == Heard(None, later(0), later(6))
+
+    def test_what_comes_in_here_counts_before_it_is_written(self) -> None:
+        beats = Beats()
+        beats.put(configmap(1, ("web", beat(at=1))))
+        beats.note("default", "web", beat(at=2, active_tasks=3))
+        assert beats.last(WEB) == beat(at=2, active_tasks=3)
+        beats.put(configmap(2, ("web", beat(at=1.5))))
+        assert beats.last(WEB) == beat(at=2, active_tasks=3)
+        beats.put(configmap(3, ("web", beat(at=4))))
+        assert beats.last(WEB) == beat(at=4)
+
+    def test_an_entry_that_is_removed_is_forgotten(self) -> None:
+        beats, (first, second) = Beats(), same_shard(2)
+        beats.put(configmap(1, (first, beat(first)), (second, beat(second))))
+        beats.put(configmap(2, (first, beat(first))))
+        assert list(beats.of("default", shard_of(first))) == [first]
+
+    @pytest.mark.parametrize("text", ["", "x", "{}", "[]", '{"uid":"uid-web"}', '{"uid":"uid-web","at":"yesterday"}'])
+    def test_nonsense_is_left_alone(self, text: str) -> None:
+        beats = Beats()
+        raw = configmap(1, gateways={"a": (0, 1)})
+        raw["data"] |= {"web": text, "_gateway.b": text}
+        assert beats.put(raw) is not None
+        assert beats.last(WEB) is None
+        assert beats.heard(WEB).until == later(1)
+
+    @pytest.mark.parametrize(
+        "vitals",
+        ['"active_tasks":-1', '"error_rate":2', '"response_time_ms":NaN', '"status":"inactive"', '"status":"x"'],
+    )
+    def test_values_out_of_range_are_nonsense(self, vitals: str) -> None:
+        beats, raw = Beats(), configmap(1)
+        raw["data"]["web"] = dump_beat(beat()).replace("}", f",{vitals}}}")
+        beats.put(raw)
+        assert beats.last(WEB) is None
+
+    def test_other_configmaps_are_none_of_ours(self) -> None:
+        raw = configmap(1, ("web", beat()))
+        for labels in (None, {}, {"hopper.dev/heartbeats": "no"}):
+            assert Beats().put({**raw, "metadata": {**raw["metadata"], "labels": labels}}) is None
+        for name in ("hopper-heartbeats-4", "hopper-heartbeats-", "hopper-heartbeats-01", "mine"):
+            assert Beats().put({**raw, "metadata": {**raw["metadata"], "name": name}}) is None
+
+    def test_one_that_is_deleted_leaves_nothing(self) -> None:
+        beats, raw = Beats(), configmap(5, ("web", beat()), gateways={"a": (0, 1)})
+        beats.put(raw)
+        (key,) = beats.uids()
+        assert beats.remove(*key, uid="another") is None
+        assert beats.remove(*key, uid="1") is not None
+        assert (beats.last(WEB), beats.heard(WEB), beats.uids()) == (None, Heard(), {})
+        assert beats.put(raw) is None
+        assert beats.put(configmap(6, ("web", beat(at=9)), uid="2")) is not None
+
+
+class TestListening:
+    def heard(self, **gateways: tuple[float, float]) -> Heard:
+        beats = Beats()
+        beats.put(configmap(1, gateways=gateways))
+        return beats.heard(WEB)
+
+    def test_nobody(self) -> None:
+        assert self.heard() == Heard()
+
+    def test_one(self) -> None:
+        assert self.heard(a=(0, 50)) == Heard(None, later(0), later(50))
+
+    def test_several_until_the_last_of_them_has_told(self) -> None:
+        assert self.heard(a=(0, 50), b=(40, 48)) == Heard(None, later(0), later(48))
+
+    def test_one_that_went_without_a_word_is_not_waited_for(self) -> None:
+        gone = STALE.total_seconds() + 1
+        assert self.heard(a=(0, 50), b=(40, 50 + gone)) == Heard(None, later(40), later(50 + gone))
+
+    @given(
+        st.dictionaries(
+            st.sampled_from("abc"), st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted), min_size=1
+        )
+    )
+    def test_it_is_never_more_than_what_one_has_listened_to(self, gateways: dict[str, list[int]]) -> None:
+        found = self.heard(**{name: (since, seen) for name, (since, seen) in gateways.items()})
+        assert found.since is not None
+        assert found.until is not None
+        assert any(later(since) <= found.since and found.until <= later(seen) for since, seen in gateways.values())

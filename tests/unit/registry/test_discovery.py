@@ -1,0 +1,220 @@
+"""Discovery finds what a filter over everything would find, after any changes, and looks only at what it has to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hopper.api.config import InstanceConfig, Limits
+from hopper.api.enums import DesiredState, InstanceType, Phase, Scope
+from hopper.api.instance import HopperInstance, NameRef
+from hopper.api.scopes import SCOPES, allowed_children
+from hopper.domain.hierarchy import has_room
+from hopper.domain.tree import ancestors, descendants, subtree
+from hopper.registry import Change, Criteria, Registry, find, possible_parents
+from hopper.registry.index import NamespaceIndex
+from tests.unit.domain.builders import instance
+
+NAMES = [f"{word}-{n}" for word in ("web", "shop") for n in range(4)]
+LABELS = [{}, {"team": "a"}, {"team": "b"}, {"team": "a", "tier": "gold"}]
+CAPABILITIES = [(), ("gpu",), ("eu",), ("gpu", "eu")]
+PHASES = (Phase.CREATED, Phase.RUNNING, Phase.STOPPED, Phase.ERROR)
+
+
+def build(name: str, version: int, **said: Any) -> HopperInstance:
+    labels, capabilities = said.pop("labels", None), said.pop("capabilities", ())
+    config = InstanceConfig(capabilities=capabilities) if capabilities else None
+    it = instance(name, **said, config=config)
+    return replace(it, metadata=replace(it.metadata, resource_version=str(version), labels=labels or None))
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "name": draw(st.sampled_from(NAMES)),
+        "there": draw(st.integers(0, 4)) > 0,
+        "scope": draw(st.sampled_from(list(Scope))),
+        "parent": draw(st.sampled_from([None, *NAMES[:5], "nowhere"])),
+        "phase": draw(st.sampled_from(PHASES)),
+        "type": draw(st.sampled_from([None, InstanceType.EPHEMERAL])),
+        "labels": draw(st.sampled_from(LABELS)),
+        "capabilities": draw(st.sampled_from(CAPABILITIES)),
+        "template_ref": draw(st.sampled_from([None, NameRef(name="nginx")])),
+    }
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Criteria:
+    def maybe(values: Any) -> Any:
+        return draw(st.one_of(st.none(), st.sampled_from(list(values))))
+
+    return Criteria(
+        scope=maybe(Scope),
+        phases=draw(st.sets(st.sampled_from(PHASES), max_size=2)),
+        type=maybe([InstanceType.EPHEMERAL, InstanceType.PERSISTENT]),
+        parent=maybe([*NAMES[:3], "nowhere"]),
+        ancestor=maybe([*NAMES[:3], "nowhere"]),
+        template=maybe(["nginx", "redis"]),
+        capabilities=draw(st.sampled_from(CAPABILITIES)),
+        labels=draw(st.sampled_from(LABELS)),
+        name=maybe(["web-*", "*-1", "shop-2", "nobody", "w?b-[01]", "*"]),
+        can_parent=maybe(Scope),
+    )
+
+
+def fits(it: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
+    """Say it once more, in other words."""
+    facts = [
+        asked.ancestor is None or asked.ancestor in [above.name for above in ancestors(it, index)],
+        asked.can_parent is None or (asked.can_parent in allowed_children(it.spec.scope) and has_room(it, index)),
+        asked.match(it),
+    ]
+    return all(facts)
+
+
+class TestFind:
+    @given(changes=st.lists(versions(), max_size=25), asked=st.lists(questions(), min_size=1, max_size=5))
+    def test_agrees_with_a_filter_over_everything(self, changes: list[dict[str, Any]], asked: list[Criteria]) -> None:
+        registry, expected = Registry(), {}
+        for version, said in enumerate(changes, start=1):
+            name, there = said.pop("name"), said.pop("there")
+            known = expected.get(name)
+            if there:
+                it = build(name, version, **said)
+                # One that was gone comes back as another object.
+                it = replace(
+                    it, metadata=replace(it.metadata, uid=known.metadata.uid if known else f"{name}-{version}")
+                )
+                assert registry.put(it) == Change(known, it)
+                expected[name] = it
+            elif known:
+                registry.remove("default", name, expected.pop(name).metadata.uid)
+        index = registry.namespace("default")
+        assert list(index.names) == sorted(expected)
+        for it in expected.values():
+            assert index.by_uid(it.metadata.uid) is it
+        for criteria in asked:
+            right = [it.name for _, it in sorted(expected.items()) if fits(it, criteria, index)]
+            assert [it.name for it in find(index, criteria)] == right
+            among = {name for name in expected if name.endswith(("1", "2"))}
+            assert [it.name for it in find(index, criteria, among)] == [name for name in right if name in among]
+        for name in list(expected):
+            index.discard(name)
+        assert (len(index), len(index._facets), index._by_uid) == (0, 0, {})
+
+    def test_looks_only_at_what_the_smallest_index_holds(self) -> None:
+        index = NamespaceIndex()
+        index.put(build("global", 1, scope=Scope.GLOBAL, phase=Phase.RUNNING))
+        for n in range(500):
+            index.put(build(f"p-{n}", n + 2, parent="global", phase=Phase.RUNNING, labels={"n": str(n % 100)}))
+        looked: list[str] = []
+        get = index.get
+        index.get = lambda name: looked.append(name) or get(name)  # type: ignore[assignment, method-assign, func-returns-value]
+        for criteria, most in (
+            (Criteria(phases={Phase.RUNNING}, labels={"n": "7"}), 5),
+            (Criteria(scope=Scope.PROJECT, name="p-1"), 1),
+            (Criteria(phases={Phase.RUNNING}, name="p-33*"), 11),
+            (Criteria(phases={Phase.RUNNING}, ancestor="p-1"), 0),
+            (Criteria(phases={Phase.STOPPED}, ancestor="global"), 0),
+            (Criteria(parent="p-7", scope=Scope.PROJECT), 0),
+        ):
+            looked.clear()
+            found = find(index, criteria)
+            assert len(set(looked) - {"global"}) == len(found) == most
+
+    def test_without_criteria_all_are_found_in_order(self) -> None:
+        index = NamespaceIndex()
+        for version, name in enumerate(("b", "a", "c"), start=1):
+            index.put(build(name, version))
+        assert [it.name for it in find(index, Criteria())] == ["a", "b", "c"]
+
+
+class TestPossibleParents:
+    def test_of_the_right_scope(self) -> None:
+        index = NamespaceIndex()
+        for version, scope in enumerate(Scope, start=1):
+            index.put(build(scope.lower(), version, scope=scope, phase=Phase.RUNNING))
+        for scope in Scope:
+            expected = sorted(parent.lower() for parent in SCOPES[scope].parents if parent is not Scope.ORCHESTRATION)
+            assert [it.name for it in possible_parents(index, scope)] == expected
+
+    def test_with_room_left(self) -> None:
+        """A child that waits for its seat has it before one that comes later."""
+        index = NamespaceIndex()
+        narrow = instance("narrow", config=InstanceConfig(limits=Limits(max_child_instances=1)), phase=Phase.RUNNING)
+        index.put(narrow)
+        index.put(instance("wide", phase=Phase.RUNNING))
+        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["narrow", "wide"]
+        index.put(build("worker", 2, scope=Scope.ORCHESTRATION, parent="narrow"))
+        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["wide"]
+        index.put(build("worker", 3, scope=Scope.ORCHESTRATION, parent="wide"))
+        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["narrow", "wide"]
+
+    def test_not_too_deep(self) -> None:
+        index = NamespaceIndex()
+        limits = InstanceConfig(limits=Limits(max_depth=1))
+        root = instance("global", Scope.GLOBAL, config=limits, phase=Phase.RUNNING)
+        index.put(root)
+        index.put(instance("web", parent=root, phase=Phase.RUNNING))
+        assert [it.name for it in possible_parents(index, Scope.PROJECT)] == ["global"]
+        assert possible_parents(index, Scope.ORCHESTRATION) == []
+
+    def test_not_what_is_going_or_over(self) -> None:
+        index = NamespaceIndex()
+        root = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
+        index.put(root)
+        index.put(instance("going", deleted=True, phase=Phase.RUNNING))
+        index.put(instance("over", phase=Phase.TERMINATED))
+        index.put(instance("kept", phase=Phase.ARCHIVED))
+        index.put(instance("ending", desired=DesiredState.TERMINATED, phase=Phase.STOPPING))
+        index.put(instance("stopped", desired=DesiredState.STOPPED, phase=Phase.STOPPED))
+        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["stopped"]
+
+
+class TestTree:
+    def index(self) -> NamespaceIndex:
+        index = NamespaceIndex()
+        for name, parent in {"global": None, "web": "global", "mail": "global", "w1": "web", "w2": "web"}.items():
+            index.put(instance(name, parent=parent))
+        return index
+
+    def test_nearest_first(self) -> None:
+        index = self.index()
+        worker = index.get("w1")
+        assert worker
+        assert [it.name for it in ancestors(worker, index)] == ["web", "global"]
+        below = [it.name for it in descendants("global", index)]
+        assert (set(below[:2]), set(below[2:])) == ({"web", "mail"}, {"w1", "w2"})
+
+    def test_subtree(self) -> None:
+        index = self.index()
+        root = index.get("global")
+        assert root
+        top, count = subtree(root, index)
+        assert count == 5
+        assert [(it.instance.name, it.depth) for it in top.children] == [("mail", 1), ("web", 1)]
+        assert [(it.instance.name, it.depth) for it in top.children[1].children] == [("w1", 2), ("w2", 2)]
+        top, count = subtree(root, index, depth=1)
+        assert (count, [it.children for it in top.children]) == (3, [[], []])
+        assert subtree(root, index, depth=0)[1] == 1
+
+    def test_those_above_one_that_is_missing_are_not_known(self) -> None:
+        index = self.index()
+        index.discard("web")
+        worker = index.get("w1")
+        assert worker
+        assert list(ancestors(worker, index)) == []
+        assert {it.name for it in descendants("web", index)} == {"w1", "w2"}
+
+    def test_no_walk_goes_round(self) -> None:
+        index = NamespaceIndex()
+        for name, parent in {"a": "b", "b": "c", "c": "a", "d": "a"}.items():
+            index.put(instance(name, parent=parent))
+        first = index.get("a")
+        assert first
+        assert [it.name for it in ancestors(first, index)] == ["b", "c"]
+        assert {it.name for it in descendants("a", index)} == {"b", "c", "d"}
+        assert subtree(first, index)[1] == 4

@@ -1,0 +1,190 @@
+"""Health of all instances: kept up to date by changes and heartbeats alone, and passed up the tree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hopper.api.conditions import ConditionType
+from hopper.api.enums import Health, Phase, Scope
+from hopper.api.heartbeat import Vitals
+from hopper.api.instance import HopperInstance
+from hopper.domain.health import worst
+from hopper.domain.tree import descendants
+from hopper.registry import Catalogue, Criteria, RollUp
+from tests.unit.domain.builders import NOW, condition, instance, seconds
+from tests.unit.registry.beating import beat, beating, configmap, later, same_shard
+
+LOOKS = {
+    Health.INACTIVE: (Phase.STOPPED, "True"),
+    Health.HEALTHY: (Phase.RUNNING, "True"),
+    Health.PROGRESSING: (Phase.STARTING, "False"),
+    Health.DEGRADED: (Phase.RUNNING, "False"),
+    Health.UNHEALTHY: (Phase.ERROR, "False"),
+}
+
+
+class World:
+    """A catalogue that is fed as the watch feeds it."""
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue()
+        self.catalogue.journal.open()
+        self._version = 0
+
+    def put(self, it: HopperInstance) -> None:
+        self._version += 1
+        it = replace(it, metadata=replace(it.metadata, resource_version=str(self._version)))
+        if change := self.catalogue.instances.put(it):
+            self.catalogue.on_change(change)
+
+    def remove(self, it: HopperInstance) -> None:
+        if change := self.catalogue.instances.remove("default", it.name, it.metadata.uid):
+            self.catalogue.on_change(change)
+
+    def hear(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
+        self._version += 1
+        self.catalogue.take_beats(configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard))
+
+    def of(self, name: str) -> Health:
+        it = self.catalogue.instances.namespace("default").get(name)
+        assert it
+        return self.catalogue.healths.of(it).health
+
+    def rolled_up(self, name: str) -> RollUp:
+        it = self.catalogue.instances.namespace("default").get(name)
+        assert it
+        return self.catalogue.healths.rolled_up(it)
+
+    def told(self) -> list[str]:
+        entries = self.catalogue.journal.since(0) or ()
+        return [f"{it.name} {it.detail['from']} → {it.detail['to']}" for it in entries if it.kind == "health"]
+
+
+def looking(name: str, health: Health, parent: str | None = None, scope: Scope = Scope.PROJECT) -> HopperInstance:
+    phase, ready = LOOKS[health]
+    reason = "Starting" if health is Health.PROGRESSING else phase.value
+    conditions = (condition(ConditionType.READY, ready, reason),)
+    return instance(name, scope, parent=parent, phase=phase, status={"conditions": conditions})
+
+
+class TestHeartbeats:
+    def test_time_goes_on_with_what_the_gateways_tell(self) -> None:
+        world, (first, second) = World(), same_shard(2)
+        world.put(beating(first))
+        world.put(beating(second))
+        beats = ((first, beat(first, 0)), (second, beat(second, 0)))
+        world.hear(*beats, until=5)
+        assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.HEALTHY)
+        world.hear((first, beat(first, 12)), beats[1], until=15)
+        assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.UNKNOWN)
+        world.hear((first, beat(first, 28)), beats[1], until=30)
+        assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.UNHEALTHY)
+        world.hear((first, beat(first, 28)), (second, beat(second, 31)), until=32)
+        assert world.of(second) is Health.HEALTHY
+        assert world.told() == [
+            f"{second} healthy → unknown",
+            f"{second} unknown → unhealthy",
+            f"{second} unhealthy → healthy",
+        ]
+
+    def test_what_one_says_counts_without_a_timeout_too(self) -> None:
+        world = World()
+        world.put(beating(timeout=None))
+        world.hear(("web", beat(at=0, status=Health.DEGRADED)), until=1)
+        assert world.of("web") is Health.DEGRADED
+
+    def test_metrics(self) -> None:
+        world = World()
+        world.put(beating(status={"started_at": NOW - seconds(90)}))
+        it = world.catalogue.instances.namespace("default").get("web")
+        assert it
+        metrics = world.catalogue.healths.metrics(it, NOW)
+        assert (metrics.vitals, metrics.uptime_seconds, metrics.last_beat) == (Vitals(), 90, None)
+        world.hear(("web", beat(at=3, active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)), until=4)
+        metrics = world.catalogue.healths.metrics(it, NOW)
+        assert metrics.vitals == Vitals(active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)
+        assert metrics.last_beat == later(3)
+
+    def test_there_is_no_uptime_of_what_is_not_up(self) -> None:
+        world, it = World(), instance(phase=Phase.STOPPED, status={"started_at": NOW})
+        world.put(it)
+        assert world.catalogue.healths.metrics(it, NOW).uptime_seconds is None
+
+
+class TestRollUp:
+    def test_the_worst_below_counts_and_is_named(self) -> None:
+        world = World()
+        world.put(looking("global", Health.HEALTHY, scope=Scope.GLOBAL))
+        world.put(looking("web", Health.HEALTHY, "global"))
+        world.put(looking("worker", Health.DEGRADED, "web"))
+        world.put(looking("mail", Health.HEALTHY, "global"))
+        assert world.rolled_up("global") == world.rolled_up("web") == RollUp(Health.DEGRADED, "worker")
+        assert world.rolled_up("mail") == RollUp(Health.HEALTHY, "mail")
+        assert world.of("global") is Health.HEALTHY
+        world.put(looking("worker", Health.DEGRADED, "mail"))
+        assert (world.rolled_up("web").health, world.rolled_up("mail").health) == (Health.HEALTHY, Health.DEGRADED)
+        world.remove(looking("worker", Health.DEGRADED))
+        assert world.rolled_up("global").health is Health.HEALTHY
+
+    def test_of_one_that_is_not_known(self) -> None:
+        world, stranger = World(), instance("stranger")
+        assert world.catalogue.healths.of(stranger).health is Health.UNKNOWN
+        assert world.catalogue.healths.rolled_up(stranger) == RollUp(Health.UNKNOWN, "stranger")
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abcdef"),
+                st.sampled_from([None, *"abcdef", "x"]),
+                st.sampled_from([None, *LOOKS]),
+            ),
+            max_size=30,
+        )
+    )
+    def test_agrees_with_a_look_at_all_below(self, changes: list[tuple[str, str | None, Health | None]]) -> None:
+        """After any changes, circles and missing parents among them."""
+        world, expected = World(), {}
+        for name, parent, health in changes:
+            if health is not None:
+                world.put(looking(name, health, parent))
+                expected[name] = health
+            elif name in expected:
+                it = world.catalogue.instances.namespace("default").get(name)
+                assert it
+                world.remove(it)
+                del expected[name]
+                break  # its uid does not come back
+            index = world.catalogue.instances.namespace("default")
+            for each, own in expected.items():
+                assert world.of(each) is own
+                below = [expected[it.name] for it in descendants(each, index)]
+                assert world.rolled_up(each).health is worst([own, *below])
+                assert expected[world.rolled_up(each).because] is world.rolled_up(each).health
+        for health in LOOKS:
+            there = {name for name, own in expected.items() if own is health}
+            assert world.catalogue.healths.names("default", health) == there
+
+
+class TestFind:
+    def test_by_health(self) -> None:
+        world = World()
+        for health in LOOKS:
+            world.put(looking(health.value, health))
+        good, bad, any_ = (
+            [it.name for it in world.catalogue.find("default", Criteria(healthy=healthy))]
+            for healthy in (True, False, None)
+        )
+        assert (good, bad) == (["healthy"], ["degraded", "unhealthy"])
+        assert len(any_) == len(LOOKS)
+        assert world.catalogue.find("default", Criteria(healthy=False, phases={Phase.ERROR}))[0].name == "unhealthy"
+
+    def test_nothing_is_kept_of_what_is_gone(self) -> None:
+        world, it = World(), looking("web", Health.HEALTHY)
+        world.put(it)
+        world.remove(it)
+        assert world.catalogue.find("default", Criteria(healthy=True)) == []
+        assert not world.catalogue.healths._namespaces
