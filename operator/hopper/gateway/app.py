@@ -5,9 +5,9 @@ from fastapi import APIRouter, FastAPI
 from hopper.gateway import errors
 from hopper.gateway.context import Context
 from hopper.gateway.observing import Observing
-from hopper.gateway.routes import actions, instances, probes
+from hopper.gateway.routes import actions, instances, probes, registry
 
-ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router)
+ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router, registry.router)
 
 
 def build_app(context: Context) -> FastAPI:

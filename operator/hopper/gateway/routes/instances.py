@@ -27,9 +27,11 @@ from hopper.gateway.models.instances import (
     TaskList,
 )
 from hopper.gateway.models.listing import Limit, Skip
+from hopper.gateway.models.registry import StatusView
 from hopper.gateway.models.requests import CreateInstance, UpdateInstance
 from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
 from hopper.gateway.reads import find, lookup
+from hopper.gateway.registry_views import view_status
 from hopper.gateway.trees import dump_hierarchy, flat
 from hopper.gateway.updating import update
 from hopper.gateway.views import view_detail, view_instance
@@ -48,6 +50,7 @@ _DETAIL = TypeAdapter(InstanceDetail)
 _PAGE = TypeAdapter(InstancePage)
 _LIST = TypeAdapter(list[InstanceView])
 _PROJECT = TypeAdapter(ProjectView)
+_STATUS = TypeAdapter(StatusView)
 _TASKS = TypeAdapter(TaskList)
 
 _ACTIVE = Criteria(phases=(Phase.RUNNING, Phase.PAUSED))
@@ -202,6 +205,13 @@ async def get_hierarchy(
     if is_known(request, etag):
         return unchanged(etag)
     return Response(dump_hierarchy(root, total), headers={"ETag": etag}, media_type=JSON)
+
+
+@router.get("/{id}/status", response_model=StatusView, summary="Read the status")
+async def get_status(id: Id, access: MayGet) -> Response:  # noqa: A002
+    """Answer how an instance is, with what its last heartbeat told."""
+    context = access.context
+    return respond(_STATUS, view_status(find(access.index, id), context.catalogue, context.clock()))
 
 
 @router.get("/{id}/tasks", response_model=TaskList, summary="List tasks")

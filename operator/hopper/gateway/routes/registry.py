@@ -1,0 +1,146 @@
+"""`/registry`: discovery, health, the graph, what happens, and heartbeats."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import Response
+from pydantic import AfterValidator, TypeAdapter
+
+from hopper.api.heartbeat import Vitals
+from hopper.api.resources import INSTANCES
+from hopper.gateway.access import Access, Requires
+from hopper.gateway.answers import is_known, respond, unchanged
+from hopper.gateway.bodies import JsonRoute
+from hopper.gateway.errors import ProblemError
+from hopper.gateway.models.registry import RegistryHealth, RegistryList, Topology
+from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
+from hopper.gateway.reads import find, lookup
+from hopper.gateway.registry_views import revision_of, view_entry, view_health, view_topology
+from hopper.gateway.routes.instances import Id, MayList
+from hopper.gateway.sse import EventStream
+from hopper.registry import Criteria
+
+router = APIRouter(prefix="/registry", tags=["registry"], route_class=JsonRoute)
+
+_WATCH = Requires("watch")
+MayWatch = Annotated[Access, Depends(_WATCH)]
+MayBeat = Annotated[Access, Depends(Requires("create", INSTANCES, "heartbeat"))]
+
+_ENTRIES = TypeAdapter(RegistryList)
+_HEALTH = TypeAdapter(RegistryHealth)
+_TOPOLOGY = TypeAdapter(Topology)
+_NO_VITALS = Vitals()
+
+
+def _pair(text: str) -> str:
+    key, separator, _ = text.partition("=")
+    if not key or not separator:
+        raise ValueError("write label=key=value")
+    return text
+
+
+Label = Annotated[str, AfterValidator(_pair)]
+
+
+@router.get("/instances", response_model=RegistryList, summary="List everything that is known")
+async def list_registry(request: Request, access: MayList) -> Response:
+    """Answer every instance of the namespace, with its health."""
+    return _found(request, access, Criteria())
+
+
+@router.get("/discover", response_model=RegistryList, summary="Find instances")
+async def discover(
+    request: Request,
+    access: MayList,
+    scope: Annotated[ScopeWord | None, Query()] = None,
+    status: Annotated[list[StatusWord] | None, Query(max_length=9, description="Any of these.")] = None,
+    type: Annotated[TypeWord | None, Query()] = None,  # noqa: A002
+    capability: Annotated[list[str] | None, Query(max_length=64, description="All of these.")] = None,
+    parent_id: Annotated[str | None, Query(max_length=253, description="Id or uid of the parent.")] = None,
+    ancestor_id: Annotated[str | None, Query(max_length=253, description="Id or uid of one above.")] = None,
+    label: Annotated[
+        list[Label] | None,
+        Query(max_length=64, description="All of these, as key=value.", examples=[["tier=web"]]),
+    ] = None,
+    healthy: Annotated[bool | None, Query(description="Healthy, or in trouble.")] = None,
+    name: Annotated[str | None, Query(max_length=253, description="Id, with `*`, `?` and `[…]`.")] = None,
+    can_parent: Annotated[ScopeWord | None, Query(description="With room for one more child of this scope.")] = None,
+) -> Response:
+    """Answer the instances that match all criteria, by id."""
+    criteria = Criteria(
+        scope=scope,
+        phases=tuple(status or ()),
+        type=type,
+        parent=_name_of(access, parent_id),
+        ancestor=_name_of(access, ancestor_id),
+        capabilities=tuple(capability or ()),
+        labels={key: value for key, _, value in (it.partition("=") for it in label or ())},
+        name=name,
+        can_parent=can_parent,
+        healthy=healthy,
+    )
+    return _found(request, access, criteria)
+
+
+def _name_of(access: Access, identity: str | None) -> str | None:
+    found = lookup(access.index, identity) if identity else None
+    return found.name if found else identity
+
+
+def _found(request: Request, access: Access, criteria: Criteria) -> Response:
+    catalogue = access.context.catalogue
+    revision = revision_of(catalogue)
+    etag = f'"{revision}"'
+    if is_known(request, etag):
+        return unchanged(etag)
+    items = [view_entry(it, catalogue) for it in catalogue.find(access.namespace, criteria)]
+    return respond(_ENTRIES, RegistryList(items, len(items), revision), etag=etag)
+
+
+@router.get("/health", response_model=RegistryHealth, summary="How is everything?")
+async def get_registry_health(access: MayList) -> Response:
+    """Answer totals, who is in trouble and why, and how each instance does."""
+    context = access.context
+    return respond(_HEALTH, view_health(access.namespace, context.catalogue, context.clock()))
+
+
+@router.get("/topology", response_model=Topology, summary="Read the graph")
+async def get_topology(request: Request, access: MayList) -> Response:
+    """Answer all instances as a graph. Its revision is where `/registry/events` goes on."""
+    catalogue = access.context.catalogue
+    etag = f'"{revision_of(catalogue)}"'
+    if is_known(request, etag):
+        return unchanged(etag)
+    return respond(_TOPOLOGY, view_topology(access.namespace, catalogue), etag=etag)
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    summary="Follow what happens",
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def follow_events(
+    request: Request,
+    access: MayWatch,
+    last_event_id: Annotated[
+        str | None, Header(max_length=64, description="Go on after this event, or after a revision of the topology.")
+    ] = None,
+) -> Response:
+    """Answer server-sent events: a snapshot's revision, then what happens to the instances of the namespace."""
+
+    async def still_allowed() -> bool:
+        try:
+            again = await _WATCH(request, access.namespace)
+        except ProblemError:
+            return False
+        return again.caller == access.caller
+
+    return EventStream(access, last_event_id, still_allowed)
+
+
+@router.post("/instances/{id}/heartbeat", status_code=204, response_class=Response, summary="Give a sign of life")
+async def beat(id: Id, access: MayBeat, body: Vitals | None = None) -> Response:  # noqa: A002
+    """Tell that an instance lives, and how it does. This costs no write to the instance."""
+    access.context.flusher.beat(find(access.index, id), body or _NO_VITALS)
+    return Response(status_code=204)

@@ -1,0 +1,213 @@
+"""Server-sent events: the first one, what happens, going on after a break, and the end of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from hopper.api.resources import INSTANCES
+from hopper.gateway.access import Access
+from hopper.gateway.auth import Caller
+from hopper.gateway.sse import KEEP_ALIVE, EventStream
+from hopper.registry import Catalogue, Journal
+from tests.unit.gateway.world import World, limited
+
+SECONDS = 5
+
+
+class Follower:
+    """Reads one stream."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._chunks = stream.chunks()
+        self._events: list[tuple[str, str, dict[str, Any]]] = []
+
+    async def chunk(self) -> bytes:
+        async with asyncio.timeout(SECONDS):
+            return await anext(self._chunks)
+
+    async def next(self) -> tuple[str, str, dict[str, Any]]:
+        """Return kind, id and data of the next event."""
+        while not self._events:
+            for text in (await self.chunk()).decode().split("\n\n"):
+                fields = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith(":"))
+                if fields.get("event", "health") != "health":  # see the registry's own tests
+                    self._events.append((fields["event"], fields["id"], json.loads(fields["data"])))
+        return self._events.pop(0)
+
+    async def kinds(self, count: int) -> list[str]:
+        return [(await self.next())[0] for _ in range(count)]
+
+    async def close(self) -> None:
+        await self._chunks.aclose()  # type: ignore[attr-defined]
+
+
+async def allowed() -> bool:
+    return True
+
+
+@asynccontextmanager
+async def following(world: World, last_id: str | None = None, namespace: str = "default") -> AsyncIterator[Follower]:
+    access = Access(world.context, Caller("alice"), namespace)
+    follower = Follower(EventStream(access, last_id, allowed))
+    try:
+        yield follower
+    finally:
+        await follower.close()
+
+
+class TestEvents:
+    async def test_what_happens_is_told(self, world: World) -> None:
+        world.instance("global", "Global")
+        async with following(world) as follower:
+            kind, token, data = await follower.next()
+            assert (kind, data) == ("snapshot", {"revision": token, "total": 1, "reset": False})
+            world.instance("web", "Project", "global", phase=None)
+            kind, token, data = await follower.next()
+            assert (kind, data["id"], data["scope"], data["status"]) == ("registered", "web", "PROJECT", "created")
+            assert (data["parent_id"], data["revision"], data["namespace"]) == ("global", token, "default")
+            assert (await follower.kinds(1)) == ["child_added"]
+            step = {"from": "Created", "to": "Starting", "time": "2026-03-01T11:00:00Z", "reason": "DesiredState"}
+            world.instance("web", "Project", None, "Starting", status={"history": [step]})
+            assert (await follower.kinds(2)) == ["child_removed", "parent_changed"]
+            kind, _, data = await follower.next()
+            assert (kind, data["from"], data["to"], data["reason"]) == (
+                "transition",
+                "created",
+                "starting",
+                "DesiredState",
+            )
+            kind, _, data = await follower.next()
+            assert (kind, data["status"]) == ("changed", "starting")
+            uid = world.store.objects[INSTANCES.plural, "default", "web"]["metadata"]["uid"]
+            await world.store.delete(INSTANCES, "default", "web", uid=uid)
+            kind, _, data = await follower.next()
+            assert (kind, data["id"], data["uid"]) == ("unregistered", "web", uid)
+
+    async def test_only_of_the_namespace(self, world: World) -> None:
+        async with following(world) as follower:
+            await follower.next()
+            world.instance("far", namespace="other")
+            world.instance("near")
+            assert (await follower.next())[2]["id"] == "near"
+
+    async def test_goes_on_after_a_break(self, world: World) -> None:
+        world.instance("a")
+        async with following(world) as follower:
+            _, token, _ = await follower.next()
+        world.instance("b")
+        world.instance("c")
+        async with following(world, token) as follower:
+            seen = [await follower.next() for _ in range(2)]
+            assert [(kind, data["id"]) for kind, _, data in seen] == [("registered", "b"), ("registered", "c")]
+        async with following(world, seen[0][1]) as follower:
+            assert await follower.next() == seen[1]
+
+    async def test_goes_on_from_the_topology(self, world: World) -> None:
+        world.instance("a")
+        revision = (await world.get("/registry/topology")).json()["revision"]
+        world.instance("b")
+        async with following(world, revision) as follower:
+            assert (await follower.next())[2]["id"] == "b"
+
+    @pytest.mark.parametrize("last", ["", "other-1", "nonsense", "-", "other"])
+    async def test_what_is_not_known_any_more(self, world: World, last: str) -> None:
+        world.instance("a")
+        async with following(world, last) as follower:
+            kind, _, data = await follower.next()
+            assert (kind, data["reset"]) == ("snapshot", bool(last))
+
+    async def test_one_that_is_too_slow_hears_so(self) -> None:
+        world = World()
+        journal = Journal(capacity=5)
+        journal.open()
+        world.context.catalogue = Catalogue(world.context.catalogue.instances, journal=journal)
+        async with following(world) as follower:
+            _, first, _ = await follower.next()
+            for number in range(10):
+                world.instance(f"p-{number}")
+            kind, token, data = await follower.next()
+            assert (kind, data["reset"], data["total"]) == ("snapshot", True, 10)
+        async with following(world, first) as follower:
+            assert (await follower.next()) == (kind, token, data)
+
+
+class TestEnd:
+    async def test_a_sign_of_life(self) -> None:
+        world = World(settings=limited(keepalive_seconds=0.01))
+        async with following(world) as follower:
+            await follower.next()
+            assert [await follower.chunk() for _ in range(3)] == [KEEP_ALIVE] * 3
+
+    async def test_who_may_no_longer_follow(self) -> None:
+        world = World(settings=limited(keepalive_seconds=0.01))
+        verdicts = [True, False]
+
+        async def pop() -> bool:
+            return verdicts.pop(0)
+
+        follower = Follower(EventStream(Access(world.context, Caller("alice"), "default"), None, pop))
+        await follower.next()
+        assert await follower.chunk() == KEEP_ALIVE
+        with pytest.raises(StopAsyncIteration):
+            await follower.chunk()
+
+    async def test_the_gateway_ends(self, world: World) -> None:
+        async with following(world) as follower:
+            await follower.next()
+            world.context.stopping.set()
+            with pytest.raises(StopAsyncIteration):
+                await follower.chunk()
+
+
+class Connection:
+    """One HTTP request, as a server hands it to the application."""
+
+    def __init__(self, world: World, path: str) -> None:
+        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.gone = asyncio.Event()
+        path, _, query = path.partition("?")
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "root_path": ""}
+        scope |= {"path": path, "raw_path": path.encode(), "query_string": query.encode(), "scheme": "http"}
+        scope |= {"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("localhost", 80)}
+        self.task = asyncio.create_task(world.app(scope, self._receive, self.sent.put))
+
+    async def _receive(self) -> dict[str, Any]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(SECONDS):
+            return await self.sent.get()
+
+
+async def test_through_the_application() -> None:
+    world = World(settings=limited(max_streams=1))
+    first = Connection(world, "/api/v1/registry/events")
+    start = await first.next()
+    headers = dict(start["headers"])
+    assert (start["status"], headers[b"content-type"][:17]) == (200, b"text/event-stream")
+    assert headers[b"cache-control"] == b"no-store"
+    assert b"content-length" not in headers
+    assert (await first.next())["body"].startswith(b"retry:")
+    assert b"event: snapshot" in (await first.next())["body"]
+    # No more than one at a time, until it is closed.
+    second = Connection(world, "/api/v1/registry/events")
+    assert (await second.next())["status"] == 429
+    first.gone.set()
+    async with asyncio.timeout(SECONDS):
+        await first.task
+    assert world.context.streams.open == 0
+    third = Connection(world, "/api/v1/registry/events")
+    assert (await third.next())["status"] == 200
+    world.context.stopping.set()
+    async with asyncio.timeout(SECONDS):
+        await third.task
+        await second.task
+    messages = [third.sent.get_nowait() for _ in range(third.sent.qsize())]
+    assert messages[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
