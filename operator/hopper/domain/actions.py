@@ -84,6 +84,12 @@ def is_final(instance: HopperInstance) -> bool:
     return instance.spec.desired_state in ends or instance.status.phase in (REACHED[end] for end in ends)
 
 
+def is_alive(instance: HopperInstance) -> bool:
+    """Tell whether the instance is neither terminated nor about to be."""
+    over = instance.status.phase is Phase.TERMINATED or instance.spec.desired_state is DesiredState.TERMINATED
+    return not over
+
+
 def _final_word(instance: HopperInstance) -> str:
     if instance.status.phase in (Phase.ARCHIVED, Phase.TERMINATED):
         return instance.status.phase

@@ -5,7 +5,7 @@ from datetime import timedelta
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance
-from hopper.domain.actions import Action, goal_of, request, rule
+from hopper.domain.actions import Action, goal_of, is_alive, request, rule
 from hopper.domain.lifecycle import REACHED, wants_up
 from hopper.domain.tree import descendants
 from hopper.domain.wording import some
@@ -102,15 +102,10 @@ async def terminate(access: Access, instance: HopperInstance, *, cascade: bool) 
     """Ask for the end of an instance, and with `cascade` of everything below it, which follows by itself."""
     if instance.spec.desired_state is DesiredState.TERMINATED or instance.status.phase is Phase.TERMINATED:
         raise TakenError(f"{instance.name} is terminated already")
-    below = [it for it in descendants(instance.name, access.index) if _is_alive(it)]
+    below = [it for it in descendants(instance.name, access.index) if is_alive(it)]
     children = tuple(it.name for it in below if it.parent_name == instance.name)
     if children and not cascade:
         raise TakenError(f"{instance.name} has live children: {some(children)}; terminate them first, or cascade=true")
     if protected := tuple(it.name for it in (instance, *below) if it.spec.deletion_protection):
         raise ForbiddenError(f"protected from deletion: {some(protected)}; set spec.deletionProtection to false first")
     await change(access, instance, {"desiredState": DesiredState.TERMINATED.value, "reason": reason_of(access, None)})
-
-
-def _is_alive(instance: HopperInstance) -> bool:
-    over = instance.status.phase is Phase.TERMINATED or instance.spec.desired_state is DesiredState.TERMINATED
-    return not over

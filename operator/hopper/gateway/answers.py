@@ -32,6 +32,11 @@ def is_known(request: Request, etag: str) -> bool:
     return etag in (tag.strip().removeprefix("W/") for tag in known.split(",")) or known.strip() == "*"
 
 
+def version_in(if_match: str | None) -> str | None:
+    """Return the version of an object that `If-Match` asks for, None where any will do."""
+    return if_match.strip().removeprefix("W/").strip('"') if if_match and if_match.strip() != "*" else None
+
+
 def unchanged(etag: str) -> Response:
     """Return the answer to somebody who has this version already."""
     return Response(status_code=304, headers={"ETag": etag})

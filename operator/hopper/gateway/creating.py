@@ -24,6 +24,7 @@ from hopper.gateway.access import Access
 from hopper.gateway.errors import TakenError
 from hopper.gateway.models.requests import CreateInstance
 from hopper.gateway.placing import check_config, check_place, check_template, invalid_field, resolve_parent
+from hopper.gateway.secrecy import secrets_in
 from hopper.gateway.writes import without
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
@@ -45,12 +46,12 @@ async def create(access: Access, wanted: CreateInstance) -> HopperInstance:
         await check_template(access, wanted.template)
     parent = await resolve_parent(access, wanted.parent_id) if wanted.parent_id else None
     manifest = _manifest(access, name, parent, wanted)
-    candidate = _as_if_created(access, manifest)
+    candidate = as_if_created(access, manifest)
     check_config(candidate)
     check_place(access, candidate)
     if predecessor:
-        await _remove(access, predecessor)
-    return await create_object(access, manifest, secrets_in(wanted.overrides))
+        await remove(access, predecessor)
+    return await create_object(access, manifest, secrets_in(wanted.overrides.env if wanted.overrides else ()))
 
 
 async def create_object(access: Access, manifest: dict[str, Any], secrets: list[str]) -> HopperInstance:
@@ -111,18 +112,13 @@ def dump_overrides(overrides: Overrides) -> dict[str, Any]:
     return {kind: entries for kind, entries in dump(_OVERRIDES, overrides).items() if entries != []}
 
 
-def secrets_in(overrides: Overrides | None) -> list[str]:
-    """Return the values that must not be repeated anywhere."""
-    return [it.value for it in overrides.env if it.secret and it.value] if overrides else []
-
-
-def _as_if_created(access: Access, manifest: dict[str, Any]) -> HopperInstance:
+def as_if_created(access: Access, manifest: dict[str, Any]) -> HopperInstance:
     """Return the instance that the manifest is about to make, to be judged before."""
     server = {"namespace": access.namespace, "uid": "", "creationTimestamp": access.context.clock()}
     return parse_instance({**manifest, "metadata": {**manifest["metadata"], **server}})
 
 
-async def _remove(access: Access, predecessor: HopperInstance) -> None:
+async def remove(access: Access, predecessor: HopperInstance) -> None:
     """Delete exactly that object, and wait until it is gone: its finalizer may hold it for a moment."""
     name, context = predecessor.name, access.context
     try:

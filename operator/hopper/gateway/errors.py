@@ -4,6 +4,7 @@ Each error answer has the form `{"error_type", "detail"}`; those about a body or
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -125,10 +126,15 @@ def problem_of(error: ApiError) -> ProblemError:
         case RefusedError(code=403):
             return ForbiddenError(said)
         case RefusedError():
-            causes = [field_error(("body", *it.field.split(".")), it.message, it.reason) for it in error.causes]
+            causes = [field_error(("body", *_steps(it.field)), it.message, it.reason) for it in error.causes]
             return InvalidError(said, errors=causes or [field_error(("body",), said, "refused")])
         case _:
             return unavailable(f"the API server is not reachable or not able to answer: {said}")
+
+
+def _steps(field: str) -> list[str]:
+    """Return the steps of a path such as `spec.env[0].name`."""
+    return [step for step in re.split(r"[.\[\]]+", field) if step]
 
 
 def unavailable(detail: str) -> UnavailableProblemError:

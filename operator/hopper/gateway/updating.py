@@ -11,10 +11,11 @@ from hopper.api.model import dump
 from hopper.api.names import ANNOTATION_RUNTIME_METADATA
 from hopper.domain.actions import is_final
 from hopper.gateway.access import Access
-from hopper.gateway.creating import dump_metadata, dump_overrides, secrets_in
+from hopper.gateway.creating import dump_metadata, dump_overrides
 from hopper.gateway.errors import BadRequestError
 from hopper.gateway.models.requests import UpdateInstance
 from hopper.gateway.placing import check_config, check_place, check_template, invalid_field, resolve_parent
+from hopper.gateway.secrecy import secrets_in
 from hopper.gateway.writes import change, without
 from hopper.ports import RefusedError
 
@@ -44,7 +45,7 @@ async def update(
     try:
         return await change(access, instance, merge_patch(before, after), metadata, version=version)
     except RefusedError as error:
-        raise without(error, secrets_in(wanted.overrides)) from None
+        raise without(error, secrets_in(wanted.overrides.env if wanted.overrides else ())) from None
 
 
 async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInstance) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hopper.api.names import GLOBAL_NAME
 from hopper.domain import tree
 from hopper.gateway.access import Access, Requires
 from hopper.gateway.acting import terminate
-from hopper.gateway.answers import JSON, etag_of, is_known, respond, unchanged
+from hopper.gateway.answers import JSON, etag_of, is_known, respond, unchanged, version_in
 from hopper.gateway.bodies import JsonRoute
 from hopper.gateway.creating import create
 from hopper.gateway.errors import MissingError
@@ -146,8 +146,8 @@ async def update_instance(
     if_match: Annotated[str | None, Header(max_length=64, description="The ETag that this is based on.")] = None,
 ) -> Response:
     """Change the fields that are given; null removes one, and those left out stay."""
-    version = if_match.strip().removeprefix("W/").strip('"') if if_match and if_match.strip() != "*" else None
-    return _detail(await update(access, find(access.index, id), body, version or body.resource_version))
+    version = version_in(if_match) or body.resource_version
+    return _detail(await update(access, find(access.index, id), body, version))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, summary="Terminate an instance")
