@@ -8,6 +8,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.scopes import allowed_children
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.config import config_problems
+from hopper.domain.heartbeat import NOTHING, Heard
 from hopper.domain.hierarchy import Tree, effective_state, judge
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
@@ -20,6 +21,7 @@ def gather(
     runtimes: RuntimeGatherer,
     now: datetime,
     *,
+    heard: Heard = NOTHING,
     spec_problems: tuple[str, ...] = (),
 ) -> Observed:
     """Observe one instance within its namespace."""
@@ -32,6 +34,7 @@ def gather(
         successor=successor,
         takeover=runtimes.takeover(instance, tree),
         children=_children(instance, tree),
+        heard=heard,
         spec_problems=spec_problems,
         config_problems=config_problems(instance),
     )

@@ -52,6 +52,7 @@ class Reconciler:
     ) -> None:
         self._registry = world.instances
         self._children = world.children
+        self._beats = world.beats
         self._reader = world.reader
         self._runtimes = RuntimeGatherer(world.templates, world.children, prefix)
         self._store = store
@@ -73,7 +74,8 @@ class Reconciler:
         if instance is None:
             return None
         problems = self._reader.problems(instance)
-        observed = gather(instance, tree, self._runtimes, self._clock(), spec_problems=problems)
+        heard = self._beats.heard(instance)
+        observed = gather(instance, tree, self._runtimes, self._clock(), heard=heard, spec_problems=problems)
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))

@@ -1,12 +1,14 @@
 """Everything that is known of the cluster, and the feeds that keep it so."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hopper.api.heartbeat import shard_in
 from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import CHILDREN, PODS, Resource
-from hopper.registry import Children, Registry, Templates
+from hopper.domain.heartbeat import condition_is_outdated
+from hopper.registry import Beats, Children, News, Registry, Templates
 from hopper.watch import Feed, Reader, template_feed
 
 Manifest = dict[str, Any]
@@ -21,6 +23,7 @@ class World:
     instances: Registry = field(default_factory=Registry)
     templates: Templates = field(default_factory=Templates)
     children: Children = field(default_factory=Children)
+    beats: Beats = field(default_factory=Beats)
     reader: Reader = field(default_factory=Reader)
 
     def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
@@ -29,7 +32,11 @@ class World:
         return [template_feed(self.templates, on_template, namespaces), *owned]
 
     def _child_feed(self, resource: Resource, namespaces: Collection[str], on_instance: Look) -> Feed:
+        """Some ConfigMaps belong to no instance: heartbeats stand in them. There is one watch for both."""
+
         def take(raw: Manifest) -> bool:
+            if shard_in(raw) is not None:
+                return self._hear(self.beats.put(raw), on_instance)
             owner = self.children.put(resource.kind, raw)
             if owner:
                 on_instance(raw["metadata"]["namespace"], owner)
@@ -38,16 +45,25 @@ class World:
         def drop(raw: Manifest) -> bool:
             metadata = raw["metadata"]
             which = (metadata["namespace"], metadata["name"], metadata["uid"])
+            if resource.kind == "ConfigMap" and (news := self.beats.remove(*which)):
+                return self._hear(news, on_instance)
             owner = self.children.remove(resource.kind, *which, metadata.get("resourceVersion"))
             if owner:
                 on_instance(metadata["namespace"], owner)
             return owner is not None
 
-        return Feed(
-            resource,
-            f"{LABEL_MANAGED_BY}={MANAGED_BY}",
-            take=take,
-            drop=drop,
-            known=lambda: self.children.uids(resource.kind),
-            namespaces=namespaces,
-        )
+        def known() -> Mapping[tuple[str, str], str]:
+            children = self.children.uids(resource.kind)
+            return {**children, **self.beats.uids()} if resource.kind == "ConfigMap" else children
+
+        selector = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+        return Feed(resource, selector, take=take, drop=drop, known=known, namespaces=namespaces)
+
+    def _hear(self, news: News | None, on_instance: Look) -> bool:
+        """Have those looked at of whom the heartbeats now say something else: of the others, nothing is to be done."""
+        if news is None:
+            return False
+        for instance in self.instances.namespace(news.namespace).expecting_beats(news.shard):
+            if condition_is_outdated(instance, self.beats.heard(instance)):
+                on_instance(instance.namespace, instance.name)
+        return True

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, RestartMode
+from hopper.domain.heartbeat import Pulse, heartbeat_message
 from hopper.domain.lifecycle import CARRYING, wants_up
-from hopper.domain.observed import Observed
+from hopper.domain.observed import Failure, Observed
 from hopper.domain.plan import Hold
 from hopper.domain.wording import LONGEST_MESSAGE, shortened, some
 
@@ -134,6 +135,16 @@ def workload_is_not_gone(o: Observed) -> Hold | None:
     if o.workload.gone:
         return None
     return _wait(o, Reason.STOPPING, "waits for its pods to stop", o.workload.message)
+
+
+def failure_of(o: Observed) -> Failure | None:
+    """Return why what runs is to be in Error: its workload has failed, or nothing was heard of it for too long."""
+    if o.workload.failure and o.phase in (Phase.STARTING, *CARRYING):
+        return o.workload.failure
+    expected = o.instance.spec.heartbeat
+    if o.phase is Phase.RUNNING and expected and o.pulse is Pulse.LOST:
+        return Failure(Reason.HEARTBEAT_LOST, heartbeat_message(Pulse.LOST, expected.timeout_seconds))
+    return None
 
 
 def still_brief(o: Observed) -> float:

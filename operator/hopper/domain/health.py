@@ -10,7 +10,7 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Health, Phase
 from hopper.api.heartbeat import Beat
 from hopper.api.instance import HopperInstance
-from hopper.domain.heartbeat import NOTHING, Heard, Pulse, pulse_of
+from hopper.domain.heartbeat import NOTHING, Heard, Pulse, heartbeat_message, pulse_of
 from hopper.domain.lifecycle import CARRYING
 
 
@@ -68,7 +68,7 @@ def nothing_is_to_run(e: Evidence) -> Verdict | None:
 def is_lost(e: Evidence) -> Verdict | None:
     if e.pulse is not Pulse.LOST:
         return None
-    return Verdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence(e.instance))
+    return Verdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence(e.instance, Pulse.LOST))
 
 
 def finds_itself_unhealthy(e: Evidence) -> Verdict | None:
@@ -80,7 +80,7 @@ def is_overdue(e: Evidence) -> Verdict | None:
     known_to_be = e.pulse is Pulse.NO_NEWS and said is not None and said.status == "Unknown"
     if e.pulse is not Pulse.OVERDUE and not known_to_be:
         return None
-    return Verdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, _silence(e.instance))
+    return Verdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, _silence(e.instance, Pulse.OVERDUE))
 
 
 def finds_itself_degraded(e: Evidence) -> Verdict | None:
@@ -143,6 +143,5 @@ def _reported(e: Evidence, health: Health) -> Verdict | None:
     return Verdict(health, Reason.REPORTED, f"finds itself {health} (status of its last heartbeat)")
 
 
-def _silence(instance: HopperInstance) -> str:
-    assert instance.spec.heartbeat
-    return f"no heartbeat within {instance.spec.heartbeat.timeout_seconds} s (spec.heartbeat.timeoutSeconds)"
+def _silence(instance: HopperInstance, pulse: Pulse) -> str:
+    return heartbeat_message(pulse, instance.spec.heartbeat.timeout_seconds) if instance.spec.heartbeat else ""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 
@@ -55,3 +56,47 @@ def pulse_of(instance: HopperInstance, heard: Heard) -> Pulse | None:
     if status.phase is Phase.ERROR or silence < timeout:
         return Pulse.NO_NEWS
     return Pulse.LOST if silence >= LOST_AFTER * timeout else Pulse.OVERDUE
+
+
+# What the condition says of each.
+_STATUS = {
+    Pulse.BEATS: ("True", Reason.HEARTBEAT_IN_TIME),
+    Pulse.OVERDUE: ("Unknown", Reason.HEARTBEAT_OVERDUE),
+    Pulse.LOST: ("False", Reason.HEARTBEAT_LOST),
+}
+
+
+def heartbeat_condition(instance: HopperInstance, heard: Heard) -> tuple[str, Reason, str] | None:
+    """Return status, reason and message of the condition; None where nothing is to be said of heartbeats.
+
+    A condition that holds on is not written again: no time is in it. Who starts is given the benefit of the doubt.
+    """
+    pulse, status = pulse_of(instance, heard), instance.status
+    if pulse is None or instance.spec.heartbeat is None:
+        return None
+    said, begun = status.condition(ConditionType.HEARTBEAT), status.last_transition_time
+    if status.phase is Phase.ERROR:
+        lost = bool(status.history) and status.history[-1].reason == Reason.HEARTBEAT_LOST
+        if not lost:
+            return None
+        pulse = Pulse.BEATS if pulse is Pulse.BEATS else Pulse.LOST
+    elif pulse is Pulse.NO_NEWS:
+        # Until there is news, what was said in this run still holds.
+        of_this_run = said is not None and begun is not None and said.last_transition_time > begun
+        overdue = of_this_run and said is not None and said.status == "Unknown"
+        pulse = Pulse.OVERDUE if overdue else Pulse.BEATS
+    return *_STATUS[pulse], heartbeat_message(pulse, instance.spec.heartbeat.timeout_seconds)
+
+
+def heartbeat_message(pulse: Pulse, timeout_seconds: int) -> str:
+    """Say it for people."""
+    if pulse is Pulse.BEATS:
+        return f"a heartbeat is expected every {timeout_seconds} s"
+    waited = timeout_seconds * (LOST_AFTER if pulse is Pulse.LOST else 1)
+    return f"no heartbeat within {waited} s (spec.heartbeat.timeoutSeconds: {timeout_seconds})"
+
+
+def condition_is_outdated(instance: HopperInstance, heard: Heard) -> bool:
+    """Tell whether the heartbeats say something else than the condition does: worth a look, and no look else."""
+    said, right = instance.status.condition(ConditionType.HEARTBEAT), heartbeat_condition(instance, heard)
+    return right is not None and (said is None or said.status != right[0])

@@ -8,6 +8,7 @@ from typing import Any
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, RestartPolicy
+from hopper.domain.heartbeat import NOTHING, Heard, Pulse, pulse_of
 from hopper.domain.hierarchy import Effective, Link
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover
@@ -92,6 +93,7 @@ class Observed:
     runtime: Runtime | None = None  # None for a logical instance, which owns nothing
     takeover: Takeover | None = None  # None unless it waits to replace another instance
     successor: HopperInstance | None = None  # who takes over from it
+    heard: Heard = NOTHING
     config_problems: tuple[str, ...] = ()
     spec_problems: tuple[str, ...] = ()  # what cannot be read, and was left out of the instance
     hook_failure: HookFailure | None = None
@@ -127,9 +129,23 @@ class Observed:
         return own or (RestartPolicy(policy=mode) if mode else RestartPolicy())
 
     @property
+    def pulse(self) -> Pulse | None:
+        """What the heartbeats say of the phase it is in."""
+        return pulse_of(self.instance, self.heard)
+
+    @property
+    def was_silent(self) -> bool:
+        """Whether it is in Error because its heartbeats were lost."""
+        history = self.instance.status.history
+        return self.phase is Phase.ERROR and bool(history) and history[-1].reason == Reason.HEARTBEAT_LOST
+
+    @property
     def has_recovered(self) -> bool:
         """Whether what failed runs again without anybody's doing."""
-        return self.runtime is not None and self.runtime.current and self.workload.available
+        runs = self.runtime is not None and self.runtime.current and self.workload.available
+        if self.was_silent:
+            return self.pulse is Pulse.BEATS and (runs or self.runtime is None)
+        return runs
 
     def with_status(self, status: InstanceStatus) -> "Observed":
         """Return the same observation as if the instance had this status."""

@@ -8,6 +8,7 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
 from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold, still_brief, workload_is_not_available
+from hopper.domain.heartbeat import heartbeat_condition
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
@@ -102,6 +103,8 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     if o.instance.parent_name or not o.link.valid:
         found[ConditionType.HIERARCHY_VALID] = ("True" if o.link.valid else "False", o.link.reason, o.link.message)
     found |= _runtime_conditions(o, walked)
+    if beats := heartbeat_condition(replace(o.instance, status=walked), o.heard):
+        found[ConditionType.HEARTBEAT] = beats
     generation = o.instance.metadata.generation
     return tuple(_condition(kind, *what, walked, o.now, generation) for kind, what in found.items())
 

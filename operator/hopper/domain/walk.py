@@ -9,7 +9,7 @@ from datetime import timedelta
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, InstanceStatus
-from hopper.domain.checks import COMPLAINTS, GATES, LASTING, first_hold, parent_is_not_ready
+from hopper.domain.checks import COMPLAINTS, GATES, LASTING, failure_of, first_hold, parent_is_not_ready
 from hopper.domain.lifecycle import CARRYING, REACHED, is_legal, next_phase, wants_up
 from hopper.domain.observed import Failure, HookFailure, Observed
 from hopper.domain.plan import Hold, Transition
@@ -38,8 +38,8 @@ class _Walker:
 
     def go(self) -> Hold | None:
         goal = self.o.effective.state
-        if self.o.workload.failure and self.o.phase in (Phase.STARTING, *CARRYING):
-            self._fail(self.o.workload.failure)
+        if failure := failure_of(self.o):
+            self._fail(failure)
         if self.o.phase is Phase.ERROR and self.o.user_acted:
             self._update(retries=0)  # the restart policy counts from here
         waiting = self._restart_waits()
@@ -112,6 +112,8 @@ class _Walker:
         if self.o.restart_is_requested:
             reason, message = Reason.RESTART_REQUESTED, spec.reason or ""
             self._update(restarts=status.restarts + 1, restarted_at=spec.restarted_at)
+        elif self.o.has_recovered and self.o.was_silent:
+            reason, message = Reason.HEARTBEAT_IS_BACK, "beats again"
         elif self.o.has_recovered:
             reason, message = Reason.WORKLOAD_AVAILABLE, "runs again by itself"
         elif self.o.user_acted:

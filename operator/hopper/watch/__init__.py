@@ -2,8 +2,8 @@
 
 from hopper.watch.definitions import until_served
 from hopper.watch.feed import Feed
-from hopper.watch.feeds import instance_feed, template_feed
+from hopper.watch.feeds import heartbeat_feed, instance_feed, template_feed
 from hopper.watch.reader import Reader
 from hopper.watch.source import watch_all
 
-__all__ = ["Feed", "Reader", "instance_feed", "template_feed", "until_served", "watch_all"]
+__all__ = ["Feed", "Reader", "heartbeat_feed", "instance_feed", "template_feed", "until_served", "watch_all"]

@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hopper.api.resources import INSTANCES, TEMPLATES
+from hopper.api.names import LABEL_HEARTBEATS
+from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
 from hopper.api.template import parse_template
-from hopper.registry import Change, Registry, Templates
+from hopper.registry import Beats, Change, News, Registry, Templates
 from hopper.watch.feed import Feed
 from hopper.watch.reader import Reader
 
@@ -37,6 +38,25 @@ def instance_feed(
         return note(registry.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
 
     return Feed(INSTANCES, take=take, drop=drop, known=registry.uids, namespaces=namespaces)
+
+
+def heartbeat_feed(beats: Beats, on_news: Callable[[News], None], namespaces: Collection[str]) -> Feed:
+    """Feed the heartbeats, without the other ConfigMaps of Hopper; `on_news` hears what each version tells."""
+
+    def note(news: News | None) -> bool:
+        if news:
+            on_news(news)
+        return news is not None
+
+    def take(raw: Manifest) -> bool:
+        return note(beats.put(raw))
+
+    def drop(raw: Manifest) -> bool:
+        metadata = raw["metadata"]
+        return note(beats.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
+
+    selector = f"{LABEL_HEARTBEATS}=true"
+    return Feed(CHILDREN["ConfigMap"], selector, take=take, drop=drop, known=beats.uids, namespaces=namespaces)
 
 
 def template_feed(templates: Templates, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:

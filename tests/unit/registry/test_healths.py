@@ -47,7 +47,9 @@ class World:
 
     def hear(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
         self._version += 1
-        self.catalogue.take_beats(configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard))
+        raw = configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard)
+        if news := self.catalogue.beats.put(raw):
+            self.catalogue.on_news(news)
 
     def of(self, name: str) -> Health:
         it = self.catalogue.instances.namespace("default").get(name)
