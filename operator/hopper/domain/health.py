@@ -134,9 +134,9 @@ def _as_ready_says(instance: HopperInstance, health: Health) -> Verdict:
 
 
 def _reported(e: Evidence, health: Health) -> Verdict | None:
-    """Believe what the instance said of itself in this run, while it beats as is expected."""
+    """Believe what the instance said of itself in this run, unless it has fallen silent since."""
     begun = e.instance.status.last_transition_time
-    if e.beat is None or e.beat.status is not health or e.pulse not in (None, Pulse.BEATS):
+    if e.beat is None or e.beat.status is not health or e.pulse in (Pulse.OVERDUE, Pulse.LOST):
         return None
     if begun is None or e.beat.at < begun:
         return None

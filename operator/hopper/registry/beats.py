@@ -24,7 +24,7 @@ STALE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What one version of a ConfigMap has told: who has beaten. Time has gone on for all of that shard."""
+    """What one version of a ConfigMap has told: whose entries are new. Time has gone on for all of that shard."""
 
     namespace: str
     shard: int
@@ -77,9 +77,11 @@ class Beats:
         for name in [name for name in shard.beats if name not in data and name in shard.data]:
             del shard.beats[name]
         shard.uid, shard.version, shard.data = metadata["uid"], version, data
-        beaten = [key for key in changed if not is_gateway_key(key) and self._keep(shard, key, parse_beat(data[key]))]
+        entries = [key for key in changed if not is_gateway_key(key)]
+        for name in entries:
+            self._keep(shard, name, parse_beat(data[name]))
         self._listen(shard)
-        return News(metadata["namespace"], number, tuple(beaten))
+        return News(metadata["namespace"], number, tuple(entries))
 
     def remove(self, namespace: str, name: str, uid: str) -> News | None:
         """Forget a ConfigMap that is gone, and what stood in it; None where it was not known."""
@@ -113,12 +115,10 @@ class Beats:
         """Return the namespaces and shards of which something is known."""
         return set(self._shards)
 
-    def _keep(self, shard: _Shard, name: str, beat: Beat | None) -> bool:
+    def _keep(self, shard: _Shard, name: str, beat: Beat | None) -> None:
         known = shard.beats.get(name)
-        if beat is None or (known is not None and known.uid == beat.uid and known.at >= beat.at):
-            return False
-        shard.beats[name] = beat
-        return True
+        if beat is not None and (known is None or known.uid != beat.uid or known.at < beat.at):
+            shard.beats[name] = beat
 
     def _listen(self, shard: _Shard) -> None:
         """Work out for which time all heartbeats are known: as long as one gateway listens, and all have told."""

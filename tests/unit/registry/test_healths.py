@@ -99,6 +99,14 @@ class TestHeartbeats:
         world.hear(("web", beat(at=0, status=Health.DEGRADED)), until=1)
         assert world.of("web") is Health.DEGRADED
 
+    def test_what_came_in_here_counts_when_it_is_written(self) -> None:
+        world = World()
+        world.put(beating(timeout=None))
+        said = beat(at=0, status=Health.DEGRADED)
+        world.catalogue.beats.note("default", "web", said)
+        world.hear(("web", said), until=1)
+        assert world.of("web") is Health.DEGRADED
+
     def test_metrics(self) -> None:
         world = World()
         world.put(beating(status={"started_at": NOW - seconds(90)}))

@@ -1,0 +1,153 @@
+"""Heartbeats on a real API server: what they cost, and what becomes of those who stop."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from hopper.api.enums import Health, Phase
+from hopper.api.heartbeat import Vitals
+from hopper.controller.operator import Operator
+from tests.cluster.listening import listening
+from tests.cluster.live import Live, manifest
+from tests.cluster.prometheus import Numbers
+from tests.cluster.running import running
+from tests.cluster.test_budget import Writes, names
+from tests.cluster.workloads import Workloads
+
+MANY = 1000
+MOST_WRITES_A_SECOND = 20
+
+
+def expecting(name: str, timeout: int = 1, **spec: object) -> dict[str, object]:
+    return manifest(name, heartbeat={"timeoutSeconds": timeout}, **spec)  # type: ignore[arg-type]
+
+
+async def configmap_writes(live: Live) -> int:
+    """Count the ConfigMaps written so far, by whomever, by the API server's own count."""
+    numbers = Numbers(await live.request("GET", "/metrics"), "apiserver_request_total")
+    counts: Counter[tuple[str, ...]] = numbers.by("apiserver_request_total", "verb", "resource", group="")
+    return int(sum(counts[verb, "configmaps"] for verb in ("PATCH", "POST", "PUT", "APPLY")))
+
+
+async def test_a_thousand_cost_little(live: Live, operator: Operator) -> None:
+    """Each beats every five seconds, by way of two gateways; none of it reaches a HopperInstance."""
+    wanted = names(MANY)
+    await live.create_from(*(expecting(name, timeout=20) for name in wanted))
+    run = lambda: sum(it.status.phase is Phase.RUNNING for it in operator.registry)  # noqa: E731
+    await live.until(lambda: run() == MANY, "all run", seconds=120)
+    async with listening(live.namespace, "a") as first, listening(live.namespace, "b") as second:
+        async with first.beating(*wanted[::2], every=5), second.beating(*wanted[1::2], every=5):
+            await live.until(lambda: second.catalogue.beats.places(), "the first heartbeats written")
+            instances, before, begun = await Writes.begin(live), await configmap_writes(live), time.monotonic()
+            heard = lambda: sum(first.catalogue.beats.heard(it).last is not None for it in operator.registry)  # noqa: E731
+            await live.until(lambda: heard() >= MANY, "all have been heard of by a gateway", seconds=60)
+            writes, took = await configmap_writes(live) - before, time.monotonic() - begun
+            await instances.settle("status", 0)
+            await instances.settle("", 0)
+        assert 0 < writes <= MOST_WRITES_A_SECOND * took
+        assert {first.health(name) for name in wanted} == {Health.HEALTHY}
+    beats = operator.world.beats
+    assert all(beats.last(it) for it in operator.registry), "the operator has read them all"
+
+
+async def test_whoever_falls_silent_is_unknown_then_in_error_then_restarted(live: Live, operator: Operator) -> None:
+    policies = {
+        "well": {},
+        "again": {"policy": "OnFailure", "maxRetries": 5, "backoffSeconds": 1},
+        "never": {"policy": "Never"},
+    }
+    await live.create_from(*(expecting(name, restartPolicy=policy) for name, policy in policies.items()))
+    await live.until_phase("Running", *policies)
+    async with listening(live.namespace) as gateway, gateway.beating("well", every=0.3):
+        async with gateway.beating("again", "never", every=0.3):
+            await live.until(lambda: all(map(gateway.catalogue.beats.last, operator.registry)), "heartbeats")
+            assert {live.condition(name, "Heartbeat")["status"] for name in policies} == {"True"}
+        writes = await Writes.begin(live)
+        await live.until_reason("never", "Heartbeat", "HeartbeatOverdue")
+        assert live.condition("never", "Heartbeat")["status"] == "Unknown"
+        assert (live.phase("never"), live.is_ready("never")) == ("Running", True)
+        await live.until(lambda: gateway.health("never") is Health.UNKNOWN, "the gateway says unknown")
+        await live.until_reason("never", "Heartbeat", "HeartbeatLost")
+        assert (live.phase("never"), gateway.health("well")) == ("Error", Health.HEALTHY)
+        assert (await live.until_event("never", "Error"))["type"] == "Warning"
+        await live.until(lambda: gateway.health("never") is Health.UNHEALTHY, "the gateway says unhealthy")
+        await live.until(lambda: live.status("again").get("restarts") == 1, "the restart policy takes over")
+        history = [(it["from"], it["to"], it["reason"]) for it in live.status("again")["history"]]
+        lost = history.index(("Running", "Error", "HeartbeatLost"))
+        assert history[lost + 1 : lost + 3] == [
+            ("Error", "Starting", "RestartPolicy"),
+            ("Starting", "Running", "DesiredState"),
+        ]
+        stalled = await live.until_reason("never", "Stalled", "RestartNever")
+        assert "heartbeat" in stalled["message"]
+        async with gateway.beating("again", "never", every=0.3):
+            await live.until_phase("Running", "never", "again")
+            assert live.status("never")["history"][-2]["reason"] == "HeartbeatIsBack"
+            assert live.status("never").get("restarts", 0) == 0
+            await live.until(lambda: gateway.health("never") is Health.HEALTHY, "the gateway says healthy")
+        assert live.steps("well") == ["Created", "Starting", "Running"]
+        assert await writes.patches("status") <= 40, "a few a transition, none a heartbeat"
+
+
+async def test_a_restart_of_a_gateway_fails_nobody(live: Live, operator: Operator) -> None:
+    """Longer than anybody may be silent, nobody listens: that says nothing about anybody."""
+    wanted = names(5)
+    await live.create_from(*map(expecting, wanted))
+    await live.until_phase("Running", *wanted)
+    async with listening(live.namespace, "first") as gateway, gateway.beating(*wanted, every=0.3):
+        await live.until(lambda: all(map(operator.world.beats.last, operator.registry)), "heartbeats")
+    writes, silent_from = await Writes.begin(live), time.monotonic()
+    await live.until(lambda: time.monotonic() - silent_from > 5, "five times the timeout")
+    async with listening(live.namespace, "second") as gateway, gateway.beating(*wanted, every=0.3):
+        since = operator.world.beats.heard(next(iter(operator.registry))).until
+        await live.until(
+            lambda: operator.world.beats.heard(next(iter(operator.registry))).until not in (None, since), "news"
+        )
+        assert {gateway.health(name) for name in wanted} == {Health.HEALTHY}
+    await writes.settle("status", 0)
+    assert {live.phase(name) for name in wanted} == {"Running"}
+
+
+async def test_a_restart_of_the_operator_fails_nobody(live: Live) -> None:
+    wanted = names(5)
+    async with listening(live.namespace) as gateway, gateway.beating(*wanted, every=0.3):
+        async with running(live.namespace):
+            await live.create_from(*map(expecting, wanted))
+            await live.until_phase("Running", *wanted)
+        writes, away_from = await Writes.begin(live), time.monotonic()
+        await live.until(lambda: time.monotonic() - away_from > 4, "longer than anybody may be silent")
+        async with running(live.namespace) as operator:
+            await live.until(lambda: all(map(operator.world.beats.last, operator.registry)), "heartbeats")
+            await live.until(lambda: not len(operator.queue), "an idle operator")
+            await writes.settle("status", 0)
+
+
+async def test_what_an_instance_says_of_itself_is_known_to_all(live: Live, operator: Operator) -> None:
+    """A gateway that did not hear it, and one that comes later, know it as well."""
+    await live.create_from(expecting("web", timeout=30), manifest("plain"))
+    await live.until_phase("Running")
+    vitals = Vitals(active_tasks=3, queue_depth=7, response_time_ms=12.5, error_rate=0.25, status=Health.DEGRADED)
+    async with listening(live.namespace, "a") as first, listening(live.namespace, "b") as second:
+        first.beat("web", "plain", vitals=vitals)
+        for other in (second, first):
+            for name in ("web", "plain"):
+                await live.until(lambda o=other, n=name: o.health(n) is Health.DEGRADED, f"{name} is degraded")  # type: ignore[misc]
+        web = second.catalogue.instances.namespace(live.namespace).get("web")
+        assert web is not None
+        metrics = second.catalogue.healths.metrics(web)
+        assert metrics.vitals == vitals
+        assert metrics.uptime_seconds is not None
+    async with listening(live.namespace, "c") as third:
+        assert third.health("web") is Health.DEGRADED
+
+
+async def test_a_workload_that_hangs_gets_new_pods(workloads: Workloads, operator: Operator) -> None:
+    live = workloads.live
+    policy = {"policy": "OnFailure", "backoffSeconds": 1}
+    await workloads.run("hung", heartbeat={"timeoutSeconds": 1}, restartPolicy=policy)
+    await live.until_phase("Running", "hung")
+    before = await workloads.until_pods("hung", 1)
+    async with listening(live.namespace):
+        await live.until(lambda: live.status("hung").get("restarts", 0) >= 1, "a restart")
+        await live.until(lambda: before.keys().isdisjoint(workloads.pods("hung")), "other pods")
