@@ -19,8 +19,7 @@ from hopper.adapters.intents import KubeIntents
 from hopper.adapters.kube import Kube
 from hopper.adapters.listing import KubeLister
 from hopper.adapters.reviews import KubeReviews
-from hopper.api.names import LABEL_HEARTBEATS
-from hopper.api.resources import CHILDREN, INSTANCES, SECRETS, TEMPLATES
+from hopper.api.resources import INSTANCES, SECRETS, TEMPLATES
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
 from hopper.gateway.auth.keys import SELECTOR
@@ -28,7 +27,7 @@ from hopper.gateway.context import Context, Settings
 from hopper.gateway.metrics import Metrics
 from hopper.ports import ApiError
 from hopper.registry import Catalogue, Flusher, Templates
-from hopper.watch import Feed, instance_feed, template_feed, until_served, watch_all
+from hopper.watch import Feed, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
@@ -215,21 +214,10 @@ class Gateway:
         context = self.context
         catalogue = context.catalogue
 
-        def drop_beats(raw: dict[str, object]) -> bool:
-            catalogue.drop_beats(raw)
-            return True
-
         feeds = [
             instance_feed(catalogue.instances, context.reader, context.on_change, namespaces),
             template_feed(context.templates, lambda namespace, name: None, namespaces),
-            Feed(
-                CHILDREN["ConfigMap"],
-                f"{LABEL_HEARTBEATS}=true",
-                take=catalogue.take_beats,
-                drop=drop_beats,
-                known=catalogue.beats.uids,
-                namespaces=namespaces,
-            ),
+            heartbeat_feed(catalogue.beats, catalogue.on_news, namespaces),
         ]
         if self._options.auth is AuthMode.API_KEY:
             keys = self._keys
