@@ -26,7 +26,7 @@ class OperatorProcess:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
         self._process = process
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self._log = log
 
     @classmethod
@@ -103,7 +103,7 @@ class OperatorProcess:
 
     async def _get(self, path: str) -> str | None:
         try:
-            async with aiohttp.ClientSession(self._url) as session, session.get(path) as response:
+            async with aiohttp.ClientSession(self.url) as session, session.get(path) as response:
                 return await response.text() if response.status == 200 else None
         except aiohttp.ClientError:
             return None

@@ -60,7 +60,7 @@ class AuditLog:
 
     def names(self, resource: str) -> set[str]:
         """Return the names of the objects of a kind that were asked for by name."""
-        found = (entry["objectRef"] for entry in self.entries())
+        found = (entry["objectRef"] for entry in self.entries() if entry["verb"] not in ("list", "watch"))
         return {it["name"] for it in found if it["resource"] == resource and "name" in it}
 
 

@@ -7,27 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from hopper.api.names import LEASE_NAME
-from hopper.api.resources import CHILDREN
+from hopper.api.heartbeat import SHARDS, configmap_name
+from hopper.api.names import LABEL_API_KEYS, LEASE_NAME
+from hopper.gateway.auth.keys import hash_of, new_key
 from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
 from hopper.local.processes import free_ports
 from tests.cluster.conftest import STAGES
+from tests.cluster.everything import Rest, call_everything, run_everything
 from tests.cluster.live import MERGE_PATCH, Live, fresh_namespace
 from tests.cluster.process import OperatorProcess
-from tests.cluster.rights import EVERYWHERE, AuditLog, Manifest, Right, audit_policy, granted
-from tests.cluster.workloads import ALL, Workloads, watching_workloads
+from tests.cluster.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted
+from tests.cluster.workloads import watching_workloads
 from tests.packaging.helm import CHART, RELEASE, ROOT, helm, render
 
 WIDE, SOME = "hopper-wide", "hopper-some"
-OPERATOR = "hopper-operator"
+OPERATOR, GATEWAY = "hopper-operator", "hopper-gateway"
 # Asked for by the admission plugin that protects owners, in no request of its own.
 PROTECTED_OWNERS = {("hopper.dev", "hopperinstances/finalizers", "update")}
+# Route → rights that only it uses.
+UNUSED_WITHOUT = {
+    "/templates": {("hopper.dev", "hoppertemplates", verb) for verb in ("get", "create", "patch", "delete")},
+    "/registry/instances/{id}/heartbeat": {("", "configmaps", verb) for verb in ("create", "patch")},
+}
 
 
 class Watched:
@@ -51,6 +59,18 @@ class Watched:
         config["contexts"][0]["context"]["namespace"] = namespace
         path.write_text(json.dumps(config))
         return path
+
+    async def user(self, live: Live, role: str) -> dict[str, str]:
+        """Make somebody who has one of the cluster's own roles in the namespace; return the header that says so."""
+        place, name = f"--namespace={live.namespace}", f"user-{role}"
+        commands = [
+            ("create", "serviceaccount", name),
+            ("create", "rolebinding", name, f"--clusterrole={role}", f"--serviceaccount={live.namespace}:{name}"),
+        ]
+        for command in commands:
+            await asyncio.to_thread(self.cluster.kubectl, *command, place)
+        token = await asyncio.to_thread(self.cluster.kubectl, "create", "token", name, place)
+        return {"Authorization": f"Bearer {token.strip()}"}
 
 
 @pytest.fixture
@@ -79,81 +99,84 @@ def arguments(objects: list[Manifest], component: str) -> list[str]:
     return args
 
 
-async def run_everything(live: Live, workloads: Workloads) -> None:
-    """Have the operator do all that it ever does."""
-    await workloads.template("web", **ALL)
-    await live.create("shop")
-    await live.create("shop-web", "Orchestration", "shop", templateRef={"name": "web"})
-    await live.create("short", ttlSecondsAfterFinished=0)
-    await live.until_phase("Running", "shop", "shop-web", "short")
-    await workloads.until_users("shop-web")
-    await take_back_everything(live, workloads)
-    await live.edit("short", desiredState="Stopped")
-    await live.until_gone("short")
-    # A claim goes only with an instance that leaves nothing behind.
-    await live.edit("shop-web", type="Ephemeral", desiredState="Terminated")
-    await live.until_phase("Terminated", "shop-web")
-    await workloads.until_owned("shop-web")
-    await live.create("shop-mail", "Orchestration", "shop")
-    await live.until_phase("Running", "shop-mail")
-    await live.until_event("shop-mail", "Running")
-    await live.delete("shop")
-    await live.until_gone("shop", "shop-web", "shop-mail")
-
-
-async def take_back_everything(live: Live, workloads: Workloads) -> None:
-    """Strip all objects of what says whose they are: they are recognised by a look at each."""
-    owned = workloads.owned("shop-web")
-    assert owned.keys() == CHILDREN.keys()
-    names = {kind: it["metadata"]["name"] for kind, it in owned.items()}
-    await asyncio.gather(*(workloads.edit(kind, name, {"metadata": {"labels": None}}) for kind, name in names.items()))
-    await workloads.until_owned("shop-web", *names)
-    await live.until(lambda: live.is_ready("shop-web"), "shop-web is ready again")
-
-
-async def work(watched: Watched, objects: list[Manifest], live: Live, workloads: Workloads, scratch: Path) -> str:
-    """Run the operator of the chart through everything; return what it has logged."""
-    release = next(it["metadata"]["namespace"] for it in objects if it["kind"] == "ServiceAccount")
-    kubeconfig = await asyncio.to_thread(watched.kubeconfig_of, release, OPERATOR, scratch / "kubeconfig")
+@asynccontextmanager
+async def at_work(
+    watched: Watched, objects: list[Manifest], component: str, scratch: Path
+) -> AsyncIterator[OperatorProcess]:
+    """Run the operator or the gateway of the chart; in the end, it may not have been refused anything."""
+    accounts = (it["metadata"] for it in objects if it["kind"] == "ServiceAccount")
+    release, account = next((it["namespace"], it["name"]) for it in accounts if it["name"].endswith(component))
+    kubeconfig = await asyncio.to_thread(watched.kubeconfig_of, release, account, scratch / component)
     port = free_ports(1)[0]
-    command = [*arguments(objects, "operator"), f"--metrics-port={port}"]
-    operator = await OperatorProcess.launch(command, port, kubeconfig, scratch / "operator.log")
+    option = {"operator": "--metrics-port", "gateway": "--port"}[component]
+    command = [*arguments(objects, component), f"{option}={port}"]
+    running = await OperatorProcess.launch(command, port, kubeconfig, scratch / f"{component}.log")
     try:
-        await operator.until_ready()
-        await run_everything(live, workloads)
+        await running.until_ready()
+        yield running
     finally:
-        assert await operator.stop() == 0
-    return operator.log
+        assert await running.stop() == 0
+    assert "forbidden: User" not in running.log
 
 
-def compare(given: set[Right], log: AuditLog) -> None:
-    assert log.forbidden() == []
-    assert {right[1:] for right in given} >= PROTECTED_OWNERS
-    used = log.used()
-    assert [it for it in given if it[1:] not in PROTECTED_OWNERS and not any(map(it.covers, used))] == []
-    assert log.names("leases") == {LEASE_NAME}
+async def compare(objects: list[Manifest], log: Path, release: str, rest: Rest) -> None:
+    """Compare what is granted with what was used."""
+    missing = {it for route, rights in UNUSED_WITHOUT.items() if route not in await rest.routes() for it in rights}
+    for account in (OPERATOR, GATEWAY):
+        requests = AuditLog(log, release, account)
+        assert requests.forbidden() == []
+        used = requests.used()
+        unused = {it[1:] for it in granted(objects, account) if not any(map(it.covers, used))}
+        assert unused == (PROTECTED_OWNERS if account == OPERATOR else missing)
+    assert AuditLog(log, release, OPERATOR).names("leases") == {LEASE_NAME}
+    assert AuditLog(log, release, GATEWAY).names("configmaps") <= {configmap_name(shard) for shard in range(SHARDS)}
 
 
 async def test_serving_all_namespaces(watched: Watched, tmp_path: Path) -> None:
     async with fresh_namespace() as live, watching_workloads(live) as workloads:
         objects = await asyncio.to_thread(watched.install, WIDE, {"crds": {"install": False}})
-        said = await work(watched, objects, live, workloads, tmp_path)
-        assert "403" not in said
-        given = granted(objects, OPERATOR)
-        assert {it.namespace for it in given} == {EVERYWHERE, WIDE}
-        compare(given, AuditLog(watched.log, WIDE, OPERATOR))
+        async with (
+            at_work(watched, objects, "operator", tmp_path),
+            at_work(watched, objects, "gateway", tmp_path) as it,
+        ):
+            await run_everything(live, workloads)
+            editor = Rest(it.url, live.namespace, await watched.user(live, "edit"))
+            await call_everything(live, editor)
+            viewer = Rest(it.url, live.namespace, await watched.user(live, "view"))
+            await viewer.expect(200, "GET", "/instances")
+            await viewer.expect(403, "DELETE", "/instances/called")
+            for account in (OPERATOR, GATEWAY):
+                places = {right.namespace for right in granted(objects, account)}
+                assert places == {EVERYWHERE} | ({WIDE} if account == OPERATOR else set())
+            await compare(objects, watched.log, WIDE, editor)
 
 
 async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
     async with fresh_namespace() as live, watching_workloads(live) as workloads:
-        values = {"crds": {"install": False}, "watchNamespaces": [live.namespace]}
+        values = {"crds": {"install": False}, "watchNamespaces": [live.namespace], "gateway": {"auth": "apikey"}}
         objects = await asyncio.to_thread(watched.install, SOME, values)
-        said = await work(watched, objects, live, workloads, tmp_path)
-        assert "403" not in said
-        given = granted(objects, OPERATOR)
-        assert {it.namespace for it in given} == {live.namespace, SOME}
-        compare(given, AuditLog(watched.log, SOME, OPERATOR))
+        async with (
+            at_work(watched, objects, "operator", tmp_path),
+            at_work(watched, objects, "gateway", tmp_path) as it,
+        ):
+            await run_everything(live, workloads)
+            caller = Rest(it.url, live.namespace, await with_a_key(live))
+            await call_everything(live, caller)
+            for account in (OPERATOR, GATEWAY):
+                places = {right.namespace for right in granted(objects, account)}
+                assert places == {live.namespace} | ({SOME} if account == OPERATOR else set())
+            await compare(objects, watched.log, SOME, caller)
         await owners_need_the_right_to_protect_them(watched.cluster, live)
+
+
+async def with_a_key(live: Live) -> dict[str, str]:
+    """Make a key that is good for everything in the namespace; return the header to send it in."""
+    key = new_key()
+    secret = {"metadata": {"name": "keys", "labels": {LABEL_API_KEYS: "true"}}}
+    entry = json.dumps({"hash": hash_of(key), "role": "admin"})
+    path = f"/api/v1/namespaces/{live.namespace}/secrets"
+    await live.request("POST", path, {**secret, "stringData": {"robot": entry}})
+    return {"X-API-Key": key}
 
 
 async def owners_need_the_right_to_protect_them(cluster: LocalCluster, live: Live) -> None:

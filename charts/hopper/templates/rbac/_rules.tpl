@@ -1,6 +1,6 @@
 {{/*
-Every right that the operator uses, and none that it does not: tests/cluster/test_rights.py compares them with the
-requests that the API server has seen. Applying an object that is not there yet takes create as well as patch.
+Every right that the operator and the gateway use, and none that they do not: tests/cluster/test_rights.py compares them
+with the requests that the API server has seen. Applying an object that is not there yet takes create as well as patch.
 */}}
 {{- define "hopper.operator.rules" -}}
 - apiGroups: [hopper.dev]
@@ -44,10 +44,24 @@ requests that the API server has seen. Applying an object that is not there yet 
   verbs: [get, patch]
 {{- end }}
 
+{{/* What its callers may do is asked about each of them; this is what all of them together may do. */}}
 {{- define "hopper.gateway.rules" -}}
 - apiGroups: [hopper.dev]
   resources: [hopperinstances, hoppertemplates]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
+# Heartbeats.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, watch, create]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [hopper-heartbeats-0, hopper-heartbeats-1, hopper-heartbeats-2, hopper-heartbeats-3]
+  verbs: [patch]
+{{- if eq .Values.gateway.auth "apikey" }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{/* Who somebody is, and what they may do, is asked of the whole cluster. */}}

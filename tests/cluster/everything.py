@@ -1,0 +1,104 @@
+"""All that the operator and the gateway ever ask of the API server, for a test of the rights that this takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from hopper.api.resources import CHILDREN
+from tests.cluster.live import Live
+from tests.cluster.workloads import ALL, Workloads
+
+
+async def run_everything(live: Live, workloads: Workloads) -> None:
+    """Have the operator do all that it ever does."""
+    await workloads.template("web", **ALL)
+    await live.create("shop")
+    await live.create("shop-web", "Orchestration", "shop", templateRef={"name": "web"})
+    await live.create("short", ttlSecondsAfterFinished=0)
+    await live.until_phase("Running", "shop", "shop-web", "short")
+    await workloads.until_users("shop-web")
+    await _take_back_everything(live, workloads)
+    await live.edit("short", desiredState="Stopped")
+    await live.until_gone("short")
+    # A claim goes only with an instance that leaves nothing behind.
+    await live.edit("shop-web", type="Ephemeral", desiredState="Terminated")
+    await live.until_phase("Terminated", "shop-web")
+    await workloads.until_owned("shop-web")
+    await live.create("shop-mail", "Orchestration", "shop")
+    await live.until_phase("Running", "shop-mail")
+    await live.until_event("shop-mail", "Running")
+    await live.delete("shop")
+    await live.until_gone("shop", "shop-web", "shop-mail")
+
+
+async def _take_back_everything(live: Live, workloads: Workloads) -> None:
+    """Strip all objects of what says whose they are: they are recognised by a look at each."""
+    owned = workloads.owned("shop-web")
+    assert owned.keys() == CHILDREN.keys()
+    names = {kind: it["metadata"]["name"] for kind, it in owned.items()}
+    await asyncio.gather(*(workloads.edit(kind, name, {"metadata": {"labels": None}}) for kind, name in names.items()))
+    await workloads.until_owned("shop-web", *names)
+    await live.until(lambda: live.is_ready("shop-web"), "shop-web is ready again")
+
+
+class Rest:
+    """Somebody who calls the gateway about a namespace."""
+
+    def __init__(self, url: str, namespace: str, headers: Mapping[str, str]) -> None:
+        self._url = url
+        self._query = {"namespace": namespace}
+        self._headers = headers
+
+    async def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Return the code and the body of the answer."""
+        async with (
+            aiohttp.ClientSession(headers=self._headers) as session,
+            session.request(method, f"{self._url}/api/v1{path}", json=body, params=self._query) as response,
+        ):
+            return response.status, await response.json() if response.status != 204 else None
+
+    async def expect(self, code: int, method: str, path: str, body: object = None) -> Any:
+        """Return the body of an answer that has this code."""
+        found, answer = await self(method, path, body)
+        assert found == code, f"{method} {path}: {found} {answer}"
+        return answer
+
+    async def routes(self) -> set[str]:
+        """Return the paths that the gateway has."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self._url}/openapi.json") as response:
+            return {path.removeprefix("/api/v1") for path in (await response.json())["paths"]}
+
+
+async def call_everything(live: Live, rest: Rest) -> None:
+    """Have the gateway do all that it ever does, with an operator at work."""
+    routes = await rest.routes()
+    await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
+    await live.until_phase("Running", "called")
+    # Whoever comes second goes by what is old by then, and has to look.
+    await _all_at_once(rest, [("PUT", "/instances/called", {"description": f"{number}"}) for number in range(10)])
+    if "/templates" in routes:
+        await _use_templates(rest)
+    if "/registry/instances/{id}/heartbeat" in routes:
+        await rest.expect(204, "POST", "/registry/instances/called/heartbeat", {"active_tasks": 1})
+    await rest.expect(200, "POST", "/instances/called/pause")
+    await live.until_phase("Paused", "called")
+    await rest.expect(204, "DELETE", "/instances/called")
+    await live.until_phase("Terminated", "called")
+    await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
+    await live.until_phase("Running", "called")
+
+
+async def _use_templates(rest: Rest) -> None:
+    await rest.expect(201, "POST", "/templates", {"name": "called", "spec": {"image": "web:1"}})
+    changes = ({"image": "web:1", "description": f"{number}"} for number in range(10))
+    await _all_at_once(rest, [("PUT", "/templates/called", {"spec": spec}) for spec in changes])
+    await rest.expect(204, "DELETE", "/templates/called")
+
+
+async def _all_at_once(rest: Rest, calls: list[tuple[str, str, object]]) -> None:
+    answers = await asyncio.gather(*(rest(*call) for call in calls))
+    assert {code for code, _ in answers} <= {200, 409}, answers
