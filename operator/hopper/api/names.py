@@ -51,6 +51,8 @@ ANNOTATION_CHECKSUM = f"{GROUP}/checksum"
 # On instances, written and shown by the gateway only: who created one, and a free-form JSON object about its run.
 ANNOTATION_CREATED_BY = f"{GROUP}/created-by"
 ANNOTATION_RUNTIME_METADATA = f"{GROUP}/runtime-metadata"
+# On an instance: what the gateway is renaming it to, and since when. So of several renames one wins.
+ANNOTATION_RENAMING_TO = f"{GROUP}/renaming-to"
 
 # Rendered objects are called `{prefix}-{project}-{instance}`.
 DEFAULT_PREFIX = "hopper"

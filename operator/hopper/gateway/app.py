@@ -5,9 +5,15 @@ from fastapi import APIRouter, FastAPI
 from hopper.gateway import errors
 from hopper.gateway.context import Context
 from hopper.gateway.observing import Observing
-from hopper.gateway.routes import actions, instances, probes, registry, templates
+from hopper.gateway.routes import actions, instances, probes, registry, stacks, templates
 
-ROUTERS: tuple[APIRouter, ...] = (instances.router, actions.router, templates.router, registry.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    instances.router,
+    actions.router,
+    templates.router,
+    stacks.router,
+    registry.router,
+)
 
 
 def build_app(context: Context) -> FastAPI:

@@ -86,3 +86,9 @@ def without(error: RefusedError, secrets: list[str]) -> RefusedError:
 
     causes = [type(it)(it.field, hide(it.message), it.reason) for it in error.causes]
     return RefusedError(hide(str(error)), code=error.code, causes=causes)
+
+
+def rooted_at(error: RefusedError, field: str) -> RefusedError:
+    """Return a refusal whose fields are told from there: the body of the request holds no more than that."""
+    causes = [type(it)(it.field.removeprefix(field), it.message, it.reason) for it in error.causes]
+    return RefusedError(str(error), code=error.code, causes=causes)
