@@ -200,8 +200,9 @@ class Condition:
 class HistoryEntry:
     """One transition that happened."""
 
-    from_: Annotated[Phase, Field(alias="from", description="The phase it left.")]
-    to: Annotated[Phase, Field(description="The phase it entered.")]
+    # Plain strings, as in a condition: one phase of a newer operator must not cost the whole history after a roll-back.
+    from_: Annotated[Shared, Field(alias="from", description="The phase it left.")]
+    to: Annotated[Shared, Field(description="The phase it entered.")]
     time: Annotated[Moment, Field(description="When.")]
     reason: Annotated[Shared, Field(description="CamelCase reason.")]
     message: Annotated[str, Field(description="The same for people.")] = ""

@@ -178,7 +178,7 @@ def _since(o: Observed) -> datetime:
 
 
 def _last_error(o: Observed) -> str:
-    entries = [entry for entry in o.instance.status.history if entry.to is Phase.ERROR]
+    entries = [entry for entry in o.instance.status.history if entry.to == Phase.ERROR]
     said = (entries[-1].message or entries[-1].reason) if entries else "is in Error"
     return shortened(said, LONGEST_MESSAGE // 2)  # leave room for what is to be done about it
 

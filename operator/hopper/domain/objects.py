@@ -7,6 +7,7 @@ from typing import Any
 from hopper.api.enums import DesiredState, InstanceType, Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import LABEL_PAUSED
+from hopper.domain.lifecycle import wants_up
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
@@ -24,13 +25,20 @@ def plan_objects(o: Observed) -> ObjectChanges:
     mode = mode_of(o.phase)
     if o.takeover is not None:
         return ObjectChanges(patch=tuple(_handed_over(o.instance, o.takeover)))
-    if o.runtime is None or mode is None:
+    if o.runtime is None:
         return ObjectChanges()
+    if mode is None:
+        return _keep_last_good(o.instance, o.runtime, Mode.STOPPED) if _runs_against_its_wish(o) else ObjectChanges()
     if o.phase in (Phase.STARTING, Phase.ERROR) and o.effective.state is DesiredState.PAUSED:
         mode = Mode.PAUSED  # on its way to Paused, it is not to serve for a moment
     if o.runtime.problem or o.successor is not None:
         return _keep_last_good(o.instance, o.runtime, mode)
     return _bring_in_line(o.instance, o.runtime, mode)
+
+
+def _runs_against_its_wish(o: Observed) -> bool:
+    """Tell whether something runs for one that is Created and not to start: its status is lost, or in unknown words."""
+    return not wants_up(o.effective.state) and not o.workload.gone
 
 
 def _handed_over(newcomer: HopperInstance, takeover: Takeover) -> Iterator[tuple[Manifest, Manifest]]:

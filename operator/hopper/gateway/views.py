@@ -30,7 +30,7 @@ def view_detail(instance: HopperInstance) -> InstanceDetail:
 def _details(instance: HopperInstance) -> tuple[Any, ...]:
     overrides = instance.spec.overrides
     history = [
-        TransitionView(STATUSES[it.from_], STATUSES[it.to], it.time, it.reason, it.message)
+        TransitionView(it.from_.lower(), it.to.lower(), it.time, it.reason, it.message)
         for it in instance.status.history
     ]
     return shown_overrides(overrides) if overrides else {}, history

@@ -60,6 +60,19 @@ def test_and_can_be_stopped(desired: DesiredState) -> None:
     assert phases(plan(o)).split()[-1] == desired
 
 
+@pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
+def test_what_runs_without_a_status_is_stopped(desired: DesiredState) -> None:
+    """As after a restore that left statuses out, or a roll-back from an operator with phases of its own."""
+    deployment = {"kind": "Deployment", "metadata": {"name": "hopper-a"}, "spec": {"replicas": 1}}
+    o = running(phase=Phase.CREATED, desired=desired, runtime={"problem": ABSENT})
+    assert o.runtime
+    o = replace(o, runtime=replace(o.runtime, owned={("Deployment", "hopper-a"): deployment}))
+    decided = plan(o)
+    assert decided.transitions == ()
+    assert decided.objects.patch == ((deployment, {"spec": {"replicas": 0}}),)
+    assert phases(plan(replace(o, workload=Workload()))).split()[-1] == desired
+
+
 def test_siblings_that_it_depends_on_come_first() -> None:
     o = running(phase=Phase.CREATED, runtime={"waits_for": ("db, which is Starting",)})
     assert plan(o).transitions == ()

@@ -36,9 +36,11 @@ def test_a_wrong_field_is_left_out_and_named() -> None:
 
 def test_a_status_in_unknown_words_is_no_problem_of_the_spec() -> None:
     reader = Reader()
-    instance = reader.read(raw(status={"phase": "Dreaming", "restarts": 3}))
+    dreamt = {"from": "Running", "to": "Dreaming", "time": "2026-01-01T00:00:00Z", "reason": "Night"}
+    instance = reader.read(raw(status={"phase": "Dreaming", "restarts": 3, "history": [dreamt]}))
     assert instance is not None
     assert (instance.status.phase, instance.status.restarts) == ("Created", 3)
+    assert [(it.from_, it.to) for it in instance.status.history] == [("Running", "Dreaming")]
     assert reader.problems(instance) == ()
 
 
