@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -101,7 +103,7 @@ async def watch_all(
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:
-        stop.set()  # after a signal, a task of kopf's would go on waiting for this
+        stop.set()  # when kopf gives up, a task of its own would go on waiting for this
         on_stop()
 
     older = asyncio.all_tasks()
@@ -113,10 +115,18 @@ async def watch_all(
         namespaces=namespaces,
         stop_flag=stop,
     )
+    _stop_on_signals(stop)
     try:
         await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
     finally:
         await _end_what_kopf_left(older)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Take the place of kopf's own handlers, which do not bear a second signal."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def _end_what_kopf_left(older: Collection[asyncio.Task[Any]]) -> None:
