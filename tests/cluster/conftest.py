@@ -15,7 +15,7 @@ import pytest
 
 from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
 from hopper.local.progress import Plain
-from tests.cluster.fixtures import kubeconfig, live, operator, stages, workloads  # noqa: F401
+from tests.cluster.fixtures import kubeconfig, live, operator, rest, stages, workloads  # noqa: F401
 from tests.cluster.instances import Instances
 
 # test-<pid of the test run>, and a suffix for further clusters of the same run.

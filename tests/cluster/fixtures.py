@@ -15,6 +15,7 @@ from hopper.local import Cluster
 from tests.cluster.instances import until
 from tests.cluster.invariants import violations
 from tests.cluster.live import Live, fresh_namespace
+from tests.cluster.rest import Rest, serving
 from tests.cluster.running import running
 from tests.cluster.workloads import Workloads, watching_workloads
 
@@ -73,3 +74,10 @@ async def workloads(stages: None, live: Live, caplog: pytest.LogCaptureFixture) 
         yield workloads
     failures = [it.getMessage() for it in caplog.get_records("call") if it.levelno >= logging.ERROR]
     assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+async def rest(live: Live, operator: Operator) -> AsyncIterator[Rest]:
+    """A gateway, open to everybody, beside the operator of that namespace."""
+    async with serving(live.namespace) as rest:
+        yield rest
