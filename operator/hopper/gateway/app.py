@@ -1,9 +1,12 @@
 """The application: routes, errors and limits put together around a context."""
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 
-from hopper.gateway import errors
+from hopper.gateway import errors, openapi
 from hopper.gateway.context import Context
+from hopper.gateway.metrics import Metrics
 from hopper.gateway.observing import Observing
 from hopper.gateway.routes import actions, instances, probes, registry, stacks, templates
 
@@ -16,19 +19,27 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-def build_app(context: Context) -> FastAPI:
-    """Return the ASGI application that serves this context."""
+def build_app(context: Context | None) -> FastAPI:
+    """Return the ASGI application that serves this context; without one it can only describe itself."""
     app = FastAPI(
         title="Hopper",
         summary="Hierarchies of long-lived instances on Kubernetes",
         version="v1",
         redirect_slashes=False,
         telemetry={"tracing": False},
+        generate_unique_id_function=lambda route: route.operation_id or route.name,
     )
     app.state.context = context
     errors.install(app)
-    app.add_middleware(Observing, metrics=context.metrics)
+    app.add_middleware(Observing, metrics=context.metrics if context else Metrics())
     app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi.build(app)
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]
     return app

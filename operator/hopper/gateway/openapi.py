@@ -1,0 +1,103 @@
+"""The OpenAPI document: what the routes declare, and what all of them have in common.
+
+`python -m hopper.gateway.openapi FILE` writes it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from hopper.gateway.models.errors import Problem, ValidationProblem
+
+DESCRIPTION = """\
+Instances, their lifecycle and their hierarchy, as the cluster has them. Reads come from memory and cost the API server
+nothing; writes are passed on to it as what the caller wants. No state is ever made up.
+
+An `id` is the name of the object; its uid is accepted wherever an id is. Enums are accepted in any case. A request is
+about the gateway's own namespace, or about `?namespace=` where the caller may. Lists and instances carry an `ETag`.
+"""
+
+_SCHEMES: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the cluster (`--auth token`)."},
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key from a Secret (`--auth apikey`).",
+    },
+}
+# Code → when, and whether it names fields.
+_ERRORS: dict[str, str] = {
+    "400": "This state does not allow it, or a parent or template that is named does not exist.",
+    "401": "Nobody knows who is asking.",
+    "403": "The caller may not.",
+    "404": "There is no such thing.",
+    "409": "Already so, name taken, live children, no room left, or edited by someone else.",
+    "413": "The body is too large.",
+    "422": "A parameter or the body is not as it has to be; `errors` name the fields.",
+    "429": "Too many requests or streams; `Retry-After` says when to come back.",
+    "503": "The API server cannot be reached, or the registry is not complete yet.",
+}
+_ALWAYS = ("401", "403", "422", "429", "503")
+
+
+def build(app: FastAPI) -> dict[str, Any]:
+    """Return the document of an application."""
+    found = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, description=DESCRIPTION, routes=app.routes
+    )
+    schemas = found["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for model in (Problem, ValidationProblem):
+        schema = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    found["components"]["securitySchemes"] = _SCHEMES
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith("/api/"):
+                _complete(path, method, operation)
+    found["components"]["schemas"] = dict(sorted(schemas.items()))
+    return found
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Add what every route of the API has: who may call, and how it can go wrong."""
+    operation["security"] = [{scheme: []} for scheme in _SCHEMES] + [{}]
+    codes = {*_ALWAYS}
+    if "{" in path or path.endswith("/global"):
+        codes.add("404")
+    if method in ("post", "put", "delete") and not path.endswith("/heartbeat"):
+        codes |= {"400", "409"}
+    if "requestBody" in operation:
+        codes.add("413")
+    responses = operation["responses"]
+    if "200" in responses and method == "get" and not path.endswith(("/events", "/health", "/status", "/tasks")):
+        responses["304"] = {"description": "Not changed since the version that `If-None-Match` names."}
+    for code in sorted(codes):
+        model = ValidationProblem if code == "422" else Problem
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+        responses[code] = {"description": _ERRORS[code], "content": content}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def document() -> dict[str, Any]:
+    """Return the document of the gateway, whatever it serves."""
+    from hopper.gateway.app import build_app
+
+    app = build_app(None)
+    return app.openapi()
+
+
+def render() -> str:
+    """Return the document as it is kept in `docs/openapi.json`."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(render(), encoding="utf-8")
