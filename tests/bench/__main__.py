@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -21,24 +21,24 @@ from hopper.api.crd import KINDS, render
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
 from hopper.local.progress import Progress, for_terminal
 from tests.bench.client import Client, connected
-from tests.bench.goals import goals, print_goals
+from tests.bench.goals import figure_goals, goals, print_goals
 from tests.bench.machine import Neighbours
 from tests.bench.measure import Sample
 from tests.bench.objects import HOPPER, HOPPER_TEMPLATES, PEER, PEER_TEMPLATES
 from tests.bench.operators import BARE_PEER, PLAIN_PEER, THE_OPERATOR
 from tests.bench.process import ROOT
 from tests.bench.rates import Rates
-from tests.bench.report import as_json, print_rates, print_rows, rows
-from tests.bench.scenarios import cascade, growth, lifecycle, raw, workloads
+from tests.bench.report import as_json, print_figures, print_rates, print_rows, rows
+from tests.bench.scenarios import cascade, growth, lifecycle, raw, registry, workloads
 
-SCENARIOS = ("lifecycle", "cascade", "workloads", "growth")
+SCENARIOS = ("lifecycle", "cascade", "workloads", "growth", "registry")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What to run: `scale` is the number of instances of the usual scenarios.
 
-    Growth goes up to five times that, and 30 % of them run something.
+    Growth goes up to five times that, the registry has ten times that, and 30 % of them run something.
     """
 
     scenarios: tuple[str, ...]
@@ -81,7 +81,7 @@ class Bench:
         with self.progress.step("Warming up the API server"):
             await raw.sweep(self.client, self._namespace(), self.options.scale // 4)
         for number in range(1, self.options.rounds + 1):
-            if number > 1 and set(chosen) <= {"growth"}:
+            if number > 1 and set(chosen) <= {"growth", "registry"}:
                 break
             turn = f"Round {number} of {self.options.rounds}"
             self.neighbours.begin()
@@ -173,6 +173,12 @@ async def measure_limited(cluster: Cluster, size: int, rates: Rates) -> list[Sam
 def main(arguments: Sequence[str]) -> int:
     """Run the bench; return the exit code."""
     options, progress, started = parse(arguments), for_terminal(), time.monotonic()
+    figures = []
+    if "registry" in options.scenarios:
+        with progress.step(f"Registry: {options.scale * 10} instances"):
+            figures = registry.measure(options.scale * 10)
+        if set(options.scenarios) == {"registry"}:
+            return _report_registry(options, figures)
     nodes = workloads.nodes(options.scale)
     cluster = CurrentCluster(options.kubeconfig) if options.kubeconfig else LocalCluster("bench", nodes=nodes)
     with _up(cluster, progress):
@@ -181,7 +187,7 @@ def main(arguments: Sequence[str]) -> int:
         limited = LocalCluster("bench-limited", nodes=0, extra_args=cascade.DEFAULT_LIMITS)
         with _up(limited, progress), progress.step("Cascade, garbage collection with default limits"):
             bench.samples += asyncio.run(measure_limited(limited, options.scale, bench.rates[-1]))
-    return _report(bench, time.monotonic() - started)
+    return _report(bench, figures, time.monotonic() - started)
 
 
 @contextmanager
@@ -193,18 +199,35 @@ def _up(cluster: Cluster, progress: Progress) -> Iterator[None]:
         cluster.down(progress)
 
 
-def _report(bench: Bench, seconds: float) -> int:
+def _report_registry(options: Options, figures: Sequence[registry.Figure]) -> int:
+    """Tell what was measured without a cluster."""
+    judged = figure_goals(figures)
+    print_figures(_console(), figures)
+    print_goals(_console(), judged)
+    options.json_file.parent.mkdir(parents=True, exist_ok=True)
+    found = {"registry": [asdict(it) for it in figures], "goals": [goal.as_dict() for goal in judged]}
+    options.json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return int(any(goal.budget and not goal.met for goal in judged))
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=170)
+
+
+def _report(bench: Bench, figures: Sequence[registry.Figure], seconds: float) -> int:
     found = rows(bench.samples, bench.rates)
-    judged = goals(found)
-    console = Console() if sys.stdout.isatty() else Console(width=170)
+    judged = [*goals(found), *figure_goals(figures)]
+    console = _console()
     print_rates(console, bench.rates)
     print_rows(console, found)
+    print_figures(console, figures)
     print_goals(console, judged)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     about = {"machine": machine, "scale": bench.options.scale, "rounds": bench.options.rounds, "seconds": seconds}
     about["cpu_used_by_others"] = bench.neighbours.shares
     bench.options.json_file.parent.mkdir(parents=True, exist_ok=True)
-    document = about | as_json(found, bench.rates) | {"goals": [goal.as_dict() for goal in judged]}
+    document = about | as_json(found, bench.rates) | {"registry": [asdict(it) for it in figures]}
+    document |= {"goals": [goal.as_dict() for goal in judged]}
     bench.options.json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if bench.neighbours.cluster:
         shares = ", ".join(f"{share:.0%}" for share in bench.neighbours.shares)

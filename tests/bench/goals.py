@@ -13,6 +13,7 @@ from tests.bench.report import Row
 from tests.bench.scenarios.cascade import CASCADE, LIMITED_GARBAGE_COLLECTION
 from tests.bench.scenarios.growth import GROWTH, RESTART, START_UP
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
+from tests.bench.scenarios.registry import INDEX, Figure
 from tests.bench.scenarios.workloads import ROLL_OUT, WORKLOADS
 
 # Ratios of times mean nothing where a handful of instances takes milliseconds.
@@ -100,6 +101,17 @@ def _growth(own: Sequence[Row]) -> Iterator[Goal]:
     for row in own:
         if row.scenario in (GROWTH, RESTART) and row.instances == _MOST_INSTANCES and row.rss_mib is not None:
             yield Goal(f"{_title(row)}: RSS MiB", row.rss_mib, 150.0)
+
+
+def figure_goals(figures: Sequence[Figure]) -> list[Goal]:
+    """What is to be found fast is one instance, or a part of them: microseconds, and some for each that is found."""
+    goals = []
+    for it in figures:
+        if it.name == INDEX:
+            goals.append(Goal(f"registry, {it.name}: bytes each", it.value, 2048.0, budget=it.instances >= _FULL_SIZE))
+        elif it.found is not None:
+            goals.append(Goal(f"registry, {it.name}: µs", it.value, 50.0 + 15.0 * it.found))
+    return goals
 
 
 def _title(row: Row) -> str:

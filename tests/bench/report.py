@@ -15,6 +15,7 @@ from tests.bench.operators import PLAIN_PEER
 from tests.bench.rates import OPERATIONS, Operation, Rates, medians
 from tests.bench.scenarios.cascade import CASCADE, GARBAGE_COLLECTION
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
+from tests.bench.scenarios.registry import Figure
 from tests.bench.scenarios.workloads import ROLL_OUT, WORKLOADS
 
 # Scenario → who the others are compared with there.
@@ -151,6 +152,19 @@ def print_rows(console: Console, found: Sequence[Row]) -> None:
             "" if row.scenario == before else row.scenario, row.subject, *(show(row) for show in columns.values())
         )
         before = row.scenario
+    console.print(table)
+
+
+def print_figures(console: Console, figures: Sequence[Figure]) -> None:
+    """Print what was measured without a cluster."""
+    if not figures:
+        return
+    table = Table(title=f"Registry of {figures[0].instances:,} instances (CPU time)", title_justify="left")
+    table.add_column("what")
+    table.add_column("found", justify="right")
+    table.add_column("measured", justify="right")
+    for it in figures:
+        table.add_row(it.name, "" if it.found is None else f"{it.found:,}", f"{it.value:,.1f} {it.unit}")
     console.print(table)
 
 

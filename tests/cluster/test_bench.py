@@ -41,6 +41,8 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(cluster: Cluster
     assert all(row["seconds"] > 0 for row in found["rows"])
     budgets = [goal for goal in found["goals"] if goal["budget"]]
     assert len(budgets) == 16
+    assert all(it["value"] > 0 for it in found["registry"])
+    assert {it["unit"] for it in found["registry"]} == {"bytes", "µs"}
     assert all(goal["met"] for goal in budgets), budgets
 
 

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.config import SCOPE_CONFIG, ConfigField
-from hopper.api.enums import DesiredState, Phase, Scope
+from hopper.api.enums import DesiredState, Health, Phase, Scope
+from hopper.api.heartbeat import SHARDS
 from hopper.api.instance import HISTORY_LIMIT, HopperInstance, InstanceSpec, Metadata, RestartPolicy
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.cli.main import app
@@ -23,9 +24,14 @@ from hopper.controller.hooks import TIMEOUT_SECONDS
 from hopper.controller.metrics import Metrics
 from hopper.controller.operator import Options
 from hopper.domain.checks import NAMED_AFTER_SECONDS
+from hopper.domain.heartbeat import LOST_AFTER
 from hopper.domain.lifecycle import INHERITED, TRANSITIONS, next_phase
 from hopper.domain.planner import PATIENCE_SECONDS
 from hopper.domain.walk import HOOK_RETRY_SECONDS
+from hopper.registry import Criteria, EventKind
+from hopper.registry.beats import STALE
+from hopper.registry.flusher import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
+from hopper.registry.journal import CAPACITY
 
 Row = tuple[str, ...]
 
@@ -169,6 +175,18 @@ def timing() -> str:
     return table(("what", "value"), (*((what, f"{seconds:g} s") for what, seconds in rows), *counted))
 
 
+def heartbeats() -> str:
+    rows = (
+        ("ConfigMaps of heartbeats a namespace", str(SHARDS)),
+        ("a gateway writes to each of them at most every", f"{TICK_SECONDS:g} s"),
+        ("where heartbeats are expected, it says that it listens at least every", f"{LONGEST_PRESENCE_SECONDS:g} s"),
+        ("a gateway that lags so far behind another is taken for gone", f"{STALE.total_seconds():g} s"),
+        ("an instance is in Error after so many times its `timeoutSeconds`", str(LOST_AFTER)),
+        ("events kept in the journal", f"{CAPACITY:,}"),
+    )
+    return table(("what", "value"), rows)
+
+
 # Block → what has to stand in it.
 TABLES: dict[str, Callable[[], str]] = {
     "lifecycle": lifecycle,
@@ -182,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "operator-flags": operator_flags,
     "metrics": metrics,
     "timing": timing,
+    "heartbeats": heartbeats,
 }
 
 # Block → whose members have a row each in it; what the row says is written by hand.
@@ -189,4 +208,7 @@ MEMBERS: dict[str, type[StrEnum]] = {
     "phases": Phase,
     "conditions": ConditionType,
     "reasons": Reason,
+    "health": Health,
+    "events": EventKind,
+    "criteria": StrEnum("Field", [(name, name) for name in Criteria.__dataclass_fields__]),
 }

@@ -13,6 +13,7 @@ from hopper.registry.criteria import Criteria
 from hopper.registry.facets import facets_in
 from hopper.registry.index import NamespaceIndex
 
+_EVERYTHING = Criteria()
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -21,6 +22,8 @@ def find(index: NamespaceIndex, criteria: Criteria, among: Collection[str] | Non
 
     `among` names those to choose from, such as those that are healthy: of `criteria.healthy` nothing is known here.
     """
+    if among is None and criteria == _EVERYTHING:
+        return index.in_order()
     names = _candidates(index, criteria, among)
     found = [it for name in names if (it := index.get(name)) is not None and _fits(it, index, criteria, among)]
     if names is not index.names:

@@ -14,10 +14,12 @@ class Facets:
     """The names that have a facet, by facet."""
 
     def __init__(self) -> None:
-        self._names: dict[Facet, set[str]] = {}
+        # Many a label is that of one instance only: a set would be most of what its entry takes.
+        self._names: dict[Facet, set[str] | str] = {}
 
     def __getitem__(self, facet: Facet) -> Collection[str]:
-        return self._names.get(facet, ())
+        names = self._names.get(facet, ())
+        return (names,) if isinstance(names, str) else names
 
     def __len__(self) -> int:
         return len(self._names)
@@ -27,12 +29,23 @@ class Facets:
         before = set(facets_of(old)) if old else set()
         after = set(facets_of(new)) if new else set()
         for facet in before - after:
-            names = self._names[facet]
-            names.discard(name)
-            if not names:
-                del self._names[facet]
+            self._take_out(facet, name)
         for facet in after - before:
-            self._names.setdefault(facet, set()).add(name)
+            self._put_in(facet, name)
+
+    def _put_in(self, facet: Facet, name: str) -> None:
+        names = self._names.get(facet)
+        if isinstance(names, set):
+            names.add(name)
+        else:
+            self._names[facet] = name if names is None else {names, name}
+
+    def _take_out(self, facet: Facet, name: str) -> None:
+        names = self._names[facet]
+        if isinstance(names, set):
+            names.discard(name)
+        if not names or names == name:
+            del self._names[facet]
 
 
 def facets_of(instance: HopperInstance) -> Iterator[Facet]:

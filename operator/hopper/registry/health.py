@@ -8,7 +8,6 @@ from hopper.api.heartbeat import Vitals
 from hopper.api.instance import HopperInstance
 from hopper.domain.health import Verdict, health_of
 from hopper.domain.lifecycle import CARRYING
-from hopper.domain.tree import ancestors
 from hopper.registry.beats import Beats, News
 from hopper.registry.index import Change, NamespaceIndex, Registry
 from hopper.registry.journal import EventKind, Journal
@@ -125,16 +124,20 @@ class Healths:
 
 
 def _roll_up(known: _Namespace, index: NamespaceIndex) -> dict[str, RollUp]:
-    """Pass every verdict up, the worst first: each instance takes the first that comes, and hands on no other."""
+    """Pass every verdict up, the worst first: each instance takes the first that comes, and so do all above it.
+
+    Those with nobody below them are left out: they are what they are themselves.
+    """
     found: dict[str, RollUp] = {}
     for health in sorted(Health, key=lambda it: it.severity, reverse=True):
         for name in known.names[health]:
-            instance = index.get(name)
-            if instance is None or name in found:
-                continue
-            mine = found[name] = RollUp(health, name)
-            for above in ancestors(instance, index):
-                if above.name in found:
-                    break
-                found[above.name] = mine
+            step: str | None = name if index.children(name) else _parent(index, name)
+            while step is not None and step not in found and index.get(step) is not None:
+                found[step] = RollUp(health, name)
+                step = _parent(index, step)
     return found
+
+
+def _parent(index: NamespaceIndex, name: str) -> str | None:
+    instance = index.get(name)
+    return instance.parent_name if instance else None

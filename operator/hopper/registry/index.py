@@ -59,6 +59,10 @@ class NamespaceIndex:
             self._sorted = sorted(self._by_name)
         return self._sorted
 
+    def in_order(self) -> list[HopperInstance]:
+        """Return all instances by name."""
+        return [self._by_name[name] for name in self.names]
+
     def names_beginning(self, prefix: str) -> Sequence[str]:
         """Return the names that begin so, in order."""
         names = self.names

@@ -15,6 +15,7 @@ from hopper.api.instance import HopperInstance
 from hopper.domain.health import worst
 from hopper.domain.tree import descendants
 from hopper.registry import Catalogue, Criteria, RollUp
+from tests.bench.scenarios.registry import INDEX, filled
 from tests.unit.domain.builders import NOW, condition, instance, seconds
 from tests.unit.registry.beating import beat, beating, configmap, later, same_shard
 
@@ -177,6 +178,13 @@ class TestRollUp:
         for health in LOOKS:
             there = {name for name, own in expected.items() if own is health}
             assert world.catalogue.healths.names("default", health) == there
+
+
+def test_memory() -> None:
+    """Everything that is known of an instance besides itself: by labels, capabilities, owners and health."""
+    catalogue, figures = filled(3000)
+    assert len(catalogue.instances) == 3000
+    assert [it.value <= 2048 for it in figures if it.name == INDEX] == [True]
 
 
 class TestFind:
