@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 _STYLES = {Outcome.DROPPED: "yellow", Outcome.CHANGED: "cyan", Outcome.NOTE: "dim"}
 
 
-def show_findings(findings: Sequence[Finding], stream: TextIO) -> None:
-    """Write the findings, in their order."""
+def show_findings(findings: Iterable[Finding], stream: TextIO) -> None:
+    """Write the findings, in their order; what is said of several keys or services alike is said once."""
+    findings = _told_once(findings)
     if not stream.isatty():
         stream.writelines(f"{printable(str(finding))}\n" for finding in findings)
         return
@@ -38,6 +40,18 @@ def summary(services: int, findings: Sequence[Finding]) -> str:
 def printable(text: str) -> str:
     """Take out what could steer a terminal: names come from files that strangers wrote."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings with the keys, and then the services, of which the same is said side by side."""
+    keys: dict[Finding, list[str]] = {}
+    for one in findings:
+        keys.setdefault(replace(one, key=""), []).append(one.key)
+    services: dict[Finding, list[str]] = {}
+    for one, found in keys.items():
+        likeness = replace(one, service=one.service and "", key=", ".join(filter(None, found)))
+        services.setdefault(likeness, []).append(one.service or "")
+    return [replace(one, service=", ".join(found) or None) for one, found in services.items()]
 
 
 def _show_file(file: str, findings: Sequence[Finding], console: Console) -> None:

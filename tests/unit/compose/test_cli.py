@@ -174,6 +174,25 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "b.yaml" in lines
 
 
+def test_what_is_said_of_several_alike_is_said_once() -> None:
+    stream = io.StringIO()
+    findings = [
+        Finding("a.yaml", "web", "networks", Outcome.DROPPED, "it is lost", "Write it down"),
+        Finding("a.yaml", "web", "ports[0]", Outcome.CHANGED, "it is new"),
+        Finding("a.yaml", "web", "ports[1]", Outcome.CHANGED, "it is new"),
+        Finding("a.yaml", "db", "networks", Outcome.DROPPED, "it is lost", "Write it down"),
+        Finding("a.yaml", None, "networks", Outcome.DROPPED, "it is lost", "Write it down"),
+        Finding("b.yaml", "db", "networks", Outcome.DROPPED, "it is lost", "Write it down"),
+    ]
+    show_findings(findings, stream)
+    assert stream.getvalue().splitlines() == [
+        "a.yaml: web, db: networks: not carried over: it is lost. Write it down",
+        "a.yaml: web: ports[0], ports[1]: changed: it is new",
+        "a.yaml: networks: not carried over: it is lost. Write it down",
+        "b.yaml: db: networks: not carried over: it is lost. Write it down",
+    ]
+
+
 def test_names_cannot_steer_a_terminal() -> None:
     assert printable("a\x1b[31m\nb\u202ec") == "a?[31m?b?c"
 

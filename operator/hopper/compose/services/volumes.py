@@ -112,7 +112,7 @@ class Mounts:
             if not unresolved_in(source):
                 about.problem(key, "the bind mount has no source", _FORM)
         elif advice := bind_advice(source):
-            about.dropped(key, "it mounts a part of the machine", advice)
+            about.dropped(key, f"{source} is a part of the machine", advice)
         elif self.files.from_disk(key, source, target):
             about.changed(
                 key, f"the file became the config file {path}, a read-only copy", "Import again if it changes"
