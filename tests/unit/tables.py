@@ -29,7 +29,7 @@ from hopper.domain.lifecycle import INHERITED, TRANSITIONS, next_phase
 from hopper.domain.planner import PATIENCE_SECONDS
 from hopper.domain.walk import HOOK_RETRY_SECONDS
 from hopper.registry import Criteria, EventKind
-from hopper.registry.beats import STALE
+from hopper.registry.beats import STALE_SECONDS
 from hopper.registry.flusher import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
 from hopper.registry.journal import CAPACITY
 
@@ -180,7 +180,7 @@ def heartbeats() -> str:
         ("ConfigMaps of heartbeats a namespace", str(SHARDS)),
         ("a gateway writes to each of them at most every", f"{TICK_SECONDS:g} s"),
         ("where heartbeats are expected, it says that it listens at least every", f"{LONGEST_PRESENCE_SECONDS:g} s"),
-        ("a gateway that lags so far behind another is taken for gone", f"{STALE.total_seconds():g} s"),
+        ("a gateway that has told nothing for so long, while another has, is taken for gone", f"{STALE_SECONDS:g} s"),
         ("an instance is in Error after so many times its `timeoutSeconds`", str(LOST_AFTER)),
         ("events kept in the journal", f"{CAPACITY:,}"),
     )

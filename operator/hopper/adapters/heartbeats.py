@@ -23,7 +23,8 @@ class KubeHeartbeats:
             "PATCH",
             _CONFIGMAPS.path(namespace, configmap_name(shard)),
             resource=_CONFIGMAPS.plural,
-            body={"data": dict(changes)},
+            # Without the labels nobody would read what is written; somebody may have taken them away.
+            body={"metadata": {"labels": configmap_labels()}, "data": dict(changes)},
             content_type=MERGE_PATCH,
             query=_MANAGER,
         )

@@ -6,6 +6,7 @@ one that nobody hears. All times are those of the gateways' clocks.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from hopper.api.names import LABEL_HEARTBEATS, LABEL_MANAGED_BY, MANAGED_BY
 SHARDS = 4
 # No instance can be called so: the keys of gateways are apart from those of instances.
 _GATEWAY_PREFIX = "_gateway."
+_LONGEST_REPLICA = 200
 _NAME_PREFIX = "hopper-heartbeats-"
 
 _STRICT = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
@@ -100,8 +102,8 @@ def configmap_labels() -> dict[str, str]:
 
 
 def gateway_key(replica: str) -> str:
-    """Return the key under which a gateway notes its presence."""
-    return f"{_GATEWAY_PREFIX}{replica}"
+    """Return the key under which a gateway notes its presence; a host may have a name that no key can have."""
+    return _GATEWAY_PREFIX + re.sub(r"[^-._a-zA-Z0-9]", "-", replica)[:_LONGEST_REPLICA]
 
 
 def is_gateway_key(key: str) -> bool:

@@ -1,8 +1,10 @@
 """The heartbeats, as the ConfigMaps that they are kept in tell them, and as they come in."""
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from hopper.api.heartbeat import (
@@ -18,8 +20,8 @@ from hopper.api.heartbeat import (
 from hopper.api.instance import HopperInstance
 from hopper.domain.heartbeat import Heard
 
-# A gateway that lags this far behind another one has gone without saying so.
-STALE = timedelta(seconds=30)
+# A gateway that has told nothing for so many seconds, while another one has, has gone without saying so.
+STALE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,20 @@ class _Shard:
     data: dict[str, str] = field(default_factory=dict)
     beats: dict[str, Beat] = field(default_factory=dict)
     gateways: dict[str, Presence] = field(default_factory=dict)
+    told: dict[str, float] = field(default_factory=dict)  # gateway → when it was last seen to say something new
     since: datetime | None = None
     until: datetime | None = None
 
 
 class Beats:
-    """The newest heartbeat of each instance. Fed from the watch of ConfigMaps, and from those who beat here."""
+    """The newest heartbeat of each instance. Fed from the watch of ConfigMaps, and from those who beat here.
 
-    def __init__(self) -> None:
+    Whether a gateway is still there is judged by `clock` (seconds, monotonic) and by what it tells, as with Leases: not
+    by the time that it says it is.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._shards: dict[tuple[str, int], _Shard] = {}
 
     def last(self, instance: HopperInstance) -> Beat | None:
@@ -74,6 +82,7 @@ class Beats:
             return None
         data: dict[str, str] = raw.get("data") or {}
         changed = [key for key, text in data.items() if shard.data.get(key) != text]
+        shard.told |= dict.fromkeys(filter(is_gateway_key, changed), self._clock())
         for name in [name for name in shard.beats if name not in data and name in shard.data]:
             del shard.beats[name]
         shard.uid, shard.version, shard.data = metadata["uid"], version, data
@@ -106,10 +115,13 @@ class Beats:
         known = self._shards.get((namespace, shard))
         return known.beats if known else {}
 
-    def gateways(self, namespace: str, shard: int) -> Mapping[str, Presence]:
-        """Return the gateways that are noted in a ConfigMap, by key."""
-        known = self._shards.get((namespace, shard))
-        return known.gateways if known else {}
+    def silence_of_gateways(self, namespace: str, shard: int) -> dict[str, float]:
+        """Return for how many seconds each gateway in a ConfigMap has told nothing; infinite for nonsense."""
+        known, now = self._shards.get((namespace, shard)), self._clock()
+        if known is None:
+            return {}
+        keys = filter(is_gateway_key, known.data)
+        return {key: now - known.told[key] if key in known.gateways else math.inf for key in keys}
 
     def places(self) -> set[tuple[str, int]]:
         """Return the namespaces and shards of which something is known."""
@@ -124,7 +136,8 @@ class Beats:
         """Work out for which time all heartbeats are known: as long as one gateway listens, and all have told."""
         texts = {key: text for key, text in shard.data.items() if is_gateway_key(key)}
         shard.gateways = {key: it for key, text in texts.items() if (it := parse_presence(text))}
-        newest = max((it.seen for it in shard.gateways.values()), default=None)
-        present = [it for it in shard.gateways.values() if newest and newest - it.seen <= STALE]
+        shard.told = {key: when for key, when in shard.told.items() if key in shard.gateways}
+        newest = max(shard.told.values(), default=0.0)
+        present = [it for key, it in shard.gateways.items() if newest - shard.told[key] <= STALE_SECONDS]
         shard.since = min((it.since for it in present), default=None)
         shard.until = min((it.seen for it in present), default=None)

@@ -20,7 +20,7 @@ from hopper.api.heartbeat import (
 )
 from hopper.api.instance import HopperInstance
 from hopper.ports import ApiError, HeartbeatStore, NotFoundError
-from hopper.registry.beats import STALE, Beats
+from hopper.registry.beats import STALE_SECONDS, Beats
 from hopper.registry.index import NamespaceIndex, Registry
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 # A gateway says that it listens at least this often where heartbeats are expected, oftener where timeouts are short.
 LONGEST_PRESENCE_SECONDS = 10.0
-_FORGET_GATEWAY = 10 * STALE
+_FORGET_GATEWAY_SECONDS = 10 * STALE_SECONDS
+# By then, every gateway knows of an instance whose heartbeat another one has taken in.
+_NEWS_TAKES = timedelta(seconds=30)
 # A large ConfigMap is written less often: what goes to the API server and to everybody who watches stays bounded.
 _ENTRIES_A_SECOND = 1000
 _CLEAN_UP = timedelta(seconds=10)
@@ -136,19 +138,17 @@ class Flusher:
 
     def _left_over(self, place: Place, now: datetime) -> Changes:
         """Return what nobody needs any more: entries of instances and gateways that are gone, and what is none."""
-        index, beats, gateways = (
-            self._registry.namespace(place[0]),
-            self._beats.of(*place),
-            self._beats.gateways(*place),
-        )
+        index, beats = self._registry.namespace(place[0]), self._beats.of(*place)
+        silent = self._beats.silence_of_gateways(*place)
         changes: Changes = {}
         for key in self._beats.entries(*place):
             if is_gateway_key(key):
-                gone = key not in gateways or now - gateways[key].seen > _FORGET_GATEWAY
+                gone = silent[key] > _FORGET_GATEWAY_SECONDS
             else:
                 beat, known = beats.get(key), index.get(key)
                 # Another gateway may have heard of an instance that is not known here yet.
-                gone = beat is None or (now - beat.at > STALE and (known is None or known.metadata.uid != beat.uid))
+                is_another = known is None or beat is None or known.metadata.uid != beat.uid
+                gone = is_another and (beat is None or now - beat.at > _NEWS_TAKES)
             if gone and key != self._key:
                 changes[key] = None
         return changes

@@ -11,12 +11,13 @@ from tests.unit.adapters.server import Server, says
 PATH = "/api/v1/namespaces/default/configmaps"
 
 
-async def test_a_patch_touches_nothing_but_its_keys(server: Server) -> None:
+async def test_a_patch_touches_nothing_but_its_keys_and_labels(server: Server) -> None:
     await KubeHeartbeats(server.kube).merge("default", 3, {"web": "{}", "gone": None})
     (received,) = server.received
     assert (received.method, received.path) == ("PATCH", f"{PATH}/hopper-heartbeats-3")
     assert received.headers["content-type"] == "application/merge-patch+json"
-    assert received.body == {"data": {"web": "{}", "gone": None}}
+    labels = {"app.kubernetes.io/managed-by": "hopper", "hopper.dev/heartbeats": "true"}
+    assert received.body == {"metadata": {"labels": labels}, "data": {"web": "{}", "gone": None}}
     assert received.query == {"fieldManager": "hopper-gateway"}
 
 

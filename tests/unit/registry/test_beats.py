@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.api.heartbeat import dump_beat, shard_of
+from hopper.api.heartbeat import dump_beat, gateway_key, shard_of
 from hopper.domain.heartbeat import Heard
 from hopper.registry import Beats
-from hopper.registry.beats import STALE
 from tests.unit.registry.beating import beat, beating, configmap, later, reborn, same_shard
 
 WEB = beating()
@@ -92,23 +91,46 @@ class TestEntries:
 
 
 class TestListening:
-    def heard(self, **gateways: tuple[float, float]) -> Heard:
-        beats = Beats()
-        beats.put(configmap(1, gateways=gateways))
-        return beats.heard(WEB)
+    def setup_method(self) -> None:
+        self.now = 0.0
+        self.beats = Beats(clock=lambda: self.now)
+        self.version = 0
+
+    def tell(self, at: float, **gateways: tuple[float, float]) -> Heard:
+        """Have a ConfigMap come in, by this clock at `at`; return what is known of an instance then."""
+        self.now, self.version = at, self.version + 1
+        self.beats.put(configmap(self.version, gateways=gateways))
+        return self.beats.heard(WEB)
 
     def test_nobody(self) -> None:
-        assert self.heard() == Heard()
+        assert self.tell(0) == Heard()
 
     def test_one(self) -> None:
-        assert self.heard(a=(0, 50)) == Heard(None, later(0), later(50))
+        assert self.tell(0, a=(0, 50)) == Heard(None, later(0), later(50))
 
     def test_several_until_the_last_of_them_has_told(self) -> None:
-        assert self.heard(a=(0, 50), b=(40, 48)) == Heard(None, later(0), later(48))
+        assert self.tell(0, a=(0, 50), b=(40, 48)) == Heard(None, later(0), later(48))
 
     def test_one_that_went_without_a_word_is_not_waited_for(self) -> None:
-        gone = STALE.total_seconds() + 1
-        assert self.heard(a=(0, 50), b=(40, 50 + gone)) == Heard(None, later(40), later(50 + gone))
+        self.tell(0, a=(0, 50), b=(40, 50))
+        assert self.tell(30, a=(0, 50), b=(40, 80)) == Heard(None, later(0), later(50))
+        assert self.tell(31, a=(0, 50), b=(40, 81)) == Heard(None, later(40), later(81))
+        assert self.beats.silence_of_gateways("default", shard_of("web")) == {"_gateway.a": 31, "_gateway.b": 0}
+
+    def test_one_that_has_left_is_not_waited_for(self) -> None:
+        self.tell(0, a=(0, 50), b=(40, 50))
+        assert self.tell(1, b=(40, 51)) == Heard(None, later(40), later(51))
+        assert self.tell(2) == Heard()
+
+    def test_whose_clock_is_wrong_is_there_all_the_same(self) -> None:
+        """And whoever is heard by the one whose clock is slow is not taken for silent."""
+        for at in range(100):
+            heard = self.tell(at, slow=(0, at), fast=(3600, 3600 + at))
+        assert heard == Heard(None, later(0), later(99))
+
+    def test_after_a_restart_of_the_reader_it_waits_before_it_believes_anybody_gone(self) -> None:
+        assert self.tell(5000, gone=(0, 50), here=(40, 4000)).until == later(50)
+        assert self.tell(5031, gone=(0, 50), here=(40, 4031)).until == later(4031)
 
     @given(
         st.dictionaries(
@@ -116,7 +138,13 @@ class TestListening:
         )
     )
     def test_it_is_never_more_than_what_one_has_listened_to(self, gateways: dict[str, list[int]]) -> None:
-        found = self.heard(**{name: (since, seen) for name, (since, seen) in gateways.items()})
+        self.setup_method()
+        found = self.tell(0, **{name: (since, seen) for name, (since, seen) in gateways.items()})
         assert found.since is not None
         assert found.until is not None
         assert any(later(since) <= found.since and found.until <= later(seen) for since, seen in gateways.values())
+
+
+def test_any_host_makes_a_key() -> None:
+    assert gateway_key("my host/ä:1") == "_gateway.my-host---1"
+    assert len(gateway_key("x" * 1000)) < 253

@@ -25,7 +25,8 @@ class Gateway:
     """A gateway whose clock moves by hand and whose watch tells what is written as soon as it is asked."""
 
     def __init__(self, store: MemoryStore, *instances: HopperInstance, replica: str = "a") -> None:
-        self.store, self.registry, self.beats, self.now = store, Registry(), Beats(), NOW
+        self.store, self.registry, self.now = store, Registry(), NOW
+        self.beats = Beats(clock=lambda: self.now.timestamp())
         for it in instances:
             self.registry.put(it)
         clock: Callable[[], datetime] = lambda: self.now  # noqa: E731
