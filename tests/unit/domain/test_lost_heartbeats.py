@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hopper.api.instance import Condition, Heartbeat, InstanceStatus
 from hopper.domain.heartbeat import NOTHING, Heard, condition_is_outdated
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
-from tests.unit.domain.builders import NOW, instance, observe, phases, policy, seconds
+from tests.unit.domain.builders import NOW, instance, observe, phases, policy, seconds, transition_entry
 
 TIMEOUT = 10
 
@@ -161,3 +162,29 @@ class TestLoss:
         )
         assert plan(o).transitions == ()
         assert said(planned(o)) is None
+
+
+HEARD = {
+    "beats": heard(0.0),
+    "overdue": heard(15.0),
+    "lost": heard(500.0),
+    "never beat": heard(None),
+    "nobody listens": NOTHING,
+    "nobody listened for long": Heard(NOW - seconds(500), NOW - seconds(5), NOW),
+}
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("desired", DesiredState)
+def test_no_second_thought(phase: Phase, desired: DesiredState) -> None:
+    """Whatever is heard: what is decided is legal, and while nothing else happens it stays decided."""
+    spec = {"heartbeat": Heartbeat(timeout_seconds=TIMEOUT), "desired": desired}
+    for mode, restart, silent, what in product(RestartMode, (None, NOW), (True, False), HEARD):
+        entry = transition_entry(Phase.RUNNING, Phase.ERROR, reason="HeartbeatLost" if silent else "BackOff")
+        history = {"history": (entry,)} if phase is Phase.ERROR else {}
+        subject = instance(phase=phase, restarted_at=restart, restart_policy=policy(mode), status=history, **spec)
+        first = observe(subject, heard=HEARD[what])
+        status = planned(first)
+        again = first.with_status(status)
+        assert planned(again) == status, f"{mode}, {restart}, {silent}, {what}"
+        assert not condition_is_outdated(again.instance, again.heard)
