@@ -6,7 +6,6 @@ from fastapi import APIRouter, FastAPI
 
 from hopper.gateway import errors, openapi
 from hopper.gateway.context import Context
-from hopper.gateway.metrics import Metrics
 from hopper.gateway.observing import Observing
 from hopper.gateway.routes import actions, instances, probes, registry, stacks, templates
 
@@ -31,7 +30,7 @@ def build_app(context: Context | None) -> FastAPI:
     )
     app.state.context = context
     errors.install(app)
-    app.add_middleware(Observing, metrics=context.metrics if context else Metrics())
+    app.add_middleware(Observing)
     app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")

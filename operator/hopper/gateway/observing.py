@@ -19,9 +19,8 @@ _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 class Observing:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,9 +44,10 @@ class Observing:
 
     def _tell(self, scope: Scope, code: int, seconds: float, request_id: bytes, *, streams: bool) -> None:
         method, route = scope["method"], getattr(scope.get("route"), "path", "none")
-        self._metrics.requests.labels(method, route, code).inc()
+        metrics: Metrics = scope["app"].state.context.metrics
+        metrics.requests.labels(method, route, code).inc()
         if not streams:
-            self._metrics.seconds.labels(route).observe(seconds)
+            metrics.seconds.labels(route).observe(seconds)
         if route in _PROBES and code == 200:
             return
         # As it came, percent-encoded: nobody writes lines of their own into the log.

@@ -15,3 +15,4 @@ async def world() -> AsyncIterator[World]:
     found = World()
     async with found.client:
         yield found
+    found.leave()

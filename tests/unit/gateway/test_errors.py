@@ -109,7 +109,9 @@ class TestApiErrors:
             (UnavailableError("connection refused"), 503, "ServiceUnavailable"),
         ],
     )
-    async def test_each(self, world: World, error: ApiError, code: int, kind: str) -> None:
+    async def test_each(self, error: ApiError, code: int, kind: str) -> None:
+        world = World()
+
         @world.app.get("/api/v1/fails")
         async def fails() -> None:
             raise error
@@ -120,7 +122,9 @@ class TestApiErrors:
             wrong = {"field": "body -> spec -> scope", "message": "is immutable", "type": "FieldValueInvalid"}
             assert body["errors"] == [wrong]
 
-    async def test_what_nobody_expected(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_what_nobody_expected(self, caplog: pytest.LogCaptureFixture) -> None:
+        world = World()
+
         @world.app.get("/api/v1/fails")
         async def fails() -> None:
             raise ZeroDivisionError("a secret")

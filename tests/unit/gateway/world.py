@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
@@ -30,6 +31,10 @@ class NoHeartbeats:
         pass
 
 
+# Applications that no test uses at the moment: to work out the routes takes most of the time of a small test.
+_SPARE: list[FastAPI] = []
+
+
 class World:
     """Registry, store and application. What is written to the store is known to the registry at once, as by a watch."""
 
@@ -48,7 +53,8 @@ class World:
             settings=settings,
             unready=lambda: self.problems,
         )
-        self.app = build_app(self.context)
+        self.app = _SPARE.pop() if _SPARE else build_app(self.context)
+        self.app.state.context = self.context
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://gateway/api/v1")
 
@@ -80,6 +86,10 @@ class World:
         """The spec of an instance, as the API server has it."""
         found: dict[str, Any] = self.store.objects[INSTANCES.plural, namespace, name]["spec"]
         return found
+
+    def leave(self) -> None:
+        """Leave the application to others."""
+        _SPARE.append(self.app)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         return await self.client.get(path, **options)
