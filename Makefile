@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crds manifests lock clean
+.PHONY: help demo test check bench crds openapi manifests lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,11 +33,14 @@ check: $(READY) ## Run the linters, the type checker and the layer contracts
 bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench
 
+openapi: $(READY) ## Write docs/openapi.json and docs/rest-api.md from the routes of the gateway
+	@$(BIN)/python -m hopper.gateway.openapi docs
+
 crds: $(READY) ## Write crds/ from the models, what the chart has of them, and manifests/ from the chart
 	@$(BIN)/python -m hopper.api.crd crds
 	@$(BIN)/python -m tests.packaging
 
-manifests: crds ## The same: all that is generated
+manifests: crds openapi ## The same: all that is generated
 
 # The versions already locked stay where they will do: `make lock UPGRADE=1` takes newer ones.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \

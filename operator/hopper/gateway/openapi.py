@@ -1,6 +1,6 @@
 """The OpenAPI document: what the routes declare, and what all of them have in common.
 
-`python -m hopper.gateway.openapi FILE` writes it.
+`python -m hopper.gateway.openapi DIRECTORY` writes it there as `openapi.json`, and as a page, `rest-api.md`.
 """
 
 import json
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from hopper.gateway import reference
 from hopper.gateway.models.errors import Problem, ValidationProblem
 
 DESCRIPTION = """\
@@ -94,10 +95,15 @@ def document() -> dict[str, Any]:
     return app.openapi()
 
 
-def render() -> str:
-    """Return the document as it is kept in `docs/openapi.json`."""
-    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+def files() -> dict[str, str]:
+    """Return the files of `docs/` that are made from the document, by name."""
+    found = document()
+    return {
+        "openapi.json": json.dumps(found, indent=2, ensure_ascii=False) + "\n",
+        "rest-api.md": reference.render(found),
+    }
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(render(), encoding="utf-8")
+    for name, text in files().items():
+        (Path(sys.argv[1]) / name).write_text(text, encoding="utf-8")

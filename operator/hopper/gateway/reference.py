@@ -1,0 +1,116 @@
+"""The OpenAPI document as a page for people: `docs/rest-api.md`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Document = dict[str, Any]
+Row = tuple[str, ...]
+
+_JSON = "application/json"
+_WORDS = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "object": "object"}
+
+_HEAD = """\
+# REST API
+
+<!-- Made by `make openapi` from what the routes declare; change it there. -->
+
+`hopper gateway run` serves it under `/api/v1`, the document that this page is made of at `/openapi.json`, and a page to
+try it out at `/docs`.
+
+"""
+_ERRORS = """\
+## Errors
+
+Every error has the form `{"error_type": "NotFound", "detail": "Instance web not found"}`; 422 adds `errors`, one for
+each field that is wrong: `{"field": "body -> scope", "message": "…", "type": "…"}`.
+
+"""
+
+
+def render(document: Document) -> str:
+    """Return the page."""
+    return "".join(_Page(document).parts())
+
+
+class _Page:
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._schemas: dict[str, Document] = document["components"]["schemas"]
+
+    def parts(self) -> Iterator[str]:
+        yield from (_HEAD, self._document["info"]["description"], "\n", _ERRORS)
+        answers = self._document["components"]["responses"]
+        yield _table(("code", "when"), ((code, answers[code]["description"]) for code in sorted(answers)))
+        for tag, operations in self._by_tag().items():
+            yield f"\n## {tag.capitalize()}\n\n"
+            calls = (
+                (f"`{method.upper()} {path}`", self._answers(it), it["summary"]) for method, path, it in operations
+            )
+            yield _table(("call", "answers", "what it does"), calls)
+            for method, path, it in operations:
+                yield self._operation(method, path, it)
+        yield "\n## Bodies\n"
+        for name, schema in self._schemas.items():
+            if "properties" in schema:
+                yield f"\n### {name}\n\n{schema.get('description', '').strip()}\n\n"
+                fields = ((f"`{key}`", self._type(it), self._says(it)) for key, it in schema["properties"].items())
+                yield _table(("field", "type", "meaning"), fields)
+
+    def _by_tag(self) -> dict[str, list[tuple[str, str, Document]]]:
+        found: dict[str, list[tuple[str, str, Document]]] = {}
+        for path, operations in self._document["paths"].items():
+            for method, it in operations.items():
+                found.setdefault(it["tags"][0], []).append((method, path, it))
+        return found
+
+    def _answers(self, operation: Document) -> str:
+        good = (code for code in operation["responses"] if code < "300")
+        return ", ".join(f"{code} {self._body_of(operation['responses'][code])}".strip() for code in good)
+
+    def _body_of(self, answer: Document) -> str:
+        content = answer.get("content", {})
+        if _JSON in content:
+            return self._type(content[_JSON].get("schema", {}))
+        return next((f"`{kind}`" for kind in content), "")
+
+    def _operation(self, method: str, path: str, it: Document) -> str:
+        text = f"\n### {method.upper()} {path}\n\n{it.get('description', it['summary'])}\n"
+        if "requestBody" in it:
+            schema = it["requestBody"]["content"][_JSON]["schema"]
+            text += f"\nBody: {self._type(schema)}{'' if it['requestBody'].get('required') else ', may be left out'}.\n"
+        rows = [
+            (f"`{parameter['name']}`", parameter["in"], self._type(parameter["schema"]), self._says(parameter))
+            for parameter in it.get("parameters", ())
+            if parameter["name"] != "namespace"
+        ]
+        return text + (f"\n{_table(('parameter', 'in', 'type', 'meaning'), rows)}" if rows else "")
+
+    def _says(self, schema: Document) -> str:
+        """Return the description of a field, or else that of its type."""
+        inner = schema.get("schema", schema)
+        either = (schema, inner, *inner.get("anyOf", ()))
+        return next((it["description"] for it in either if "description" in it), "")
+
+    def _type(self, schema: Document) -> str:
+        """Return a schema in a few words."""
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            target = self._schemas[name]
+            return f"[{name}](#{name.lower()})" if "properties" in target else self._type(target)
+        if "anyOf" in schema:
+            return " or ".join(self._type(it) for it in schema["anyOf"] if it.get("type") != "null")
+        if "enum" in schema:
+            return ", ".join(f"`{it}`" for it in schema["enum"])
+        if schema.get("type") == "array":
+            return f"list of {self._type(schema.get('items', {}))}"
+        return "time" if schema.get("format") == "date-time" else _WORDS.get(schema.get("type", ""), "anything")
+
+
+def _table(header: Row, rows: Iterable[Row]) -> str:
+    lines = ["| " + " | ".join(map(_cell, cells)) + " |" for cells in (header, *rows)]
+    lines.insert(1, "|" + "---|" * len(header))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
