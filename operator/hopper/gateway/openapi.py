@@ -44,6 +44,7 @@ _ERRORS: dict[str, str] = {
     "429": "Too many requests or streams; `Retry-After` says when to come back.",
     "503": "The API server cannot be reached, or the registry is not complete yet.",
 }
+_UNCHANGED = {"description": "Not changed since the version that `If-None-Match` names."}
 _ALWAYS = ("401", "403", "422", "429", "503")
 
 
@@ -59,6 +60,7 @@ def build(app: FastAPI) -> dict[str, Any]:
         schema = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
     found["components"]["securitySchemes"] = _SCHEMES
+    found["components"]["responses"] = {code: _error(code) for code in _ERRORS} | {"304": _UNCHANGED}
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             if path.startswith("/api/"):
@@ -79,12 +81,15 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         codes.add("413")
     responses = operation["responses"]
     if "200" in responses and method == "get" and not path.endswith(("/events", "/health", "/status", "/tasks")):
-        responses["304"] = {"description": "Not changed since the version that `If-None-Match` names."}
-    for code in sorted(codes):
-        model = ValidationProblem if code == "422" else Problem
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
-        responses[code] = {"description": _ERRORS[code], "content": content}
+        codes.add("304")
+    responses |= {code: {"$ref": f"#/components/responses/{code}"} for code in codes}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _error(code: str) -> dict[str, Any]:
+    model = ValidationProblem if code == "422" else Problem
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+    return {"description": _ERRORS[code], "content": content}
 
 
 def document() -> dict[str, Any]:

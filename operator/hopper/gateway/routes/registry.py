@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, TypeAdapter
 
@@ -140,7 +140,11 @@ async def follow_events(
 
 
 @router.post("/instances/{id}/heartbeat", status_code=204, response_class=Response, summary="Give a sign of life")
-async def beat(id: Id, access: MayBeat, body: Vitals | None = None) -> Response:  # noqa: A002
+async def beat(
+    id: Id,  # noqa: A002
+    access: MayBeat,
+    body: Annotated[Vitals | None, Body(examples=[{"active_tasks": 3, "queue_depth": 0, "status": "healthy"}])] = None,
+) -> Response:
     """Tell that an instance lives, and how it does. This costs no write to the instance."""
     access.context.flusher.beat(find(access.index, id), body or _NO_VITALS)
     return Response(status_code=204)
