@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hopper.api.names import GLOBAL_NAME
+from hopper.api.names import DEFAULT_PREFIX, GLOBAL_NAME
 from hopper.compose.circles import without_circles
+from hopper.compose.hosts.own_names import without_own_names
+from hopper.compose.hosts.reachability import report_host_names, with_reached_ports
+from hopper.compose.hosts.references import find_references
+from hopper.compose.hosts.rewriting import with_stack_names
 from hopper.compose.manifests import Manifest, manifests
 from hopper.compose.names import MAX_NAME, Allocator, object_name, project_name
 from hopper.compose.project import Project
-from hopper.compose.reachability import find_references, report_host_names, with_reached_ports
 from hopper.compose.reading.cleaning import clean_services
 from hopper.compose.reading.files import Files, Remembering
 from hopper.compose.reading.loading import Loader
@@ -48,12 +51,13 @@ def convert(
     open_files: OpenFiles = open_beside,
     *,
     stack: str | None = None,
+    prefix: str = DEFAULT_PREFIX,
     environment: Mapping[str, str] | None = None,
 ) -> Conversion:
     """Convert compose files, or the files of directories.
 
-    `environment` holds variables that win over those of a `.env` beside the file. Raises `ComposeError` with every
-    problem found; then nothing is converted.
+    `prefix` is what the names of the operator's objects begin with. `environment` holds variables that win over those
+    of a `.env` beside the file. Raises `ComposeError` with every problem found; then nothing is converted.
     """
     report, paths = Report(), list(paths)
     if stack is not None and (object_name(stack) != stack or stack == GLOBAL_NAME or len(stack) > _MAX_STACK):
@@ -68,14 +72,26 @@ def convert(
     ]
     projects = [replace(project, other_names=origins) for project in projects]
     services = [service for project in projects for service in _convert_project(project, report, stack=bool(stack))]
-    references = list(find_references(projects))
-    services = with_reached_ports(projects, references, services, report)
-    report_host_names(references, services, stack, report)
+    services = _reaching_each_other(services, projects, stack, prefix, report)
     if not services and not report.problems:
         about = report.about(", ".join(map(str, paths)))
         about.problem("", "no service was found that could be converted", "name a file with `services:`")
     report.raise_problems()
     return Conversion(tuple(services), _in_order(report.findings, projects), stack)
+
+
+def _reaching_each_other(
+    services: list[ConvertedService], projects: list[Project], stack: str | None, prefix: str, report: Report
+) -> list[ConvertedService]:
+    """Return the services with the ports and names by which they reach each other."""
+    files = {own: project.label for project in projects for own in project.names.values()}
+    services = without_own_names(find_references(projects, services), services, files, report)
+    references = find_references(projects, services)
+    services = with_reached_ports(references, services, files, report)
+    if stack is not None:
+        return with_stack_names(references, services, stack, prefix, files, report)
+    report_host_names(references, services, files, report)
+    return services
 
 
 def _in_order(findings: Iterable[Finding], projects: Iterable[Project]) -> tuple[Finding, ...]:

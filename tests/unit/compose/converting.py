@@ -37,6 +37,11 @@ class Result:
         )
         return found
 
+    def overrides(self, service: str = "app", stack: str = "shop") -> dict[str, Any]:
+        """Return what the instance of a service overrides."""
+        spec: dict[str, Any] = self.manifest("HopperInstance", f"{stack}-{service}")["spec"]
+        return dict(spec.get("overrides", {}))
+
     def findings(self, outcome: Outcome | None = None) -> dict[str, Finding]:
         return {one.key: one for one in self.conversion.findings if outcome in (None, one.outcome)}
 

@@ -138,7 +138,7 @@ class TestSeveralFiles:
         two = project.write("b.yml", "services: {my_db: {image: postgres, ports: ['5432']}}")
         result = Result(imported(one, two, stack="s"))
         assert result.spec().depends_on == ("my-db",)
-        assert "hopper-s-my-db" in result.changed["environment.DB_HOST"].advice
+        assert "hopper-s-my-db" in result.changed["environment.DB_HOST"].message
 
     def test_all_problems_are_told_and_nothing_is_converted(self, project: Project) -> None:
         one = project.write("a.yml", "services: {db: {image: a, ports: [x]}}")

@@ -137,7 +137,7 @@ class TestReachability:
             stack="shop",
         )
         assert [short(port) for port in result.spec("db").ports] == [":15432>5432/TCP"]
-        assert "hopper-shop-db (port 15432 for 5432)" in result.changed["environment.DB"].advice
+        assert result.overrides()["env"] == [{"name": "DB", "value": "hopper-shop-db:15432"}]
 
     def test_names_that_are_no_hosts_do_not_count(self, project: Project) -> None:
         result = project.convert(

@@ -67,6 +67,9 @@ def compose(
             show_default=False,
         ),
     ] = None,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="With --stack: what the names of the operator's objects begin with.")
+    ] = "hopper",
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything is not carried over.")] = False,
 ) -> None:
     """Turn compose services into HopperTemplates, and with --stack into a running stack.
@@ -92,7 +95,7 @@ def compose(
     """
     if (dry_run or force_conflicts) and not apply:
         raise typer.BadParameter("--dry-run and --force-conflicts belong to --apply: add it, or drop them")
-    conversion = _converted(paths, stack, env, root)
+    conversion = _converted(paths, stack, prefix, env, root)
     if strict and _lost(conversion):
         typer.echo("error: --strict: not all is carried over, see above; nothing was printed or applied", err=True)
         raise typer.Exit(1)
@@ -103,7 +106,7 @@ def compose(
         _print(manifests, output or Output.YAML)
 
 
-def _converted(paths: Sequence[Path], stack: str | None, env: bool, root: Path | None) -> Conversion:
+def _converted(paths: Sequence[Path], stack: str | None, prefix: str, env: bool, root: Path | None) -> Conversion:
     """Convert, and show the report. Ends with exit code 1 where the input is refused."""
     import os
 
@@ -119,7 +122,8 @@ def _converted(paths: Sequence[Path], stack: str | None, env: bool, root: Path |
         return disk if data is None else WithInput(disk, _STDIN, data)
 
     try:
-        conversion = convert(paths, open_files, stack=stack, environment=dict(os.environ) if env else {})
+        environment = dict(os.environ) if env else {}
+        conversion = convert(paths, open_files, stack=stack, prefix=prefix, environment=environment)
     except ComposeError as error:
         for problem in error.problems:
             typer.echo(f"error: {printable(str(problem))}", err=True)

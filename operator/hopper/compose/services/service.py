@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hopper.api.enums import DesiredState
+from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
 from hopper.compose.project import Project
 from hopper.compose.reading.text import as_text, is_blank, unresolved_in
@@ -41,7 +42,8 @@ class ConvertedService:
     """What became of a service. `name` is its object's name without the stack's, `secrets` its Secret's data.
 
     The rest is for an instance: replicas (None: not said), restart policy, the state to begin with.
-    `volumes` are the named volumes that it mounts.
+    `volumes` are the named volumes that it mounts, `overrides` what an instance in the stack has instead of the
+    template's; values of those that are secret are in `override_secrets`.
     """
 
     service: str
@@ -53,6 +55,12 @@ class ConvertedService:
     restart: Restart
     state: DesiredState
     volumes: tuple[str, ...]
+    overrides: Overrides = field(default_factory=Overrides)
+    override_secrets: dict[str, str] = field(default_factory=dict)
+
+    def override_secret_name(self, stack: str) -> str:
+        """Return the name of the Secret for `override_secrets`."""
+        return f"{stack}-{self.name}-overrides"
 
 
 @dataclass(slots=True)

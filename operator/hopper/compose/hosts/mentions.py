@@ -1,0 +1,112 @@
+"""Finds in texts the names of hosts, where there is no doubt that they are that."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+_HOST_VARIABLE = re.compile(r"host|addr|server|url|uri|endpoint|broker|upstream|proxy|seed", re.IGNORECASE)
+_NO_HOST = re.compile(r"(?<!host)(?<!host[_.-])name$", re.IGNORECASE)
+_VERSIONED = re.compile(r"image|tag|version", re.IGNORECASE)
+_HOST_OPTION = r"(?:-h|--?[\w-]*(?:host|server|addr|address))"
+# Smaller numbers behind a name are rather versions, as in `postgres:17`, unless that is a port of the service.
+_LEAST_PORT = 80
+_DEFAULT_PORTS = {
+    **dict.fromkeys(("http", "ws"), 80),
+    **dict.fromkeys(("https", "wss"), 443),
+    **dict.fromkeys(("postgres", "postgresql"), 5432),
+    **dict.fromkeys(("mysql", "mysql2", "mariadb"), 3306),
+    "redis": 6379,
+    "amqp": 5672,
+    "mongodb": 27017,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Where a text names a host. `port` is the one that it is reached at, None where the text does not tell.
+
+    `end` is the end of the name, and of the port if that `is_written`. `alone` says that the text is the name.
+    """
+
+    start: int
+    end: int
+    name: str
+    port: int | None = None
+    is_written: bool = False
+    alone: bool = False
+
+
+def find_mentions(key: str, text: str, ports: Mapping[str, Collection[int]]) -> list[Mention]:
+    """Return where a text, known by a key, names hosts. `ports` has the hosts' names, and the ports they have."""
+    names = [name for name in sorted(ports, key=len, reverse=True) if name in text]
+    if not names:
+        return []
+    one_of = "|".join(map(re.escape, names))
+    found: dict[int, Mention] = {}
+    for mention in (*_in_urls(text, one_of), *_with_ports(key, text, one_of, ports), *_alone(key, text, names)):
+        found.setdefault(mention.start, mention)
+    return [mention for _, mention in sorted(found.items())]
+
+
+def find_in_command(words: Sequence[str], ports: Mapping[str, Collection[int]]) -> Iterator[tuple[int, Mention]]:
+    """Yield the same for the words of a command line, each with the number of its word."""
+    option = ""
+    for number, word in enumerate(words):
+        mentions = find_mentions(option, word, ports)
+        if word in ports and re.fullmatch(_HOST_OPTION, option):
+            mentions.append(Mention(0, len(word), word))
+        elif inside := re.search(rf"(?:^|\s){_HOST_OPTION}[ =](?P<name>[\w.-]+)(?![\w.:-])", word):
+            mentions += [Mention(*inside.span("name"), inside["name"])] if inside["name"] in ports else []
+        yield from ((number, mention) for mention in {mention.start: mention for mention in mentions}.values())
+        option = word if word.startswith("-") else ""
+
+
+def replaced(text: str, found: Iterable[tuple[Mention, str]]) -> str:
+    """Return the text with something else in the place of each mention."""
+    for mention, other in sorted(found, key=lambda one: one[0].start, reverse=True):
+        text = text[: mention.start] + other + text[mention.end :]
+    return text
+
+
+def replaced_words(words: Sequence[str], found: Iterable[tuple[int, Mention, str]]) -> tuple[str, ...]:
+    """Return the words with something else in the place of each mention, which is given with its word's number."""
+    by_word: dict[int, list[tuple[Mention, str]]] = {}
+    for number, mention, other in found:
+        by_word.setdefault(number, []).append((mention, other))
+    return tuple(replaced(word, by_word.get(number, ())) for number, word in enumerate(words))
+
+
+def _in_urls(text: str, one_of: str) -> Iterator[Mention]:
+    pattern = (
+        rf"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>{one_of})(?::(?P<port>\d{{1,5}}))?(?![\w@:-]|\.\w)"
+    )
+    for match in re.finditer(pattern, text):
+        written = match["port"] is not None
+        usual = (_DEFAULT_PORTS.get(part) for part in match["scheme"].lower().split("+"))
+        port = _port(match["port"]) if written else next(filter(None, usual), None)
+        yield Mention(match.start("name"), match.end(), match["name"], port, is_written=written)
+
+
+def _with_ports(key: str, text: str, one_of: str, ports: Mapping[str, Collection[int]]) -> Iterator[Mention]:
+    pattern = rf"(?<![\w.$-])(?<!(?<!/)/)(?P<name>{one_of}):(?P<port>\d{{2,5}})(?![\w@-]|\.\d)"
+    for match in re.finditer(pattern, text):
+        port = _port(match["port"])
+        likely = port is not None and port >= _LEAST_PORT and not _VERSIONED.search(key)
+        if likely or port in ports[match["name"]]:
+            yield Mention(match.start("name"), match.end(), match["name"], port, is_written=True)
+
+
+def _alone(key: str, text: str, names: Collection[str]) -> Iterator[Mention]:
+    """Yield the hosts of which the whole text consists, where the key says that it is about hosts."""
+    if not _HOST_VARIABLE.search(key) or _NO_HOST.search(key):
+        return
+    parts = list(re.finditer(r"[^,;\s]+", text))
+    if all(part[0].partition(":")[0] in names for part in parts):
+        for part in parts:
+            if part[0] in names:
+                yield Mention(*part.span(), part[0], alone=len(parts) == 1)
+
+
+def _port(text: str) -> int | None:
+    number = int(text)
+    return number if 1 <= number <= 65535 else None
