@@ -51,12 +51,12 @@ def _children(instance: HopperInstance, tree: Tree) -> Children:
         total=len(owned),
         ready=sum(child.status.is_ready for child in owned),
         up=tuple(child.name for child in owned if child.status.phase in UP),
-        protected=tuple(child.name for child in owned if _refuses_deletion(child)),
+        protected=tuple(child.name for child in owned if child.spec.deletion_protection),
+        blocked=tuple(child.name for child in owned if _waits_for_the_protected(child)),
         expected=any(child.spec.scope in fitting for child in named),
     )
 
 
-def _refuses_deletion(child: HopperInstance) -> bool:
-    """Tell whether a child stays, for its own protection or for that of somebody below it."""
+def _waits_for_the_protected(child: HopperInstance) -> bool:
     ready = child.status.condition(ConditionType.READY)
-    return child.spec.deletion_protection or (ready is not None and ready.reason == Reason.DELETION_BLOCKED)
+    return not child.spec.deletion_protection and ready is not None and ready.reason == Reason.DELETION_BLOCKED

@@ -36,15 +36,16 @@ class HookFailure:
 class Children:
     """The direct children, counted.
 
-    `total` and `ready` count those accepted (they carry the ownerReference); `up` and `protected` name those
-    accepted ones that may have something running, or that refuse deletion. `expected` tells whether any child,
-    accepted or not yet, names this instance as its parent and fits.
+    `total` and `ready` count those accepted (they carry the ownerReference); `up`, `protected` and `blocked` name those
+    accepted ones that may have something running, that refuse deletion, or whose deletion waits for somebody below who
+    does. `expected` tells whether any child, accepted or not yet, names this instance as its parent and fits.
     """
 
     total: int = 0
     ready: int = 0
     up: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
     expected: bool = False
 
 

@@ -81,7 +81,7 @@ def _finish_deletion(o: Observed) -> Plan:
     if FINALIZER not in metadata.finalizers:
         return Plan()
     if o.children.total and not is_orphaning(o.instance):
-        return Plan(status=blocked_deletion_status(o)) if o.children.protected else Plan()
+        return Plan(status=blocked_deletion_status(o)) if o.children.protected or o.children.blocked else Plan()
     kept = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
     return Plan(metadata=MetadataChange(metadata.owner_references, kept))
 

@@ -76,11 +76,18 @@ def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None)
 
 def blocked_deletion_status(o: Observed) -> InstanceStatus:
     """Return the status of an instance whose deletion waits for children that refuse to be deleted."""
-    names = some(o.children.protected)
-    message = f"deletion waits for {names}: set spec.deletionProtection to false there, or move them to another parent"
+    children, waits = o.children, []
+    if children.protected:
+        do = "set spec.deletionProtection to false there, or move them to another parent"
+        waits.append(f"deletion waits for {some(children.protected)}: {do}")
+    if children.blocked:
+        waits.append(f"deletion waits for {some(children.blocked)}, whose own deletion is blocked: look there")
+    message = "; ".join(waits)
+    settled = children.total == len(children.protected) + len(children.blocked)  # not a write for each that goes
     return replace(
         o.instance.status,
         observed_generation=o.instance.metadata.generation,
+        children=ChildrenSummary(total=children.total, ready=children.ready) if settled else o.instance.status.children,
         conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=True)),
     )
 

@@ -36,4 +36,4 @@ def test_a_child_that_moves_away_counts_until_its_reference_is_swapped() -> None
 def test_a_child_whose_deletion_is_blocked_blocks_the_next_above() -> None:
     blocked = condition(ConditionType.READY, "False", Reason.DELETION_BLOCKED)
     child = replace(CHILD, status=replace(CHILD.status, conditions=(blocked,)))
-    assert seen(PARENT, child).protected == ("worker",)
+    assert (seen(PARENT, child).protected, seen(PARENT, child).blocked) == ((), ("worker",))

@@ -9,7 +9,7 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
-from hopper.api.instance import HopperInstance, OwnerReference
+from hopper.api.instance import ChildrenSummary, HopperInstance, OwnerReference
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.domain.observed import Children
 from hopper.domain.plan import MetadataChange, Plan, Relationship
@@ -81,6 +81,15 @@ def test_deletion_that_protected_children_block_is_reported() -> None:
         "set spec.deletionProtection to false there, or move them to another parent"
     )
     assert plan(o.with_status(decided.status)).status == decided.status
+
+
+def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() -> None:
+    """The child is not protected itself: it would be wrong to send anybody there to lift that."""
+    dying = instance("global", Scope.GLOBAL, phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
+    status = plan(observe(dying, children=Children(total=1, ready=1, blocked=("web",)))).status
+    assert status
+    assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: look there"
+    assert status.children == ChildrenSummary(total=1, ready=1)
 
 
 DYING = instance("web", phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
