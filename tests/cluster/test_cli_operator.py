@@ -175,7 +175,7 @@ class TestRefusals:
 async def test_started_before_the_definitions(
     new_cluster: Callable[..., LocalCluster], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A newcomer may start the operator first, and install the definitions afterwards."""
+    """A newcomer may start the operator first, and install the definitions afterwards, or take them away again."""
     bare = await asyncio.to_thread(new_cluster, "bare", nodes=0)
     monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
     async with started(bare.kubeconfig, log, "-n", "default") as run:
@@ -187,4 +187,6 @@ async def test_started_before_the_definitions(
             await live.until_phase("Running", "a", "b")
             await live.edit("a", desiredState="Paused")
             await live.until_phase("Paused", "a", "b")
-        assert await run.stop() == 0
+        # Without them there is nothing to do: it ends, so that a new one waits for them.
+        await asyncio.to_thread(bare.kubectl, "delete", "--filename", str(CRDS))
+        assert await run.wait() == 1

@@ -15,6 +15,7 @@ from hopper.ports import Lister
 from hopper.watch.feed import Feed
 from hopper.watch.lists import Lists
 
+_AGAIN_SECONDS = 0.5
 _RECONNECT_BACKOFFS = (0.2, 0.5, 1, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5)
 
 
@@ -130,13 +131,23 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 async def _end_what_kopf_left(older: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel what kopf has started and not ended, as happens when it is stopped while it looks around."""
+    """Cancel what kopf has started and not ended: when it is stopped while it looks around, or when a watch fails.
+
+    More than once: a watcher takes the end of the task beside it, which tells it to pause, for the reason why it is
+    cancelled, and goes on.
+    """
+    while left := _tasks_of_kopf(older):
+        for task in left:
+            task.cancel()
+        ended, _ = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
+        for task in ended:
+            _ = task.cancelled() or task.exception()  # seen, or asyncio would complain that nobody has
+
+
+def _tasks_of_kopf(older: Collection[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
     here = os.path.dirname(kopf.__file__)  # noqa: PTH120
     codes = ((task, getattr(task.get_coro(), "cr_code", None)) for task in asyncio.all_tasks() if task not in older)
-    left = [task for task, code in codes if code is not None and code.co_filename.startswith(here)]
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+    return [task for task, code in codes if code is not None and code.co_filename.startswith(here)]
 
 
 class _Sessions:
