@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from hopper.gateway.errors import InvalidError, TooLargeError, field_error, invalid
 
@@ -44,14 +44,32 @@ class _JsonRequest(Request):
         if depth_of(raw, self.max_depth) > self.max_depth:
             message = f"nested more than {self.max_depth} deep"
             raise InvalidError(message, errors=[field_error(("body",), message, "too_deep")])
+        return self._validate(body, raw)
+
+    def _validate(self, body: bytes, raw: Any) -> Any:
+        """Take JSON for what it says: no text is a number. Only 1.0 is an integer too, as JSON has but one kind."""
         try:
-            return self.adapter.validate_json(body, extra="forbid")
+            return self.adapter.validate_json(body, extra="forbid", strict=True)
         except ValidationError as error:
-            raise invalid(error.errors(include_url=False, include_input=False, include_context=False), "body") from None
+            found = error
+        if any(it["type"] == "int_type" for it in found.errors(include_url=False)):
+            try:
+                return self.adapter.validate_json(to_json(_with_integers(raw)), extra="forbid", strict=True)
+            except ValidationError as error:
+                found = error
+        raise invalid(found.errors(include_url=False, include_input=False, include_context=False), "body")
 
 
 def _not_json(error: ValueError) -> dict[str, str]:
     return field_error(("body",), str(error), "json_invalid")
+
+
+def _with_integers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_integers(it) for key, it in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(it) for it in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def depth_of(value: object, most: int) -> int:

@@ -164,7 +164,17 @@ async def _http(request: Request, error: Exception) -> Response:
         detail = f"there is no {request.url.path}; the routes are listed in /openapi.json"
     elif error.status_code == 405:
         detail = f"{request.method} is not for {request.url.path}"
+        return answer(405, detail, headers={"Allow": ", ".join(_methods_of(request))})
     return answer(error.status_code, detail, headers=error.headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods that a path has, over all its routes: Starlette names those of the first one only."""
+    path, found = request.url.path, set[str]()
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
 
 
 async def _validation(request: Request, error: Exception) -> Response:

@@ -65,8 +65,26 @@ def build(app: FastAPI) -> dict[str, Any]:
         for method, operation in operations.items():
             if path.startswith("/api/"):
                 _complete(path, method, operation)
+    for operations in found["paths"].values():
+        for operation in operations.values():
+            _close(operation.get("requestBody", {}), schemas)
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     return found
+
+
+def _close(part: Any, schemas: dict[str, Any]) -> None:
+    """Say of every schema that a body is made of that it takes no other fields."""
+    if isinstance(part, list):
+        for it in part:
+            _close(it, schemas)
+    elif isinstance(part, dict):
+        schema = schemas.get(part.get("$ref", "").rpartition("/")[2]) if isinstance(part.get("$ref"), str) else part
+        if schema is None or schema.get("additionalProperties") is False:
+            return
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+        for it in schema.values():
+            _close(it, schemas)
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:

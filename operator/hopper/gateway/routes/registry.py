@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import Response
-from pydantic import AfterValidator, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from hopper.api.heartbeat import Vitals
 from hopper.api.resources import INSTANCES
@@ -32,14 +32,7 @@ _TOPOLOGY = TypeAdapter(Topology)
 _NO_VITALS = Vitals()
 
 
-def _pair(text: str) -> str:
-    key, separator, _ = text.partition("=")
-    if not key or not separator:
-        raise ValueError("write label=key=value")
-    return text
-
-
-Label = Annotated[str, AfterValidator(_pair)]
+Label = Annotated[str, Field(pattern=r"^[^=]+=")]
 
 
 @router.get("/instances", response_model=RegistryList, summary="List everything that is known")

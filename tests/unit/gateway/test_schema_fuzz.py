@@ -1,0 +1,36 @@
+"""Requests made up from the OpenAPI document, fitting and not: no 5xx, no hang, and answers as the document says."""
+
+from __future__ import annotations
+
+import os
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
+
+from tests.unit.gateway.world import World, limited
+
+# More for a thorough search.
+EXAMPLES = int(os.environ.get("HOPPER_FUZZ_EXAMPLES", "4"))
+
+world = World(settings=limited(max_body_bytes=2**26))
+world.instance("global", "Global")
+world.instance("web", "Project", "global")
+world.instance("web-a", "Orchestration", "web", templateRef={"name": "shop"})
+world.template("shop")
+
+# A stream never ends by itself; it has tests of its own.
+schema = schemathesis.openapi.from_dict(world.app.openapi()).exclude(path="/api/v1/registry/events")
+schema.app = world.app
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_it_answers_as_described(case: Case) -> None:
+    # What fits the schema may still be refused: a parent of the wrong scope, say.
+    excluded = [positive_data_acceptance]
+    if case.path in ("/api/v1/instances/global", "/api/v1/instances/active"):
+        # To read is all there is to these words; but an instance of that id can be changed too.
+        excluded.append(allow_header_conformance)
+    case.call_and_validate(excluded_checks=excluded)
