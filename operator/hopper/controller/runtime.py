@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from hopper.api.conditions import Reason
-from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
 from hopper.api.template import HopperTemplate
+from hopper.domain.dependencies import find_circle, waits_for
 from hopper.domain.hierarchy import Tree, predecessor_of
 from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Runtime, Workload
@@ -49,13 +49,15 @@ class RuntimeGatherer:
         base = blueprint.names.base if blueprint else instance.status.workload_name
         owned = {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance, base)}
         problem = _problem(instance, blueprint)
+        missing = waits_for(instance, template, tree) if template else ()
         deployment = _deployment(owned)
         runtime = Runtime(
             owned=owned,
             blueprint=blueprint,
             problem=problem,
             template_generation=template.metadata.generation if template else None,
-            waits_for=_waits_for(instance, template, tree) if template else (),
+            waits_for=missing,
+            circle=find_circle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
             recheck_after=recheck_after(pods, now),
         )
@@ -129,19 +131,6 @@ def _problem(instance: HopperInstance, blueprint: Blueprint | None) -> Hold | No
     if blueprint.problems:
         return Hold(Reason.SERVICE_INVALID, "; ".join(map(str, blueprint.problems)), stalled=True)
     return None
-
-
-def _waits_for(instance: HopperInstance, template: HopperTemplate, tree: Tree) -> tuple[str, ...]:
-    """Name the siblings that the template depends on and that are not Running and Ready."""
-    missing = []
-    for name in template.spec.depends_on or ():
-        candidates = (tree.get(f"{instance.parent_name}-{name}"), tree.get(name))
-        sibling = next((it for it in candidates if it and it.parent_name == instance.parent_name), None)
-        if sibling is None:
-            missing.append(f"{name}, which does not exist")
-        elif sibling.name != instance.name and not (sibling.status.is_ready and sibling.status.phase is Phase.RUNNING):
-            missing.append(f"{sibling.name}, which is {sibling.status.phase}")
-    return tuple(missing)
 
 
 def _is_current(instance: HopperInstance, blueprint: Blueprint | None, deployment: Manifest | None) -> bool:

@@ -61,6 +61,10 @@ def service_cannot_be_rendered(o: Observed) -> Hold | None:
 def dependencies_are_not_ready(o: Observed) -> Hold | None:
     if o.runtime is None or not o.runtime.waits_for:
         return None
+    if o.runtime.circle:
+        circle = " → ".join(o.runtime.circle)
+        message = f"waits in a circle: {circle} (dependsOn of their templates); remove one of these dependencies"
+        return Hold(Reason.DEPENDENCY_NOT_READY, message, stalled=True)
     return Hold(Reason.DEPENDENCY_NOT_READY, f"waits for {some(o.runtime.waits_for)} (dependsOn of its template)")
 
 

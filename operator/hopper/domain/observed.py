@@ -69,7 +69,8 @@ class Runtime:
 
     Without a `blueprint` nothing can be rendered: `problem` says why, or, without one, there is no template any more.
     `owned` holds the live objects by kind and name, pods not among them. `waits_for` names siblings that have to be
-    Ready first. `current` tells whether what runs was rendered from this very blueprint.
+    Ready first, `circle` those among them that wait for each other. `current` tells whether what runs was rendered from
+    this very blueprint.
     """
 
     owned: Mapping[tuple[str, str], dict[str, Any]]
@@ -77,6 +78,7 @@ class Runtime:
     problem: Hold | None = None
     template_generation: int | None = None
     waits_for: tuple[str, ...] = ()
+    circle: tuple[str, ...] = ()
     current: bool = False
     recheck_after: float | None = None  # seconds after which time alone may change what the pods mean
 
