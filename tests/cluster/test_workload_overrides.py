@@ -161,6 +161,7 @@ class TestKinds:
                         "mode": "0600",
                     },
                     {"path": "/etc/secret.conf", "template": True, "content": "token={{ env.TOKEN }}"},
+                    {"path": "/run/secrets/pw", "contentFrom": {"secretKeyRef": {"name": "shared", "key": "pw"}}},
                 ],
             },
         )
@@ -169,12 +170,12 @@ class TestKinds:
         assert files["-etc-own.conf"] == "a 80 Intelligent\n"
         assert files.keys() == {"-etc-web.conf", "-etc-own.conf"}
         assert workloads.secret_of("a")["-etc-secret.conf"] == "token=t0ken"
-        modes = {
-            item["path"]: item["mode"]
-            for source in mounts(workloads)["/etc/own.conf"]["projected"]["sources"]
-            for item in next(iter(source.values()))["items"]
-        }
+        sources = [next(iter(one.values())) for one in mounts(workloads)["/etc/own.conf"]["projected"]["sources"]]
+        modes = {item["path"]: item["mode"] for source in sources for item in source["items"]}
         assert modes["-etc-own.conf"] == 0o600
+        (shared,) = (source for source in sources if source["name"] == "shared")
+        assert shared["items"] == [{"key": "pw", "path": "-run-secrets-pw", "mode": 0o644}]
+        assert "/run/secrets/pw" in mounts(workloads)
         assert "/etc/motd" not in mounts(workloads)
 
 

@@ -68,7 +68,7 @@ class KeyRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class EnvSource:
-    """Where a value comes from; exactly one of the two."""
+    """Where the value of a variable, or the content of a file, comes from; exactly one of the two."""
 
     secret_key_ref: Annotated[KeyRef | None, Field(description="A key of a Secret.")] = None
     config_map_key_ref: Annotated[KeyRef | None, Field(description="A key of a ConfigMap.")] = None
@@ -164,6 +164,9 @@ class ConfigFileEntry:
     template: Annotated[bool | None, Field(description="Renders the content with the instance's effective values.")] = (
         None
     )
+    content_from: Annotated[
+        EnvSource | None, Field(description="Takes the file from a key of a Secret or ConfigMap, as it is.")
+    ] = None
     remove: Remove = None
 
 

@@ -117,7 +117,27 @@ _HEALTHCHECK: Rules = {
 }
 
 _CONFIG_FILES: Rules = {
-    "configFiles[]": _path_rules("path"),
+    "configFiles[]": (
+        *_path_rules("path"),
+        Rule(
+            "!has(self.contentFrom) || !has(self.content) || self.content == ''",
+            "content and contentFrom exclude each other: remove one of them",
+            Refusal.FORBIDDEN,
+            "contentFrom",
+        ),
+        Rule(
+            "!has(self.contentFrom) || !has(self.template) || !self.template",
+            "a file from another object is taken as it is: remove template",
+            Refusal.FORBIDDEN,
+            "template",
+        ),
+    ),
+    "configFiles[].contentFrom": (
+        Rule(
+            "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+            "contentFrom takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other",
+        ),
+    ),
     "configFiles[].mode": (Rule(None, "mode is not an octal file mode: write one such as 0644"),),
 }
 

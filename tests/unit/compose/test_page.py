@@ -37,7 +37,7 @@ def test_the_shop_loses_nothing() -> None:
     conversion = convert([EXAMPLES / "bookshop"], stack="bookshop")
     assert [finding for finding in conversion.findings if finding.outcome is Outcome.DROPPED] == []
     kinds = [manifest["kind"] for manifest in conversion.manifests()]
-    assert kinds == [*["Secret"] * 3, *["HopperTemplate"] * 4, *["HopperInstance"] * 5]
+    assert kinds == [*["Secret"] * 4, *["HopperTemplate"] * 4, *["HopperInstance"] * 5]
 
 
 def test_monitoring_says_what_is_lost() -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hopper.api.service import VolumeEntry
+from hopper.api.service import EnvSource, KeyRef, VolumeEntry
 from hopper.compose.convert import convert
 from tests.unit.compose.converting import Project
 
@@ -249,6 +249,7 @@ class TestConfigs:
                 configs:
                   - file
                   - {source: inline, target: /etc/inline.conf, mode: 0440, uid: "1"}
+                  - {source: file, target: /etc/file.conf, mode: 0400}
                   - {source: variable, target: /etc/variable.conf, mode: "0755"}
                   - external
                   - nowhere
@@ -256,7 +257,7 @@ class TestConfigs:
               file: {file: ./a.conf}
               inline: {content: "tag=${TAG:-1}"}
               variable: {environment: CONF}
-              external: {external: true}
+              external: {external: true, name: shared_v3}
               unused: {content: x}
             """,
             environment={"CONF": "from outside"},
@@ -264,9 +265,14 @@ class TestConfigs:
         assert [(file.path, file.content, file.mode) for file in result.spec().config_files] == [
             ("/file", "a=1\n", "0644"),
             ("/etc/inline.conf", "tag=1", "0440"),
+            ("/etc/file.conf", "a=1\n", "0400"),
             ("/etc/variable.conf", "from outside", "0755"),
+            ("/external", "", "0644"),
         ]
-        assert {"configs[1].uid", "configs[3]", "configs[4]"} == result.dropped.keys()
+        source = result.spec().config_files[-1].content_from
+        assert source == EnvSource(config_map_key_ref=KeyRef(name="shared-v3", key="external"))
+        assert "the ConfigMap shared-v3 must exist" in result.changed["configs[4]"].message
+        assert {"configs[1].uid", "configs[5]"} == result.dropped.keys()
         assert "no service uses it" in result.notes["configs.unused"].message
 
     def test_secrets_do_not_get_into_them(self, project: Project) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Any
 
-from hopper.api.service import ConfigFileEntry
+from hopper.api.service import ConfigFileEntry, EnvSource, KeyRef
 from hopper.compose.errors import UnreadableFileError
+from hopper.compose.names import object_name
 from hopper.compose.project import Project
 from hopper.compose.reading.syntax import switch
 from hopper.compose.reading.text import as_text, is_blank, secrets_in, unresolved_in
@@ -15,6 +16,7 @@ from hopper.compose.section import EXTENSION, Section
 
 MAX_FILE = 256 * 1024
 MAX_FILES = 64
+DEFAULT_MODE = "0644"
 # A ConfigMap holds 1 MiB; some of it goes to names.
 MAX_TOTAL = 960 * 1024
 DEVARCH_CONFIG = f"{EXTENSION}devarch-config"
@@ -31,25 +33,24 @@ class ConfigFiles:
     entries: dict[str, ConfigFileEntry] = field(default_factory=dict)
     _total: int = 0
 
-    def from_disk(self, key: str, source: str, target: str) -> bool:
+    def from_disk(self, key: str, source: str, target: str, *, mode: str | None = None) -> bool:
         """Place a file that lies beside the compose file. Whether it was; if not, that is reported."""
         try:
             found = self.project.read(source, MAX_FILE)
         except UnreadableFileError as error:
             self.section.about.dropped(key, f"{_called(source)} {error}", _what_to_do(str(error)))
             return False
-        return self.place(key, target, found.content, mode="0755" if found.executable else "0644", source=source)
+        mode = mode or ("0755" if found.executable else "0644")
+        return self.place(key, target, found.content, mode=mode, source=source)
 
     def place(self, key: str, target: str, content: str, *, mode: str = "0644", source: str = "") -> bool:
         """Place a text at a path. Whether it was; if not, that is reported."""
         about = self.section.about
-        path = absolute_path(target)
+        path = self._free(key, target)
         what = _called(source) if source else "the content"
         if path is None:
-            about.dropped(key, "its place in the container is no absolute path", "Write one that begins with /")
-        elif path in self.entries:
-            about.dropped(key, f"there is a file at {path} already", "Remove one of the two")
-        elif PRIVATE_KEY.search(content) or secrets_in(content) or any(secret in content for secret in self.known):
+            return False
+        if PRIVATE_KEY.search(content) or secrets_in(content) or any(secret in content for secret in self.known):
             advice = f"Put it into a Secret of your own, and have the program read it from there instead of {path}"
             about.dropped(key, f"{what} holds a secret, which a ConfigMap must not", advice)
         elif "\0" in content or len(self.entries) >= MAX_FILES or self._total + len(content.encode()) > MAX_TOTAL:
@@ -64,6 +65,25 @@ class ConfigFiles:
                 about.note(key, f"{what} looks as if it held credentials (line {line})", advice)
             return True
         return False
+
+    def refer(self, key: str, target: str, source: EnvSource, *, mode: str) -> None:
+        """Place a file that comes from a Secret or ConfigMap. Where that cannot be, it is reported."""
+        path = self._free(key, target)
+        if path is not None and len(self.entries) < MAX_FILES:
+            self.entries[path] = ConfigFileEntry(path=path, content_from=source, mode=mode)
+        elif path is not None:
+            self.section.about.dropped(key, f"there are more than {MAX_FILES} files", "Put them into a volume")
+
+    def _free(self, key: str, target: str) -> str | None:
+        """Return the path for a file; None where there can be none, which is reported."""
+        path = absolute_path(target)
+        if path is None:
+            advice = "Write one that begins with /"
+            self.section.about.dropped(key, "its place in the container is no absolute path", advice)
+        elif path in self.entries:
+            self.section.about.dropped(key, f"there is a file at {path} already", "Remove one of the two")
+            return None
+        return path
 
 
 def convert_devarch_config(section: Section, files: ConfigFiles) -> None:
@@ -91,27 +111,31 @@ def convert_configs(section: Section, project: Project, files: ConfigFiles) -> N
         if source is None or is_blank(source):
             continue
         path = as_text(target or f"/{as_text(source)}")
-        _place_config(key, as_text(source), path, file_mode(mode), project, files)
+        octal = None if mode is None else file_mode(mode)
+        _place_config(key, as_text(source), path, octal, project, files)
 
 
-def _place_config(key: str, name: str, path: str, mode: str, project: Project, files: ConfigFiles) -> None:
+def _place_config(key: str, name: str, path: str, mode: str | None, project: Project, files: ConfigFiles) -> None:
     about = files.section.about
     definition = project.configs.get(name)
     if not isinstance(definition, dict):
         about.dropped(key, f"there is no config {name} in the file", "Add it below configs, at the top level")
     elif "content" in definition:
-        files.place(key, path, as_text(definition["content"]), mode=mode)
+        files.place(key, path, as_text(definition["content"]), mode=mode or DEFAULT_MODE)
     elif "file" in definition:
-        files.from_disk(key, as_text(definition["file"]), path)
+        files.from_disk(key, as_text(definition["file"]), path, mode=mode)
     elif "environment" in definition:
         variable = as_text(definition["environment"])
         if (value := project.variables.get(variable)) is None:
             about.dropped(key, f"the variable {variable} has no value", "Set it in .env, or give --env")
         else:
-            files.place(key, path, value, mode=mode)
+            files.place(key, path, value, mode=mode or DEFAULT_MODE)
     else:
-        advice = f"Create a ConfigMap, and add a volume of type config with that source at the directory of {path}"
-        about.dropped(key, f"the config {name} is external, and only whole ConfigMaps can be mounted", advice)
+        external = definition.get("external")
+        own = external.get("name") if isinstance(external, dict) else definition.get("name")
+        ref = KeyRef(name=object_name(as_text(own or name)), key=name)
+        files.refer(key, path, EnvSource(config_map_key_ref=ref), mode=mode or DEFAULT_MODE)
+        about.changed(key, f"the ConfigMap {ref.name} must exist, with the key {name}")
 
 
 def file_mode(value: Any) -> str:

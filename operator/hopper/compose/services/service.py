@@ -26,7 +26,7 @@ from hopper.compose.services.running import (
     convert_restart,
     convert_user,
 )
-from hopper.compose.services.secret_files import convert_secrets
+from hopper.compose.services.secret_files import SecretFile, place_secrets, read_secrets
 from hopper.compose.services.unsupported import report_deploy, report_unsupported
 from hopper.compose.services.vault import Vault
 from hopper.compose.services.vetting import vetted
@@ -71,6 +71,7 @@ class ServiceInput:
     section: Section
     environment: Environment
     vault: Vault
+    secrets: tuple[SecretFile, ...]
     in_commands: tuple[str, ...]
 
 
@@ -79,10 +80,10 @@ def open_service(name: str, raw: dict[str, Any], project: Project) -> ServiceInp
     section = Section(raw, project.about.report.about(project.label, name))
     environment = read_environment(section, project)
     vault = Vault(f"{project.names[name]}-secrets")
-    convert_secrets(section, project, environment, vault)
+    secrets = read_secrets(section, project, vault, environment.names)
     for variable, value in environment.secret.items():
         vault.variable(variable, str(value))
-    return ServiceInput(name, section, environment, vault, tuple(secrets_in_commands(raw)))
+    return ServiceInput(name, section, environment, vault, secrets, tuple(secrets_in_commands(raw)))
 
 
 def traced_secrets(inputs: Iterable[ServiceInput]) -> tuple[str, ...]:
@@ -92,7 +93,8 @@ def traced_secrets(inputs: Iterable[ServiceInput]) -> tuple[str, ...]:
     """
     inputs = list(inputs)
     public = {value for item in inputs for value in item.environment.plain.values()} | {item.name for item in inputs}
-    secrets = {value for item in inputs for value in item.vault.data.values()}
+    # Those who read a secret from a file strip the line's end.
+    secrets = {value.strip() for item in inputs for value in item.vault.data.values()}
     secrets |= {secret for item in inputs for secret in item.in_commands}
     secrets |= {part for value in secrets for part in passwords_in(value)}
     traced = {secret for secret in secrets if len(secret) >= _MIN_TRACED and secret not in public}
@@ -110,6 +112,7 @@ def convert_service(source: ServiceInput, project: Project, known: tuple[str, ..
     command, args = convert_command(section, secrecy)
     healthcheck = convert_healthcheck(section, secrecy)
     files = ConfigFiles(section, project, known)
+    place_secrets(source.secrets, files)
     convert_devarch_config(section, files)
     convert_configs(section, project, files)
     mounts = Mounts(section, project, files)

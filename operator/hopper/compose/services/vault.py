@@ -21,13 +21,11 @@ class Vault:
         self.data[name] = value
         self.entries[name] = EnvEntry(name=name, value_from=EnvSource(secret_key_ref=KeyRef(name=self.name, key=name)))
 
-    def elsewhere(self, name: str, secret: str, key: str) -> None:
-        """Take the value of a variable from a Secret that exists already."""
-        self.entries[name] = EnvEntry(name=name, value_from=EnvSource(secret_key_ref=KeyRef(name=secret, key=key)))
-
-    def file(self, name: str, value: str) -> str:
-        """Keep a value that is no variable; return its key."""
-        key = re.sub(r"[^-._A-Za-z0-9]", "-", name)[:253] or "secret"
+    def file(self, name: str, value: str, taken: set[str]) -> str:
+        """Keep a value that is no variable; return its key, which none of the `taken` variables has."""
+        key = re.sub(r"[^-._A-Za-z0-9]", "-", name).lstrip(".")[:200] or "secret"
+        while key in taken or self.data.get(key, value) != value:
+            key += ".file"
         self.data[key] = value
         return key
 

@@ -100,7 +100,9 @@ def _files(
         variables = values["env"] = Variables(effective.spec.env)
         try:
             text = render_text(entry.content, values) if entry.template else entry.content
-            files.append(ConfigFile(entry.path, text, int(entry.mode, 8), variables.secret_was_read))
+            files.append(
+                ConfigFile(entry.path, text, int(entry.mode, 8), variables.secret_was_read, entry.content_from)
+            )
         except TextError as error:
             found.append(_problem(entry, effective, str(error)))
     return tuple(files), tuple(found)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from hopper.api.service import EnvSource
 from hopper.domain.service.naming import short_hash
 
 _PLAIN = re.compile(r"/[A-Za-z0-9._]+(/[A-Za-z0-9._]+)*")
@@ -11,12 +12,16 @@ _MAX_KEY = 253
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file as the container is to see it. One that holds a secret value is kept in the Secret."""
+    """A file as the container is to see it. One that holds a secret value is kept in the Secret.
+
+    One with a `source` comes from a Secret or ConfigMap that exists already: its text is not known.
+    """
 
     path: str
     text: str
     mode: int
     secret: bool = False
+    source: EnvSource | None = None
 
     @property
     def key(self) -> str:

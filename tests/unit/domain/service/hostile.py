@@ -167,6 +167,15 @@ HOSTILE: dict[str, Hostile] = {
     "brackets without end": _operator(_text("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}"), ".content"),
     "a value that is not there": _operator(_text("{{ instance.uid }}"), ".content"),
     "a text that grows": _operator(_text("{{ instance.name" + "|tojson" * 38 + " }}"), ".content"),
+    "a file from a Secret of another namespace": _operator(
+        _file(contentFrom={"secretKeyRef": {"name": "kube-system/token", "key": "k"}}), "secretKeyRef.name"
+    ),
+    "a file from a key that goes up": _operator(
+        _file(contentFrom={"secretKeyRef": {"name": "s", "key": "../x"}}), ".key"
+    ),
+    "a file from nowhere": _server(_file(contentFrom={}), "contentFrom"),
+    "a file from two places": _server(_file(content="x", contentFrom=_SECRET), "contentFrom"),
+    "a template out of a Secret": _server(_file(template=True, contentFrom=_SECRET), "template"),
     # Environment.
     "the address of the API server": _server(_env("KUBERNETES_SERVICE_HOST", value="evil"), "name"),
     "a variable of the operator": _server(_env("HOPPER_TOKEN", value="x"), "name"),

@@ -313,6 +313,35 @@ class TestFiles:
         ]
         assert secret["secret"]["items"] == [{"key": "-etc-web-pass_word", "path": "-etc-web-pass_word", "mode": 0o644}]
 
+    def test_from_other_objects(self) -> None:
+        def of(kind: str, name: str, key: str) -> Wire:
+            return {"contentFrom": {kind: {"name": name, "key": key}}}
+
+        made = blueprint(
+            {
+                "configFiles": [
+                    {"path": "/run/secrets/a", "mode": "0400", **of("secretKeyRef", "shared", "one")},
+                    {"path": "/run/secrets/b", **of("secretKeyRef", "shared", "two")},
+                    {"path": "/etc/c", **of("configMapKeyRef", "shared", "one")},
+                    {"path": "/etc/own", "content": "x"},
+                ],
+            }
+        )
+        (volume,) = (volume for volume in pod(made)["volumes"] if volume["name"] == "files")
+        assert [
+            (kind, source["name"], [(item["key"], item["path"], item["mode"]) for item in source["items"]])
+            for one in volume["projected"]["sources"]
+            for kind, source in one.items()
+        ] == [
+            ("configMap", BASE, [("-etc-own", "-etc-own", 0o644)]),
+            ("configMap", "shared", [("one", "-etc-c", 0o644)]),
+            ("secret", "shared", [("one", "-run-secrets-a", 0o400), ("two", "-run-secrets-b", 0o644)]),
+        ]
+        mounted = {mount["mountPath"]: mount["subPath"] for mount in container(made)["volumeMounts"]}
+        assert mounted["/run/secrets/a"] == "-run-secrets-a"
+        assert rendered(made)["ConfigMap"]["data"] == {"-etc-own": "x"}
+        assert "Secret" not in rendered(made)
+
     def test_are_rendered_with_the_values_of_the_instance(self) -> None:
         assert rendered(blueprint(FULL))["ConfigMap"]["data"] == {
             "-etc-web-motd": "I am global/shop/web-1\n",

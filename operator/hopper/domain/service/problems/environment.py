@@ -6,7 +6,7 @@ from hopper.api.names import RESERVED_ENV
 from hopper.api.service import EnvEntry, EnvSource
 from hopper.domain.service.merge import Effective
 from hopper.domain.service.problem import Problem
-from hopper.domain.service.problems.forms import wrong_key, wrong_object_name, wrong_text
+from hopper.domain.service.problems.forms import wrong_source, wrong_text
 from hopper.domain.service.variables import find_circle
 
 
@@ -36,14 +36,6 @@ def _entry(entry: EnvEntry) -> Iterator[tuple[str, str]]:
 
 
 def _source(entry: EnvEntry, source: EnvSource) -> Iterator[tuple[str, str]]:
-    refs = {"secretKeyRef": source.secret_key_ref, "configMapKeyRef": source.config_map_key_ref}
-    given = {name: ref for name, ref in refs.items() if ref is not None}
-    if len(given) != 1:
-        yield ".valueFrom", "takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other"
     if entry.secret and source.config_map_key_ref is not None:
         yield ".secret", "cannot hold for a value from a ConfigMap: use secretKeyRef, or leave out secret"
-    for field, ref in given.items():
-        if wrong := wrong_object_name(ref.name):
-            yield f".valueFrom.{field}.name", wrong
-        if wrong := wrong_key(ref.key):
-            yield f".valueFrom.{field}.key", wrong
+    yield from wrong_source(source, ".valueFrom")

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from posixpath import normpath
 
 from hopper.api.enums import VolumeType
-from hopper.api.service import ConfigFileEntry
+from hopper.api.service import ConfigFileEntry, EnvSource
 from hopper.domain.service.merge import Effective
 from hopper.domain.service.problem import Problem
-from hopper.domain.service.problems.forms import lies_within, wrong_path
+from hopper.domain.service.problems.forms import lies_within, wrong_path, wrong_source
 from hopper.domain.service.problems.volumes import system_directory
 from hopper.domain.service.text import TextError, check
 
@@ -21,6 +21,8 @@ def file_problems(effective: Effective) -> Iterator[Problem]:
             yield Problem(f"{path}.path", wrong, origin)
         if (wrong := _wrong_content(entry)) is not None:
             yield Problem(f"{path}.content", wrong, origin)
+        if entry.content_from is not None:
+            yield from (Problem(f"{path}{field}", wrong, origin) for field, wrong in _source(entry, entry.content_from))
 
 
 def _wrong_file_path(path: str) -> str | None:
@@ -45,6 +47,14 @@ def _clash(entry: ConfigFileEntry, effective: Effective) -> str | None:
         if read_only and lies_within(entry.path, target):
             return f"lies in the read-only volume at {target}, where no file can be added: choose another path"
     return None
+
+
+def _source(entry: ConfigFileEntry, source: EnvSource) -> Iterator[tuple[str, str]]:
+    if entry.content:
+        yield ".contentFrom", "and content exclude each other: remove one of them"
+    if entry.template:
+        yield ".template", "has no meaning for a file from another object, which is taken as it is: remove it"
+    yield from wrong_source(source, ".contentFrom")
 
 
 def _wrong_content(entry: ConfigFileEntry) -> str | None:

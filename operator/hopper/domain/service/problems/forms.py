@@ -1,7 +1,10 @@
 """The forms that names, paths and texts must have, said once for all kinds of entry. Each returns what is wrong."""
 
 import re
+from collections.abc import Iterator
 from posixpath import normpath
+
+from hopper.api.service import EnvSource
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -21,6 +24,19 @@ def wrong_key(key: str) -> str | None:
     if _KEY.fullmatch(key) and not key.startswith("..") and key != ".":
         return None
     return "is not the key of a Secret or ConfigMap: use letters, digits, -, _ and ."
+
+
+def wrong_source(source: EnvSource, field: str) -> Iterator[tuple[str, str]]:
+    """Judge a reference to a key of a Secret or ConfigMap; yield the field with what is wrong with it."""
+    refs = {"secretKeyRef": source.secret_key_ref, "configMapKeyRef": source.config_map_key_ref}
+    given = {name: ref for name, ref in refs.items() if ref is not None}
+    if len(given) != 1:
+        yield field, "takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other"
+    for name, ref in given.items():
+        if wrong := wrong_object_name(ref.name):
+            yield f"{field}.{name}.name", wrong
+        if wrong := wrong_key(ref.key):
+            yield f"{field}.{name}.key", wrong
 
 
 def wrong_text(text: str) -> str | None:

@@ -12,13 +12,13 @@ DEFAULT_SIZE = "1Gi"
 
 def config_data(blueprint: Blueprint) -> dict[str, str]:
     """Return what the ConfigMap holds: the files without secret values."""
-    return {file.key: file.text for file in blueprint.files if not file.secret}
+    return {file.key: file.text for file in blueprint.files if not file.secret and not file.source}
 
 
 def secret_data(blueprint: Blueprint) -> dict[str, str]:
     """Return what the Secret holds, in plain text: secret variables by name, and the files with secret values."""
     variables = {e.name: e.value for e in blueprint.spec.env if e.secret and e.value is not None}
-    return variables | {file.key: file.text for file in blueprint.files if file.secret}
+    return variables | {file.key: file.text for file in blueprint.files if file.secret and not file.source}
 
 
 def config_map(blueprint: Blueprint) -> Manifest | None:

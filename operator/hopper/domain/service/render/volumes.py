@@ -60,15 +60,20 @@ def _volume(blueprint: Blueprint, entry: VolumeEntry) -> tuple[str, dict[str, An
 
 
 def _sources(blueprint: Blueprint) -> list[dict[str, Any]]:
-    config = [_item(file) for file in blueprint.files if not file.secret]
-    secret = [_item(file) for file in blueprint.files if file.secret]
-    sources = []
-    if config:
-        sources.append({"configMap": {"name": blueprint.names.base, "items": config}})
-    if secret:
-        sources.append({"secret": {"name": blueprint.names.base, "items": secret}})
-    return sources
+    """Return the objects that files come from, the instance's own before others, each with its files."""
+    items: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for file in sorted(blueprint.files, key=lambda file: (file.source is not None, file.secret)):
+        kind, name, key = _origin(file, blueprint.names.base)
+        items.setdefault((kind, name), []).append({"key": key, "path": file.key, "mode": file.mode})
+    return [{kind: {"name": name, "items": found}} for (kind, name), found in items.items()]
 
 
-def _item(file: ConfigFile) -> dict[str, Any]:
-    return {"key": file.key, "path": file.key, "mode": file.mode}
+def _origin(file: ConfigFile, own: str) -> tuple[str, str, str]:
+    """Return the kind of volume source, the object and the key that a file comes from."""
+    if file.source is None:
+        return ("secret" if file.secret else "configMap"), own, file.key
+    if (ref := file.source.secret_key_ref) is not None:
+        return "secret", ref.name, ref.key
+    config = file.source.config_map_key_ref
+    assert config is not None, "refused in domain/service/problems"
+    return "configMap", config.name, config.key
