@@ -182,5 +182,9 @@ class TestItself:
             "ADDRESS_OF_APP_81": "hopper-shop-app:81",
         }
 
+    def test_it_listens_at_its_name(self, project: Project) -> None:
+        result = stack(project, "environment: {CLUSTER_BIND_ADDR: app}")
+        assert {one.name: one.value for one in result.spec().env} == {"CLUSTER_BIND_ADDR": "0.0.0.0"}
+
     def test_its_name_alone_is_what_it_calls_itself(self, project: Project) -> None:
         assert env(stack(project, "environment: {HOSTNAME: app}")) == {}

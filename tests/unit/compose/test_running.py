@@ -80,6 +80,7 @@ class TestRestart:
         assert "deploy.restart_policy.window" in result.dropped
 
     def test_what_is_refused(self, project: Project) -> None:
+        assert project.app("restart: ''").spec().restart is None
         assert "no restart policy" in project.app_problems("restart: sometimes")[0]
         assert "no whole number" in project.app_problems("restart: on-failure:x")[0]
 
@@ -157,6 +158,8 @@ class TestDependencies:
             """
         )
         assert result.spec().depends_on is None
+        (told,) = (one for one in result.conversion.findings if (one.service, one.key) == ("init", "restart"))
+        assert "started again whenever it ends" in told.message
         assert (
             "never completed" in result.dropped["depends_on.init"].message
             or "completed" in result.dropped["depends_on.init"].message

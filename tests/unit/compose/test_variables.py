@@ -132,6 +132,13 @@ class TestInProjects:
         assert "read_only" not in result.dropped
         assert result.spec().resources.limits.memory == "64Mi"  # type: ignore[union-attr]
 
+    @pytest.mark.parametrize("text", ["apache/airflow:|version|", "canary 55", "-canary-55"])
+    def test_what_is_no_image(self, project: Project, text: str) -> None:
+        result = project.app(f"image: '{text}'")
+        assert result.spec().image == "shop-app:latest"
+        assert "no name of an image" in result.dropped["image"].message
+        assert not any("canary" in one.message for one in result.conversion.findings)
+
     def test_what_is_left_of_an_image(self, project: Project) -> None:
         assert project.app("image: nginx:$TAG").spec().image == "nginx"
         assert project.app("image: ${IMAGE}").spec().image == "shop-app:latest"

@@ -8,6 +8,8 @@ _HOST_VARIABLE = re.compile(r"host|addr|server|url|uri|endpoint|broker|upstream|
 _NO_HOST = re.compile(r"(?<!host)(?<!host[_.-])name$", re.IGNORECASE)
 _VERSIONED = re.compile(r"image|tag|version", re.IGNORECASE)
 _HOST_OPTION = r"(?:-h|--?[\w-]*(?:host|server|addr|address))"
+_LISTENS = re.compile(r"listen|bind", re.IGNORECASE)
+_ADVERTISED = re.compile(r"advertis|public|external", re.IGNORECASE)
 # Smaller numbers behind a name are rather versions, as in `postgres:17`, unless that is a port of the service.
 _LEAST_PORT = 80
 _DEFAULT_PORTS = {
@@ -34,6 +36,11 @@ class Mention:
     port: int | None = None
     is_written: bool = False
     alone: bool = False
+
+
+def says_where_to_listen(text: str) -> bool:
+    """Tell whether a variable, or an option, says where a process listens, as opposed to where it is reached."""
+    return bool(_LISTENS.search(text)) and not _ADVERTISED.search(text)
 
 
 def find_mentions(key: str, text: str, ports: Mapping[str, Collection[int]]) -> list[Mention]:

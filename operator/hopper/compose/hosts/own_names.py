@@ -1,17 +1,14 @@
 """Where a service names itself: a pod does not know its compose name, and needs no name to reach itself."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hopper.api.service import Healthcheck
-from hopper.compose.hosts.mentions import Mention, replaced, replaced_words
+from hopper.compose.hosts.mentions import Mention, replaced, replaced_words, says_where_to_listen
 from hopper.compose.hosts.references import Kind, Reference
 from hopper.compose.report import Report
 from hopper.compose.services.service import ConvertedService
 
-_LISTENS = re.compile(r"listen|bind", re.IGNORECASE)
-_ADVERTISED = re.compile(r"advertis|public|external", re.IGNORECASE)
 _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - within a pod
 
 
@@ -52,7 +49,7 @@ def _says_where_to_listen(reference: Reference, service: ConvertedService) -> bo
             said = " ".join(words[max(int(of) - 1, 0) : int(of) + 1])
         case _:
             return False
-    return bool(_LISTENS.search(said)) and not _ADVERTISED.search(said)
+    return says_where_to_listen(said)
 
 
 def _checked_on_localhost(service: ConvertedService, found: Sequence[Reference]) -> ConvertedService:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from hopper.compose.hosts.mentions import Mention, find_in_command, find_mentions
+from hopper.compose.hosts.mentions import Mention, find_in_command, find_mentions, says_where_to_listen
 from hopper.compose.hosts.peers import known_to
 from hopper.compose.project import Project
 from hopper.compose.services.service import ConvertedService
@@ -68,10 +68,14 @@ def find_references(projects: Sequence[Project], services: Sequence[ConvertedSer
                 found += (
                     Reference(service.name, place, mention, known[mention.name])
                     for place, mention in _mentions(service, of_names)
-                    # Its own name alone is what it calls itself.
-                    if not (mention.alone and known[mention.name] == service.name)
+                    if not (known[mention.name] == service.name and _calls_itself(place, mention))
                 )
     return found
+
+
+def _calls_itself(place: Place, mention: Mention) -> bool:
+    """Tell whether a service's own name is no host, but what it calls itself: where it stands alone."""
+    return mention.alone and not says_where_to_listen(str(place.of))
 
 
 def _mentions(service: ConvertedService, ports: Mapping[str, set[int]]) -> Iterator[tuple[Place, Mention]]:

@@ -112,11 +112,13 @@ def _scalar(name: str, value: Any, section: Section) -> str | None:
 def _outside(name: str, project: Project, section: Section) -> str | None:
     """Return the value of a variable that has none of its own, as docker compose does."""
     value = project.variables.get(name)
-    if value is None:
-        advice = "Give it a value, set it in .env beside the compose file, or let --env take it from the environment"
-        section.about.dropped(
-            f"environment.{shown(name)}", "it takes its value from outside, where there is none", advice
-        )
+    if value is None and shown(name) != name:
+        advice = "Write it as NAME=value"
+        section.about.dropped(f"environment.{shown(name)}", "this is neither a name nor an assignment", advice)
+    elif value is None:
+        advice = "If it is needed, set it in .env beside the compose file, or let --env take it from the environment"
+        message = "it takes its value from outside, where there is none, and is not set, as by docker compose"
+        section.about.note(f"environment.{shown(name)}", message, advice)
     return value
 
 

@@ -142,6 +142,9 @@ def _waits(name: str, details: Mapping[str, Any], section: Section, project: Pro
     if condition == "service_completed_successfully":
         advice = "Put that work into the image's start, or run it as a Job before"
         section.about.dropped(f"depends_on.{name}", "instances run on, so that none is ever completed", advice)
+        if project.names.get(name):
+            message = "others wait until it has completed; here it is started again whenever it ends"
+            project.about.report.about(project.label, name).changed("restart", message, "Run it as a Job instead")
         return False
     if project.object_name(name):
         return True
@@ -168,6 +171,8 @@ def _restart(key: str, raw: Any, section: Section) -> Restart:
     if raw is None or is_blank(raw):
         return Restart()
     word, _, number = as_text(raw).strip().lower().partition(":")
+    if not word:
+        return Restart()
     mode = _RESTART.get(word)
     if mode is None:
         section.about.problem(key, "this is no restart policy", 'write "no", always, on-failure or unless-stopped')

@@ -184,7 +184,8 @@ def _image(name: str, section: Section, project: Project) -> str:
         image = known if _is_image(known) else built
         section.about.changed("image", f"it became {image}, as variables in it have no value", "Set the right image")
     elif not _is_image(image):
-        section.about.problem("image", "this is no name of an image", "write it as in nginx:1.29")
+        advice = "Write it as in nginx:1.29, or set image in the template"
+        section.about.dropped("image", f"this is no name of an image, and it became {built}", advice)
         return built
     return image
 
