@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crds openapi manifests lock clean
+.PHONY: help demo test test-kind check bench crds openapi manifests lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,11 @@ demo: $(READY) ## Start a real Kubernetes API server and watch a tree of instanc
 test: check ## Run every check and every test
 	@$(BIN)/hopper local build
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	@$(MAKE) --no-print-directory test-kind
+
+# After the others, which the load of an engine would disturb. For another cluster: E2E="--provider current --image NAME".
+test-kind: $(READY) ## Test Hopper as installed by its chart, with real containers (needs Docker, or root)
+	@$(BIN)/python -m pytest tests/e2e $(E2E)
 
 check: $(READY) ## Run the linters, the type checker and the layer contracts
 	@$(BIN)/ruff check operator tests

@@ -50,7 +50,7 @@ class OwnEngine:
             return
         self._check_path()
         with progress.step("Starting a Docker engine"):
-            self._stop_process()
+            self._forget_dead()
             shutil.rmtree(self.directory / "exec" / "netns", ignore_errors=True)
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             if traces.read(self._before) is None:
@@ -143,14 +143,20 @@ class OwnEngine:
             time.sleep(_POLL)
         _has_ended(pid)
 
+    def _forget_dead(self) -> None:
+        """Remove what one that was killed has written down of itself: by now, others may have these process ids.
+
+        A containerd that outlived it is left running, because the next engine takes it over with all its containers.
+        """
+        self._stop_process()
+        (self.directory / _PID).unlink(missing_ok=True)
+        containerd = self.directory / "exec" / "containerd" / "containerd.pid"
+        if _pid_in(containerd, str(self.directory / "exec")) is None:
+            containerd.unlink(missing_ok=True)
+
     def _pid(self) -> int | None:
         """The process id of the engine, if that process is still it."""
-        try:
-            pid = int((self.directory / _PID).read_text())
-        except (OSError, ValueError):
-            return None
-        mine = f"--data-root={self.directory / 'data'}"
-        return pid if mine in (processes.command_line(pid) or "").split("\0") else None
+        return _pid_in(self.directory / _PID, f"--data-root={self.directory / 'data'}")
 
     @property
     def _log(self) -> Path:
@@ -204,6 +210,15 @@ def engine_lock(cache: Path, progress: Progress) -> Iterator[None]:
 
     with locked(cache / "locks" / "engine.lock", waiting):
         yield
+
+
+def _pid_in(file: Path, mark: str) -> int | None:
+    """The process id in a file, if the command line of that process has the mark of ours."""
+    try:
+        pid = int(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if mark in (processes.command_line(pid) or "") else None
 
 
 def _has_ended(child: int) -> bool:

@@ -92,10 +92,14 @@ def test_one_that_does_not_start_says_what_it_said(own: OwnEngine, tools: Path) 
 
 
 def test_another_process_with_its_number_is_left_alone(own: OwnEngine) -> None:
-    own.directory.mkdir(parents=True)
-    (own.directory / "dockerd.pid").write_text(str(os.getpid()))
+    for file in ("dockerd.pid", "exec/containerd/containerd.pid"):
+        (own.directory / file).parent.mkdir(parents=True, exist_ok=True)
+        (own.directory / file).write_text(str(os.getpid()))
     own.start(SILENT)
     assert own.running
+    assert pid_of(own) != os.getpid()
+    # dockerd would take it for the one that it left running.
+    assert not (own.directory / "exec" / "containerd" / "containerd.pid").exists()
 
 
 def test_a_path_too_long_for_a_socket_is_named(tools: Path, tmp_path: Path) -> None:
