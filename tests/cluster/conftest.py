@@ -48,7 +48,7 @@ def cluster() -> Iterator[Cluster]:
         return
     _remove_leftovers()
     own = LocalCluster(cluster_name(), extra_args={"kwok-controller": {"config": str(STAGES)}})
-    _up_or_skip(own)
+    up_or_skip(own)
     try:
         yield own
     finally:
@@ -63,7 +63,7 @@ def new_cluster() -> Iterator[Callable[..., LocalCluster]]:
     def start(suffix: str = "own", **options: Any) -> LocalCluster:
         own = LocalCluster(cluster_name(suffix), **options)
         started.append(own)
-        _up_or_skip(own)
+        up_or_skip(own)
         return own
 
     yield start
@@ -94,7 +94,8 @@ def instances(cluster: Cluster, namespace: str) -> Instances:
     return Instances(cluster, namespace)
 
 
-def _up_or_skip(own: LocalCluster) -> None:
+def up_or_skip(own: LocalCluster) -> None:
+    """Start a cluster; where that cannot be, skip the test, or fail it where nothing may be skipped."""
     try:
         own.up(Plain(sys.__stderr__))
     except LocalError as error:

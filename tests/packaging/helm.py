@@ -47,7 +47,10 @@ def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path |
     return done.stdout
 
 
-def render(values: Mapping[str, Any] | None = None, *args: str, namespace: str = NAMESPACE) -> list[Manifest]:
-    """Return the objects of the chart, tests left out."""
-    text = helm("template", RELEASE, str(CHART), f"--namespace={namespace}", "--skip-tests", *args, values=values or {})
+def render(
+    values: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE, tests: bool = False
+) -> list[Manifest]:
+    """Return the objects of the chart; with `tests`, those of `helm test` among them."""
+    options = [f"--namespace={namespace}", *([] if tests else ["--skip-tests"])]
+    text = helm("template", RELEASE, str(CHART), *options, values=values or {})
     return [document for document in yaml.safe_load_all(text) if document]
