@@ -34,6 +34,7 @@ check: $(READY) ## Run the linters, the type checker and the layer contracts
 	@$(BIN)/ruff format --check operator tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m tests.packaging --check
 
 bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from hopper.api.heartbeat import configmap_name, shard_of
 from hopper.api.resources import CHILDREN
 from tests.cluster.live import Live
 from tests.cluster.workloads import ALL, Workloads
@@ -67,23 +68,18 @@ class Rest:
         assert found == code, f"{method} {path}: {found} {answer}"
         return answer
 
-    async def routes(self) -> set[str]:
-        """Return the paths that the gateway has."""
-        async with aiohttp.ClientSession() as session, session.get(f"{self._url}/openapi.json") as response:
-            return {path.removeprefix("/api/v1") for path in (await response.json())["paths"]}
 
-
-async def call_everything(live: Live, rest: Rest) -> None:
+async def call_everything(live: Live, workloads: Workloads, rest: Rest) -> None:
     """Have the gateway do all that it ever does, with an operator at work."""
-    routes = await rest.routes()
     await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
     await live.until_phase("Running", "called")
     # Whoever comes second goes by what is old by then, and has to look.
     await _all_at_once(rest, [("PUT", "/instances/called", {"description": f"{number}"}) for number in range(10)])
-    if "/templates" in routes:
-        await _use_templates(rest)
-    if "/registry/instances/{id}/heartbeat" in routes:
-        await rest.expect(204, "POST", "/registry/instances/called/heartbeat", {"active_tasks": 1})
+    await _use_templates(rest)
+    await _use_a_stack(live, rest)
+    await rest.expect(204, "POST", "/registry/instances/called/heartbeat", {"active_tasks": 1})
+    noted = configmap_name(shard_of("called"))
+    await live.until(lambda: noted in workloads.now("ConfigMap"), f"{noted} is there")
     await rest.expect(200, "POST", "/instances/called/pause")
     await live.until_phase("Paused", "called")
     await rest.expect(204, "DELETE", "/instances/called")
@@ -97,6 +93,19 @@ async def _use_templates(rest: Rest) -> None:
     changes = ({"image": "web:1", "description": f"{number}"} for number in range(10))
     await _all_at_once(rest, [("PUT", "/templates/called", {"spec": spec}) for spec in changes])
     await rest.expect(204, "DELETE", "/templates/called")
+
+
+async def _use_a_stack(live: Live, rest: Rest) -> None:
+    await rest.expect(201, "POST", "/instances", {"name": "stack", "scope": "PROJECT"})
+    await live.until_phase("Running", "stack")
+    wanted = {"instance_id": "db", "template_service_id": "web"}
+    await rest.expect(201, "POST", "/stacks/stack/instances", wanted)
+    await live.until_phase("Running", "stack-db")
+    await rest.expect(200, "GET", "/stacks/stack/instances/db/delete-preview")
+    await rest.expect(201, "POST", "/stacks/stack/instances/db/duplicate", {})
+    await rest.expect(200, "PUT", "/stacks/stack/instances/db/rename", {"instance_id": "store"})
+    await live.until_gone("stack-db")
+    await live.until_phase("Running", "stack-store", "stack-db-copy")
 
 
 async def _all_at_once(rest: Rest, calls: list[tuple[str, str, object]]) -> None:

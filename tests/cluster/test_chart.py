@@ -21,7 +21,7 @@ from hopper.local.processes import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.live import Live, Refused, fresh_namespace
 from tests.cluster.process import OperatorProcess
-from tests.packaging.helm import CHART, NAMESPACE, RELEASE, HelmError, Manifest, helm, render
+from tests.packaging.helm import CHART, NAMESPACE, RELEASE, ROOT, HelmError, Manifest, helm, render
 
 DEFINITIONS = ["hopperinstances.hopper.dev", "hoppertemplates.hopper.dev"]
 OURS = f"--selector=app.kubernetes.io/instance={RELEASE}"
@@ -42,8 +42,8 @@ class Release:
         where = f"--namespace={self.namespace}"
         return helm(verb, RELEASE, *args, where, values=values, kubeconfig=self.cluster.kubeconfig)
 
-    def install(self, values: Manifest | None = None) -> str:
-        return self.helm("install", str(CHART), "--create-namespace", "--wait", "--timeout=120s", values=values)
+    def install(self, values: Manifest | None = None, *args: str) -> str:
+        return self.helm("install", str(CHART), "--create-namespace", "--wait", "--timeout=120s", *args, values=values)
 
     def upgrade(self, values: Manifest) -> str:
         return self.helm("upgrade", str(CHART), "--wait", "--timeout=120s", values=values)
@@ -86,7 +86,11 @@ async def operator(cluster: LocalCluster, log: Path) -> OperatorProcess:
 
 async def test_from_installation_to_the_last_trace(own: LocalCluster, tmp_path: Path) -> None:
     release = Release(own)
-    told = await asyncio.to_thread(release.install)
+    own.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
+    with pytest.raises(HelmError, match="invalid ownership metadata"):
+        await asyncio.to_thread(release.install)
+    await asyncio.to_thread(release.helm, "uninstall", "--ignore-not-found")
+    told = await asyncio.to_thread(release.install, None, "--take-ownership")
     says_what_to_do_next(told)
     assert release.definitions() == DEFINITIONS
     async with fresh_namespace() as live:
