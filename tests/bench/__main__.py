@@ -21,7 +21,7 @@ from hopper.api.crd import KINDS, render
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
 from hopper.local.progress import Progress, for_terminal
 from tests.bench.client import Client, connected
-from tests.bench.goals import figure_goals, goals, print_goals
+from tests.bench.goals import figure_goals, gateway_goals, goals, print_goals
 from tests.bench.machine import Neighbours
 from tests.bench.measure import Sample
 from tests.bench.objects import HOPPER, HOPPER_TEMPLATES, PEER, PEER_TEMPLATES
@@ -29,9 +29,9 @@ from tests.bench.operators import BARE_PEER, PLAIN_PEER, THE_OPERATOR
 from tests.bench.process import ROOT
 from tests.bench.rates import Rates
 from tests.bench.report import as_json, print_figures, print_rates, print_rows, rows
-from tests.bench.scenarios import cascade, growth, lifecycle, raw, registry, workloads
+from tests.bench.scenarios import cascade, gateway, growth, lifecycle, raw, registry, workloads
 
-SCENARIOS = ("lifecycle", "cascade", "workloads", "growth", "registry")
+SCENARIOS = ("lifecycle", "cascade", "workloads", "growth", "registry", "gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Bench:
     neighbours: Neighbours
     rates: list[Rates] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    figures: list[registry.Figure] = field(default_factory=list)
     _prefix: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:4]}")
     _namespaces: int = 0
 
@@ -81,7 +82,7 @@ class Bench:
         with self.progress.step("Warming up the API server"):
             await raw.sweep(self.client, self._namespace(), self.options.scale // 4)
         for number in range(1, self.options.rounds + 1):
-            if number > 1 and set(chosen) <= {"growth", "registry"}:
+            if number > 1 and set(chosen) <= {"growth", "registry", "gateway"}:
                 break
             turn = f"Round {number} of {self.options.rounds}"
             self.neighbours.begin()
@@ -98,6 +99,10 @@ class Bench:
             self.neighbours.begin()
             await self._growth()
             self.neighbours.end()
+        if "gateway" in chosen:
+            size = self.options.scale * 10
+            with self.progress.step(f"Gateway: {size} instances"):
+                self.figures += await gateway.measure(self.client, self._namespace(), size)
 
     async def _lifecycle(self, turn: str) -> None:
         for subject in (THE_OPERATOR, PLAIN_PEER, BARE_PEER):
@@ -216,17 +221,19 @@ def _console() -> Console:
 
 def _report(bench: Bench, figures: Sequence[registry.Figure], seconds: float) -> int:
     found = rows(bench.samples, bench.rates)
-    judged = [*goals(found), *figure_goals(figures)]
+    judged = [*goals(found), *figure_goals(figures), *gateway_goals(bench.figures)]
     console = _console()
     print_rates(console, bench.rates)
     print_rows(console, found)
     print_figures(console, figures)
+    print_figures(console, bench.figures)
     print_goals(console, judged)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     about = {"machine": machine, "scale": bench.options.scale, "rounds": bench.options.rounds, "seconds": seconds}
     about["cpu_used_by_others"] = bench.neighbours.shares
     bench.options.json_file.parent.mkdir(parents=True, exist_ok=True)
     document = about | as_json(found, bench.rates) | {"registry": [asdict(it) for it in figures]}
+    document |= {"gateway": [asdict(it) for it in bench.figures]}
     document |= {"goals": [goal.as_dict() for goal in judged]}
     bench.options.json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if bench.neighbours.cluster:

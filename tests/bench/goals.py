@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tests.bench.operators import THE_OPERATOR
 from tests.bench.report import Row
+from tests.bench.scenarios import gateway
 from tests.bench.scenarios.cascade import CASCADE, LIMITED_GARBAGE_COLLECTION
 from tests.bench.scenarios.growth import GROWTH, RESTART, START_UP
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
@@ -112,6 +113,27 @@ def figure_goals(figures: Sequence[Figure]) -> list[Goal]:
         elif it.found is not None:
             goals.append(Goal(f"registry, {it.name}: µs", it.value, 50.0 + 15.0 * it.found))
     return goals
+
+
+def gateway_goals(figures: Sequence[Figure]) -> list[Goal]:
+    """How long answers may take where thousands of instances are known; reading costs the API server nothing."""
+    most = {
+        f"{gateway.LIST}: P99": 10.0,
+        f"{gateway.GET}: P99": 3.0,
+        f"{gateway.TREE_READ}: P99": 50.0,
+        f"{gateway.UNCHANGED}: P99": 2.0,
+        f"{gateway.EVENT}: P99": 50.0,
+    }
+    found = []
+    for it in figures:
+        name = it.name.removeprefix("gateway, ")
+        if name in most and it.instances >= _FULL_SIZE:
+            found.append(Goal(f"{it.name} (ms)", it.value, most[name]))
+        elif name == gateway.REQUESTS:
+            found.append(Goal(it.name, it.value, 0.0, budget=True))
+        elif name.startswith(gateway.RATE) and it.instances >= _FULL_SIZE:
+            found.append(Goal(f"gateway, {gateway.RATE}", it.value, 1000.0, at_least=True))
+    return found
 
 
 def _title(row: Row) -> str:

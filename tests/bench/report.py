@@ -159,7 +159,7 @@ def print_figures(console: Console, figures: Sequence[Figure]) -> None:
     """Print what was measured without a cluster."""
     if not figures:
         return
-    table = Table(title=f"Registry of {figures[0].instances:,} instances (CPU time)", title_justify="left")
+    table = Table(title=f"{figures[0].instances:,} instances", title_justify="left")
     table.add_column("what")
     table.add_column("found", justify="right")
     table.add_column("measured", justify="right")
