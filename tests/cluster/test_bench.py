@@ -40,9 +40,10 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(cluster: Cluster
     assert all(rate > 0 for rates in found["raw"].values() for rate in rates.values())
     assert all(row["seconds"] > 0 for row in found["rows"])
     budgets = [goal for goal in found["goals"] if goal["budget"]]
-    assert len(budgets) == 16
+    assert len(budgets) == 17
     assert all(it["value"] > 0 for it in found["registry"])
     assert {it["unit"] for it in found["registry"]} == {"bytes", "µs"}
+    assert all(it["value"] > 0 for it in found["gateway"] if it["unit"])
     assert all(goal["met"] for goal in budgets), budgets
 
 

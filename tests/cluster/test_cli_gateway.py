@@ -1,0 +1,160 @@
+"""`hopper gateway run` as a user starts it: options, logs, signals, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hopper.local import Cluster
+from hopper.local.processes import free_ports
+from tests.cluster.live import Live, fresh_namespace
+from tests.cluster.process import HOPPER, OperatorProcess
+from tests.cluster.rest import Rest
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "gateway.log"
+
+
+@asynccontextmanager
+async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tuple[OperatorProcess, Rest]]:
+    """Run a gateway that lets everybody in, until the end of the context; it is ready when that begins."""
+    port = free_ports(1)[0]
+    command = [
+        HOPPER,
+        "gateway",
+        "run",
+        "--port",
+        str(port),
+        *(args if "--auth" in args else ("--auth", "none", *args)),
+    ]
+    with log.open("ab") as output:
+        run = await asyncio.create_subprocess_exec(
+            *command, stdout=output, stderr=output, env=os.environ | {"KUBECONFIG": str(kubeconfig)}
+        )
+    found = OperatorProcess(run, port, log)
+    try:
+        await found.until_ready()
+        async with aiohttp.ClientSession() as session:
+            yield found, Rest(session, None, f"http://127.0.0.1:{port}")
+    finally:
+        if found.runs:
+            found.kill()
+        await found.wait()
+
+
+async def fails(*args: str, **environment: str) -> tuple[int, str]:
+    """Run `hopper gateway run` to its end; return the exit code and what it says."""
+    run = await asyncio.create_subprocess_exec(
+        HOPPER, "gateway", "run", *args, stderr=subprocess.PIPE, env=os.environ | {"COLUMNS": "200"} | environment
+    )
+    async with asyncio.timeout(60):
+        _, said = await run.communicate()
+    assert run.returncode is not None
+    return run.returncode, said.decode()
+
+
+class TestRun:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    async def test_ends_cleanly_whatever_is_open(
+        self, cluster: Cluster, live: Live, log: Path, number: signal.Signals
+    ) -> None:
+        """A stream ends, one who waits gets an answer or is cut off, and heartbeats are written down."""
+        await live.create("web", heartbeat={"timeoutSeconds": 60})
+        async with started(cluster.kubeconfig, log, "-n", live.namespace) as (run, rest):
+            assert (await rest.post("/registry/instances/web/heartbeat")).code == 204
+            async with rest.session.get(f"{rest.url}/api/v1/registry/events") as stream:
+                assert b"retry" in await stream.content.readline()
+                waiting = asyncio.create_task(rest.post("/instances/web/pause?wait=true&timeout=1"))
+                await live.until(lambda: live["web"]["spec"].get("desiredState") == "Paused", "the pause is wanted")
+                run.signal(number)
+                async with asyncio.timeout(10):
+                    await stream.read()
+            await asyncio.gather(waiting, return_exceptions=True)
+            assert await run.wait() == 0
+        assert "Traceback" not in run.log
+        maps = await live.request("GET", f"/api/v1/namespaces/{live.namespace}/configmaps")
+        assert any("web" in it.get("data", {}) for it in maps["items"])
+
+    async def test_logs_who_asked_what(self, cluster: Cluster, live: Live, log: Path) -> None:
+        async with started(cluster.kubeconfig, log, "-n", live.namespace, "--log-format", "json") as (run, rest):
+            assert (await rest.get("/instances?limit=3", X_Request_Id="my-id")).headers["x-request-id"] == "my-id"
+            assert (await rest.get("/instances/nobody")).code == 404
+            assert (await rest.get("/instances/%0aforged%20line", X_Request_Id="not\tgood")).code == 404
+            assert await run.stop() == 0
+        entries = [json.loads(line) for line in run.log.splitlines()]
+        told: list[dict[str, Any]] = [
+            it for it in entries if it["logger"] == "hopper.gateway.access" and "caller" in it
+        ]
+        first, second, third = (it for it in told if it["path"].startswith("/api"))
+        assert (first["path"], first["code"], first["request_id"]) == ("/api/v1/instances?limit=3", 200, "my-id")
+        assert (first["caller"], first["method"], second["code"]) == ("anonymous", "GET", 404)
+        assert third["path"] == "/api/v1/instances/%0aforged%20line"
+        assert re.fullmatch("[0-9a-f]{16}", third["request_id"])
+
+    async def test_several_namespaces(self, cluster: Cluster, live: Live, log: Path) -> None:
+        async with fresh_namespace() as other, fresh_namespace() as third:
+            for one in (live, other, third):
+                await one.create("web")
+            names = ("-n", live.namespace, "-n", other.namespace)
+            async with started(cluster.kubeconfig, log, *names) as (run, rest):
+                assert (await rest.get("/instances/web"))["namespace"] == live.namespace
+                assert (await rest.get(f"/instances/web?namespace={other.namespace}")).code == 200
+                assert (await rest.get(f"/instances/web?namespace={third.namespace}")).code == 403
+                assert await run.stop() == 0
+            async with started(cluster.kubeconfig, log, "--all-namespaces") as (run, rest):
+                for one in (live, other, third):
+                    assert (await rest.get(f"/instances/web?namespace={one.namespace}")).code == 200
+                assert (await rest.get("/metrics")).code == 200
+                assert await run.stop() == 0
+
+
+class TestRefusals:
+    async def test_everybody_on_every_address(self) -> None:
+        code, said = await fails("--auth", "none", "--host", "0.0.0.0")
+        assert code == 1
+        assert "only for --host 127.0.0.1" in said
+
+    async def test_no_cluster(self, tmp_path: Path) -> None:
+        code, said = await fails(KUBECONFIG=str(tmp_path / "nothing"))
+        assert code == 1
+        assert "no cluster" in said
+        assert "Traceback" not in said
+
+    async def test_a_port_that_is_taken(self, cluster: Cluster, live: Live) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            code, said = await fails("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
+        assert code == 1
+        assert f"port {port} is taken" in said
+        assert "Traceback" not in said
+
+    async def test_credentials_that_are_not_accepted(self, cluster: Cluster, live: Live, tmp_path: Path) -> None:
+        view = ("config", "view", "--raw", "--minify", "--output=json")
+        config = json.loads(await asyncio.to_thread(cluster.kubectl, *view))
+        config["users"][0]["user"] = {"token": "no-such-token"}
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        code, said = await fails("-n", live.namespace, "--port", "0", KUBECONFIG=str(tmp_path / "kubeconfig"))
+        assert code == 1
+        assert "does not accept the credentials" in said
+        assert "Traceback" not in said
+
+
+async def test_answers_are_not_held_back(rest: Rest) -> None:
+    """Without TCP_NODELAY, an answer in two parts waits for the acknowledgement of the first."""
+    listening = rest.gateway._socket
+    assert listening
+    assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
