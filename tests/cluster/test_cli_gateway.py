@@ -93,16 +93,14 @@ class TestRun:
         async with started(cluster.kubeconfig, log, "-n", live.namespace, "--log-format", "json") as (run, rest):
             assert (await rest.get("/instances?limit=3", X_Request_Id="my-id")).headers["x-request-id"] == "my-id"
             assert (await rest.get("/instances/nobody")).code == 404
-            assert (await rest.get("/instances/%0aforged%20line", X_Request_Id="not\tgood")).code == 404
+            assert (await rest.get("/instances/%0Aforged%20line", X_Request_Id="not\tgood")).code == 404
             assert await run.stop() == 0
         entries = [json.loads(line) for line in run.log.splitlines()]
-        told: list[dict[str, Any]] = [
-            it for it in entries if it["logger"] == "hopper.gateway.access" and "caller" in it
-        ]
+        told: list[dict[str, Any]] = [it for it in entries if it["logger"] == "hopper.gateway.access"]
         first, second, third = (it for it in told if it["path"].startswith("/api"))
         assert (first["path"], first["code"], first["request_id"]) == ("/api/v1/instances?limit=3", 200, "my-id")
         assert (first["caller"], first["method"], second["code"]) == ("anonymous", "GET", 404)
-        assert third["path"] == "/api/v1/instances/%0aforged%20line"
+        assert third["path"] == "/api/v1/instances/%0Aforged%20line"
         assert re.fullmatch("[0-9a-f]{16}", third["request_id"])
 
     async def test_several_namespaces(self, cluster: Cluster, live: Live, log: Path) -> None:

@@ -129,7 +129,7 @@ class Gateway:
         """Open the port. Raises `OSError` where it is taken."""
         family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
         self._socket = socket.create_server((self._options.host, self._options.port), family=family, backlog=_BACKLOG)
-        # asyncio does so only for sockets that name their protocol, which this one does not; every answer, which is sent
+        # asyncio does so only for sockets that name their protocol, which this one does not: every answer, being sent
         # in two parts, would wait 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         logger.info("listening on http://%s:%d", self._options.host, self.port)
