@@ -132,7 +132,7 @@ class TestInProjects:
         assert "read_only" not in result.dropped
         assert result.spec().resources.limits.memory == "64Mi"  # type: ignore[union-attr]
 
-    @pytest.mark.parametrize("text", ["apache/airflow:|version|", "canary 55", "-canary-55"])
+    @pytest.mark.parametrize("text", ["apache/airflow:|version|", "canary 55", "-canary-55", "NGINX:canary"])
     def test_what_is_no_image(self, project: Project, text: str) -> None:
         result = project.app(f"image: '{text}'")
         assert result.spec().image == "shop-app:latest"

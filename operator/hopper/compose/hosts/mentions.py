@@ -1,12 +1,16 @@
 """Finds in texts the names of hosts, where there is no doubt that they are that."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _HOST_VARIABLE = re.compile(r"host|addr|server|url|uri|endpoint|broker|upstream|proxy|seed", re.IGNORECASE)
 _NO_HOST = re.compile(r"(?<!host)(?<!host[_.-])name$", re.IGNORECASE)
 _VERSIONED = re.compile(r"image|tag|version", re.IGNORECASE)
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>[\w.-]*\w)(?::(?P<port>\d{1,5}))?(?![\w@:-]|\.\w)"
+)
+_WITH_PORT = re.compile(r"(?<![\w.$-])(?<!(?<!/)/)(?P<name>[\w.-]*\w):(?P<port>\d{2,5})(?![\w@-]|\.\d)")
 _HOST_OPTION = r"(?:-h|--?[\w-]*(?:host|server|addr|address))"
 _LISTENS = re.compile(r"listen|bind", re.IGNORECASE)
 _ADVERTISED = re.compile(r"advertis|public|external", re.IGNORECASE)
@@ -45,13 +49,10 @@ def says_where_to_listen(text: str) -> bool:
 
 def find_mentions(key: str, text: str, ports: Mapping[str, Collection[int]]) -> list[Mention]:
     """Return where a text, known by a key, names hosts. `ports` has the hosts' names, and the ports they have."""
-    names = [name for name in sorted(ports, key=len, reverse=True) if name in text]
-    if not names:
-        return []
-    one_of = "|".join(map(re.escape, names))
     found: dict[int, Mention] = {}
-    for mention in (*_in_urls(text, one_of), *_with_ports(key, text, one_of, ports), *_alone(key, text, names)):
-        found.setdefault(mention.start, mention)
+    for mention in (*_in_urls(text), *_with_ports(key, text, ports), *_alone(key, text, ports)):
+        if mention.name in ports:
+            found.setdefault(mention.start, mention)
     return [mention for _, mention in sorted(found.items())]
 
 
@@ -83,27 +84,23 @@ def replaced_words(words: Sequence[str], found: Iterable[tuple[int, Mention, str
     return tuple(replaced(word, by_word.get(number, ())) for number, word in enumerate(words))
 
 
-def _in_urls(text: str, one_of: str) -> Iterator[Mention]:
-    pattern = (
-        rf"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>{one_of})(?::(?P<port>\d{{1,5}}))?(?![\w@:-]|\.\w)"
-    )
-    for match in re.finditer(pattern, text):
+def _in_urls(text: str) -> Iterator[Mention]:
+    for match in _URL.finditer(text):
         written = match["port"] is not None
         usual = (_DEFAULT_PORTS.get(part) for part in match["scheme"].lower().split("+"))
         port = _port(match["port"]) if written else next(filter(None, usual), None)
         yield Mention(match.start("name"), match.end(), match["name"], port, is_written=written)
 
 
-def _with_ports(key: str, text: str, one_of: str, ports: Mapping[str, Collection[int]]) -> Iterator[Mention]:
-    pattern = rf"(?<![\w.$-])(?<!(?<!/)/)(?P<name>{one_of}):(?P<port>\d{{2,5}})(?![\w@-]|\.\d)"
-    for match in re.finditer(pattern, text):
+def _with_ports(key: str, text: str, ports: Mapping[str, Collection[int]]) -> Iterator[Mention]:
+    for match in _WITH_PORT.finditer(text):
         port = _port(match["port"])
         likely = port is not None and port >= _LEAST_PORT and not _VERSIONED.search(key)
-        if likely or port in ports[match["name"]]:
+        if likely or port in ports.get(match["name"], ()):
             yield Mention(match.start("name"), match.end(), match["name"], port, is_written=True)
 
 
-def _alone(key: str, text: str, names: Collection[str]) -> Iterator[Mention]:
+def _alone(key: str, text: str, names: Container[str]) -> Iterator[Mention]:
     """Yield the hosts of which the whole text consists, where the key says that it is about hosts."""
     if not _HOST_VARIABLE.search(key) or _NO_HOST.search(key):
         return

@@ -7,21 +7,24 @@ from hopper.compose.project import Project
 from hopper.compose.reading.text import as_text
 
 
-def known_to(service: str, project: Project) -> dict[str, str]:
-    """Return by which names a service can reach others, and the object names of those.
+def names_in(project: Project) -> dict[str, str]:
+    """Return by which names the services of a project reach others, and the object names of those.
 
-    That are the names of services, what their containers are called, and names given in networks and links. A name that
-    several services share says nothing.
+    That are the names of services, what their containers are called, and names given in networks. A name that several
+    services share says nothing.
     """
     others: dict[str, set[str]] = {}
     for other, raw in project.services.items():
         for alias in _aliases(raw):
             others.setdefault(alias, set()).add(project.names[other])
     by_alias = {alias: next(iter(found)) for alias, found in others.items() if len(found) == 1}
-    links = {
-        alias: project.names[other] for other, alias in _links(project.services[service]) if other in project.names
-    }
-    return {**project.other_names, **by_alias, **project.names, **links}
+    return {**project.other_names, **by_alias, **project.names}
+
+
+def links_of(service: str, project: Project) -> dict[str, str]:
+    """Return the names that a service alone has for others, by its links."""
+    links = _links(project.services[service])
+    return {alias: project.names[other] for other, alias in links if other in project.names}
 
 
 def _aliases(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.service import PortEntry
 from hopper.compose.hosts.references import Reference
-from hopper.compose.report import Report
+from hopper.compose.report import Report, Reporter
 from hopper.compose.services.ports import MAX_PORTS
 from hopper.compose.services.service import ConvertedService
 from hopper.domain.service.naming import base_name
@@ -40,25 +40,38 @@ def with_reached_ports(
     `files` are the compose files, by the services' object names.
     """
     called = {service.name: service.service for service in services}
+    reaching: dict[str, list[tuple[str, int | None]]] = {}
+    for one in references:
+        if not one.is_own:
+            reaching.setdefault(one.other, []).append((called[one.service], one.mention.port))
+    waiting: dict[str, list[tuple[str, int | None]]] = {}
+    for service in services:
+        for wanted in service.spec.depends_on or ():
+            waiting.setdefault(wanted, []).append((service.service, None))
     result = []
     for service in services:
         about = report.about(files[service.name], service.service)
-        mine = [one for one in references if one.other == service.name and not one.is_own]
-        wanted = {one.mention.port: called[one.service] for one in reversed(mine) if one.mention.port}
-        waiting = [other.service for other in services if service.name in (other.spec.depends_on or ())]
-        reached = [called[one.service] for one in mine] or waiting
-        usual = _USUAL_PORTS.get(_image_name(service.spec.image))
-        if not wanted and not service.spec.ports and reached and usual:
-            wanted = {usual: reached[0]}
-        added = [port for port in sorted(wanted) if _is_free(port, service.spec.ports)]
-        for port in added:
-            about.changed("ports", f"port {port} was added, as {wanted[port]} reaches it there")
-        ports = (*service.spec.ports, *(PortEntry(container_port=port) for port in added))
-        if reached and not ports:
-            advice = "Add the port to the template, or expose to the compose file"
-            about.dropped("ports", f"{', '.join(dict.fromkeys(reached))} cannot reach it: no port is known", advice)
-        result.append(replace(service, spec=replace(service.spec, ports=ports)))
+        result.append(_with_ports(service, reaching.get(service.name) or waiting.get(service.name) or [], about))
     return result
+
+
+def _with_ports(
+    service: ConvertedService, reaching: Sequence[tuple[str, int | None]], about: Reporter
+) -> ConvertedService:
+    """Return a service with the ports at which others reach it, given their names and the ports, where known."""
+    wanted = {port: name for name, port in reversed(reaching) if port is not None}
+    usual = _USUAL_PORTS.get(_image_name(service.spec.image))
+    if not wanted and not service.spec.ports and reaching and usual:
+        wanted = {usual: reaching[0][0]}
+    added = [port for port in sorted(wanted) if _is_free(port, service.spec.ports)]
+    for port in added:
+        about.changed("ports", f"port {port} was added, as {wanted[port]} reaches it there")
+    ports = (*service.spec.ports, *(PortEntry(container_port=port) for port in added))
+    if reaching and not ports:
+        names = ", ".join(dict.fromkeys(name for name, _ in reaching))
+        advice = "Add the port to the template, or expose to the compose file"
+        about.dropped("ports", f"{names} cannot reach it: no port is known", advice)
+    return replace(service, spec=replace(service.spec, ports=ports))
 
 
 def address_of(service: str, stack: str | None, prefix: str = DEFAULT_PREFIX) -> str:

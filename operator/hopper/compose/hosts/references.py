@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from hopper.compose.hosts.mentions import Mention, find_in_command, find_mentions, says_where_to_listen
-from hopper.compose.hosts.peers import known_to
+from hopper.compose.hosts.peers import links_of, names_in
 from hopper.compose.project import Project
 from hopper.compose.services.service import ConvertedService
 
@@ -61,10 +61,13 @@ def find_references(projects: Sequence[Project], services: Sequence[ConvertedSer
     ports = {name: {port.container_port for port in service.spec.ports} for name, service in by_name.items()}
     found: list[Reference] = []
     for project in projects:
+        names = names_in(project)
+        of_all = {alias: ports.get(other, set()) for alias, other in names.items()}
         for name in project.services:
-            service, known = by_name.get(project.names[name]), known_to(name, project)
+            service, links = by_name.get(project.names[name]), links_of(name, project)
             if service is not None:
-                of_names = {alias: ports.get(other, set()) for alias, other in known.items()}
+                known = {**names, **links} if links else names
+                of_names = {**of_all, **{alias: ports.get(other, set()) for alias, other in links.items()}}
                 found += (
                     Reference(service.name, place, mention, known[mention.name])
                     for place, mention in _mentions(service, of_names)

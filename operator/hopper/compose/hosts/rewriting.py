@@ -56,10 +56,13 @@ def with_stack_names(
 ) -> list[ConvertedService]:
     """Return the services with overrides for an instance in a stack, by which they reach each other there."""
     neighbours = Neighbours({service.name: service for service in services}, stack, prefix)
+    by_service: dict[str, list[Reference]] = {}
+    for reference in references:
+        by_service.setdefault(reference.service, []).append(reference)
     result = []
     for service in services:
         about = report.about(files[service.name], service.service)
-        mine = [reference for reference in references if reference.service == service.name]
+        mine = by_service.get(service.name)
         result.append(_Rewriting(service, neighbours, about).run(mine) if mine else service)
     return result
 

@@ -105,6 +105,8 @@ def _exposed(section: Section) -> Iterator[_Wanted]:
 
 def _entries(key: str, port: ShortPort, section: Section) -> list[_Wanted] | None:
     """Return a port, or all ports of a range; None where it is not one."""
+    if port.published == "0":  # any port that is free
+        port = replace(port, published=None)
     inside, outside = port_range(port.target), port_range(port.published) if port.published else None
     protocol = _protocol(port.protocol)
     if inside is None or protocol is None or (port.published and outside is None):

@@ -1,6 +1,5 @@
 """One compose service → a template, the Secret it refers to, and what its instance needs beyond the template."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,8 +30,9 @@ from hopper.compose.services.unsupported import report_deploy, report_unsupporte
 from hopper.compose.services.vault import Vault
 from hopper.compose.services.vetting import vetted
 from hopper.compose.services.volumes import Mounts
+from hopper.domain.service.problems.process import is_image
 
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,1023}")
+_MAX_IMAGE = 1024
 # Shorter values are often words that stand elsewhere for something else.
 _MIN_TRACED = 6
 
@@ -191,7 +191,7 @@ def _image(name: str, section: Section, project: Project) -> str:
 
 
 def _is_image(text: str) -> bool:
-    return bool(_IMAGE.fullmatch(text))
+    return is_image(text) and len(text) <= _MAX_IMAGE
 
 
 def _working_dir(section: Section) -> str | None:

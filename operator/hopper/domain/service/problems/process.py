@@ -20,9 +20,14 @@ _DIGEST = r"(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?"
 _IMAGE = re.compile(f"{_HOST}{_PART}(?:/{_PART})*{_TAG}{_DIGEST}", re.ASCII)
 
 
+def is_image(text: str) -> bool:
+    """Tell whether a text is the name of an image."""
+    return bool(_IMAGE.fullmatch(text))
+
+
 def process_problems(effective: Effective) -> Iterator[Problem]:
     spec = effective.spec
-    if not _IMAGE.fullmatch(spec.image):
+    if not is_image(spec.image):
         yield Problem("image", "is not the name of an image: write one such as nginx:1.27, in lower-case letters")
     for field, words in (("command", spec.command), ("args", spec.args)):
         for index, word in enumerate(words or ()):
