@@ -20,15 +20,18 @@ from hopper.watch import Reader
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve. `namespaces` empty means all; `namespace` is the one that a request without one means."""
+    """How to serve. `namespaces` empty means all; `namespace` is the one that a request without one means.
+
+    `requests_per_second` is what one caller may send for long, `burst` what at once; None is no limit.
+    """
 
     namespace: str = "default"
     namespaces: frozenset[str] = frozenset()
     prefix: str = DEFAULT_PREFIX
     max_body_bytes: int = 1_048_576
     max_depth: int = 32
-    requests_per_second: float = 200.0
-    burst: int = 400
+    requests_per_second: float | None = 500.0
+    burst: int = 1000
     max_streams: int = 200
     keepalive_seconds: float = 15.0
 

@@ -12,9 +12,12 @@ _CALLERS = 10_000
 
 
 class Rates:
-    """A token bucket a caller: `burst` requests at once, then `per_second`. Those longest silent are forgotten."""
+    """A token bucket a caller: `burst` requests at once, then `per_second`. Those longest silent are forgotten.
 
-    def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+    Without a rate there is no limit.
+    """
+
+    def __init__(self, per_second: float | None, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
         self._burst = float(burst)
         self._now = clock
@@ -22,6 +25,8 @@ class Rates:
 
     def take(self, caller: str) -> None:
         """Count one request. Raises `TooManyError`, which says when to come back."""
+        if self._per_second is None:
+            return
         now = self._now()
         left, since = self._buckets.get(caller, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._per_second)

@@ -7,9 +7,11 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
 from hopper.adapters.logs import set_up_logging
+from hopper.gateway.context import Settings
 from hopper.gateway.server import AuthMode, Gateway, Options
 
 logger = logging.getLogger("hopper")
@@ -22,18 +24,25 @@ def serve(
     host: str,
     port: int,
     auth: AuthMode,
+    rate: float,
     verbose: bool,
     json_logs: bool,
 ) -> int:
-    """Run the gateway until it is stopped; return the exit code, which is 1 when it gave up or may not start."""
+    """Run the gateway until it is stopped; return the exit code, which is 1 when it gave up or may not start.
+
+    `rate` is the number of requests that one caller may send in a second, 0 for no limit. Where nobody has to say who
+    they are, all are the same, and there is none.
+    """
     set_up_logging(verbose=verbose, json_logs=json_logs)
     # kopf looks up the user's name, which a container's arbitrary UID does not have.
     os.environ.setdefault("USER", "hopper")
     if auth is AuthMode.NONE and not is_loopback(host):
         logger.error("--auth none lets everybody do everything: it is only for --host 127.0.0.1, not for %s", host)
         return 1
+    limit = rate if rate and auth is not AuthMode.NONE else None
+    settings = Settings(requests_per_second=limit, burst=int(2 * rate))
     try:
-        asyncio.run(_serve(namespaces, all_namespaces, Options(host=host, port=port, auth=auth)))
+        asyncio.run(_serve(namespaces, all_namespaces, Options(host=host, port=port, auth=auth, settings=settings)))
     except NoClusterError as error:
         logger.error("%s", error)
         return 1
@@ -57,7 +66,7 @@ async def _serve(namespaces: Sequence[str], all_namespaces: bool, options: Optio
     served = () if all_namespaces else tuple(namespaces) or (connection.namespace,)
     where = f"namespaces {', '.join(served)}" if served else "all namespaces"
     logger.info("serving %s of %s", where, connection.configuration.host)
-    gateway = Gateway(connection, Options(served, options.host, options.port, options.auth))
+    gateway = Gateway(connection, replace(options, namespaces=served))
     gateway.listen()
     for number in (signal.SIGINT, signal.SIGTERM):  # kopf takes over when it starts
         asyncio.get_running_loop().add_signal_handler(number, gateway.stop)

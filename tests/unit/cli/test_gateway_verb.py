@@ -52,14 +52,15 @@ def test_the_defaults(served: list[dict[str, Any]]) -> None:
     (options,) = served
     assert (options["namespaces"], options["all_namespaces"]) == ([], False)
     assert (options["host"], options["port"], options["auth"]) == ("127.0.0.1", 8090, AuthMode.TOKEN)
+    assert options["rate"] == 500
 
 
 def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
-    run("-n", "a", "-n", "b", "--host=::1", "--port=0", "--auth=apikey", "-v", "--log-format=json")
+    run("-n", "a", "-n", "b", "--host=::1", "--port=0", "--auth=apikey", "--rate=9", "-v", "--log-format=json")
     (options,) = served
     assert options["namespaces"] == ["a", "b"]
     assert (options["host"], options["port"], options["auth"]) == ("::1", 0, AuthMode.API_KEY)
-    assert (options["verbose"], options["json_logs"]) == (True, True)
+    assert (options["rate"], options["verbose"], options["json_logs"]) == (9, True, True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
@@ -67,7 +68,7 @@ def test_no_authentication_is_only_for_loopback(
     host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    options: dict[str, Any] = {"namespaces": [], "all_namespaces": False, "port": 0, "verbose": False}
+    options: dict[str, Any] = {"namespaces": [], "all_namespaces": False, "port": 0, "rate": 0, "verbose": False}
     assert really_serve(host=host, auth=AuthMode.NONE, json_logs=False, **options) == 1
     assert "only for --host 127.0.0.1" in capsys.readouterr().err
 

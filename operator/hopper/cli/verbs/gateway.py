@@ -40,6 +40,9 @@ def run(
             help="token: the cluster's own, with its RBAC. apikey: keys in a Secret. none: everybody, on loopback only."
         ),
     ] = Auth.TOKEN,
+    rate: Annotated[
+        float, typer.Option(help="Requests a second that one caller may send, twice that at once; 0: no limit.", min=0)
+    ] = 500,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step, kopf's too.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
 ) -> None:
@@ -65,6 +68,7 @@ def run(
             host=host,
             port=port,
             auth=AuthMode(auth.value),
+            rate=rate,
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,
         )
