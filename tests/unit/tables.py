@@ -15,7 +15,7 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.config import SCOPE_CONFIG, ConfigField
 from hopper.api.enums import DesiredState, Health, Phase, Scope
 from hopper.api.heartbeat import SHARDS
-from hopper.api.instance import HISTORY_LIMIT, HopperInstance, InstanceSpec, Metadata, RestartPolicy
+from hopper.api.instance import HISTORY_LIMIT, HopperInstance, InstanceSpec, InstanceStatus, Metadata, RestartPolicy
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.cli.main import app
 from hopper.controller.election import Timing
@@ -23,11 +23,13 @@ from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import TIMEOUT_SECONDS
 from hopper.controller.metrics import Metrics
 from hopper.controller.operator import Options
+from hopper.domain.actions import Action, rule
 from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.heartbeat import LOST_AFTER
-from hopper.domain.lifecycle import INHERITED, TRANSITIONS, next_phase
+from hopper.domain.lifecycle import INHERITED, REACHED, TRANSITIONS, next_phase
 from hopper.domain.planner import PATIENCE_SECONDS
 from hopper.domain.walk import HOOK_RETRY_SECONDS
+from hopper.gateway.metrics import Metrics as GatewayMetrics
 from hopper.registry import Criteria, EventKind
 from hopper.registry.beats import STALE_SECONDS
 from hopper.registry.flusher import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
@@ -127,8 +129,16 @@ def restart_policy() -> str:
 
 
 def operator_flags() -> str:
+    return _flags("operator")
+
+
+def gateway_flags() -> str:
+    return _flags("gateway")
+
+
+def _flags(command: str) -> str:
     group: Any = typer.main.get_command(app)
-    options = (it for it in group.commands["operator"].commands["run"].params if it.name != "help")
+    options = (it for it in group.commands[command].commands["run"].params if it.name != "help")
     return table(("flag", "meaning"), ((", ".join(f"`{name}`" for name in it.opts), _flag(it)) for it in options))
 
 
@@ -145,12 +155,37 @@ def metrics() -> str:
     shown.watch_instances([HopperInstance(metadata=metadata, spec=InstanceSpec(scope=Scope.PROJECT))])
     shown.watch_queue(lambda: 0, lambda: 0)
     shown.watch_leadership(lambda: True)
+    return _metrics(shown)
+
+
+def gateway_metrics() -> str:
+    """The metrics of a gateway."""
+    shown = GatewayMetrics()
+    shown.watch(instances=lambda: 0, streams=lambda: 0)
+    shown.seconds.labels("/metrics").observe(0)
+    return _metrics(shown)
+
+
+def _metrics(shown: Metrics | GatewayMetrics) -> str:
     families = text_string_to_metric_families(shown.render().decode())
     rows = [_metric(family, shown) for family in families if family.name.startswith("hopper_")]
     return table(("metric", "kind", "labels", "meaning"), sorted(rows))
 
 
-def _metric(family: Any, shown: Metrics) -> Row:
+def action_codes() -> str:
+    """What each action is answered where an instance has come to rest."""
+    codes = {"allowed": "200", "illegal": "400", "already": "409"}
+
+    def row(state: DesiredState) -> Row:
+        metadata = Metadata(name="web", namespace="default", uid="1", creation_timestamp=datetime.now(UTC))
+        spec, status = InstanceSpec(scope=Scope.PROJECT, desired_state=state), InstanceStatus(phase=REACHED[state])
+        it = HopperInstance(metadata=metadata, spec=spec, status=status)
+        return f"{REACHED[state].lower()}", *(codes[rule(action, it).verdict] for action in Action)
+
+    return table(("status", *(f"`{action}`" for action in Action)), map(row, DesiredState))
+
+
+def _metric(family: Any, shown: Metrics | GatewayMetrics) -> Row:
     # What has labels shows them only once it has counted something.
     declared = {getattr(it, "_name", ""): getattr(it, "_labelnames", ()) for it in vars(shown).values()}
     labels = declared.get(family.name) or {name for sample in family.samples for name in sample.labels} - {"le"}
@@ -198,6 +233,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "restart-policy": restart_policy,
     "operator-flags": operator_flags,
+    "gateway-flags": gateway_flags,
+    "gateway-metrics": gateway_metrics,
+    "action-codes": action_codes,
     "metrics": metrics,
     "timing": timing,
     "heartbeats": heartbeats,

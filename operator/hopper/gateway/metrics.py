@@ -26,9 +26,10 @@ class Metrics:
             registry=self._registry,
         )
 
-    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Read a number at each scrape."""
-        Gauge(name, text, registry=self._registry).set_function(read)
+    def watch(self, *, instances: Callable[[], float], streams: Callable[[], float]) -> None:
+        """Read numbers at each scrape."""
+        Gauge("hopper_gateway_instances", "Instances known.", registry=self._registry).set_function(instances)
+        Gauge("hopper_gateway_streams", "Open event streams.", registry=self._registry).set_function(streams)
 
     def render(self) -> bytes:
         """Return the exposition text."""

@@ -102,8 +102,7 @@ class Gateway:
             metrics=self._metrics,
         )
         self._feeds = self._make_feeds(served)
-        self._metrics.gauge("hopper_gateway_streams", "Open event streams.", lambda: self.context.streams.open)
-        self._metrics.gauge("hopper_gateway_instances", "Instances known.", lambda: len(catalogue.instances))
+        self._metrics.watch(instances=lambda: len(catalogue.instances), streams=lambda: self.context.streams.open)
         self._socket: socket.socket | None = None
         self._server = _Server(
             uvicorn.Config(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from hopper.api.resources import INSTANCES
 from hopper.cli.main import app
+from hopper.gateway.auth import ApiKeys, Permission
 from hopper.gateway.main import is_loopback
 from hopper.gateway.main import serve as really_serve
 from hopper.gateway.server import AuthMode
@@ -75,3 +79,39 @@ def test_no_authentication_is_only_for_loopback(
 
 def test_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost")))
+
+
+class TestKey:
+    def make(self, *args: str) -> tuple[str, dict[str, Any]]:
+        result = CliRunner().invoke(app, ["gateway", "key", *args])
+        assert result.exit_code == 0, result.output
+        secret = yaml.safe_load(result.stdout)
+        key = result.stderr.split()[-1]
+        assert key not in result.stdout
+        return key, secret
+
+    async def accepted(self, key: str, secret: dict[str, Any], namespace: str) -> ApiKeys:
+        keys = ApiKeys("home")
+        data = {name: base64.b64encode(text.encode()).decode() for name, text in secret["stringData"].items()}
+        keys.put({"metadata": {"namespace": namespace, "name": secret["metadata"]["name"], "uid": "1"}, "data": data})
+        return keys
+
+    async def test_is_accepted(self) -> None:
+        key, secret = self.make("ci", "--role", "edit", "--for", "a", "--for", "b", "--days", "3")
+        assert secret["metadata"] == {"name": "hopper-api-key-ci", "labels": {"hopper.dev/api-keys": "true"}}
+        keys = await self.accepted(key, secret, "home")
+        caller = await keys.identify({"x-api-key": key})
+        assert caller.name == "key:ci"
+        write = Permission("patch", INSTANCES)
+        assert [await keys.allows(caller, write, it) for it in ("a", "b", "home")] == [True, True, False]
+
+    async def test_reads_where_its_secret_is_by_default(self) -> None:
+        key, secret = self.make("ci")
+        keys = await self.accepted(key, secret, "there")
+        caller = await keys.identify({"x-api-key": key})
+        rights = [await keys.allows(caller, Permission(it, INSTANCES), "there") for it in ("get", "patch")]
+        assert rights == [True, False]
+        assert not await keys.allows(caller, Permission("get", INSTANCES), "home")
+
+    def test_a_name_that_is_none(self) -> None:
+        assert CliRunner().invoke(app, ["gateway", "key", "My Key"]).exit_code == 2

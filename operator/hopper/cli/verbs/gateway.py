@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -18,6 +19,14 @@ class Auth(StrEnum):
     TOKEN = "token"  # noqa: S105
     APIKEY = "apikey"
     NONE = "none"
+
+
+class Role(StrEnum):
+    """What an API key is good for."""
+
+    VIEW = "view"
+    EDIT = "edit"
+    ADMIN = "admin"
 
 
 @app.callback()
@@ -73,3 +82,40 @@ def run(
             json_logs=log_format is LogFormat.JSON,
         )
     )
+
+
+@app.command("key")
+def make_key(
+    name: Annotated[str, typer.Argument(help="What the key is called in logs and histories; a name for the Secret.")],
+    role: Annotated[
+        Role, typer.Option(help="view: read. edit: and change instances. admin: and templates, which say what runs.")
+    ] = Role.VIEW,
+    good_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for", help="A namespace that it is good for, * for all; repeat for more. Default: that of the Secret."
+        ),
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="Days until it is not accepted any more.", min=1)] = None,
+) -> None:
+    """Make an API key: print it to stderr, once, and a Secret that holds its hash to stdout.
+
+    Examples:
+
+      hopper gateway key ci --role edit | kubectl apply --filename -
+
+      kubectl delete secret hopper-api-key-ci       # takes it back, at once
+    """
+    from datetime import UTC, datetime, timedelta
+
+    import yaml
+
+    from hopper.gateway.auth import keys
+
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", name):
+        raise typer.BadParameter("write the name with a-z, 0-9 and -, with at most 42 characters")
+    key = keys.new_key()
+    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days else None
+    secret = keys.secret_of(name, key, keys.Role(role.value), tuple(good_for or ()), expires)
+    typer.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
+    typer.echo(f"The key, which is shown only now: {key}", err=True)

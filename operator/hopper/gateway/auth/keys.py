@@ -85,6 +85,17 @@ def hash_of(key: str) -> str:
     return "sha256:" + sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
+def secret_of(name: str, key: str, role: Role, namespaces: tuple[str, ...], expires: datetime | None) -> dict[str, Any]:
+    """Return a Secret that has a key accepted in the namespace it is put into, or in those that are named."""
+    entry = KeyEntry(hash=hash_of(key), role=role, namespaces=namespaces or None, expires=expires)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"hopper-api-key-{name}", "labels": {LABEL_API_KEYS: "true"}},
+        "stringData": {name: entry.model_dump_json(exclude_none=True)},
+    }
+
+
 class ApiKeys:
     """`Authority` by keys. Fed by the watch: a key that is taken out of its Secret is not accepted any more at once."""
 
