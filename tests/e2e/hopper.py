@@ -72,7 +72,8 @@ class Space:
             "command": ["python", "/app/server.py"],
             "ports": [{"containerPort": 8080}],
             "configFiles": [{"path": "/app/server.py", "content": SERVER}],
-            "healthcheck": {"test": ["CMD", "python", "-c", _HEALTHY], "intervalSeconds": 2},
+            # The machine may be slow: nobody is to be ended for a late start.
+            "healthcheck": {"test": ["CMD", "python", "-c", _HEALTHY], "intervalSeconds": 2, "startPeriodSeconds": 60},
         }
         self.apply("HopperTemplate", name, basic | spec)
 

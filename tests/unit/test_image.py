@@ -60,6 +60,13 @@ def test_it_runs_as_nobody_in_particular() -> None:
     assert " HOME=/tmp " in last_stage
 
 
+def test_it_says_what_it_is() -> None:
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', DOCKERFILE))
+    assert labels["description"] == PROJECT["project"]["description"]
+    assert labels["licenses"] == PROJECT["project"]["license"]
+    assert (labels["version"], labels["revision"]) == ("${VERSION}", "${REVISION}")
+
+
 def test_the_base_is_the_builders_choice() -> None:
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
     assert re.search(r"^ARG BASE_IMAGE=docker\.io/library/python:3\.\d+-slim$", DOCKERFILE, re.MULTILINE)

@@ -131,6 +131,12 @@ def test_kind_without_docker(path_of: Path) -> None:
         assert "docker is not installed" in done.stderr
 
 
+def test_only_nodes_that_run_containers_take_images(kube_bin: Path) -> None:
+    done = hopper("local", "load", "an/image")
+    assert done.exit_code == 1
+    assert "cluster 'hopper' runs no containers" in done.stderr
+
+
 def test_an_interruption_says_how_to_go_on(kube_bin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from hopper.local.errors import EngineError
-from hopper.local.kind import engine, traces
+from hopper.local.kind import debian, engine, node_image, traces
+from hopper.local.kind.cluster import KindCluster, prepare
 from hopper.local.kind.engine import OwnEngine
+from hopper.local.kind.node_image import NodeImage
 from hopper.local.progress import SILENT
 
 
@@ -81,6 +84,37 @@ def test_what_a_killed_one_left_is_found_by_another(own: OwnEngine, notes: Any, 
     assert own.left_anything
     own.stop(notes)
     assert not (tools / "containers").exists()
+    assert not own.left_anything
+
+
+def test_what_up_needs_is_got_ready_beforehand(
+    own: OwnEngine, short_cache: Path, tools: Path, kube_bin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an engine that runs for that only."""
+    monkeypatch.setattr(node_image, "choose", lambda *_, **__: NodeImage("hopper.local/node", assembled=True))
+    monkeypatch.setattr(debian, "python_image", lambda docker, *_: "python" if docker == own.docker else "")
+    got = prepare(short_cache)
+    assert got["kind"] == str(kube_bin / "kind")
+    assert got["node image"] == "hopper.local/node"
+    assert got["image with Python"] == "python"
+    assert not own.running
+    assert not own.left_anything
+
+
+def test_a_cluster_takes_its_engine_along(
+    own: OwnEngine, short_cache: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOPPER_KIND_IMAGE", "my/node")
+    clusters = [KindCluster(name, cache=short_cache) for name in ("one", "two")]
+    for cluster in clusters:
+        cluster.up()
+        assert cluster.docker == own.docker
+    (tools / "containers").write_text("of-two\n")
+    monkeypatch.setattr(KindCluster, "_remove", lambda cluster, docker: shutil.rmtree(cluster.kubeconfig.parent))
+    assert clusters[0].down()
+    assert own.running, "another cluster runs in it"
+    (tools / "containers").unlink()
+    assert clusters[1].down()
     assert not own.left_anything
 
 
