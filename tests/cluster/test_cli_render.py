@@ -143,6 +143,9 @@ class TestDiff:
         assert "*** (after)" in done.stdout
         assert CANARY not in done.stdout + done.stderr
         assert "other-canary" not in done.stdout + done.stderr
+        template = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "web"}}
+        shared = await hopper.diff_of(template | {"spec": {**ALL, "image": "web:9"}})
+        assert "+++ rendered Deployment/hopper-shop-a" in shared.stdout.splitlines(), "a template concerns its users"
         explained = await hopper.diff_of(changed, more=("--explain",))
         assert ["env[LEVEL].value", "override"] in map(str.split, explained.stdout.splitlines())
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
 from hopper.api.template import HopperTemplate, parse_template
+from hopper.cli.documents import ManifestError, namespace_of, read_documents
 from hopper.domain.hierarchy import judge
 from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
@@ -27,14 +25,11 @@ _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 _UNKNOWN_TIME = "1970-01-01T00:00:00Z"
 
 
-class ManifestError(Exception):
-    """What was given cannot be rendered; the text says why and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Manifests:
     """The instances and templates of one namespace."""
 
+    namespace: str
     instances: NamespaceIndex = field(default_factory=NamespaceIndex)
     templates: dict[str, HopperTemplate] = field(default_factory=dict)
     named: list[str] = field(default_factory=list)
@@ -53,7 +48,10 @@ class Manifests:
             raise ManifestError(f"{kind} {name}: {error}") from error
 
     def overlay(self, above: Manifests) -> None:
-        """Put other manifests over these: their specs, with the identity and status of what is live."""
+        """Put other manifests over these: their specs, with the identity and status of what is live.
+
+        Named are afterwards those whom that concerns: the instances above, and who uses the templates above.
+        """
         for name in above.named:
             new, live = above.instances.get(name), self.instances.get(name)
             if new and live:
@@ -61,7 +59,8 @@ class Manifests:
             if new:
                 self.instances.put(new)
         self.templates.update(above.templates)
-        self.named[:] = above.named
+        users = (user.name for template in above.templates for user in self.instances.users(template))
+        self.named[:] = {*above.named, *users}
 
     def blueprint(self, instance: HopperInstance, prefix: str = DEFAULT_PREFIX) -> Blueprint:
         """Put together what an instance runs. Raises `ManifestError` naming everything that is wrong."""
@@ -87,38 +86,20 @@ def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:
     return render(blueprint, mode).objects
 
 
-def from_files(paths: list[str], namespace: str) -> Manifests:
-    """Read files, directories of YAML, or standard input (`-`). Raises `ManifestError`."""
-    import yaml
-
-    found = Manifests()
-    for path in paths:
-        for text, where in _texts(path):
-            try:
-                documents = [document for document in yaml.safe_load_all(text) if document]
-            except yaml.YAMLError as error:
-                raise ManifestError(f"{where}: {error}") from error
-            for document in documents:
-                found.put(_completed(document, namespace))
+def from_files(paths: list[str], namespace: str | None, default: str) -> Manifests:
+    """Read files, directories of YAML, or standard input (`-`), all of one namespace. Raises `ManifestError`."""
+    documents = read_documents(paths)
+    found = Manifests(namespace_of(documents, namespace, default))
+    for document in documents:
+        found.put(_completed(document, found.namespace))
     return found
-
-
-def _texts(path: str) -> Iterator[tuple[str, str]]:
-    if path == "-":
-        yield sys.stdin.read(), "standard input"
-        return
-    given = Path(path)
-    if not given.exists():
-        raise ManifestError(f"{path}: no such file")
-    for file in sorted([*given.glob("*.yaml"), *given.glob("*.yml")]) if given.is_dir() else [given]:
-        yield file.read_text(encoding="utf-8"), str(file)
 
 
 def _completed(document: Manifest, namespace: str) -> Manifest:
     metadata = {
         "uid": _UNKNOWN_UID,
         "creationTimestamp": _UNKNOWN_TIME,
-        **document.get("metadata", {}),
+        **document["metadata"],
         "namespace": namespace,
     }
     return {**document, "metadata": metadata}
@@ -129,7 +110,7 @@ async def from_cluster(kube: Kube, namespace: str) -> Manifests:
     from hopper.adapters.listing import KubeLister
     from hopper.api.resources import INSTANCES, TEMPLATES
 
-    found = Manifests()
+    found = Manifests(namespace)
     for resource in (TEMPLATES, INSTANCES):
         async for page in KubeLister(kube).pages(resource, namespace):
             for raw in page.items:

@@ -84,11 +84,30 @@ def test_standard_input_is_read() -> None:
     assert "Deployment" in objects(hopper("-f", "-", stdin=f"{TEMPLATE}---{INSTANCES}"))
 
 
+def test_a_list_is_taken_apart_and_its_namespace_kept() -> None:
+    """As in `kubectl get hi,ht -o yaml | hopper render -f -`."""
+    items = list(yaml.safe_load_all(f"{TEMPLATE}---{INSTANCES}"))
+    for item in items:
+        item["metadata"]["namespace"] = "team-a"
+    foreign = {"apiVersion": "example.com/v1", "kind": "HopperInstance", "metadata": {"namespace": "b"}}
+    rendered = objects(hopper("-f", "-", stdin=yaml.safe_dump({"kind": "List", "items": [*items, foreign]})))
+    assert {it["metadata"]["namespace"] for it in rendered.values()} == {"team-a"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
         (["-f", "missing.yaml"], None, "missing.yaml: no such file"),
         (["-f", "-"], "a: [", "standard input"),
+        (["-f", "-"], "42", "standard input: there is something that is not an object"),
+        (["-f", "-"], "metadata: 3", "standard input: there is something that is not an object"),
+        (
+            ["-f", "-"],
+            INSTANCES.replace("templateRef", "templatRef"),
+            "web-shop: unknown field spec.templatRef",
+        ),
+        (["-f", "-"], TEMPLATE.replace("containerPort", "port"), "unknown field spec.ports[0].port: correct"),
+        (["-f", "-", "-n", "b"], TEMPLATE.replace("shop}", "shop, namespace: a}"), "objects of namespace a, not b"),
         (["-f", "-"], INSTANCES, 'there is no HopperTemplate "shop" (spec.templateRef.name)'),
         (["web", "-f", "-"], INSTANCES, "web is a logical instance"),
         (["nope", "-f", "-"], INSTANCES, "there is no HopperInstance 'nope'"),

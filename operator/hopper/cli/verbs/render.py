@@ -90,7 +90,7 @@ def diff(
     from hopper.cli.comparison import compare
 
     async def work(kube: Kube, current: str) -> bool:
-        found = await _load(kube, filename, namespace or current)
+        found = await _load(kube, filename, namespace, current)
         differs = False
         for blueprint in _choose(found, instances, prefix):
             text = await compare(kube, blueprint, mask=None if show_secrets else _MASK)
@@ -108,32 +108,35 @@ def diff(
 def _blueprints(
     instances: list[str] | None, filename: list[str] | None, namespace: str | None, prefix: str
 ) -> list[Blueprint]:
-    from hopper.cli.manifests import ManifestError, from_files
+    from hopper.cli.documents import ManifestError
+    from hopper.cli.manifests import from_files
 
     if filename:
         try:
-            return _choose(from_files(filename, namespace or "default"), instances, prefix)
+            return _choose(from_files(filename, namespace, "default"), instances, prefix)
         except ManifestError as error:
             raise _failed(error) from error
 
     async def work(kube: Kube, current: str) -> list[Blueprint]:
-        return _choose(await _load(kube, None, namespace or current), instances, prefix)
+        return _choose(await _load(kube, None, namespace, current), instances, prefix)
 
     return _with_cluster(work)
 
 
-async def _load(kube: Kube, filename: list[str] | None, namespace: str) -> Manifests:
+async def _load(kube: Kube, filename: list[str] | None, namespace: str | None, current: str) -> Manifests:
     """Read the cluster, and put the files over it."""
     from hopper.cli.manifests import from_cluster, from_files
 
-    found = await from_cluster(kube, namespace)
-    if filename:
-        found.overlay(from_files(filename, namespace))
+    if not filename:
+        return await from_cluster(kube, namespace or current)
+    above = from_files(filename, namespace, current)
+    found = await from_cluster(kube, above.namespace)
+    found.overlay(above)
     return found
 
 
 def _choose(found: Manifests, names: list[str] | None, prefix: str) -> list[Blueprint]:
-    from hopper.cli.manifests import ManifestError
+    from hopper.cli.documents import ManifestError
 
     chosen = []
     for name in names or sorted(set(found.named)):
@@ -148,7 +151,7 @@ def _choose(found: Manifests, names: list[str] | None, prefix: str) -> list[Blue
 def _with_cluster(work: Callable[[Kube, str], Awaitable[T]]) -> T:
     from hopper.adapters.connection import NoClusterError, connect
     from hopper.adapters.kube import Kube
-    from hopper.cli.manifests import ManifestError
+    from hopper.cli.documents import ManifestError
     from hopper.ports import ApiError
 
     async def run() -> T:
