@@ -65,6 +65,8 @@ class RuntimeGatherer:
         if blueprint and not problem and not runtime.current:
             message = "waits for a change to be rolled out" if workload.available else workload.message
             workload = replace(workload, available=False, rolling_out=True, message=message)
+        if instance.spec.template_ref is None and deployment is None:  # a logical one, that has volumes from before
+            workload = replace(workload, available=workload.gone)
         return runtime, workload
 
     def takeover(self, newcomer: HopperInstance, tree: Tree) -> Takeover | None:

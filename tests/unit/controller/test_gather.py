@@ -5,6 +5,7 @@ from dataclasses import replace
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance
+from hopper.api.names import LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.observed import Children as Seen
@@ -37,3 +38,16 @@ def test_a_child_whose_deletion_is_blocked_blocks_the_next_above() -> None:
     blocked = condition(ConditionType.READY, "False", Reason.DELETION_BLOCKED)
     child = replace(CHILD, status=replace(CHILD.status, conditions=(blocked,)))
     assert (seen(PARENT, child).protected, seen(PARENT, child).blocked) == ((), ("worker",))
+
+
+def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_before() -> None:
+    children, tree = Children(), NamespaceIndex()
+    owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": PARENT.name, "uid": PARENT.metadata.uid}
+    left = {"name": "hopper-web-data", "namespace": PARENT.namespace, "uid": "claim", "ownerReferences": [owner]}
+    left["labels"] = {LABEL_INSTANCE: PARENT.name}
+    children.put("PersistentVolumeClaim", {"kind": "PersistentVolumeClaim", "metadata": left})
+    tree.put(PARENT)
+    observed = gather(PARENT, tree, RuntimeGatherer(Templates(), children, "hopper"), NOW)
+    assert observed.runtime
+    assert observed.runtime.owned
+    assert (observed.workload.available, observed.workload.gone) == (True, True)
