@@ -93,7 +93,8 @@ class Kwokctl:
                     running.kill()
                     raise
         if running.returncode:
-            raise ClusterStartError(f"kwokctl {verb} {what} failed: {said.strip()}")
+            why = said.strip() or f"it ended with exit code {running.returncode}"
+            raise ClusterStartError(f"kwokctl {verb} {what} failed: {why}")
 
     def _environment(self, directory: Path) -> dict[str, str]:
         # KWOK_* variables of the user's would change our cluster.
