@@ -180,7 +180,7 @@ def _keyed(description: str, limit: int, *keys: str) -> object:
 
 Ports = Annotated[tuple[PortEntry, ...], _keyed("Ports of the container.", 64, "containerPort", "protocol")]
 Volumes = Annotated[tuple[VolumeEntry, ...], _keyed("Mounts of the container.", 64, "target")]
-Env = Annotated[tuple[EnvEntry, ...], _keyed("Environment variables.", 256, "name")]
+Env = Annotated[tuple[EnvEntry, ...], _keyed("Environment variables.", 1024, "name")]
 Labels = Annotated[tuple[LabelEntry, ...], _keyed("Labels on the workload and its pods.", 64, "name")]
 Domains = Annotated[tuple[DomainEntry, ...], _keyed("Host names under which the instance is reached.", 32, "domain")]
 ConfigFiles = Annotated[tuple[ConfigFileEntry, ...], _keyed("Files placed into the container.", 64, "path")]

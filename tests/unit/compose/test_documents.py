@@ -93,6 +93,10 @@ def test_merges() -> None:
     assert document["two"] == {"a": 1, "b": 1, "c": 2, "d": 4}
 
 
+def test_merging_with_its_tag_written_out() -> None:
+    assert read("x: &x {a: 1}\ny:\n  !!merge <<: *x\n  b: 2")["y"] == {"a": 1, "b": 2}
+
+
 def test_merging_twice_and_in_any_place() -> None:
     document = read("x: &x {a: 1}\ny: &y {b: 2}\nz:\n  c: 3\n  <<: *x\n  <<: *y")
     assert document["z"] == {"a": 1, "b": 2, "c": 3}

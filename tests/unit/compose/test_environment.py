@@ -80,9 +80,9 @@ def test_names_that_kubernetes_refuses(project: Project) -> None:
 
 
 def test_more_variables_than_a_template_holds(project: Project) -> None:
-    result = project.app("environment: [" + ", ".join(f"A{n}=1" for n in range(300)) + "]")
-    assert len(result.spec().env) == 256
-    assert len(result.dropped) == 44
+    result = project.app("environment: [" + ", ".join(f"A{n}=1" for n in range(1100)) + "]")
+    assert len(result.spec().env) == 1024
+    assert len(result.dropped) == 76
 
 
 def test_too_long_values(project: Project) -> None:

@@ -132,10 +132,19 @@ class TestInProjects:
         assert "read_only" not in result.dropped
         assert result.spec().resources.limits.memory == "64Mi"  # type: ignore[union-attr]
 
-    @pytest.mark.parametrize("text", ["apache/airflow:|version|", "canary 55", "-canary-55", "NGINX:canary"])
-    def test_what_is_no_image(self, project: Project, text: str) -> None:
+    @pytest.mark.parametrize(
+        ("text", "image"),
+        [
+            ("example/app:|version|", "example/app"),
+            ("nginx: canary", "nginx"),
+            ("canary 55", "shop-app:latest"),
+            ("-canary-55", "shop-app:latest"),
+            ("NGINX:canary", "shop-app:latest"),
+        ],
+    )
+    def test_what_is_no_image(self, project: Project, text: str, image: str) -> None:
         result = project.app(f"image: '{text}'")
-        assert result.spec().image == "shop-app:latest"
+        assert result.spec().image == image
         assert "no name of an image" in result.dropped["image"].message
         assert not any("canary" in one.message for one in result.conversion.findings)
 

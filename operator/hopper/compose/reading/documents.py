@@ -121,7 +121,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise _RefusedError(f"the key in {_line(key_node)} is no name", "write the key as text")
             key = str(key_node.value)
-            if key == _MERGE and key_node.tag == _PLAIN:
+            if key == _MERGE and key_node.tag in (_PLAIN, f"{_STANDARD}merge"):
                 merged = self._sources(value_node) | merged
                 continue
             if key in own:

@@ -19,7 +19,7 @@ from hopper.compose.section import Section
 from hopper.compose.services.dollars import literal
 
 MAX_ENV_FILE = 256 * 1024
-MAX_ENTRIES = 256
+MAX_ENTRIES = 1024
 MAX_VALUE = 32768
 
 

@@ -184,9 +184,10 @@ def _image(name: str, section: Section, project: Project) -> str:
         image = known if _is_image(known) else built
         section.about.changed("image", f"it became {image}, as variables in it have no value", "Set the right image")
     elif not _is_image(image):
+        untagged = image.rpartition(":")[0].strip()
+        image = untagged if _is_image(untagged) else built
         advice = "Write it as in nginx:1.29, or set image in the template"
-        section.about.dropped("image", f"this is no name of an image, and it became {built}", advice)
-        return built
+        section.about.dropped("image", f"this is no name of an image, and it became {image}", advice)
     return image
 
 
