@@ -1,5 +1,6 @@
 """`PUT /instances/{id}`: fields that are given change, those left out stay."""
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -9,13 +10,14 @@ from hopper.api.config import InstanceConfig
 from hopper.api.instance import HopperInstance, InstanceSpec, parse_instance
 from hopper.api.model import dump
 from hopper.api.names import ANNOTATION_RUNTIME_METADATA
+from hopper.api.service import Overrides
 from hopper.domain.actions import is_final
 from hopper.gateway.access import Access
 from hopper.gateway.creating import dump_metadata, dump_overrides
 from hopper.gateway.errors import BadRequestError
 from hopper.gateway.models.requests import UpdateInstance
 from hopper.gateway.placing import check_config, check_place, check_template, invalid_field, resolve_parent
-from hopper.gateway.secrecy import secrets_in
+from hopper.gateway.secrecy import secrets_in, with_known_secrets
 from hopper.gateway.writes import change, without
 from hopper.ports import RefusedError
 
@@ -45,7 +47,8 @@ async def update(
     try:
         return await change(access, instance, merge_patch(before, after), metadata, version=version)
     except RefusedError as error:
-        raise without(error, secrets_in(wanted.overrides.env if wanted.overrides else ())) from None
+        overrides = candidate.spec.overrides
+        raise without(error, secrets_in(overrides.env if overrides else ())) from None
 
 
 async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInstance) -> dict[str, Any]:
@@ -61,7 +64,7 @@ async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInsta
     if "config" in given:
         found["config"] = dump(_CONFIG, wanted.config) if wanted.config else None
     if "overrides" in given:
-        found["overrides"] = dump_overrides(wanted.overrides) if wanted.overrides else None
+        found["overrides"] = dump_overrides(_completed(wanted.overrides, instance)) if wanted.overrides else None
     if "parent_id" in given:
         found["parentRef"] = {"name": await resolve_parent(access, wanted.parent_id)} if wanted.parent_id else None
     if "template" in given:
@@ -69,6 +72,12 @@ async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInsta
             await check_template(access, wanted.template)
         found["templateRef"] = {"name": wanted.template} if wanted.template else None
     return found
+
+
+def _completed(overrides: Overrides, instance: HopperInstance) -> Overrides:
+    """Return overrides with the values of secrets, which whoever has read them was not told."""
+    before = instance.spec.overrides.env if instance.spec.overrides else ()
+    return replace(overrides, env=with_known_secrets(overrides.env, before))
 
 
 def _as_if_changed(instance: HopperInstance, spec: dict[str, Any]) -> HopperInstance:

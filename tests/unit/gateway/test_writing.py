@@ -252,6 +252,19 @@ class TestUpdate:
             {},
         )
 
+    async def test_what_was_read_can_be_sent_back(self, world: World) -> None:
+        """The values of secrets are not answered, and not lost either."""
+        world.template("shop")
+        world.instance("web", templateRef={"name": "shop"}, overrides=SECRET, description="old")
+        read = (await world.get("/instances/web")).json()
+        assert "s3cret" not in json.dumps(read)
+        body = {"description": "new", "overrides": read["overrides"], "config": read["config"]}
+        assert (await world.put("/instances/web", body)).status_code == 200
+        assert world.spec("web")["overrides"]["env"] == SECRET["env"]
+        fresh = {"env": [{"name": "TOKEN", "value": "new", "secret": True}, {"name": "OTHER", "secret": True}]}
+        assert (await world.put("/instances/web", {"overrides": fresh})).status_code == 200
+        assert [it.get("value") for it in world.spec("web")["overrides"]["env"]] == ["new", None]
+
     async def test_with_a_version(self, world: World) -> None:
         tag = (await self._given(world)).headers["etag"]
         assert (await world.put("/instances/web", {"description": "a"}, headers={"If-Match": tag})).status_code == 200
