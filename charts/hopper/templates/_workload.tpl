@@ -54,6 +54,10 @@ spec:
               containerPort: {{ .port }}
               protocol: TCP
           {{- include "hopper.probes" $config | nindent 10 }}
+          {{- with $config.lifecycle }}
+          lifecycle:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           resources:
             {{- toYaml $config.resources | nindent 12 }}
           securityContext:
