@@ -9,6 +9,7 @@ from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.registry import Catalogue, Criteria
+from hopper.registry.facets import facets_in
 
 _REMEMBERED = 32
 _ANY = Criteria()
@@ -72,12 +73,33 @@ class Lists:
         known = self._known.get(key)
         if known and known[0] == revision:
             return known[1]
-        names = [it.name for it in self._choose(namespace, asked)]
+        names = self._by_index(namespace, asked)
+        if names is None:
+            names = [it.name for it in self._choose(namespace, asked)]
         self._known[key] = revision, names
         self._known.move_to_end(key)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return names
+
+    def _by_index(self, namespace: str, asked: Asked) -> Sequence[str] | None:
+        """Return the names where the indexes hold the whole answer; None where instances have to be looked at."""
+        it = asked.criteria
+        if (
+            asked.called
+            or asked.sort is not Sort.ID
+            or it.name
+            or it.ancestor
+            or it.can_parent
+            or it.healthy is not None
+        ):
+            return None
+        index = self._catalogue.instances.namespace(namespace)
+        groups = [[index.having(facet) for facet in facets] for facets in facets_in(it)]
+        if not groups:
+            return None
+        found = [set[str]().union(*group) for group in groups]
+        return sorted(set.intersection(*sorted(found, key=len)))
 
     def _choose(self, namespace: str, asked: Asked) -> Sequence[HopperInstance]:
         found = self._catalogue.find(namespace, asked.criteria)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import logging
 import os
@@ -66,11 +67,17 @@ async def _serve(namespaces: Sequence[str], all_namespaces: bool, options: Optio
     served = () if all_namespaces else tuple(namespaces) or (connection.namespace,)
     where = f"namespaces {', '.join(served)}" if served else "all namespaces"
     logger.info("serving %s of %s", where, connection.configuration.host)
-    gateway = Gateway(connection, replace(options, namespaces=served))
+    gateway = Gateway(connection, replace(options, namespaces=served), _leave_to_stay)
     gateway.listen()
     for number in (signal.SIGINT, signal.SIGTERM):  # kopf takes over when it starts
         asyncio.get_running_loop().add_signal_handler(number, gateway.stop)
     await gateway.run()
+
+
+def _leave_to_stay() -> None:
+    """Have garbage collection pass over what is known by now: to look through thousands of instances takes 0.2 s."""
+    gc.collect()
+    gc.freeze()
 
 
 def is_loopback(host: str) -> bool:

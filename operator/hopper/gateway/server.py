@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -67,11 +67,14 @@ class _Server(uvicorn.Server):
 
 
 class Gateway:
-    """Runs until `stop()` is called or the watch gives up."""
+    """Runs until `stop()` is called or the watch gives up. `on_synced` is called when all that exists is known."""
 
-    def __init__(self, connection: Connection, options: Options = Options()) -> None:
+    def __init__(
+        self, connection: Connection, options: Options = Options(), on_synced: Callable[[], None] = lambda: None
+    ) -> None:
         self._connection = connection
         self._options = options
+        self._on_synced = on_synced
         self._stop = asyncio.Event()
         self._synced = False
         self._metrics = Metrics()
@@ -183,6 +186,7 @@ class Gateway:
             await feed.current.wait()
         self.context.catalogue.journal.open()
         self._synced = True
+        self._on_synced()
         logger.info("synced: %d instances", len(self.context.catalogue.instances))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.context.flusher.run())

@@ -238,3 +238,15 @@ class TestUnchanged:
         for path in PATHS:
             answers = [await it.get(f"/instances{path}") for it in (world, other)]
             assert answers[0].headers["etag"] == answers[1].headers["etag"]
+
+
+@pytest.mark.parametrize("status", [None, "running", "stopped", "error"])
+@pytest.mark.parametrize("scope", [None, "project", "orchestration", "family"])
+@pytest.mark.parametrize("parent", [None, "web", "nobody"])
+async def test_lists_agree_with_discovery(
+    world: World, status: str | None, scope: str | None, parent: str | None
+) -> None:
+    """One takes the names from the indexes, the other looks at each instance."""
+    given = {"status": status, "scope": scope, "parent_id": parent}
+    query = "&".join(f"{key}={value}" for key, value in given.items() if value)
+    assert ids(await world.get(f"/instances?{query}")) == ids(await world.get(f"/registry/discover?{query}"))
