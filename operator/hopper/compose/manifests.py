@@ -46,7 +46,11 @@ def _secret(name: str, secrets: Mapping[str, str], stack: str | None) -> Manifes
 
 
 def _template(service: ConvertedService, stack: str | None) -> Manifest:
-    return _object(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=dump_template_spec(service.spec))
+    spec = dump_template_spec(service.spec)
+    for file in spec.get("configFiles", ()):
+        if "contentFrom" in file:
+            del file["content"]
+    return _object(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=spec)
 
 
 def _instance(service: ConvertedService, stack: str) -> Manifest:

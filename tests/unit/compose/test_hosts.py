@@ -150,6 +150,14 @@ class TestElsewhere:
         assert result.spec().command is not None
         assert result.spec().command[-1].startswith("until pg_isready -h $(ADDRESS_OF_DB); do")
 
+    def test_ports_that_are_words(self, project: Project) -> None:
+        result = stack(
+            project, "command: sh -c 'while ! nc -z db 5432; do sleep 10; done; wait-for db 15 && exec serve'"
+        )
+        assert (result.spec().args or ())[-1].startswith("while ! nc -z $(ADDRESS_OF_DB_5432); do sleep 10")
+        assert "wait-for db 15" in (result.spec().args or ())[-1]
+        assert env(result) == {"ADDRESS_OF_DB_5432": "hopper-shop-db 15432"}
+
     def test_config_files(self, project: Project) -> None:
         project.write("prometheus.yml", "targets: ['db:5432', 'db:9187']  # image: db:17\n")
         result = stack(project, "volumes: ['./prometheus.yml:/etc/prometheus.yml']")

@@ -11,6 +11,7 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>[\w.-]*\w)(?::(?P<port>\d{1,5}))?(?![\w@:-]|\.\w)"
 )
 _WITH_PORT = re.compile(r"(?<![\w.$-])(?<!(?<!/)/)(?P<name>[\w.-]*\w):(?P<port>\d{2,5})(?![\w@-]|\.\d)")
+_BEFORE_PORT = re.compile(r"(?<=\s)(?P<name>[\w.-]*\w) +(?P<port>\d{2,5})(?=[\s;&|)]|$)")
 _HOST_OPTION = r"(?:-h|--?[\w-]*(?:host|server|addr|address))"
 _LISTENS = re.compile(r"listen|bind", re.IGNORECASE)
 _ADVERTISED = re.compile(r"advertis|public|external", re.IGNORECASE)
@@ -31,7 +32,8 @@ _DEFAULT_PORTS = {
 class Mention:
     """Where a text names a host. `port` is the one that it is reached at, None where the text does not tell.
 
-    `end` is the end of the name, and of the port if that `is_written`. `alone` says that the text is the name.
+    `end` is the end of the name, and of the port if that `is_written`, behind a `separator`. `alone` says that the text
+    is the name.
     """
 
     start: int
@@ -40,6 +42,11 @@ class Mention:
     port: int | None = None
     is_written: bool = False
     alone: bool = False
+    separator: str = ":"
+
+    def at(self, host: str, port: int | None) -> str:
+        """Return what this becomes for another host and port, None for the port that programs take by themselves."""
+        return host if port is None else f"{host}{self.separator}{port}"
 
 
 def says_where_to_listen(text: str) -> bool:
@@ -65,6 +72,7 @@ def find_in_command(words: Sequence[str], ports: Mapping[str, Collection[int]]) 
             mentions.append(Mention(0, len(word), word))
         elif inside := re.search(rf"(?:^|\s){_HOST_OPTION}[ =](?P<name>[\w.-]+)(?![\w.:-])", word):
             mentions += [Mention(*inside.span("name"), inside["name"])] if inside["name"] in ports else []
+        mentions += _before_ports(word, ports)
         yield from ((number, mention) for mention in {mention.start: mention for mention in mentions}.values())
         option = word if word.startswith("-") else ""
 
@@ -98,6 +106,14 @@ def _with_ports(key: str, text: str, ports: Mapping[str, Collection[int]]) -> It
         likely = port is not None and port >= _LEAST_PORT and not _VERSIONED.search(key)
         if likely or port in ports.get(match["name"], ()):
             yield Mention(match.start("name"), match.end(), match["name"], port, is_written=True)
+
+
+def _before_ports(text: str, ports: Mapping[str, Collection[int]]) -> Iterator[Mention]:
+    """Yield the hosts of a script with ports as a word of their own, as in `nc -z db 5432`."""
+    for match in _BEFORE_PORT.finditer(text):
+        port = _port(match["port"])
+        if match["name"] in ports and port is not None and port >= _LEAST_PORT:
+            yield Mention(*match.span(), match["name"], port, is_written=True, separator=" ")
 
 
 def _alone(key: str, text: str, names: Container[str]) -> Iterator[Mention]:

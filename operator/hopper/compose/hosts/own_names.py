@@ -87,4 +87,4 @@ def _with_host(host: str, found: Iterable[Reference]) -> list[tuple[int, Mention
 
 
 def _at(host: str, mention: Mention) -> str:
-    return f"{host}:{mention.port}" if mention.is_written else host
+    return mention.at(host, mention.port if mention.is_written else None)

@@ -42,8 +42,7 @@ class Neighbours:
         """Return what replaces a mention: with a port where there was one, or where it is another one now."""
         port = self.port(reference)
         told = reference.mention.is_written or port != reference.mention.port
-        host = self.host(reference.other)
-        return f"{host}:{port}" if told and port is not None else host
+        return reference.mention.at(self.host(reference.other), port if told else None)
 
 
 def with_stack_names(
