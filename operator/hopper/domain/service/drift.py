@@ -40,7 +40,7 @@ _DEFAULTS: dict[str, frozenset[str]] = {
 _REFUSED: dict[str, tuple[str, ...]] = {
     "spec": (
         *("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "serviceAccountName", "serviceAccount"),
-        *("initContainers", "externalIPs"),
+        *("initContainers", "externalIPs", "paused"),  # kubectl rollout pause: no change would ever reach the pods
     ),
     "ports[]": ("hostPort", "hostIP"),
     **dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe"), ("httpGet", "tcpSocket", "grpc")),

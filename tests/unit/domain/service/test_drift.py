@@ -151,7 +151,7 @@ class TestRemovals:
         changed = live(OBJECTS["Deployment"])
         changed["metadata"]["labels"]["app.kubernetes.io/part-of"] = "shop"
         pod = changed["spec"]["template"]["spec"]
-        pod["hostNetwork"] = True
+        pod["hostNetwork"] = changed["spec"]["paused"] = True
         pod["containers"].insert(0, {"name": "sidecar"})
         ours = pod["containers"][1]
         ours["env"].append({"name": "X", "value": "x"})
@@ -167,6 +167,7 @@ class TestRemovals:
             {"op": "remove", "path": f"{here}/securityContext/privileged"},
             {"op": "remove", "path": "/spec/template/spec/containers/0"},
             {"op": "remove", "path": "/spec/template/spec/hostNetwork"},
+            {"op": "remove", "path": "/spec/paused"},
         ]
 
     def test_put_right_what_excludes_what_we_say(self) -> None:
