@@ -96,7 +96,8 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     complaint = first_hold(COMPLAINTS, o)
     if complaint and complaint.reason in PARENT_IS_AWAY:
         complaint = None  # the parent being away says nothing against what runs; HierarchyValid tells of it
-    blocker = hold or complaint
+    refused = complaint if complaint and complaint.reason is Reason.WRITE_REFUSED else None
+    blocker = refused or hold or complaint  # what cannot be written is why it waits
     stalled = next((it for it in (hold, complaint) if it and it.stalled), None)
     found: dict[ConditionType, tuple[str, Reason, str]] = {}
     if blocker:

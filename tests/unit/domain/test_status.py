@@ -19,6 +19,7 @@ from tests.unit.domain.builders import NOW, condition, from_wire, instance, obse
 GLOBAL = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
 WEB = instance("web", parent=GLOBAL, phase=Phase.RUNNING)
 COMING_UP = Workload(available=False, gone=False)
+ROLLING_OUT = Workload(available=False, gone=False, rolling_out=True)
 
 
 def worker(**fields: Any) -> HopperInstance:
@@ -99,6 +100,10 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
     "a refused write comes before both": (
         observe(worker(parent=None), config_problems=("spec.config.x is wrong",), refusal="403: no"),
         ["Ready=False WriteRefused", "Stalled=True WriteRefused", "HierarchyValid=False ParentRequired"],
+    ),
+    "a refused write is why a change is not rolled out": (
+        observe(instance(phase=Phase.RUNNING), workload=ROLLING_OUT, refusal="403: no"),
+        ["Ready=False WriteRefused", "Stalled=True WriteRefused"],
     ),
     "in Error, about to be restarted": (
         observe(instance(phase=Phase.ERROR, since=1)),
