@@ -33,6 +33,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         (["--namespace=a", "--all-namespaces"], "exclude each other"),
         (["--leader-elect-namespace=a"], "needs --leader-elect"),
         (["--metrics-port=-2"], "metrics-port"),
+        (["--metrics-port=65536"], "metrics-port"),
         (["--log-format=xml"], "log-format"),
     ],
 )

@@ -30,7 +30,10 @@ def run(
     ] = None,
     all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Serve all namespaces.")] = False,
     metrics_port: Annotated[
-        int, typer.Option(help="Port of /metrics, /healthz and /readyz; 0 picks a free one, -1 serves none.", min=-1)
+        int,
+        typer.Option(
+            help="Port of /metrics, /healthz and /readyz; 0 picks a free one, -1 serves none.", min=-1, max=65535
+        ),
     ] = 8080,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect", help="Work only while holding a Lease: for more than one replica.")
