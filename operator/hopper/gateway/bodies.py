@@ -3,6 +3,7 @@
 The models of `hopper.api` ignore unknown fields, as an older operator must. A user who mistypes one is to hear of it.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from hopper.gateway.errors import InvalidError, TooLargeError, field_error, invalid
+from hopper.gateway.errors import InvalidError, TooLargeError, TooSlowError, field_error, invalid
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -23,17 +24,25 @@ class _JsonRequest(Request):
     adapter: TypeAdapter[Any]
     max_bytes: int
     max_depth: int
+    max_seconds: float
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            chunks, size = [], 0
-            async for chunk in self.stream():
-                size += len(chunk)
-                if size > self.max_bytes:
-                    raise TooLargeError(f"the body is larger than {self.max_bytes} bytes")
-                chunks.append(chunk)
-            self._body = b"".join(chunks)
+            try:
+                async with asyncio.timeout(self.max_seconds):
+                    self._body = await self._read()
+            except TimeoutError:
+                raise TooSlowError(f"the body was not complete after {self.max_seconds:g} s") from None
         return self._body
+
+    async def _read(self) -> bytes:
+        chunks, size = [], 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > self.max_bytes:
+                raise TooLargeError(f"the body is larger than {self.max_bytes} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     async def json(self) -> Any:
         body = await self.body()
@@ -101,6 +110,7 @@ class JsonRoute(APIRoute):
             ours.adapter = adapter
             settings = request.app.state.context.settings
             ours.max_bytes, ours.max_depth = settings.max_body_bytes, settings.max_depth
+            ours.max_seconds = settings.max_body_seconds
             return await handle(ours)
 
         return handle_json

@@ -29,6 +29,7 @@ class Settings:
     namespaces: frozenset[str] = frozenset()
     prefix: str = DEFAULT_PREFIX
     max_body_bytes: int = 1_048_576
+    max_body_seconds: float = 30.0
     max_depth: int = 32
     requests_per_second: float | None = 500.0
     burst: int = 1000

@@ -28,6 +28,7 @@ _TYPES: Mapping[int, str] = {
     403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
+    408: "RequestTimeout",
     409: "Conflict",
     413: "PayloadTooLarge",
     422: "ValidationError",
@@ -78,6 +79,12 @@ class TakenError(ProblemError):
     """Already so, name taken, in use, or edited by someone else."""
 
     code = 409
+
+
+class TooSlowError(ProblemError):
+    """The body does not come."""
+
+    code = 408
 
 
 class TooLargeError(ProblemError):

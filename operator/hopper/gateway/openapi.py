@@ -38,6 +38,7 @@ _ERRORS: dict[str, str] = {
     "401": "Nobody knows who is asking.",
     "403": "The caller may not.",
     "404": "There is no such thing.",
+    "408": "The body did not come in time.",
     "409": "Already so, name taken, live children, no room left, or edited by someone else.",
     "413": "The body is too large.",
     "422": "A parameter or the body is not as it has to be; `errors` name the fields.",
@@ -96,7 +97,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if method in ("post", "put", "delete") and not path.endswith("/heartbeat"):
         codes |= {"400", "409"}
     if "requestBody" in operation:
-        codes.add("413")
+        codes |= {"408", "413"}
     responses = operation["responses"]
     if "200" in responses and method == "get" and not path.endswith(("/events", "/health", "/status", "/tasks")):
         codes.add("304")

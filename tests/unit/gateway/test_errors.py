@@ -138,4 +138,4 @@ class TestApiErrors:
 
 def test_every_code_of_the_contract_has_a_name() -> None:
     kinds = errors.ProblemError.__subclasses__()
-    assert {kind.code for kind in kinds} == {400, 401, 403, 404, 409, 413, 422, 429, 503}
+    assert {kind.code for kind in kinds} == {400, 401, 403, 404, 408, 409, 413, 422, 429, 503}

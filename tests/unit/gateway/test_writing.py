@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -147,6 +148,17 @@ class TestCreate:
         world = World(settings=limited(max_body_bytes=1000))
         body = {"name": "a", "scope": "PROJECT", "description": "x" * 1000}
         is_problem(await world.post("/instances", body), 413, "PayloadTooLarge")
+
+    async def test_a_body_that_does_not_come(self) -> None:
+        world = World(settings=limited(max_body_seconds=0.01))
+
+        async def dribble() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+        json_type = {"Content-Type": "application/json"}
+        answer = await world.client.post("/instances", content=dribble(), headers=json_type)
+        is_problem(answer, 408, "RequestTimeout")
 
     async def test_a_secret_is_not_repeated(self, world: World) -> None:
         long = "s3cret" * 10_000
