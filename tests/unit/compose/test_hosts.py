@@ -103,10 +103,17 @@ class TestVariables:
         result = stack(project, "environment: {DB_HOST: db, DB_PORT: 5432, OTHER_PORT: 5432}")
         assert env(result) == {"DB_HOST": "hopper-shop-db", "DB_PORT": "15432"}
 
-    def test_a_port_that_nothing_tells(self, project: Project) -> None:
-        result = stack(project, "environment: {DB_HOST: db}")
-        assert env(result) == {"DB_HOST": "hopper-shop-db"}
-        assert any("port 15432 for 5432" in one.message and one.advice for one in result.conversion.findings)
+    @pytest.mark.parametrize("app", ["environment: {DB_HOST: db}", "command: [serve, -h, db]"])
+    def test_without_a_port_it_is_the_containers(self, project: Project, app: str) -> None:
+        result = stack(project, app + "\n    labels: {}\n", "  cli: {image: a, environment: {A: 'db:5432', B: 'db:9'}}")
+        assert result.overrides("db")["ports"] == [{"containerPort": 5432, "protocol": "TCP"}]
+        assert env(result, "cli") == {"A": "hopper-shop-db:5432"}
+        assert [(one.container_port, one.host_port) for one in result.spec("db").ports] == [(5432, 15432)]
+        assert any("offers 5432 instead of 15432" in one.message for one in result.conversion.findings)
+
+    def test_a_number_that_is_taken(self, project: Project) -> None:
+        text = "services: {a: {image: a, environment: {X_HOST: b}}, b: {image: b, ports: ['80:8080', '8080:80']}}"
+        assert project.convert(text, stack="shop").overrides("b") == {}
 
     def test_a_name_that_two_containers_share(self, project: Project) -> None:
         others = "  a: {image: a, hostname: twin}\n  b: {image: a, hostname: twin}"
@@ -138,7 +145,7 @@ class TestElsewhere:
         spec = result.spec()
         assert spec.args == ("serve", "--db=$(ADDRESS_OF_DB_5432)", "-h", "$(ADDRESS_OF_DB)")
         assert {one.name: one.value for one in spec.env} == {"ADDRESS_OF_DB_5432": "db:5432", "ADDRESS_OF_DB": "db"}
-        assert env(result) == {"ADDRESS_OF_DB_5432": "hopper-shop-db:15432", "ADDRESS_OF_DB": "hopper-shop-db"}
+        assert env(result) == {"ADDRESS_OF_DB_5432": "hopper-shop-db:5432", "ADDRESS_OF_DB": "hopper-shop-db"}
 
     def test_variables_that_would_have_the_same_name(self, project: Project) -> None:
         app = "command: [http://a-b, http://a_b]"

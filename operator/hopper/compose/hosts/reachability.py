@@ -81,7 +81,12 @@ def address_of(service: str, stack: str | None, prefix: str = DEFAULT_PREFIX) ->
 
 def moved_ports(service: ConvertedService) -> dict[int, int]:
     """Return the ports that the Service offers under another number, and that number."""
-    return {p.container_port: p.host_port for p in service.spec.ports if p.host_port not in (None, p.container_port)}
+    ports = {(port.container_port, port.protocol): port for port in (*service.spec.ports, *service.overrides.ports)}
+    return {
+        port.container_port: port.host_port
+        for port in ports.values()
+        if port.host_port is not None and port.host_port != port.container_port
+    }
 
 
 def report_host_names(

@@ -9,17 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from hopper.api.service import ConfigFileEntry, EnvEntry, EnvSource, Healthcheck, KeyRef, Overrides
+from hopper.api.service import ConfigFileEntry, EnvEntry, EnvSource, Healthcheck, KeyRef
 from hopper.api.template import TemplateSpec
 from hopper.compose.hosts.mentions import Mention, replaced, replaced_words
+from hopper.compose.hosts.own_ports import port_beside, with_own_ports
 from hopper.compose.hosts.reachability import address_of, moved_ports
 from hopper.compose.hosts.references import Kind, Place, Reference, texts_of_variables
 from hopper.compose.report import Report, Reporter
 from hopper.compose.services.config_files import MAX_FILE
 from hopper.compose.services.environment import MAX_ENTRIES
 from hopper.compose.services.service import ConvertedService
-
-_HOST_WORD = re.compile(r"HOST(NAME)?|ADDR(ESS)?|SERVER", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ def with_stack_names(
     report: Report,
 ) -> list[ConvertedService]:
     """Return the services with overrides for an instance in a stack, by which they reach each other there."""
+    services = with_own_ports(references, services, files, report)
     neighbours = Neighbours({service.name: service for service in services}, stack, prefix)
     by_service: dict[str, list[Reference]] = {}
     for reference in references:
@@ -99,8 +99,11 @@ class _Rewriting:
         self._healthcheck(test)
         spec = self._with_commands(commands)
         self._report()
-        overrides = Overrides(
-            env=tuple(self.env.values()), config_files=tuple(self.config_files), healthcheck=self.healthcheck
+        overrides = replace(
+            self.service.overrides,
+            env=tuple(self.env.values()),
+            config_files=tuple(self.config_files),
+            healthcheck=self.healthcheck,
         )
         return replace(self.service, spec=spec, overrides=overrides, override_secrets=self.secrets)
 
@@ -139,18 +142,10 @@ class _Rewriting:
         """Where the port stands in a variable of its own, as in DB_HOST and DB_PORT: change that as well."""
         other = self.neighbours.services.get(reference.other)
         moved = moved_ports(other) if other else {}
-        if not moved:
-            return
-        beside = _HOST_WORD.sub("PORT" if name.isupper() else "port", name, count=1)
-        known = {entry.name: entry.value for entry in self.service.spec.env}
-        value = known.get(beside) or ""
-        if value.isdecimal() and int(value) in moved:
-            self.env[beside] = EnvEntry(name=beside, value=str(moved[int(value)]))
+        beside, port = port_beside(self.service, name)
+        if port.isdecimal() and int(port) in moved:
+            self.env[beside] = EnvEntry(name=beside, value=str(moved[int(port)]))
             self._tell(reference, f"environment.{beside}")
-        elif not value:
-            ports = ", ".join(f"port {offered} for {port}" for port, offered in moved.items())
-            message = f"{self.neighbours.host(reference.other)} offers {ports}, and no variable says which port is used"
-            self.about.changed(f"environment.{name}", message, "Tell the program the port, or publish it under its own")
 
     def _file(self, path: str, found: Sequence[Reference]) -> None:
         (file,) = (one for one in self.service.spec.config_files if one.path == path)
