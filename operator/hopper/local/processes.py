@@ -114,7 +114,7 @@ def command_line(pid: int) -> str | None:
 
 def _command_line_from_ps(pid: int) -> str | None:
     shown = subprocess.run(
-        ["/bin/ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["/bin/ps", "-ww", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     state, _, command = shown.stdout.strip().partition(" ")
     if not state or state.startswith("Z"):
