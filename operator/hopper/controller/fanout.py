@@ -30,7 +30,7 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
         for parent_name in _parents(old) | _parents(new):
             parent = tree.get(parent_name)
             if parent is not None:
-                yield parent.name, _patience(parent)
+                yield parent.name, _patience(parent, tree)
     if old is None or new is None or old.status.phase != new.status.phase or old.status.is_ready != new.status.is_ready:
         became_ready = bool(new and new.status.is_ready and not (old and old.status.is_ready))
         yield from ((name, 0.0) for name in _waiting_for_a_sibling(change.subject, tree, became_ready))
@@ -84,22 +84,27 @@ def _parents(instance: HopperInstance | None) -> set[str]:
     return owners | ({instance.parent_name} if instance.parent_name else set())
 
 
-def _patience(parent: HopperInstance) -> float:
-    waits = parent.status.phase is Phase.STOPPING or parent.metadata.deletion_timestamp is not None
-    unguarded = FINALIZER not in parent.metadata.finalizers
-    return 0.0 if waits or unguarded else SUMMARY_DELAY
+def _patience(parent: HopperInstance, tree: Tree) -> float:
+    """Return how soon a parent is to count again: at once only where this may be the last one it waits for."""
+    if FINALIZER not in parent.metadata.finalizers:
+        return 0.0
+    below = tree.dependents(parent.metadata.uid)
+    if parent.metadata.deletion_timestamp:
+        return SUMMARY_DELAY if below else 0.0
+    waits = parent.status.phase is Phase.STOPPING and not any(child.status.phase in UP for child in below)
+    return 0.0 if waits else SUMMARY_DELAY
 
 
 def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
     """Yield siblings that may wait for this one to be Ready (dependsOn of their templates).
 
-    While it is not, only those are concerned that have said so: they say as well what it is that they wait for.
+    They have said so, or are so new that they have said nothing yet.
     """
     for other in tree.services(sibling.parent_name):
         if other.name == sibling.name or other.status.phase in CARRYING:
             continue
         said = other.status.condition(ConditionType.READY)
-        if became_ready or (said and said.reason == Reason.DEPENDENCY_NOT_READY):
+        if (said is None and became_ready) or (said and said.reason == Reason.DEPENDENCY_NOT_READY):
             yield other.name
 
 

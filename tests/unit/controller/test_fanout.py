@@ -82,10 +82,11 @@ class TestDependents:
         made = instance(name, parent="shop", template_ref=NameRef(name="web"))
         return replace(made, status=replace(made.status, conditions=(condition(ConditionType.READY, "False", reason),)))
 
-    def test_all_that_may_wait_hear_of_one_that_is_ready(self) -> None:
+    def test_those_that_wait_or_have_said_nothing_yet_hear_of_one_that_is_ready(self) -> None:
         db = instance("db", parent="shop")
-        others = [self.waiting("a", "DependencyNotReady"), self.waiting("b", "ParentNotReady"), instance("logical")]
-        assert self.told(db, ready(db), *others) == {"a", "b"}
+        new = instance("new", parent="shop", template_ref=NameRef(name="web"))
+        others = [self.waiting("a", "DependencyNotReady"), self.waiting("b", "ParentNotReady"), new]
+        assert self.told(db, ready(db), *others, instance("logical")) == {"a", "new"}
 
     def test_of_other_news_only_those_that_have_said_so(self) -> None:
         db = instance("db", parent="shop")

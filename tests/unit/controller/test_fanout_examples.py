@@ -88,15 +88,31 @@ def test_to_become_ready_concerns_the_parent_with_patience() -> None:
     assert told(forest, old, ready(old)) == {"web": SUMMARY_DELAY}
 
 
-@pytest.mark.parametrize(
-    "of_web", [{"phase": Phase.STOPPING}, {"deleted": True}, {"finalizers": ()}], ids=["stops", "goes", "is unguarded"]
-)
+@pytest.mark.parametrize("of_web", [{"phase": Phase.STOPPING}, {"finalizers": ()}], ids=["stops", "is unguarded"])
 def test_a_parent_that_waits_for_its_children_looks_at_once(of_web: dict[str, Any]) -> None:
+    forest = family(**of_web)
+    forest.discard("back")
+    assert told(forest, *became(forest, "front", phase=Phase.STOPPED)) == {"web": 0}
+
+
+def test_but_only_at_the_last_of_them() -> None:
+    forest = family(phase=Phase.STOPPING)
+    assert told(forest, *became(forest, "front", phase=Phase.STOPPED)) == {"web": SUMMARY_DELAY}
+    assert told(forest, *became(forest, "back", phase=Phase.STOPPED)) == {"web": 0}
+
+
+def test_a_parent_that_is_being_deleted_looks_at_once_when_the_last_has_gone() -> None:
+    forest = family(deleted=True)
+    assert told(forest, get(forest, "front"), None) == {"web": SUMMARY_DELAY}
+    assert told(forest, get(forest, "back"), None) == {"web": 0}
+
+
+def family(**of_web: Any) -> NamespaceIndex:
+    """A parent of two."""
     top = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
     web = instance("web", parent=top, **{"phase": Phase.RUNNING, "finalizers": GUARDED, **of_web})
-    front = instance("front", Scope.ORCHESTRATION, parent=web, phase=Phase.RUNNING)
-    forest = forest_of(top, web, front)
-    assert told(forest, *became(forest, "front", phase=Phase.STOPPED)) == {"web": 0}
+    children = (instance(it, Scope.ORCHESTRATION, parent=web, phase=Phase.RUNNING) for it in ("front", "back"))
+    return forest_of(top, web, *children)
 
 
 def test_to_move_concerns_both_parents_and_all_below() -> None:
