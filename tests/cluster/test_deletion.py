@@ -74,7 +74,7 @@ class TestCascade:
         await live.delete("party")
         await live.until_gone("party", "worker")
         assert live.moment_gone("worker") < live.moment_gone("party")
-        await live.until(lambda: live.status("web")["children"] == {"total": 1, "ready": 1}, "web counts one child")
+        await live.until(lambda: live.status("web").get("children") == {"total": 1, "ready": 1}, "web counts one child")
         for name in ("global", "web", "other"):
             assert live.is_ready(name)
             assert not is_going(live, name)
