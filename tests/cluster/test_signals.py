@@ -129,6 +129,7 @@ class TestMetrics:
         )
         await live.until_phase("Running", "global", "web")
         await live.until_phase("Stopped", "w-0", "w-1", "w-2")
+        await live.until(lambda: not len(operator.queue), "what was written is counted")
         numbers = await scrape(operator)
         assert numbers.by("hopper_instances", "phase", "scope") == {
             ("Running", "Global"): 1,
@@ -162,6 +163,7 @@ class TestMetrics:
                     pass
             starting_over.set()
             await live.until_phase("Running", "a", "b", "c")
+            await live.until(lambda: not len(operator.queue), "nothing is left to do")
             assert (await scrape(operator)).total("hopper_queue_age_seconds") == 0
 
 
