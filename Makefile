@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Test processes, each with a cluster of its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-kind check bench crds openapi manifests lock clean
@@ -22,7 +24,7 @@ demo: $(READY) ## Start a real Kubernetes API server and watch a tree of instanc
 
 test: check ## Run every check and every test
 	@$(BIN)/hopper local build
-	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report=term --cov-fail-under=90
 	@$(MAKE) --no-print-directory test-kind
 
 # After the others, which the load of an engine would disturb. For another cluster: E2E="--provider current --image NAME".
