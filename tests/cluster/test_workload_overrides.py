@@ -87,13 +87,14 @@ class TestKinds:
 
     async def test_env(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         await workloads.create({"kind": "Secret", "metadata": {"name": "shared"}, "stringData": {"key": "value"}})
+        text = "2 🚀 \x85\u2028"  # as much as JSON allows; what is applied is read as YAML
         reference = {"secretKeyRef": {"name": "shared", "key": "key"}}
         await run(
             live,
             workloads,
             {
                 "env": [
-                    {"name": "LEVEL", "value": "2"},
+                    {"name": "LEVEL", "value": text},
                     {"name": "TOKEN", "value": "another"},  # what the template keeps secret stays so
                     {"name": "PASSWORD", "value": "pa55", "secret": True},
                     {"name": "SHARED", "valueFrom": reference},
@@ -102,7 +103,7 @@ class TestKinds:
         )
         own = {"secretKeyRef": {"name": "hopper-a", "key": "TOKEN"}}
         assert env(workloads) == {
-            "LEVEL": "2",
+            "LEVEL": text,
             "TOKEN": own,
             "PASSWORD": {"secretKeyRef": own["secretKeyRef"] | {"key": "PASSWORD"}},
             "SHARED": reference,

@@ -4,6 +4,7 @@ The generated per-kind clients are not used on the way: they build models that n
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from hopper.ports import ApiError, Cause, ConflictError, NotFoundError, RefusedE
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+APPLY_PATCH = "application/apply-patch+yaml; charset=utf-8"  # with its charset, the client sends it as it is
 JSON = "application/json"
 
 # Called after each request with verb, resource (such as hopperinstances/status) and HTTP code (0: no answer).
@@ -28,6 +29,7 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     410: NotFoundError,
     422: RefusedError,
 }
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
@@ -52,6 +54,8 @@ class Kube:
         query: str = "",
     ) -> dict[str, Any]:
         """Send one request and return the decoded answer. Raises a subclass of `ApiError`."""
+        if content_type == APPLY_PATCH:
+            body = _yaml(body)
         headers = {"Accept": JSON, "Content-Type": content_type}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         if method != "GET" and not self._may_write():
@@ -79,6 +83,14 @@ class Kube:
     async def close(self) -> None:
         """Close the connection pool."""
         await self._client.close()
+
+
+def _yaml(body: object) -> bytes:
+    """Write JSON that is YAML too, which JSON is not quite.
+
+    YAML does not put two escapes together, as JSON does for an emoji, and takes line separators for the ends of lines.
+    """
+    return _NOT_IN_YAML.sub(lambda it: f"\\u{ord(it[0]):04x}", json.dumps(body, ensure_ascii=False)).encode()
 
 
 def _explain(code: int, payload: bytes) -> str:

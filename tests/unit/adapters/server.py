@@ -25,6 +25,7 @@ class Received:
     query: dict[str, str]
     headers: dict[str, str]
     body: Any
+    text: str
 
 
 class Server:
@@ -46,6 +47,7 @@ class Server:
                 dict(request.query),
                 {name.lower(): value for name, value in request.headers.items()},
                 json.loads(text) if text else None,
+                text,
             )
         )
         return await self.answer(request)

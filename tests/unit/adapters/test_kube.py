@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
 
 from hopper.adapters import kube
@@ -40,6 +42,16 @@ async def test_server_side_apply_is_sent_as_it_is(server: Server) -> None:
     await server.kube.request("PATCH", PATH, resource="services", body={"kind": "Service"}, content_type=APPLY_PATCH)
     assert server.received[0].headers["content-type"] == APPLY_PATCH
     assert server.received[0].body == {"kind": "Service"}
+
+
+async def test_what_is_applied_is_yaml_as_well(server: Server) -> None:
+    """JSON writes an emoji as two escapes, which YAML refuses; the server's YAML has no control characters."""
+    text = "🚀 ünï\x85\x9f\u2028\ufeff\t\x01 \\ud83d \\\\"
+    await server.kube.request("PATCH", PATH, resource="services", body={"a": text}, content_type=APPLY_PATCH)
+    assert server.received[0].body == {"a": text}
+    assert yaml.safe_load(server.received[0].text) == {"a": text}
+    assert "🚀" in server.received[0].text
+    assert not re.search("[\x7f-\x9f\u2028\ufeff]", server.received[0].text)
 
 
 async def test_the_token_goes_along() -> None:
