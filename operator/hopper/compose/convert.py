@@ -115,7 +115,8 @@ def _load(
     model = loader.load(source.files)
     raw = model.get("services")
     services = clean_services(raw if isinstance(raw, dict) else {}, source.label, report)
-    check_schema({**model, "services": services} if isinstance(raw, dict) else model, source.label, report)
+    if raw is not None:  # or this is something else than a compose file, which is told below
+        check_schema({**model, "services": services} if isinstance(raw, dict) else model, source.label, report)
     if len(services) > _MAX_SERVICES:
         about.problem("services", f"there are more than {_MAX_SERVICES} services", "split the file")
         services = {}

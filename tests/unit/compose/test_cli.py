@@ -77,7 +77,7 @@ def test_standard_input(shop: Path) -> None:
 def test_standard_input_that_is_no_text(shop: Path) -> None:
     done = CliRunner().invoke(app, ["import", "compose", "-"], input=b"\xff\xfe")
     assert done.exit_code == 1
-    assert done.stderr == "error: -: the file is not text in UTF-8: check the path\n"
+    assert done.stderr == "error: -: the file is not text in UTF-8: save it as that\n"
 
 
 def test_strict_refuses_any_loss(shop: Path) -> None:

@@ -93,6 +93,11 @@ def test_merges() -> None:
     assert document["two"] == {"a": 1, "b": 1, "c": 2, "d": 4}
 
 
+def test_tabs_between_words() -> None:
+    text = "a: b\t# why\nc:\td\t\ne: [1,\t2,\n\t3]\nf: {g:\t'h'\t}\ni: |\n  j\tk\n"
+    assert read(text) == {"a": "b", "c": "d", "e": [1, 2, 3], "f": {"g": "h"}, "i": "j\tk\n"}
+
+
 def test_merging_with_its_tag_written_out() -> None:
     assert read("x: &x {a: 1}\ny:\n  !!merge <<: *x\n  b: 2")["y"] == {"a": 1, "b": 2}
 

@@ -9,6 +9,13 @@ from hopper.compose.errors import ComposeError
 from tests.unit.compose.converting import Project
 
 
+def test_what_is_no_compose_file(project: Project) -> None:
+    for text in ("jobs: {test: {steps: []}}", "kind: Service\nspec: {}", "# nothing"):
+        assert [problem.partition(": ")[2] for problem in project.problems(text)] == [
+            "no service was found that could be converted: name a file with `services:`"
+        ]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

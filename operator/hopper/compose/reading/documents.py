@@ -25,6 +25,15 @@ class Override:
 class _Loader(yaml.SafeLoader):
     """Keeps plain scalars apart from quoted ones, and leaves their meaning to `scalars`."""
 
+    def scan_to_next_token(self) -> None:
+        """Skip what stands between two tokens. Tabs may, but not where a line begins, as YAML says and Go reads it."""
+        while True:
+            super().scan_to_next_token()
+            if self.peek() != "\t" or (self.allow_simple_key and not self.flow_level):
+                return
+            while self.peek() in " \t":
+                self.forward()
+
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         if kind is yaml.ScalarNode and isinstance(implicit, tuple) and implicit[0]:
             return _PLAIN

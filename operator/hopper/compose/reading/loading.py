@@ -91,7 +91,8 @@ class Loader:
         try:
             text = self.files.read(path, MAX_COMPOSE_BYTES).content
         except UnreadableFileError as error:
-            reporter.problem("", f"the file {error}", "check the path")
+            fix = "save it as that" if str(error).endswith("UTF-8") else "check the path"
+            reporter.problem("", f"the file {error}", fix)
             return None
         uses: list[Use] = []
 
