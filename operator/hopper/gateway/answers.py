@@ -16,6 +16,11 @@ def respond(adapter: TypeAdapter[Any], value: object, code: int = 200, etag: str
     return Response(adapter.dump_json(value, by_alias=True), code, {"ETag": etag} if etag else None, JSON)
 
 
+def as_json(text: bytes, etag: str) -> Response:
+    """Return what is JSON already."""
+    return Response(text, headers={"ETag": etag}, media_type=JSON)
+
+
 def etag_of(versions: Iterable[object]) -> str:
     """Return an ETag for what is made of these versions: the same from every gateway."""
     digest = blake2b(digest_size=12)

@@ -12,6 +12,7 @@ from hopper.gateway.auth import Authority
 from hopper.gateway.limits import Rates, Streams
 from hopper.gateway.lists import Lists
 from hopper.gateway.metrics import Metrics
+from hopper.gateway.rendering import Rendered
 from hopper.gateway.waiting import Waiting
 from hopper.ports import IntentStore, UnavailableError
 from hopper.registry import Catalogue, Change, Flusher, NamespaceIndex, Templates
@@ -64,6 +65,7 @@ class Context:
     streams: Streams = field(init=False)
     lists: Lists = field(init=False)
     waiting: Waiting = field(default_factory=Waiting)
+    rendered: Rendered = field(default_factory=Rendered)
 
     def __post_init__(self) -> None:
         self.rates = Rates(self.settings.requests_per_second, self.settings.burst)

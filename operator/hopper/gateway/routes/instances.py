@@ -13,7 +13,7 @@ from hopper.api.names import GLOBAL_NAME
 from hopper.domain import tree
 from hopper.gateway.access import Access, Requires
 from hopper.gateway.acting import terminate
-from hopper.gateway.answers import JSON, etag_of, is_known, respond, unchanged, version_in
+from hopper.gateway.answers import as_json, etag_of, is_known, respond, unchanged, version_in
 from hopper.gateway.bodies import JsonRoute
 from hopper.gateway.creating import create
 from hopper.gateway.errors import MissingError
@@ -32,7 +32,7 @@ from hopper.gateway.models.requests import CreateInstance, UpdateInstance
 from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
 from hopper.gateway.reads import find, lookup
 from hopper.gateway.registry_views import view_status
-from hopper.gateway.trees import dump_hierarchy, flat
+from hopper.gateway.rendering import flat
 from hopper.gateway.updating import update
 from hopper.gateway.views import view_detail, view_instance
 from hopper.registry import Criteria
@@ -47,8 +47,6 @@ MayPatch = Annotated[Access, Depends(Requires("patch"))]
 MayDelete = Annotated[Access, Depends(Requires("delete"))]
 
 _DETAIL = TypeAdapter(InstanceDetail)
-_PAGE = TypeAdapter(InstancePage)
-_LIST = TypeAdapter(list[InstanceView])
 _PROJECT = TypeAdapter(ProjectView)
 _STATUS = TypeAdapter(StatusView)
 _TASKS = TypeAdapter(TaskList)
@@ -81,8 +79,7 @@ def _page(request: Request, access: Access, asked: Asked, skip: int, limit: int)
     etag = etag_of((total, skip, limit, *(it.metadata.resource_version for it in found)))
     if is_known(request, etag):
         return unchanged(etag)
-    more = skip + len(found) < total and bool(found)
-    return respond(_PAGE, InstancePage([view_instance(it) for it in found], total, skip, limit, more), etag=etag)
+    return as_json(access.context.rendered.page(found, total, skip, limit), etag)
 
 
 @router.post("", response_model=InstanceDetail, status_code=201, summary="Create an instance")
@@ -165,27 +162,27 @@ async def delete_instance(
 async def list_children(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
     """Answer the direct children, by id."""
     found = find(access.index, id)
-    return _list(request, sorted(access.index.children(found.name), key=lambda it: it.name))
+    return _list(request, access, sorted(access.index.children(found.name), key=lambda it: it.name))
 
 
 @router.get("/{id}/ancestors", response_model=list[InstanceView], summary="List what is above")
 async def list_ancestors(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
     """Answer the parent, its parent and so on."""
-    return _list(request, tree.ancestors(find(access.index, id), access.index))
+    return _list(request, access, tree.ancestors(find(access.index, id), access.index))
 
 
 @router.get("/{id}/descendants", response_model=list[InstanceView], summary="List what is below")
 async def list_descendants(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
     """Answer the children, then their children and so on."""
-    return _list(request, tree.descendants(find(access.index, id).name, access.index))
+    return _list(request, access, tree.descendants(find(access.index, id).name, access.index))
 
 
-def _list(request: Request, instances: Iterable[HopperInstance]) -> Response:
+def _list(request: Request, access: Access, instances: Iterable[HopperInstance]) -> Response:
     found = list(instances)
     etag = etag_of(it.metadata.resource_version for it in found)
     if is_known(request, etag):
         return unchanged(etag)
-    return respond(_LIST, [view_instance(it) for it in found], etag=etag)
+    return as_json(access.context.rendered.list_of(found), etag)
 
 
 _DEPTH = Query(ge=0, le=1000, description="How many levels below it; all when left out.")
@@ -204,7 +201,7 @@ async def get_hierarchy(
     etag = etag_of(it.metadata.resource_version for it in flat(root))
     if is_known(request, etag):
         return unchanged(etag)
-    return Response(dump_hierarchy(root, total), headers={"ETag": etag}, media_type=JSON)
+    return as_json(access.context.rendered.hierarchy(root, total), etag)
 
 
 @router.get("/{id}/status", response_model=StatusView, summary="Read the status")
