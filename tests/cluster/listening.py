@@ -1,38 +1,34 @@
-"""A gateway as far as heartbeats go: it hears them, writes them down, and watches what others have written."""
+"""Gateways that instances beat at."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from hopper.adapters.connection import connect
-from hopper.adapters.heartbeats import KubeHeartbeats
-from hopper.adapters.kube import Kube
-from hopper.adapters.listing import KubeLister
 from hopper.api.enums import Health
-from hopper.api.heartbeat import Vitals
-from hopper.registry import Catalogue, Flusher
-from hopper.watch import Reader, heartbeat_feed, instance_feed, watch_all
+from hopper.registry import Catalogue
+from tests.cluster.rest import Rest, serving
 
-START_SECONDS = 20
-_NO_VITALS = Vitals()
+_SLICE_SECONDS = 0.1
 
 
-class Gateway:
-    """One replica that listens to the heartbeats of a namespace."""
+class Listening:
+    """One gateway of a namespace, and those who beat at it."""
 
-    def __init__(self, namespace: str, catalogue: Catalogue, flusher: Flusher) -> None:
+    def __init__(self, namespace: str, rest: Rest) -> None:
         self._namespace = namespace
-        self.catalogue = catalogue
-        self._flusher = flusher
+        self.rest = rest
 
-    def beat(self, *names: str, vitals: Vitals = _NO_VITALS) -> None:
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.rest.gateway.context.catalogue
+
+    async def beat(self, *names: str, **vitals: object) -> None:
         """Have these instances beat once."""
-        index = self.catalogue.instances.namespace(self._namespace)
         for name in names:
-            if instance := index.get(name):
-                self._flusher.beat(instance, vitals)
+            answer = await self.rest.post(f"/registry/instances/{name}/heartbeat", vitals or None)
+            assert answer.code == 204, answer.text
 
     def health(self, name: str) -> Health | None:
         instance = self.catalogue.instances.namespace(self._namespace).get(name)
@@ -40,55 +36,47 @@ class Gateway:
 
     @asynccontextmanager
     async def beating(self, *names: str, every: float) -> AsyncIterator[None]:
-        """Have these instances beat, each every so many seconds, one after the other."""
+        """Have these instances beat, each every so many seconds."""
 
         async def go_on() -> None:
-            slices = max(1, int(every / 0.1))
-            turn = 0
             while True:
-                self.beat(*names[turn % slices :: slices])
-                turn += 1
-                await asyncio.sleep(every / slices)
+                await self.beat(*names)
+                await asyncio.sleep(every)
 
-        task = asyncio.create_task(go_on())
-        try:
+        async with _in_background(go_on()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+
+    @asynccontextmanager
+    async def many_beating(self, *names: str, every: float) -> AsyncIterator[None]:
+        """Do the same, one after the other, without the cost of HTTP: what is to be measured comes after that."""
+
+        async def go_on() -> None:
+            slices, turn = max(1, int(every / _SLICE_SECONDS)), 0
+            index, flusher = self.catalogue.instances.namespace(self._namespace), self.rest.gateway.context.flusher
+            while True:
+                for name in names[turn % slices :: slices]:
+                    if instance := index.get(name):
+                        flusher.beat(instance)
+                turn += 1
+                await asyncio.sleep(_SLICE_SECONDS)
+
+        async with _in_background(go_on()):
+            yield
 
 
 @asynccontextmanager
-async def listening(namespace: str, replica: str = "a") -> AsyncIterator[Gateway]:
-    """Run one from the moment on when it knows all there is; at the end it says that it goes."""
-    connection = await connect()
-    kube = Kube(connection.client())
-    catalogue = Catalogue()
-    feeds = [
-        instance_feed(catalogue.instances, Reader(), catalogue.on_change, [namespace]),
-        heartbeat_feed(catalogue.beats, catalogue.on_news, [namespace]),
-    ]
-    flusher = Flusher(KubeHeartbeats(kube), catalogue.beats, catalogue.instances, replica=replica)
-    stop = asyncio.Event()
-    watch = asyncio.create_task(
-        watch_all(connection, [namespace], feeds, KubeLister(kube), stop=stop, on_stop=lambda: None)
-    )
+async def listening(namespace: str) -> AsyncIterator[Listening]:
+    """Run a gateway from the moment on when it knows all there is."""
+    async with serving(namespace) as rest:
+        yield Listening(namespace, rest)
+
+
+@asynccontextmanager
+async def _in_background(job: object) -> AsyncIterator[None]:
+    task: asyncio.Task[None] = asyncio.create_task(job)  # type: ignore[arg-type]
     try:
-        async with asyncio.timeout(START_SECONDS):
-            await _all_current(feed.current for feed in feeds)
-        flush = asyncio.create_task(flusher.run())
-        try:
-            yield Gateway(namespace, catalogue, flusher)
-        finally:
-            flush.cancel()
-            with suppress(asyncio.CancelledError):
-                await flush
+        yield
+        assert not task.done(), f"nobody beats any more: {task}"
     finally:
-        stop.set()
-        await watch
-        await kube.close()
-
-
-async def _all_current(events: Iterable[asyncio.Event]) -> None:
-    for event in events:
-        await event.wait()
+        task.cancel()
+        await asyncio.wait([task])

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 
 from hopper.api.enums import Health, Phase
-from hopper.api.heartbeat import Vitals
 from hopper.controller.operator import Operator
 from tests.cluster.listening import listening
 from tests.cluster.live import Live, manifest
@@ -36,8 +35,8 @@ async def test_a_thousand_cost_little(live: Live, operator: Operator) -> None:
     await live.create_from(*(expecting(name, timeout=20) for name in wanted))
     run = lambda: sum(it.status.phase is Phase.RUNNING for it in operator.registry)  # noqa: E731
     await live.until(lambda: run() == MANY, "all run", seconds=120)
-    async with listening(live.namespace, "a") as first, listening(live.namespace, "b") as second:
-        async with first.beating(*wanted[::2], every=5), second.beating(*wanted[1::2], every=5):
+    async with listening(live.namespace) as first, listening(live.namespace) as second:
+        async with first.many_beating(*wanted[::2], every=5), second.many_beating(*wanted[1::2], every=5):
             await live.until(lambda: second.catalogue.beats.places(), "the first heartbeats written")
             instances, before, begun = await Writes.begin(live), await configmap_writes(live), time.monotonic()
             heard = lambda: sum(first.catalogue.beats.heard(it).last is not None for it in operator.registry)  # noqa: E731
@@ -95,11 +94,11 @@ async def test_a_restart_of_a_gateway_fails_nobody(live: Live, operator: Operato
     wanted = names(5)
     await live.create_from(*map(expecting, wanted))
     await live.until_phase("Running", *wanted)
-    async with listening(live.namespace, "first") as gateway, gateway.beating(*wanted, every=0.3):
+    async with listening(live.namespace) as gateway, gateway.beating(*wanted, every=0.3):
         await live.until(lambda: all(map(operator.world.beats.last, operator.registry)), "heartbeats")
     writes, silent_from = await Writes.begin(live), time.monotonic()
     await live.until(lambda: time.monotonic() - silent_from > 5, "five times the timeout")
-    async with listening(live.namespace, "second") as gateway, gateway.beating(*wanted, every=0.3):
+    async with listening(live.namespace) as gateway, gateway.beating(*wanted, every=0.3):
         since = operator.world.beats.heard(next(iter(operator.registry))).until
         await live.until(
             lambda: operator.world.beats.heard(next(iter(operator.registry))).until not in (None, since), "news"
@@ -127,19 +126,19 @@ async def test_what_an_instance_says_of_itself_is_known_to_all(live: Live, opera
     """A gateway that did not hear it, and one that comes later, know it as well."""
     await live.create_from(expecting("web", timeout=30), manifest("plain"))
     await live.until_phase("Running")
-    vitals = Vitals(active_tasks=3, queue_depth=7, response_time_ms=12.5, error_rate=0.25, status=Health.DEGRADED)
-    async with listening(live.namespace, "a") as first, listening(live.namespace, "b") as second:
-        first.beat("web", "plain", vitals=vitals)
+    vitals = {"active_tasks": 3, "queue_depth": 7, "response_time_ms": 12.5, "error_rate": 0.25}
+    async with listening(live.namespace) as first, listening(live.namespace) as second:
+        await first.beat("web", "plain", status="degraded", **vitals)
         for other in (second, first):
             for name in ("web", "plain"):
                 await live.until(lambda o=other, n=name: o.health(n) is Health.DEGRADED, f"{name} is degraded")  # type: ignore[misc]
-        web = second.catalogue.instances.namespace(live.namespace).get("web")
-        assert web is not None
-        metrics = second.catalogue.healths.metrics(web)
-        assert metrics.vitals == vitals
-        assert metrics.uptime_seconds is not None
-    async with listening(live.namespace, "c") as third:
-        assert third.health("web") is Health.DEGRADED
+        status = await second.rest.get("/instances/web/status")
+        assert status["health"] == "degraded"
+        known = (await second.rest.get("/registry/health"))["instances"]
+        (web,) = (it for it in known if it["id"] == "web")
+        assert {key: web[key] for key in vitals} == vitals
+    async with listening(live.namespace) as third:
+        await live.until(lambda: third.health("web") is Health.DEGRADED, "one that comes later knows it")
 
 
 async def test_a_workload_that_hangs_gets_new_pods(workloads: Workloads, operator: Operator) -> None:

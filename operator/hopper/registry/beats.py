@@ -96,9 +96,8 @@ class Beats:
         """Forget a ConfigMap that is gone, and what stood in it; None where it was not known."""
         for (of, number), shard in self._shards.items():
             if (of, configmap_name(number), shard.uid) == (namespace, name, uid):
-                gone = tuple(shard.data)
-                self._shards[of, number] = _Shard(version=shard.version)
-                return News(namespace, number, gone)
+                del self._shards[of, number]
+                return News(namespace, number, tuple(shard.data))
         return None
 
     def uids(self) -> dict[tuple[str, str], str]:

@@ -48,15 +48,14 @@ def _fits(it: HopperInstance, index: NamespaceIndex, criteria: Criteria, among: 
 
 def _candidates(index: NamespaceIndex, criteria: Criteria, among: Collection[str] | None) -> Collection[str]:
     """Return the names that the smallest index leaves to be looked at."""
-    smallest: Collection[str] = index.names
-    for names in _indexes(index, criteria, among):
-        if len(names) < len(smallest):
-            smallest = names
-    if criteria.ancestor is None:
-        return smallest
-    # Those below are counted only as far as it pays.
-    below = [it.name for it in islice(descendants(criteria.ancestor, index), len(smallest))]
-    return below if len(below) < len(smallest) else smallest
+    smallest = min(_indexes(index, criteria, among), key=len, default=None)
+    size = len(index) if smallest is None else len(smallest)
+    if criteria.ancestor is not None:
+        # Those below are counted only as far as it pays.
+        below = [it.name for it in islice(descendants(criteria.ancestor, index), size)]
+        if len(below) < size:
+            return below
+    return index.names if smallest is None else smallest
 
 
 def _indexes(index: NamespaceIndex, criteria: Criteria, among: Collection[str] | None) -> Iterator[Collection[str]]:

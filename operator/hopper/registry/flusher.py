@@ -99,15 +99,18 @@ class Flusher:
         now = self._clock()
         self._notice_a_gap(now)
         cleans_up = self._cleaned_at is None or now - self._cleaned_at >= _CLEAN_UP
+        places = self._places()
         if cleans_up:
             self._cleaned_at = now
+            self._written = {place: when for place, when in self._written.items() if place in places}
+            self._failing &= places
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def write(place: Place, left_over: Changes) -> None:
             async with slots:
                 await self._write(place, left_over)
 
-        due = ((place, self._left_over(place, now) if cleans_up else {}) for place in self._places())
+        due = ((place, self._left_over(place, now) if cleans_up else {}) for place in places)
         await asyncio.gather(*(write(*it) for it in due if it[1] or self._is_due(it[0], now)))
 
     async def leave(self) -> None:

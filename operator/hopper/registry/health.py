@@ -115,7 +115,8 @@ class Healths:
     def _judge(self, namespace: _Namespace, instance: HopperInstance) -> None:
         verdict = health_of(instance, self._beats.heard(instance), self._beats.last(instance))
         old = namespace.move(instance.name, verdict)
-        if old is not None and old.health is verdict.health:
+        same = old is not None and old.health is verdict.health
+        if old is not None and same and (old.reason == verdict.reason or not old.health.is_trouble):
             return
         namespace.worst = None
         if old is not None and self._journal:
@@ -130,7 +131,7 @@ def _roll_up(known: _Namespace, index: NamespaceIndex) -> dict[str, RollUp]:
     """
     found: dict[str, RollUp] = {}
     for health in sorted(Health, key=lambda it: it.severity, reverse=True):
-        for name in known.names[health]:
+        for name in sorted(known.names[health]):
             step: str | None = name if index.children(name) else _parent(index, name)
             while step is not None and step not in found and index.get(step) is not None:
                 found[step] = RollUp(health, name)

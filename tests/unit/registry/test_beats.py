@@ -86,7 +86,7 @@ class TestEntries:
         assert beats.remove(*key, uid="another") is None
         assert beats.remove(*key, uid="1") is not None
         assert (beats.last(WEB), beats.heard(WEB), beats.uids()) == (None, Heard(), {})
-        assert beats.put(raw) is None
+        assert not beats.places()
         assert beats.put(configmap(6, ("web", beat(at=9)), uid="2")) is not None
 
 
