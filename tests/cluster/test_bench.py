@@ -21,7 +21,7 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(cluster: Cluster
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -110,16 +110,17 @@ async def test_a_restart_of_a_gateway_fails_nobody(live: Live, operator: Operato
 
 async def test_a_restart_of_the_operator_fails_nobody(live: Live) -> None:
     wanted = names(5)
-    async with listening(live.namespace) as gateway, gateway.beating(*wanted, every=0.3):
+    async with listening(live.namespace) as gateway:
         async with running(live.namespace):
             await live.create_from(*map(expecting, wanted))
             await live.until_phase("Running", *wanted)
-        writes, away_from = await Writes.begin(live), time.monotonic()
-        await live.until(lambda: time.monotonic() - away_from > 4, "longer than anybody may be silent")
-        async with running(live.namespace) as operator:
-            await live.until(lambda: all(map(operator.world.beats.last, operator.registry)), "heartbeats")
-            await live.until(lambda: not len(operator.queue), "an idle operator")
-            await writes.settle("status", 0)
+        async with gateway.beating(*wanted, every=0.3):
+            writes, away_from = await Writes.begin(live), time.monotonic()
+            await live.until(lambda: time.monotonic() - away_from > 4, "longer than anybody may be silent")
+            async with running(live.namespace) as operator:
+                await live.until(lambda: all(map(operator.world.beats.last, operator.registry)), "heartbeats")
+                await live.until(lambda: not len(operator.queue), "an idle operator")
+                await writes.settle("status", 0)
 
 
 async def test_what_an_instance_says_of_itself_is_known_to_all(live: Live, operator: Operator) -> None:

@@ -22,6 +22,8 @@ PROJECTS = 100
 ENTRY, INDEX = "an instance", "its entries in the indexes"
 _REPEATS = 5
 _ROUND_SECONDS = 0.05
+_QUICK_ROUND_SECONDS = 0.002
+_FULL_SIZE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def measure(size: int) -> list[Figure]:
     """Fill a catalogue with a Global instance, Projects and Orchestrations, and ask it."""
     catalogue, memory = filled(size)
     questions = _questions(catalogue, size)
-    answers = [Figure(name, size, _timed(ask), "µs", len(ask())) for name, ask in questions]
+    seconds = _ROUND_SECONDS if size >= _FULL_SIZE else _QUICK_ROUND_SECONDS
+    answers = [Figure(name, size, _timed(ask, seconds), "µs", len(ask())) for name, ask in questions]
     return [*memory, *_taking_in(list(catalogue.instances)), *answers]
 
 
@@ -108,10 +111,10 @@ def _questions(catalogue: Catalogue, size: int) -> Iterator[tuple[str, Callable[
     yield "all, in order", lambda: find(index, Criteria())
 
 
-def _timed(ask: Callable[[], object]) -> float:
-    """Return the CPU time of one call in microseconds: the median of some rounds."""
+def _timed(ask: Callable[[], object], seconds: float) -> float:
+    """Return the CPU time of one call in microseconds: the median of some rounds of at least so many seconds."""
     started, calls = time.process_time(), 0
-    while time.process_time() - started < _ROUND_SECONDS:
+    while time.process_time() - started < seconds:
         ask()
         calls += 1
     rounds = []
