@@ -55,6 +55,7 @@ class Reason(StrEnum):
     HEARTBEAT_IN_TIME = "HeartbeatInTime"
     HEARTBEAT_OVERDUE = "HeartbeatOverdue"
     HEARTBEAT_LOST = "HeartbeatLost"
+    NOBODY_LISTENS = "NobodyListens"
     HEARTBEAT_IS_BACK = "HeartbeatIsBack"
     NOT_OBSERVED = "NotObserved"
     REPORTED = "Reported"

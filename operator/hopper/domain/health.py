@@ -77,10 +77,11 @@ def finds_itself_unhealthy(e: Evidence) -> Verdict | None:
 
 def is_overdue(e: Evidence) -> Verdict | None:
     said = e.instance.status.condition(ConditionType.HEARTBEAT)
-    known_to_be = e.pulse is Pulse.NO_NEWS and said is not None and said.status == "Unknown"
-    if e.pulse is not Pulse.OVERDUE and not known_to_be:
-        return None
-    return Verdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, _silence(e.instance, Pulse.OVERDUE))
+    if e.pulse is Pulse.OVERDUE:
+        return Verdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, _silence(e.instance, Pulse.OVERDUE))
+    if e.pulse is Pulse.NO_NEWS and said is not None and said.status == "Unknown":
+        return Verdict(Health.UNKNOWN, said.reason, said.message)
+    return None
 
 
 def finds_itself_degraded(e: Evidence) -> Verdict | None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import HopperInstance
+from hopper.api.instance import Condition, HopperInstance
 
 # An instance is given up when it has been silent for this many times its timeout.
 LOST_AFTER = 3
@@ -58,34 +58,41 @@ def pulse_of(instance: HopperInstance, heard: Heard) -> Pulse | None:
     return Pulse.LOST if silence >= LOST_AFTER * timeout else Pulse.OVERDUE
 
 
-# What the condition says of each.
-_STATUS = {
-    Pulse.BEATS: ("True", Reason.HEARTBEAT_IN_TIME),
-    Pulse.OVERDUE: ("Unknown", Reason.HEARTBEAT_OVERDUE),
-    Pulse.LOST: ("False", Reason.HEARTBEAT_LOST),
-}
-
-
 def heartbeat_condition(instance: HopperInstance, heard: Heard) -> tuple[str, Reason, str] | None:
     """Return status, reason and message of the condition; None where nothing is to be said of heartbeats.
 
-    A condition that holds on is not written again: no time is in it. Who starts is given the benefit of the doubt.
+    A condition that holds on is not written again: no time is in it. Until there is news, what was said in this run of
+    the instance still holds.
     """
-    pulse, status = pulse_of(instance, heard), instance.status
-    if pulse is None or instance.spec.heartbeat is None:
+    pulse, expected = pulse_of(instance, heard), instance.spec.heartbeat
+    if pulse is None or expected is None:
         return None
-    said, begun = status.condition(ConditionType.HEARTBEAT), status.last_transition_time
-    if status.phase is Phase.ERROR:
-        lost = bool(status.history) and status.history[-1].reason == Reason.HEARTBEAT_LOST
-        if not lost:
+    if instance.status.phase is Phase.ERROR:
+        if not _was_silent(instance):
             return None
         pulse = Pulse.BEATS if pulse is Pulse.BEATS else Pulse.LOST
     elif pulse is Pulse.NO_NEWS:
-        # Until there is news, what was said in this run still holds.
-        of_this_run = said is not None and begun is not None and said.last_transition_time > begun
-        overdue = of_this_run and said is not None and said.status == "Unknown"
-        pulse = Pulse.OVERDUE if overdue else Pulse.BEATS
-    return *_STATUS[pulse], heartbeat_message(pulse, instance.spec.heartbeat.timeout_seconds)
+        before = _said_in_this_run(instance)
+        if heard.until is None and (before is None or before.reason == Reason.NOBODY_LISTENS):
+            return "Unknown", Reason.NOBODY_LISTENS, "no gateway listens to heartbeats"
+        # Who starts is given the benefit of the doubt.
+        pulse = Pulse.OVERDUE if before and before.reason == Reason.HEARTBEAT_OVERDUE else Pulse.BEATS
+    status, reason = {
+        Pulse.BEATS: ("True", Reason.HEARTBEAT_IN_TIME),
+        Pulse.OVERDUE: ("Unknown", Reason.HEARTBEAT_OVERDUE),
+        Pulse.LOST: ("False", Reason.HEARTBEAT_LOST),
+    }[pulse]
+    return status, reason, heartbeat_message(pulse, expected.timeout_seconds)
+
+
+def _was_silent(instance: HopperInstance) -> bool:
+    history = instance.status.history
+    return bool(history) and history[-1].reason == Reason.HEARTBEAT_LOST
+
+
+def _said_in_this_run(instance: HopperInstance) -> Condition | None:
+    said, begun = instance.status.condition(ConditionType.HEARTBEAT), instance.status.last_transition_time
+    return said if said and (begun is None or said.last_transition_time >= begun) else None
 
 
 def heartbeat_message(pulse: Pulse, timeout_seconds: int) -> str:
@@ -99,4 +106,4 @@ def heartbeat_message(pulse: Pulse, timeout_seconds: int) -> str:
 def condition_is_outdated(instance: HopperInstance, heard: Heard) -> bool:
     """Tell whether the heartbeats say something else than the condition does: worth a look, and no look else."""
     said, right = instance.status.condition(ConditionType.HEARTBEAT), heartbeat_condition(instance, heard)
-    return right is not None and (said is None or said.status != right[0])
+    return right is not None and (said is None or (said.status, said.reason) != right[:2])

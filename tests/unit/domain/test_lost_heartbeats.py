@@ -61,6 +61,19 @@ class TestCondition:
             following = after(o, wait=5, silence=silence)
             assert planned(following) == following.instance.status
 
+    def test_says_so_where_nobody_listens(self) -> None:
+        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heard=NOTHING)
+        assert said(planned(o)) == ("Unknown", "NobodyListens")
+        waiting = replace(after(o, wait=900), heard=NOTHING)
+        assert planned(waiting) == waiting.instance.status
+        assert not condition_is_outdated(waiting.instance, NOTHING)
+        just_begun = Heard(None, waiting.now, waiting.now)
+        assert condition_is_outdated(waiting.instance, just_begun)
+        listened_to = replace(waiting, heard=just_begun)
+        assert said(planned(listened_to)) == ("True", "HeartbeatInTime")
+        left_again = replace(after(listened_to, wait=5), heard=NOTHING)
+        assert planned(left_again) == left_again.instance.status, "what was known is still known"
+
     @given(st.lists(st.floats(0, 9.9), max_size=5))
     def test_healthy_heartbeats_cost_no_write(self, silences: list[float]) -> None:
         o = running()

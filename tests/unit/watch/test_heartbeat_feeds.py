@@ -18,7 +18,8 @@ from tests.unit.watch.cluster import Store
 
 def said(it: HopperInstance, status: str) -> HopperInstance:
     """Return an instance of which this was said before."""
-    conditions = (*it.status.conditions, condition(ConditionType.HEARTBEAT, status, "before", since=30))
+    reason = {"True": "HeartbeatInTime", "Unknown": "HeartbeatOverdue"}[status]
+    conditions = (*it.status.conditions, condition(ConditionType.HEARTBEAT, status, reason, since=30))
     return replace(it, status=replace(it.status, conditions=conditions))
 
 
