@@ -52,11 +52,12 @@ class Listening:
 
         async def go_on() -> None:
             slices, turn = max(1, int(every / _SLICE_SECONDS)), 0
-            index, flusher = self.catalogue.instances.namespace(self._namespace), self.rest.gateway.context.flusher
+            context = self.rest.gateway.context
             while True:
+                index = context.index(self._namespace)
                 for name in names[turn % slices :: slices]:
                     if instance := index.get(name):
-                        flusher.beat(instance)
+                        context.flusher.beat(instance)
                 turn += 1
                 await asyncio.sleep(_SLICE_SECONDS)
 
