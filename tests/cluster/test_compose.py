@@ -122,6 +122,16 @@ class TestApply:
             "hoppertemplate.hopper.dev/web unchanged",
         ]
 
+    def test_what_belongs_to_another_stack_is_left_alone(
+        self, import_compose: Import, cluster: Cluster, namespace: str
+    ) -> None:
+        import_compose("--stack", "shop", "--apply")
+        done = import_compose("--stack", "other", "--apply", password="canary-2")
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "error: hoppertemplate.hopper.dev/web belongs to the stack shop" in done.stderr
+        assert "other" not in cluster.kubectl("get", "hi", "--namespace", namespace, "--output=name")
+        assert import_compose("--stack", "other", "--apply", "--force-conflicts").exit_code == 0
+
     def test_what_is_stored(self, import_compose: Import, cluster: Cluster, namespace: str) -> None:
         import_compose("--stack", "shop", "--apply")
         found = cluster.kubectl("get", "hi,ht", "--namespace", namespace, "--output=yaml", "--show-managed-fields")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import APPLY_PATCH
-from hopper.api.names import GROUP
+from hopper.api.names import GROUP, LABEL_APP_PART_OF
 from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
 
@@ -58,9 +58,7 @@ class Applier:
         Raises `UnavailableError` where the API server does not answer.
         """
         for manifest in manifests:
-            resource = _RESOURCES[manifest["kind"]]
-            group = f".{GROUP}" if resource in (INSTANCES, TEMPLATES) else ""
-            name = f"{manifest['kind'].lower()}{group}/{manifest['metadata']['name']}"
+            name = _name(manifest)
             try:
                 yield Applied(name, await self._apply(manifest))
             except UnavailableError:
@@ -68,13 +66,29 @@ class Applier:
             except ApiError as error:
                 yield Applied(name, error=_explained(error))
 
-    async def _apply(self, manifest: Manifest) -> Change:
+    async def belonging_to_others(self, manifests: Iterable[Manifest]) -> list[Applied]:
+        """Return those objects that exist already as a part of another stack. Raises `ports.ApiError`."""
+        found = []
+        for manifest in manifests:
+            theirs = _part_of(await self._live(manifest) or {})
+            if theirs is not None and theirs != _part_of(manifest):
+                message = f"belongs to the stack {theirs}: choose another namespace (-n), or rename the service"
+                found.append(Applied(_name(manifest), error=f"{message}. To take it over: --force-conflicts"))
+        return found
+
+    async def _live(self, manifest: Manifest) -> Manifest | None:
         resource = _RESOURCES[manifest["kind"]]
         path = resource.path(self.namespace, manifest["metadata"]["name"])
         try:
-            before = await self.kube.request("GET", path, resource=resource.plural)
+            found: Manifest = await self.kube.request("GET", path, resource=resource.plural)
         except NotFoundError:
-            before = None
+            return None
+        return found
+
+    async def _apply(self, manifest: Manifest) -> Change:
+        resource = _RESOURCES[manifest["kind"]]
+        path = resource.path(self.namespace, manifest["metadata"]["name"])
+        before = await self._live(manifest)
         query = {"fieldManager": self.field_manager, "force": str(self.force).lower(), "fieldValidation": "Strict"}
         if self.dry_run:
             query["dryRun"] = "All"
@@ -90,6 +104,17 @@ class Applier:
             return Change.CREATED
         same = _without_record(before) == _without_record(after)
         return Change.UNCHANGED if same else Change.CONFIGURED
+
+
+def _name(manifest: Manifest) -> str:
+    resource = _RESOURCES[manifest["kind"]]
+    group = f".{GROUP}" if resource in (INSTANCES, TEMPLATES) else ""
+    return f"{manifest['kind'].lower()}{group}/{manifest['metadata']['name']}"
+
+
+def _part_of(manifest: Manifest) -> str | None:
+    label: str | None = manifest.get("metadata", {}).get("labels", {}).get(LABEL_APP_PART_OF)
+    return label
 
 
 def _without_record(found: Manifest) -> Manifest:

@@ -168,6 +168,12 @@ def _apply(
         applier = Applier(kube, namespace or connection.namespace, FIELD_MANAGER, force=force, dry_run=dry_run)
         accepted = True
         try:
+            # All or nothing: instances must not run the templates of another stack.
+            for taken in [] if force else await applier.belonging_to_others(manifests):
+                accepted = False
+                typer.echo(f"error: {taken}", err=True)
+            if not accepted:
+                return False
             async for applied in applier.apply(manifests):
                 if applied.change is None:
                     accepted = False
