@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,10 +90,12 @@ async def serving(
     *namespaces: str, auth: AuthMode = AuthMode.NONE, settings: Settings = SETTINGS, waits: bool = True
 ) -> AsyncIterator[Rest]:
     """Run a gateway from readiness on; on exit it has stopped and left no task behind."""
-    before = asyncio.all_tasks()
     gateway = Gateway(await connect(), Options(namespaces, auth=auth, settings=settings))
     gateway.listen()
-    run = asyncio.create_task(gateway.run(), name="gateway")
+    tasks = _descendants(gateway)
+    context = copy_context()
+    context.run(_OWNER.set, gateway)
+    run = asyncio.create_task(gateway.run(), name="gateway", context=context)
     url = f"http://127.0.0.1:{gateway.port}"
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -103,12 +107,12 @@ async def serving(
         gateway.stop()
         async with asyncio.timeout(STOP_SECONDS):
             await run
-    left = _younger_than(before)
+    left = {task for task in tasks if not task.done()}
     if left:
         # kopf leaves a watch that it was reading from to garbage collection, and with it one waiting task.
         gc.collect()
         await asyncio.wait(left, timeout=_COLLECT_SECONDS)
-        left = _younger_than(before)
+        left = {task for task in left if not task.done()}
     assert not left, f"tasks of the gateway still run: {left}"
 
 
@@ -119,8 +123,25 @@ async def _until_ready(rest: Rest, run: asyncio.Task[None]) -> None:
             await asyncio.sleep(0.02)
 
 
-def _younger_than(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-    return {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}
+# Whose task it is: each inherits that from the one that has made it. Others are at work beside the gateway.
+_OWNER: ContextVar[object] = ContextVar("owner", default=None)
+
+
+def _descendants(owner: object) -> weakref.WeakSet[asyncio.Task[Any]]:
+    """Return what is going to hold the tasks of this owner."""
+    found: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+    loop = asyncio.get_running_loop()
+    inner = loop.get_task_factory() or asyncio.Task
+
+    def make(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        task = inner(coro, loop=loop, **options) if inner is asyncio.Task else inner(loop, coro, **options)
+        context = options.get("context")
+        if (context or copy_context()).get(_OWNER) is owner:
+            found.add(task)
+        return task
+
+    loop.set_task_factory(make)
+    return found
 
 
 def limited(**settings: Any) -> Settings:

@@ -23,6 +23,21 @@ class TestUpdates:
         assert "spec.scope" in message
         assert "delete the instance and create it anew" in message
 
+    def test_whom_it_replaces_is_immutable(self, instances: Instances) -> None:
+        """Whether it takes over is decided when it is created; nothing may look as if it was still to come."""
+        instances.apply("plain", {"scope": "Project"})
+        instances.apply("renamed", {"scope": "Project", "renamedFrom": {"name": "a", "claimPrefix": "hopper-a"}})
+        for name, value in (
+            ("plain", {"name": "a"}),
+            ("renamed", None),
+            ("renamed", {"name": "b"}),
+            ("renamed", {"claimPrefix": None}),
+        ):
+            message = refusal(instances.patch, name, {"renamedFrom": value})
+            assert "spec.renamedFrom" in message
+            assert "leave it as it was" in message
+        instances.patch("renamed", {"description": "new", "desiredState": "Stopped"})
+
     def test_reparenting_is_allowed_within_the_rules(self, instances: Instances) -> None:
         instances.apply("a", {"scope": "Orchestration", "parentRef": {"name": "b"}})
         instances.patch("a", {"parentRef": {"name": "c"}})

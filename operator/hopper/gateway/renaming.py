@@ -33,6 +33,7 @@ from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableErro
 Manifest = dict[str, Any]
 
 HELD_SECONDS = 60.0
+CATCH_UP_SECONDS = 5.0
 _TRIES = 10
 # What tools write onto an object to know it again; a new object must not look like theirs.
 _TOOLS = (
@@ -51,11 +52,22 @@ async def rename(access: Access, stack: HopperInstance, identity: str, wanted: s
         raise TakenError(f"{name} is called so already")
     _check(access, source)
     await make_room(access, name)
-    raw = await _hold(access, source, name)
+    try:
+        raw = await _hold(access, source, name)
+    except MissingError:
+        await _until_known_gone(access, source)
+        return _renamed_already(access, stack, identity, name)
     source = access.context.take(raw)
     manifest = _newcomer(access, source, raw, name)
     check_place(access, as_if_created(access, manifest))
     return await _create(access, source, manifest)
+
+
+async def _until_known_gone(access: Access, source: HopperInstance) -> None:
+    """Wait until the watch tells of it too: with that, it tells whether the instance has another name."""
+    known = access.index.get(source.name)
+    if known is not None and known.metadata.uid == source.metadata.uid:
+        await access.context.waiting.until(known, lambda it: it is None, CATCH_UP_SECONDS)
 
 
 def _renamed_already(access: Access, stack: HopperInstance, identity: str, name: str) -> HopperInstance:
@@ -67,7 +79,7 @@ def _renamed_already(access: Access, stack: HopperInstance, identity: str, name:
         if known.status.predecessor == identity:
             return known
     if other := successor_in(access, stack, identity):
-        raise TakenError(f"{identity} is being renamed to {instance_id(other, stack)}")
+        raise TakenError(f"{identity} has another name by now: {instance_id(other, stack)}")
     return find_instance(access, stack, identity)
 
 

@@ -56,10 +56,14 @@ def lookup_instance(access: Access, stack: HopperInstance, identity: str) -> Hop
 
 
 def successor_in(access: Access, stack: HopperInstance, identity: str) -> HopperInstance | None:
-    """Return who is taking over from the one of that name, None where nobody is."""
+    """Return what the one of that name is called now, where it is not there because it was renamed."""
     for before in _candidates(access.index, stack, identity):
         if before.parent_name == stack.name and (after := renamed_to(before, access.index)):
             return after
+    for name in (object_name(stack, identity), identity):
+        for heir in access.index.successors(name):
+            if heir.status.predecessor and _belongs(heir, stack, access.index):
+                return heir
     return None
 
 

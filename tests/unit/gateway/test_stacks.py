@@ -321,10 +321,28 @@ class TestRename:
             again = await world.put(f"{SHOP}/{name}/rename", {"instance_id": "b"})
             assert (again.status_code, again.json()) == (200, first.json())
         is_problem(await world.put(f"{SHOP}/a/rename", {"instance_id": "c"}), 409, "Conflict")
-        del world.store.objects[INSTANCES.plural, "default", "shop-a"]
-        world.context.catalogue.instances.remove("default", "shop-a", uid)
-        assert (await world.put(f"{SHOP}/a/rename", {"instance_id": "b"})).status_code == 200, "when it is done, too"
-        is_problem(await world.put(f"{SHOP}/a/rename", {"instance_id": "c"}), 404, "NotFound")
+        await world.store.delete(INSTANCES, "default", "shop-a", uid=uid)
+        old = world.store.objects[INSTANCES.plural, "default", "shop-b"]
+        world.store.put(INSTANCES, "default", "shop-b", old | {"status": {"phase": "Running", "predecessor": uid}})
+        for name in ("a", uid):
+            again = await world.put(f"{SHOP}/{name}/rename", {"instance_id": "b"})
+            assert again.status_code == 200, "when it is done, too"
+        found = is_problem(await world.put(f"{SHOP}/a/rename", {"instance_id": "c"}), 409, "Conflict")
+        assert found["detail"] == "a has another name by now: b"
+        assert is_problem(await world.get(f"{SHOP}/a"), 404, "NotFound")["detail"].endswith("is now b")
+
+    async def test_a_watch_that_is_behind(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The instance is gone by the API server's word, and the registry hears only later what became of it."""
+        monkeypatch.setattr("hopper.gateway.renaming.CATCH_UP_SECONDS", 0.2)
+        metadata = service(world)["metadata"]
+        old = world.store.objects.pop((INSTANCES.plural, "default", "shop-a"))
+        asked = [asyncio.create_task(world.put(f"{SHOP}/a/rename", {"instance_id": it})) for it in ("b", "c")]
+        while len(world.context.waiting) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        status = {"phase": "Created", "predecessor": metadata["uid"]}
+        service(world, "shop-b", renamedFrom={"name": "shop-a"}, status=status)
+        world.store.listeners[0]("DELETED", old)
+        assert [(await it).status_code for it in asked] == [200, 409]
 
     async def test_the_prefix_of_the_claims_is_the_first_names(self, world: World) -> None:
         service(world, renamedFrom={"name": "shop-0", "claimPrefix": "hopper-shop-0"})

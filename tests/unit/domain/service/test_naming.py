@@ -94,6 +94,14 @@ class TestNames:
     def test_claims(self, volume: str, expected: str) -> None:
         assert names_of(instance(), (PROJECT,), "web").claim(volume) == expected
 
+    def test_claims_keep_the_first_name(self) -> None:
+        """What the status says counts, then what the spec says: a restored object has no status."""
+        said = {"name": "web-0", "claimPrefix": "hopper-shop-web-0"}
+        renamed = names_of(instance(renamedFrom=said), (PROJECT,), "web")
+        assert (renamed.base, renamed.claim("data")) == ("hopper-shop-web-1", "hopper-shop-web-0-data")
+        noted = names_of(instance(renamedFrom=said, status={"claimPrefix": "hopper-x"}), (PROJECT,), "web")
+        assert noted.claim("data") == "hopper-x-data"
+
     @given(st.text(max_size=300))
     def test_claims_are_always_dns_labels(self, volume: str) -> None:
         assert DNS_LABEL.fullmatch(names_of(instance("i" * 63), (PROJECT,), "web").claim(volume))

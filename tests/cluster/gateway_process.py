@@ -1,0 +1,68 @@
+"""The gateway as a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from hopper.local.processes import free_ports
+from tests.cluster.process import HOPPER, START_SECONDS
+from tests.cluster.rest import Rest
+
+_POLL_SECONDS = 0.05
+
+
+class GatewayProcess:
+    """One run of `hopper gateway run`, open to everybody on this machine."""
+
+    def __init__(self, process: asyncio.subprocess.Process, rest: Rest, log: Path) -> None:
+        self._process = process
+        self._log = log
+        self.rest = rest
+
+    @property
+    def runs(self) -> bool:
+        return self._process.returncode is None
+
+    def kill(self) -> None:
+        """End it without a chance to clean up."""
+        if self.runs:
+            self._process.kill()
+
+    async def wait(self) -> None:
+        await self._process.wait()
+
+    async def until_ready(self) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            while not await self._is_ready():
+                assert self.runs, f"the gateway has ended:\n{self._log.read_text(errors='replace')}"
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _is_ready(self) -> bool:
+        try:
+            return (await self.rest.get("/readyz")).code == 200
+        except aiohttp.ClientError:
+            return False
+
+
+@asynccontextmanager
+async def gateway_process(namespace: str, kubeconfig: Path, log: Path) -> AsyncIterator[GatewayProcess]:
+    """Run a gateway from readiness on; it is killed at the end of the context, if it was not before."""
+    port = free_ports(1)[0]
+    command = ["gateway", "run", "--namespace", namespace, "--port", str(port), "--auth", "none"]
+    environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(HOPPER, *command, stdout=output, stderr=output, env=environment)
+    async with aiohttp.ClientSession() as session:
+        started = GatewayProcess(process, Rest(session, None, f"http://127.0.0.1:{port}"), log)
+        try:
+            await started.until_ready()
+            yield started
+        finally:
+            started.kill()
+            await started.wait()
