@@ -46,13 +46,18 @@ def site(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
         with current_site(image, pytestconfig.getoption("--image-before")) as site:
             yield site
         return
+    # The first time takes long: what happens meanwhile is shown, not captured.
+    shown = pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled
     with contextlib.ExitStack() as stack:
         try:
-            yield stack.enter_context(kind_site(Plain(sys.__stderr__), tmp_path_factory.mktemp("before")))
+            with shown():
+                sys.stderr.write("\n")
+                site = stack.enter_context(kind_site(Plain(sys.stderr), tmp_path_factory.mktemp("before")))
         except ProviderError as error:
             if os.environ.get("HOPPER_REQUIRE_ALL"):
                 raise
             pytest.skip(str(error))
+        yield site
 
 
 @pytest.fixture(scope="session")
