@@ -15,6 +15,7 @@ from hopper.local.errors import KubectlError
 from tests.cluster.conftest import cluster_name, up_or_skip
 from tests.packaging.helm import NAMESPACE, ROOT, Manifest, render
 from tests.packaging.snapshots import VALUES, values
+from tests.pages import Page
 
 OVERLAYS = ROOT / "manifests" / "overlays"
 # What of a ServiceMonitor the Prometheus operator knows, as far as the chart uses it.
@@ -146,13 +147,10 @@ class TestManifests:
             assert built[key] == it
 
     def test_an_overlay_for_a_namespace_of_ones_own(self, bare: LocalCluster, tmp_path: Path) -> None:
-        """As docs/install.md shows it: everything moves there, and gets rights there only."""
-        document = {
-            "namespace": "team-a",
-            "resources": [_relative(OVERLAYS / "namespaced", tmp_path)],
-            "images": [{"name": "hopper", "newName": "registry.example.com/hopper", "newTag": "1.2.3"}],
-        }
-        (tmp_path / "kustomization.yaml").write_text(json.dumps(document))
+        """The one that docs/install.md shows: everything moves there, and gets rights there only."""
+        (example,) = (it for _, it in Page(ROOT / "docs" / "install.md").manifests() if it["kind"] == "Kustomization")
+        example["resources"] = [_relative(OVERLAYS / "namespaced", tmp_path)]
+        (tmp_path / "kustomization.yaml").write_text(json.dumps(example))
         objects = build(bare, tmp_path)
         accept(bare, objects)
         roles = [it for it in objects if it["kind"] in ("Role", "RoleBinding")]
@@ -160,9 +158,9 @@ class TestManifests:
         subjects = [subject for it in objects for subject in it.get("subjects", ())]
         assert {it["namespace"] for it in subjects} == {"team-a"}
         images = {it["spec"]["containers"][0]["image"] for it in pods(objects)}
-        assert images == {"registry.example.com/hopper:1.2.3"}
+        assert images == {"registry.example.org/hopper:0.1.0"}
         wide = [it["metadata"]["name"] for it in objects if it["kind"] == "ClusterRoleBinding"]
-        assert [name.rpartition(":")[2] for name in wide] == ["hopper-gateway-authentication"]
+        assert wide == ["team-a:hopper-gateway-authentication"]
 
 
 def _relative(target: Path, start: Path) -> str:
