@@ -15,7 +15,7 @@ from hopper.ports import ApiError, Cause, ConflictError, NotFoundError, RefusedE
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml; charset=utf-8"  # with its charset, the client sends it as it is
+APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 
 # Called after each request with verb, resource (such as hopperinstances/status) and HTTP code (0: no answer).
@@ -55,7 +55,7 @@ class Kube:
     ) -> dict[str, Any]:
         """Send one request and return the decoded answer. Raises a subclass of `ApiError`."""
         if content_type == APPLY_PATCH:
-            body = _yaml(body)
+            body, content_type = _yaml(body), _AsItIs(content_type)
         headers = {"Accept": JSON, "Content-Type": content_type}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         if method != "GET" and not self._may_write():
@@ -83,6 +83,19 @@ class Kube:
     async def close(self) -> None:
         """Close the connection pool."""
         await self._client.close()
+
+
+class _AsItIs(str):
+    """A content type that the client does not recognise: it would write the body as JSON once more.
+
+    It has to be the very words all the same: with a charset, the API server does not count an apply as one.
+    """
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 def _yaml(body: object) -> bytes:
