@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -71,13 +71,14 @@ class Rest:
         assert found == code, f"{method} {path}: {found} {answer}"
         return answer
 
-    async def until_status(self, status: str, instance: str) -> None:
-        """Wait until the gateway knows of it: its watch may be a moment behind another one."""
+    async def until(self, holds: Callable[[int, Any], bool], path: str) -> None:
+        """Wait until a GET is answered as it should be: the gateway's watch may be a moment behind another one."""
         for _ in range(_LOOKS):
-            if (await self.expect(200, "GET", f"/instances/{instance}"))["status"] == status:
+            code, answer = await self("GET", path)
+            if holds(code, answer):
                 return
             await asyncio.sleep(_LOOK_SECONDS)
-        raise AssertionError(f"not within {_LOOKS * _LOOK_SECONDS:.0f} s: {instance} is {status}")
+        raise AssertionError(f"not within {_LOOKS * _LOOK_SECONDS:.0f} s: GET {path} is answered with {code} {answer}")
 
 
 async def call_everything(live: Live, workloads: Workloads, rest: Rest) -> None:
@@ -94,7 +95,7 @@ async def call_everything(live: Live, workloads: Workloads, rest: Rest) -> None:
     await rest.expect(200, "POST", "/instances/called/pause")
     await live.until_phase("Paused", "called")
     await rest.expect(204, "DELETE", "/instances/called")
-    await rest.until_status("terminated", "called")
+    await rest.until(lambda _, answer: answer["status"] == "terminated", "/instances/called")
     await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
     await live.until_phase("Running", "called")
 

@@ -155,6 +155,7 @@ async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
         ):
             await run_everything(live, workloads)
             caller = Rest(it.url, live.namespace, await with_a_key(live))
+            await caller.until(lambda code, _: code == 200, "/instances")
             await call_everything(live, workloads, caller)
             for account in (OPERATOR, GATEWAY):
                 places = {right.namespace for right in granted(objects, account)}

@@ -141,6 +141,7 @@ class Healthcheck:
         Field(
             min_length=1,
             max_length=64,
+            exclude_if=lambda test: not test,  # left out by a removal; an empty list would be refused
             description="As in compose: [CMD, program, args…], [CMD-SHELL, command line], or [NONE].",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),

@@ -18,6 +18,18 @@ SECRET = {"env": [{"name": "TOKEN", "value": "s3cret", "secret": True}]}
 
 
 class TestCreate:
+    @pytest.mark.parametrize("healthcheck", [{"$remove": True}, {"$remove": None}, {}], ids=str)
+    async def test_a_healthcheck_without_a_test_is_written_without_one(self, world: World, healthcheck: Any) -> None:
+        """What an empty one means says the API server, which refuses it."""
+        body = {"name": "web", "scope": "PROJECT", "overrides": {"healthcheck": healthcheck}}
+        answer = await world.post("/instances", body)
+        assert answer.status_code == 201, answer.text
+        written = world.spec("web")["overrides"]["healthcheck"]
+        assert "test" not in written
+        assert written.get("$remove") == healthcheck.get("$remove")
+        answer = await world.put("/instances/web", {"description": "still readable"})
+        assert answer.status_code == 200, answer.text
+
     async def test_the_least(self, world: World) -> None:
         answer = await world.post("/instances", {"name": "web", "scope": "PROJECT"})
         assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/instances/web")
