@@ -121,6 +121,7 @@ async def watch_all(
         await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
     finally:
         await _end_what_kopf_left(older)
+        await sessions.close()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -158,6 +159,12 @@ class _Sessions:
         self._lists = lists
         self._credentials: Credentials | None = None
         self._session: kopf.AiohttpSession | None = None
+        self._opened: list[aiohttp.ClientSession] = []
+
+    async def close(self) -> None:
+        """Close every connection, those too that a watch was read from when it was cancelled."""
+        for session in self._opened:
+            await session.close()
 
     async def login(self) -> kopf.AiohttpSession:
         credentials = await self._connection.credentials()
@@ -180,6 +187,7 @@ class _Sessions:
             proxy=found.proxy,
             middlewares=[self._lists],
         )
+        self._opened = [*(it for it in self._opened if not it.closed), session]
         return kopf.AiohttpSession(
             server=found.server, default_namespace=self._connection.namespace, aiohttp_session=session
         )
