@@ -1,6 +1,8 @@
 """Lists of any kind, in pages."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import Kube
@@ -30,13 +32,21 @@ class KubeLister:
 
     async def pages(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": selector} if selector else {})
-        while True:
-            page = await self._kube.request(
-                "GET", resource.path(namespace), resource=resource.plural, query=urlencode(query)
-            )
-            # Go writes an empty list as null.
-            yield Page(page["items"] or [], page["metadata"]["resourceVersion"])
-            token = page["metadata"].get("continue")
-            if not token:
-                return
-            query["continue"] = token
+
+        def ask(**more: str) -> asyncio.Task[dict[str, Any]]:
+            where, words = resource.path(namespace), urlencode(query | more)
+            return asyncio.create_task(self._kube.request("GET", where, resource=resource.plural, query=words))
+
+        asked = ask()
+        try:
+            while True:
+                page = await asked
+                token = page["metadata"].get("continue")
+                if token:
+                    asked = ask(**{"continue": token})  # the API server works on it while this one is taken in
+                # Go writes an empty list as null.
+                yield Page(page["items"] or [], page["metadata"]["resourceVersion"])
+                if not token:
+                    return
+        finally:
+            asked.cancel()

@@ -14,6 +14,8 @@ from hopper.registry import Change
 
 # A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
 SUMMARY_DELAY = 1.0
+# What runs tells the same in many versions of several objects: one look will do for them.
+CHILD_DELAY = 0.1
 
 
 def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:

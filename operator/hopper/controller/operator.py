@@ -19,7 +19,7 @@ from hopper.adapters.templates import KubeTemplates
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.controller.election import Election
-from hopper.controller.fanout import SUMMARY_DELAY, waiting_to_replace
+from hopper.controller.fanout import CHILD_DELAY, SUMMARY_DELAY, waiting_to_replace
 from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
 from hopper.controller.intake import Intake
@@ -177,9 +177,9 @@ class Operator:
         return self._election is None or self._election.held
 
     def _look_at(self, namespace: str, name: str) -> None:
-        self.queue.add((namespace, name))
+        self.queue.add((namespace, name), CHILD_DELAY)
         for newcomer in waiting_to_replace(name, self.registry.namespace(namespace)):
-            self.queue.add((namespace, newcomer))
+            self.queue.add((namespace, newcomer), CHILD_DELAY)
 
     def _on_template(self, namespace: str, template: str) -> None:
         self._template_queue.add((namespace, template))

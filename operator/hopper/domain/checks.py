@@ -20,7 +20,7 @@ Check = Callable[[Observed], Hold | None]
 PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
 
 # What takes longer than this is told in detail.
-NAMED_AFTER_SECONDS = 10.0
+NAMED_AFTER_SECONDS = 30.0
 _TRY_AGAIN = "change the spec or set restartedAt to try again"
 
 

@@ -182,6 +182,12 @@ class Registry:
     def __len__(self) -> int:
         return sum(map(len, self._namespaces.values()))
 
+    def knows(self, namespace: str, name: str, version: str) -> bool:
+        """Tell whether it is exactly this version of an instance that is known."""
+        index = self._namespaces.get(namespace)
+        known = index.get(name) if index else None
+        return known is not None and known.metadata.resource_version == version
+
     def uids(self) -> dict[tuple[str, str], str]:
         """Return all known instances: uids by namespace and name."""
         return {(it.namespace, it.name): it.metadata.uid for it in self}

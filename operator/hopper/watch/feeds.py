@@ -29,6 +29,9 @@ def instance_feed(
         return change is not None
 
     def take(raw: Manifest) -> bool:
+        metadata = raw["metadata"]
+        if registry.knows(metadata["namespace"], metadata["name"], metadata["resourceVersion"]):
+            return False  # the watch tells of our own writes, too
         instance = reader.read(raw)
         return note(registry.put(instance) if instance else None)
 

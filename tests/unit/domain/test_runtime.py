@@ -10,6 +10,7 @@ import pytest
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import NameRef
+from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.observed import Failure, Observed, Runtime, Workload
 from hopper.domain.plan import Hold
 from hopper.domain.planner import plan
@@ -116,11 +117,11 @@ def test_details_of_a_wait_are_told_once_it_takes_long() -> None:
     o = running(COMING_UP, phase=Phase.CREATED)
     decided = plan(o)
     assert decided.status
-    assert (phases(decided), decided.requeue_after) == ("Created Starting", 10.0)
+    assert (phases(decided), decided.requeue_after) == ("Created Starting", NAMED_AFTER_SECONDS)
     messages = {it.message for it in decided.status.conditions if it.type in ("Ready", "WorkloadAvailable")}
     assert messages == {"waits for its workload to become available"}
-    later = replace(o.with_status(decided.status), now=NOW + seconds(9))
+    later = replace(o.with_status(decided.status), now=NOW + seconds(NAMED_AFTER_SECONDS - 1))
     assert plan(replace(later, workload=replace(COMING_UP, message="other news"))).status == decided.status
-    told = plan(replace(later, now=NOW + seconds(10))).status
+    told = plan(replace(later, now=NOW + seconds(NAMED_AFTER_SECONDS))).status
     assert told
     assert {it.message for it in told.conditions if it.type in ("Ready", "WorkloadAvailable")} == {COMING_UP.message}

@@ -11,6 +11,7 @@ from hopper.api.conditions import Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HISTORY_LIMIT, HopperInstance
 from hopper.domain import walk as walk_module
+from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.observed import Children, Observed, Workload
 from hopper.domain.plan import Hold, Plan, Transition
 from hopper.domain.planner import plan
@@ -135,13 +136,17 @@ def test_children_that_take_long_to_stop_are_named() -> None:
     """Not before: each one that stops would be another message to write."""
     names = tuple(f"child-{number}" for number in range(8))
     o = observe(instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), children=Children(total=8, up=names))
-    assert held(o) == Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop", retry_after=10.0)
+    assert held(o) == Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop", retry_after=NAMED_AFTER_SECONDS)
     first = plan(o)
     assert first.status
-    o = replace(o.with_status(first.status), children=Children(total=8, ready=3, up=names[2:]), now=NOW + seconds(9))
+    o = replace(
+        o.with_status(first.status),
+        children=Children(total=8, ready=3, up=names[2:]),
+        now=NOW + seconds(NAMED_AFTER_SECONDS - 1),
+    )
     assert plan(o).status == first.status
     assert plan(o).requeue_after == 1.0
-    o = replace(o, children=Children(total=8, ready=3, up=names[2:3]), now=NOW + seconds(10))
+    o = replace(o, children=Children(total=8, ready=3, up=names[2:3]), now=NOW + seconds(NAMED_AFTER_SECONDS))
     assert held(o) == Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop: child-2")
     o = replace(o, children=Children(total=8, up=names))
     assert held(o).message.endswith(": child-0, child-1, child-2, child-3, child-4 and 3 more")
