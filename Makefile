@@ -42,7 +42,7 @@ bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench
 
 openapi: $(READY) ## Write docs/openapi.json and docs/rest-api.md from the routes of the gateway
-	@$(BIN)/python -m hopper.gateway.openapi docs
+	@$(BIN)/python -m hopper.gateway.documents docs
 
 crds: $(READY) ## Write crds/ from the models, what the chart has of them, and manifests/ from the chart
 	@$(BIN)/python -m hopper.api.crd crds

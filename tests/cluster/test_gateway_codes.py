@@ -15,7 +15,7 @@ import pytest
 from hopper.api.names import LABEL_API_KEYS
 from hopper.api.resources import INSTANCES
 from hopper.gateway.auth.keys import hash_of, new_key
-from hopper.gateway.openapi import document
+from hopper.gateway.documents import document
 from hopper.gateway.server import AuthMode
 from hopper.local import LocalCluster
 from tests.cluster.live import Live, Refused

@@ -8,7 +8,7 @@ from fastapi import Query, Request
 from hopper.api.resources import INSTANCES, Resource
 from hopper.gateway.auth import Caller, Permission
 from hopper.gateway.context import Context
-from hopper.gateway.errors import ForbiddenError, UnauthorizedError, unavailable
+from hopper.gateway.http.errors import ForbiddenError, UnauthorizedError, unavailable
 from hopper.registry import NamespaceIndex
 
 NamespaceQuery = Annotated[

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from hopper.gateway import errors, openapi
 from hopper.gateway.context import Context
-from hopper.gateway.observing import Observing
+from hopper.gateway.http import errors, openapi
+from hopper.gateway.http.observing import Observing
 from hopper.gateway.routes import actions, instances, probes, registry, stacks, templates
 
 ROUTERS: tuple[APIRouter, ...] = (

@@ -9,11 +9,11 @@ from typing import Any
 from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.gateway.auth import Authority
-from hopper.gateway.limits import Rates, Streams
-from hopper.gateway.lists import Lists
-from hopper.gateway.metrics import Metrics
-from hopper.gateway.rendering import Rendered
-from hopper.gateway.waiting import Waiting
+from hopper.gateway.http.limits import Rates, Streams
+from hopper.gateway.http.metrics import Metrics
+from hopper.gateway.views.lists import Lists
+from hopper.gateway.views.rendering import Rendered
+from hopper.gateway.views.waiting import Waiting
 from hopper.ports import IntentStore, UnavailableError
 from hopper.registry import Catalogue, Change, Flusher, NamespaceIndex, Templates
 from hopper.watch import Reader

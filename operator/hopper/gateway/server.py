@@ -24,7 +24,7 @@ from hopper.gateway.app import build_app
 from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
 from hopper.gateway.auth.keys import SELECTOR
 from hopper.gateway.context import Context, Settings
-from hopper.gateway.metrics import Metrics
+from hopper.gateway.http.metrics import Metrics
 from hopper.ports import ApiError
 from hopper.registry import Catalogue, Flusher, Templates
 from hopper.watch import Feed, heartbeat_feed, instance_feed, template_feed, until_served, watch_all

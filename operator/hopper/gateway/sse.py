@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
-from hopper.gateway.access import Access
+from hopper.gateway.context import Context
 from hopper.gateway.models.words import SCOPES, STATUSES
 from hopper.registry import Entry, EventKind, Journal
 
@@ -52,11 +52,11 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, access: Access, last_id: str | None, still_allowed: StillAllowed) -> None:
+    def __init__(self, context: Context, namespace: str, last_id: str | None, still_allowed: StillAllowed) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
-        self._context = access.context
-        self._namespace = access.namespace
+        self._context = context
+        self._namespace = namespace
         self._last_id = last_id
         self._still_allowed = still_allowed
 

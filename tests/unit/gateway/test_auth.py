@@ -15,9 +15,9 @@ from hopper.api.resources import INSTANCES, TEMPLATES, Resource
 from hopper.gateway.auth import ApiKeys, Open, Permission, Tokens
 from hopper.gateway.auth.cache import Cache
 from hopper.gateway.auth.keys import hash_of, new_key
-from hopper.gateway.errors import ForbiddenError, UnauthorizedError, UnavailableProblemError
+from hopper.gateway.http.errors import ForbiddenError, UnauthorizedError, UnavailableProblemError
 from hopper.ports import RefusedError, UnavailableError, User
-from tests.unit.gateway.test_errors import is_problem
+from tests.unit.gateway.answers import is_problem
 from tests.unit.gateway.world import World
 
 READ = Permission("get", INSTANCES)

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from hopper.api.resources import INSTANCES
-from hopper.gateway.access import Access
-from hopper.gateway.auth import Caller
 from hopper.gateway.sse import KEEP_ALIVE, EventStream
 from hopper.registry import Catalogue, Journal
 from tests.unit.gateway.world import World, limited
@@ -53,8 +51,7 @@ async def allowed() -> bool:
 
 @asynccontextmanager
 async def following(world: World, last_id: str | None = None, namespace: str = "default") -> AsyncIterator[Follower]:
-    access = Access(world.context, Caller("alice"), namespace)
-    follower = Follower(EventStream(access, last_id, allowed))
+    follower = Follower(EventStream(world.context, namespace, last_id, allowed))
     try:
         yield follower
     finally:
@@ -151,7 +148,7 @@ class TestEnd:
         async def pop() -> bool:
             return verdicts.pop(0)
 
-        follower = Follower(EventStream(Access(world.context, Caller("alice"), "default"), None, pop))
+        follower = Follower(EventStream(world.context, "default", None, pop))
         await follower.next()
         assert await follower.chunk() == KEEP_ALIVE
         with pytest.raises(StopAsyncIteration):

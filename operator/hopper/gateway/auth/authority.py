@@ -6,7 +6,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from hopper.api.resources import Resource
-from hopper.gateway.errors import ForbiddenError
+from hopper.gateway.http.errors import ForbiddenError
 
 ANONYMOUS = "anonymous"
 

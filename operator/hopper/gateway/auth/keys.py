@@ -22,7 +22,7 @@ from hopper.api.names import LABEL_API_KEYS
 from hopper.api.resources import INSTANCES
 from hopper.gateway.auth.authority import Caller, Permission
 from hopper.gateway.auth.tokens import bearer
-from hopper.gateway.errors import UnauthorizedError
+from hopper.gateway.http.errors import UnauthorizedError
 
 logger = logging.getLogger(__name__)
 

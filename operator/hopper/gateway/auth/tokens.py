@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from hopper.gateway.auth.authority import Caller, Permission
 from hopper.gateway.auth.cache import Cache
-from hopper.gateway.errors import UnauthorizedError, unavailable
+from hopper.gateway.http.errors import UnauthorizedError, unavailable
 from hopper.ports import RefusedError, Reviews, User
 
 # How long an answer holds: a token that is revoked, or a right that is taken away, works on for so long at most.

@@ -7,13 +7,13 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 from hopper.domain.actions import Action
-from hopper.gateway.acting import act
-from hopper.gateway.answers import respond
-from hopper.gateway.bodies import JsonRoute
+from hopper.gateway.http.answers import respond
+from hopper.gateway.http.bodies import JsonRoute
+from hopper.gateway.intents.acting import act
 from hopper.gateway.models.instances import ActionResult
 from hopper.gateway.models.requests import ActionRequest
-from hopper.gateway.reads import find
 from hopper.gateway.routes.instances import Id, MayPatch
+from hopper.gateway.views.reads import find
 
 router = APIRouter(prefix="/instances", tags=["lifecycle"], route_class=JsonRoute)
 

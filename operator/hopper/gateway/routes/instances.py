@@ -12,12 +12,12 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import GLOBAL_NAME
 from hopper.domain import tree
 from hopper.gateway.access import Access, Requires
-from hopper.gateway.acting import terminate
-from hopper.gateway.answers import as_json, etag_of, is_known, respond, unchanged, version_in
-from hopper.gateway.bodies import JsonRoute
-from hopper.gateway.creating import create
-from hopper.gateway.errors import MissingError
-from hopper.gateway.lists import Asked, Sort
+from hopper.gateway.http.answers import as_json, etag_of, is_known, respond, unchanged, version_in
+from hopper.gateway.http.bodies import JsonRoute
+from hopper.gateway.http.errors import MissingError
+from hopper.gateway.intents.acting import terminate
+from hopper.gateway.intents.creating import create
+from hopper.gateway.intents.updating import update
 from hopper.gateway.models.instances import (
     Hierarchy,
     InstanceDetail,
@@ -30,11 +30,11 @@ from hopper.gateway.models.listing import Limit, Skip
 from hopper.gateway.models.registry import StatusView
 from hopper.gateway.models.requests import CreateInstance, UpdateInstance
 from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
-from hopper.gateway.reads import find, lookup
-from hopper.gateway.registry_views import view_status
-from hopper.gateway.rendering import flat
-from hopper.gateway.updating import update
-from hopper.gateway.views import view_detail, view_instance
+from hopper.gateway.views.instances import view_detail, view_instance
+from hopper.gateway.views.lists import Asked, Sort
+from hopper.gateway.views.reads import find, lookup
+from hopper.gateway.views.registry import view_status
+from hopper.gateway.views.rendering import flat
 from hopper.registry import Criteria
 
 router = APIRouter(prefix="/instances", tags=["instances"], route_class=JsonRoute)

@@ -9,15 +9,15 @@ from pydantic import Field, TypeAdapter
 from hopper.api.heartbeat import Vitals
 from hopper.api.resources import INSTANCES
 from hopper.gateway.access import Access, Requires
-from hopper.gateway.answers import is_known, respond, unchanged
-from hopper.gateway.bodies import JsonRoute
-from hopper.gateway.errors import ProblemError
+from hopper.gateway.http.answers import is_known, respond, unchanged
+from hopper.gateway.http.bodies import JsonRoute
+from hopper.gateway.http.errors import ProblemError
 from hopper.gateway.models.registry import RegistryHealth, RegistryList, Topology
 from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
-from hopper.gateway.reads import find, lookup
-from hopper.gateway.registry_views import revision_of, view_entry, view_health, view_topology
 from hopper.gateway.routes.instances import Id, MayList
 from hopper.gateway.sse import EventStream
+from hopper.gateway.views.reads import find, lookup
+from hopper.gateway.views.registry import revision_of, view_entry, view_health, view_topology
 from hopper.registry import Criteria
 
 router = APIRouter(prefix="/registry", tags=["registry"], route_class=JsonRoute)
@@ -129,7 +129,7 @@ async def follow_events(
             return False
         return again.caller == access.caller
 
-    return EventStream(access, last_event_id, still_allowed)
+    return EventStream(access.context, access.namespace, last_event_id, still_allowed)
 
 
 @router.post("/instances/{id}/heartbeat", status_code=204, response_class=Response, summary="Give a sign of life")

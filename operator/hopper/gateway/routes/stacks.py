@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 
 from hopper.api.instance import HopperInstance
 from hopper.gateway.access import Access, Requires
-from hopper.gateway.acting import terminate
-from hopper.gateway.answers import etag_of, is_known, respond, unchanged
-from hopper.gateway.bodies import JsonRoute
+from hopper.gateway.http.answers import etag_of, is_known, respond, unchanged
+from hopper.gateway.http.bodies import JsonRoute
+from hopper.gateway.intents.acting import terminate
 from hopper.gateway.models.stacks import (
     OVERRIDE_KINDS,
     CreateStackInstance,
@@ -22,18 +22,17 @@ from hopper.gateway.models.stacks import (
     StackInstanceView,
     UpdateStackInstance,
 )
-from hopper.gateway.previewing import preview
-from hopper.gateway.renaming import rename
-from hopper.gateway.stacking import create_stack_instance, duplicate, replace_overrides, update_stack_instance
-from hopper.gateway.stacks import (
+from hopper.gateway.stacks.changing import create_stack_instance, duplicate, replace_overrides, update_stack_instance
+from hopper.gateway.stacks.members import (
     find_instance,
     find_stack,
     instance_id,
     instances_of,
     template_of,
-    view_stack_detail,
-    view_stack_instance,
 )
+from hopper.gateway.stacks.previewing import preview
+from hopper.gateway.stacks.renaming import rename
+from hopper.gateway.stacks.views import view_stack_detail, view_stack_instance
 
 router = APIRouter(prefix="/stacks/{name}/instances", tags=["stacks"], route_class=JsonRoute)
 

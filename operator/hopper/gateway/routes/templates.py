@@ -9,18 +9,18 @@ from pydantic import TypeAdapter
 from hopper.api.resources import TEMPLATES
 from hopper.api.template import HopperTemplate
 from hopper.gateway.access import Access, Requires
-from hopper.gateway.answers import etag_of, is_known, respond, unchanged, version_in
-from hopper.gateway.bodies import JsonRoute
-from hopper.gateway.models.listing import Limit, Skip
-from hopper.gateway.models.templates import CreateTemplate, TemplatePage, TemplateView, UpdateTemplate
-from hopper.gateway.templating import (
+from hopper.gateway.http.answers import etag_of, is_known, respond, unchanged, version_in
+from hopper.gateway.http.bodies import JsonRoute
+from hopper.gateway.intents.templating import (
     create_template,
     delete_template,
     find_template,
     templates_of,
     update_template,
-    view_template,
 )
+from hopper.gateway.models.listing import Limit, Skip
+from hopper.gateway.models.templates import CreateTemplate, TemplatePage, TemplateView, UpdateTemplate
+from hopper.gateway.views.templates import view_template
 
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=JsonRoute)
 

@@ -1,0 +1,59 @@
+"""What one caller may ask of the gateway: request rate, open streams."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hopper.gateway.http.errors import TooManyError
+
+_CALLERS = 10_000
+
+
+class Rates:
+    """A token bucket a caller: `burst` requests at once, then `per_second`. Those longest silent are forgotten.
+
+    Without a rate there is no limit.
+    """
+
+    def __init__(self, per_second: float | None, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._now = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and since when
+
+    def take(self, caller: str) -> None:
+        """Count one request. Raises `TooManyError`, which says when to come back."""
+        if self._per_second is None:
+            return
+        now = self._now()
+        left, since = self._buckets.get(caller, (self._burst, now))
+        left = min(self._burst, left + (now - since) * self._per_second)
+        if left < 1:
+            wait = math.ceil((1 - left) / self._per_second)
+            detail = f"more than {self._per_second:g} requests a second; come back in {wait} s"
+            raise TooManyError(detail, headers={"Retry-After": str(wait)})
+        self._buckets[caller] = (left - 1, now)
+        self._buckets.move_to_end(caller)
+        if len(self._buckets) > _CALLERS:
+            self._buckets.popitem(last=False)
+
+
+class Streams:
+    """How many event streams are open, all callers together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.open = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count a stream while it is open. Raises `TooManyError`."""
+        if self.open >= self._most:
+            raise TooManyError(f"{self._most} streams are open already; close one", headers={"Retry-After": "5"})
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1

@@ -1,0 +1,1 @@
+"""What callers want of instances and templates, written to the API server as their intent."""

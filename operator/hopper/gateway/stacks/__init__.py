@@ -1,0 +1,1 @@
+"""Stacks: a Project instance, seen as a set of service instances."""

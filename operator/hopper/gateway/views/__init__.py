@@ -1,0 +1,1 @@
+"""What the registry knows: as it is answered, listed and waited for."""

@@ -1,0 +1,130 @@
+"""Every error has the same form, whatever it comes from, and gives nothing away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from hopper.gateway.auth import Caller, Open, Permission
+from hopper.gateway.http import errors
+from hopper.gateway.http.errors import UnauthorizedError
+from hopper.ports import ApiError, Cause, ConflictError, NotFoundError, RefusedError, UnavailableError
+from tests.unit.gateway.answers import is_problem
+from tests.unit.gateway.world import World, limited
+
+
+class Guarded(Open):
+    """Knows one token, which may only list."""
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller:
+        if headers.get("authorization") != "Bearer right":
+            raise UnauthorizedError("send a token", headers={"WWW-Authenticate": "Bearer"})
+        return Caller("alice")
+
+    async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
+        return permission.verb == "list"
+
+
+class TestRouting:
+    async def test_an_unknown_route(self, world: World) -> None:
+        body = is_problem(await world.get("/nothing"), 404, "NotFound")
+        assert "/openapi.json" in body["detail"]
+
+    async def test_a_wrong_method(self, world: World) -> None:
+        answer = await world.client.patch("/instances")
+        is_problem(answer, 405, "MethodNotAllowed")
+        assert "GET" in answer.headers["allow"]
+
+    async def test_a_missing_instance(self, world: World) -> None:
+        assert is_problem(await world.get("/instances/web"), 404, "NotFound")["detail"] == "Instance web not found"
+
+    async def test_a_wrong_parameter(self, world: World) -> None:
+        body = is_problem(await world.get("/instances?limit=many&scope=moon"), 422, "ValidationError")
+        assert {it["field"] for it in body["errors"]} == {"query -> limit", "query -> scope"}
+        assert all(it.keys() == {"field", "message", "type"} for it in body["errors"])
+
+
+class TestAccess:
+    async def test_nobody_knows_who_it_is(self) -> None:
+        answer = await World(Guarded()).get("/instances")
+        is_problem(answer, 401, "Unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+    async def test_may_not(self) -> None:
+        world = World(Guarded())
+        world.instance("web")
+        right = {"Authorization": "Bearer right"}
+        assert (await world.get("/instances", headers=right)).status_code == 200
+        body = is_problem(await world.get("/instances/web", headers=right), 403, "Forbidden")
+        assert body["detail"] == "alice may not get hopperinstances in namespace default"
+
+    async def test_another_namespace(self) -> None:
+        world = World(settings=limited(namespaces=frozenset({"default"})))
+        is_problem(await world.get("/instances?namespace=other"), 403, "Forbidden")
+
+    async def test_too_often(self) -> None:
+        world = World(settings=limited(requests_per_second=1.0, burst=2))
+        codes = [(await world.get("/instances")).status_code for _ in range(2)]
+        answer = await world.get("/instances")
+        assert codes == [200, 200]
+        is_problem(answer, 429, "TooManyRequests")
+        assert int(answer.headers["retry-after"]) >= 1
+
+    async def test_guessing_is_bounded(self) -> None:
+        world = World(Guarded(), limited(requests_per_second=1.0, burst=2))
+        assert [(await world.get("/instances")).status_code for _ in range(3)] == [401, 401, 429]
+
+    async def test_the_registry_is_not_complete(self, world: World) -> None:
+        world.problems.append("the initial list is not complete")
+        answer = await world.get("/instances")
+        assert "not complete" in is_problem(answer, 503, "ServiceUnavailable")["detail"]
+        assert answer.headers["retry-after"] == "1"
+
+
+CAUSE = Cause("spec.scope", "is immutable", "FieldValueInvalid")
+
+
+class TestApiErrors:
+    @pytest.mark.parametrize(
+        ("error", "code", "kind"),
+        [
+            (NotFoundError("404: gone", code=404), 404, "NotFound"),
+            (ConflictError("409: modified", code=409), 409, "Conflict"),
+            (RefusedError("403: forbidden", code=403), 403, "Forbidden"),
+            (RefusedError("422: invalid", code=422, causes=[CAUSE]), 422, "ValidationError"),
+            (RefusedError("400: strict decoding error", code=400), 422, "ValidationError"),
+            (UnavailableError("connection refused"), 503, "ServiceUnavailable"),
+        ],
+    )
+    async def test_each(self, error: ApiError, code: int, kind: str) -> None:
+        world = World()
+
+        @world.app.get("/api/v1/fails")
+        async def fails() -> None:
+            raise error
+
+        body = is_problem(await world.get("/fails"), code, kind)
+        assert str(error).split(": ")[-1] in body["detail"]
+        if error.causes:
+            wrong = {"field": "body -> spec -> scope", "message": "is immutable", "type": "FieldValueInvalid"}
+            assert body["errors"] == [wrong]
+
+    async def test_what_nobody_expected(self, caplog: pytest.LogCaptureFixture) -> None:
+        world = World()
+
+        @world.app.get("/api/v1/fails")
+        async def fails() -> None:
+            raise ZeroDivisionError("a secret")
+
+        with caplog.at_level(logging.CRITICAL):
+            answer = await world.get("/fails")
+        is_problem(answer, 500, "InternalError")
+        assert "secret" not in answer.text
+        assert "Traceback" not in answer.text
+
+
+def test_every_code_of_the_contract_has_a_name() -> None:
+    kinds = errors.ProblemError.__subclasses__()
+    assert {kind.code for kind in kinds} == {400, 401, 403, 404, 408, 409, 413, 422, 429, 503}

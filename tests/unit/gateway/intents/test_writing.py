@@ -1,0 +1,400 @@
+"""Creating, changing and terminating instances: what is written, what is answered, and everything that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from hopper.api.resources import INSTANCES
+from hopper.ports import Cause, ConflictError, RefusedError, UnavailableError
+from tests.unit.gateway.answers import is_problem
+from tests.unit.gateway.world import World, limited
+
+SECRET = {"env": [{"name": "TOKEN", "value": "s3cret", "secret": True}]}
+
+
+class TestCreate:
+    @pytest.mark.parametrize("healthcheck", [{"$remove": True}, {"$remove": None}, {}], ids=str)
+    async def test_a_healthcheck_without_a_test_is_written_without_one(self, world: World, healthcheck: Any) -> None:
+        """What an empty one means says the API server, which refuses it."""
+        body = {"name": "web", "scope": "PROJECT", "overrides": {"healthcheck": healthcheck}}
+        answer = await world.post("/instances", body)
+        assert answer.status_code == 201, answer.text
+        written = world.spec("web")["overrides"]["healthcheck"]
+        assert "test" not in written
+        assert written.get("$remove") == healthcheck.get("$remove")
+        answer = await world.put("/instances/web", {"description": "still readable"})
+        assert answer.status_code == 200, answer.text
+
+    async def test_the_least(self, world: World) -> None:
+        answer = await world.post("/instances", {"name": "web", "scope": "PROJECT"})
+        assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/instances/web")
+        assert (answer.json()["id"], answer.json()["status"]) == ("web", "created")
+        assert world.spec("web") == {"scope": "Project"}
+        assert (await world.get("/instances/web")).json() == answer.json()
+
+    async def test_everything(self, world: World) -> None:
+        world.instance("global", "Global")
+        world.template("shop")
+        body = {
+            "name": "Web shop",
+            "scope": "project",
+            "id": "web",
+            "instance_type": "persistent",
+            "parent_id": "global",
+            "config": {"capabilities": ["gpu"], "extra": {"a": {"b": [1]}}},
+            "runtime_metadata": {"pid": 7, "host": "ü"},
+            "description": "sells shoes",
+            "created_by": "bob",
+            "template": "shop",
+            "overrides": {"ports": [{"containerPort": 80}], **SECRET},
+        }
+        answer = await world.post("/instances", body)
+        assert answer.status_code == 201, answer.text
+        assert "s3cret" not in answer.text
+        assert world.spec("web") == {
+            "scope": "Project",
+            "displayName": "Web shop",
+            "type": "Persistent",
+            "parentRef": {"name": "global"},
+            "config": body["config"],
+            "description": "sells shoes",
+            "templateRef": {"name": "shop"},
+            "overrides": {"ports": [{"containerPort": 80, "protocol": "TCP"}], **SECRET},
+        }
+        found = answer.json()
+        assert (found["created_by"], found["runtime_metadata"]) == ("bob", body["runtime_metadata"])
+        assert (found["template"], found["override_count"], found["parent_id"]) == ("shop", 2, "global")
+
+    @pytest.mark.parametrize(
+        ("name", "expected"), [("Web Shop!", "web-shop"), ("  a__b ", "a-b"), ("Ä1", "1"), ("x" * 200, "x" * 63)]
+    )
+    async def test_an_id_is_made_of_the_name(self, world: World, name: str, expected: str) -> None:
+        answer = await world.post("/instances", {"name": name, "scope": "PROJECT"})
+        assert (answer.status_code, answer.json()["id"], answer.json()["name"]) == (201, expected, name)
+
+    async def test_the_global_one_is_called_global(self, world: World) -> None:
+        answer = await world.post("/instances", {"name": "The Root", "scope": "Global", "id": "anything"})
+        assert (answer.status_code, answer.json()["id"], answer.json()["name"]) == (201, "global", "The Root")
+        is_problem(await world.post("/instances", {"name": "Another", "scope": "Global"}), 409, "Conflict")
+
+    async def test_a_parent_by_uid(self, world: World) -> None:
+        uid = world.instance("web")["metadata"]["uid"]
+        answer = await world.post("/instances", {"name": "a", "scope": "ORCHESTRATION", "parent_id": uid})
+        assert answer.json()["parent_id"] == "web"
+
+    async def test_a_parent_that_the_watch_has_not_told_of(self, world: World) -> None:
+        world.store.listeners.clear()
+        world.instance("web")
+        answer = await world.post("/instances", {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"})
+        assert answer.status_code == 201
+
+    async def test_a_template_that_the_watch_has_not_told_of(self, world: World) -> None:
+        world.store.listeners.clear()
+        world.template("shop")
+        answer = await world.post("/instances", {"name": "a", "scope": "PROJECT", "template": "shop"})
+        assert answer.status_code == 201
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({}, "body -> name"),
+            ({"name": "a"}, "body -> scope"),
+            ({"name": "a", "scope": "moon"}, "body -> scope"),
+            ({"name": "", "scope": "PROJECT"}, "body -> name"),
+            ({"name": "!!", "scope": "PROJECT"}, "body -> name"),
+            ({"name": "active", "scope": "PROJECT"}, "body -> name"),
+            ({"name": "a", "scope": "PROJECT", "id": "Not-So"}, "body -> id"),
+            ({"name": "a", "scope": "PROJECT", "id": "projects"}, "body -> id"),
+            ({"name": "a", "scope": "PROJECT", "colour": "red"}, "body -> colour"),
+            ({"name": "a", "scope": "PROJECT", "config": {"rooting": {}}}, "body -> config -> rooting"),
+            (
+                {"name": "a", "scope": "PROJECT", "config": {"limits": {"maxDepth": -1}}},
+                "body -> config -> limits -> maxDepth",
+            ),
+            (
+                {"name": "a", "scope": "PROJECT", "config": {"delegation": {"autoCreateProjectInstances": True}}},
+                "body -> config -> delegation -> autoCreateProjectInstances",
+            ),
+            ({"name": "a", "scope": "PROJECT", "overrides": {"ports": [{"containerPort": 0}]}},
+             "body -> overrides -> ports -> 0 -> containerPort"),
+            ({"name": "a", "scope": "ORCHESTRATION"}, "body -> parent_id"),
+            ({"name": "a", "scope": "PROJECT", "parent_id": "fair"}, "body -> parent_id"),
+            ({"name": "fair", "id": "fair2", "scope": "EVENT", "parent_id": "fair"}, "body -> parent_id"),
+        ],
+    )  # fmt: skip
+    async def test_what_is_wrong_is_named(self, world: World, body: Any, field: str) -> None:
+        world.instance("fair", "Event")
+        found = is_problem(await world.post("/instances", body), 422, "ValidationError")
+        assert field in [it["field"] for it in found["errors"]]
+        assert (await world.get("/instances")).json()["total"] == 1
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"{",
+            b"null",
+            b"[]",
+            b'"x"',
+            b"\xff\xfe",
+            b'{"name": NaN}',
+            b"[" * 100_000,
+            b'{"a":' * 40 + b"1" + b"}" * 40,
+        ],
+    )
+    async def test_what_is_no_proper_json(self, world: World, content: bytes) -> None:
+        answer = await world.client.post("/instances", content=content, headers={"Content-Type": "application/json"})
+        is_problem(answer, 422, "ValidationError")
+
+    async def test_another_content_type(self, world: World) -> None:
+        body = json.dumps({"name": "a", "scope": "PROJECT"}).encode()
+        for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/xml"}):
+            is_problem(await world.client.post("/instances", content=body, headers=headers), 422, "ValidationError")
+
+    async def test_a_large_body(self) -> None:
+        world = World(settings=limited(max_body_bytes=1000))
+        body = {"name": "a", "scope": "PROJECT", "description": "x" * 1000}
+        is_problem(await world.post("/instances", body), 413, "PayloadTooLarge")
+
+    async def test_a_body_that_does_not_come(self) -> None:
+        world = World(settings=limited(max_body_seconds=0.01))
+
+        async def dribble() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+        json_type = {"Content-Type": "application/json"}
+        answer = await world.client.post("/instances", content=dribble(), headers=json_type)
+        is_problem(answer, 408, "RequestTimeout")
+
+    async def test_a_secret_is_not_repeated(self, world: World) -> None:
+        long = "s3cret" * 10_000
+        for env in ({"name": "T", "value": long, "secret": True}, {"name": "T", "value": "s3cret", "secret": "s3cret"}):
+            body = {"name": "a", "scope": "PROJECT", "overrides": {"env": [env]}}
+            answer = await world.post("/instances", body)
+            is_problem(answer, 422, "ValidationError")
+            assert "s3cret" not in answer.text
+        cause = Cause("spec.overrides.env[0]", 'Invalid value: "s3cret"', "FieldValueInvalid")
+        world.store.error = RefusedError('422: Invalid value: "s3cret"', code=422, causes=[cause])
+        answer = await world.post("/instances", {"name": "a", "scope": "PROJECT", "overrides": SECRET})
+        is_problem(answer, 422, "ValidationError")
+        assert "s3cret" not in answer.text
+
+    async def test_what_does_not_exist(self, world: World) -> None:
+        found = is_problem(
+            await world.post("/instances", {"name": "a", "scope": "PROJECT", "template": "no"}), 400, "BadRequest"
+        )
+        assert found["detail"] == "template no does not exist"
+        body = {"name": "a", "scope": "PROJECT", "parent_id": "no"}
+        assert "no does not exist" in is_problem(await world.post("/instances", body), 400, "BadRequest")["detail"]
+
+    async def test_a_name_that_is_taken(self, world: World) -> None:
+        world.instance("web")
+        found = is_problem(await world.post("/instances", {"name": "Web", "scope": "PROJECT"}), 409, "Conflict")
+        assert "choose another id" in found["detail"]
+        world.instance("mail", phase="Stopping", desiredState="Terminated")
+        is_problem(await world.post("/instances", {"name": "mail", "scope": "PROJECT"}), 409, "Conflict")
+
+    async def test_a_name_that_is_taken_in_between(self, world: World) -> None:
+        world.store.listeners.clear()
+        world.instance("web")
+        is_problem(await world.post("/instances", {"name": "web", "scope": "PROJECT"}), 409, "Conflict")
+
+    async def test_a_terminated_one_is_replaced(self, world: World) -> None:
+        old = world.instance("web", phase="Terminated", desiredState="Terminated")["metadata"]["uid"]
+        answer = await world.post("/instances", {"name": "web", "scope": "EVENT"})
+        assert answer.status_code == 201
+        assert answer.json()["uid"] != old
+        assert (await world.get("/instances/web")).json()["scope"] == "EVENT"
+
+    async def test_no_room_left(self, world: World) -> None:
+        world.instance("web", config={"limits": {"maxChildInstances": 1}})
+        first = {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"}
+        assert (await world.post("/instances", first)).status_code == 201
+        found = is_problem(await world.post("/instances", first | {"name": "b"}), 409, "Conflict")
+        assert "maxChildInstances" in found["detail"]
+
+    async def test_below_one_that_is_over(self, world: World) -> None:
+        world.instance("web", phase="Terminated", desiredState="Terminated")
+        body = {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"}
+        assert "terminated" in is_problem(await world.post("/instances", body), 400, "BadRequest")["detail"]
+
+    async def test_the_api_server_is_away(self, world: World) -> None:
+        world.store.error = UnavailableError("connection refused")
+        is_problem(await world.post("/instances", {"name": "a", "scope": "PROJECT"}), 503, "ServiceUnavailable")
+
+
+class TestUpdate:
+    async def test_fields_left_out_stay(self, world: World) -> None:
+        world.instance("web", displayName="Web", description="old", config={"capabilities": ["a"], "extra": {"x": 1}})
+        answer = await world.put("/instances/web", {"description": "new"})
+        assert (answer.status_code, answer.json()["description"], answer.json()["name"]) == (200, "new", "Web")
+        assert world.spec("web")["config"] == {"capabilities": ["a"], "extra": {"x": 1}}
+
+    async def test_null_removes_and_an_object_replaces(self, world: World) -> None:
+        world.instance("web", displayName="Web", description="old", config={"capabilities": ["a"], "extra": {"x": 1}})
+        body = {"name": None, "description": None, "config": {"extra": {"y": {"z": 2}}}, "runtime_metadata": {"pid": 1}}
+        answer = await world.put("/instances/web", body)
+        assert answer.status_code == 200, answer.text
+        spec = world.spec("web")
+        assert spec["config"] == {"extra": {"y": {"z": 2}}}
+        assert "displayName" not in spec
+        assert "description" not in spec
+        assert answer.json()["runtime_metadata"] == {"pid": 1}
+        assert (await world.put("/instances/web", {"runtime_metadata": None})).json()["runtime_metadata"] == {}
+
+    async def test_everything_else(self, world: World) -> None:
+        world.template("shop")
+        world.instance("global", "Global")
+        world.instance("web")
+        body = {
+            "scope": "project",
+            "instance_type": "Singleton",
+            "parent_id": "global",
+            "template": "shop",
+            "overrides": SECRET,
+        }
+        answer = await world.put("/instances/web", body)
+        assert answer.status_code == 200, answer.text
+        assert "s3cret" not in answer.text
+        spec = world.spec("web")
+        assert (spec["type"], spec["parentRef"], spec["templateRef"]) == (
+            "Singleton",
+            {"name": "global"},
+            {"name": "shop"},
+        )
+        assert spec["overrides"]["env"] == SECRET["env"]
+        cleared = await world.put("/instances/web", {"parent_id": None, "template": None, "overrides": None})
+        assert (cleared.json()["parent_id"], cleared.json()["template"], cleared.json()["overrides"]) == (
+            None,
+            None,
+            {},
+        )
+
+    async def test_what_was_read_can_be_sent_back(self, world: World) -> None:
+        """The values of secrets are not answered, and not lost either."""
+        world.template("shop")
+        world.instance("web", templateRef={"name": "shop"}, overrides=SECRET, description="old")
+        read = (await world.get("/instances/web")).json()
+        assert "s3cret" not in json.dumps(read)
+        body = {"description": "new", "overrides": read["overrides"], "config": read["config"]}
+        assert (await world.put("/instances/web", body)).status_code == 200
+        assert world.spec("web")["overrides"]["env"] == SECRET["env"]
+        fresh = {"env": [{"name": "TOKEN", "value": "new", "secret": True}, {"name": "OTHER", "secret": True}]}
+        assert (await world.put("/instances/web", {"overrides": fresh})).status_code == 200
+        assert [it.get("value") for it in world.spec("web")["overrides"]["env"]] == ["new", None]
+
+    async def test_with_a_version(self, world: World) -> None:
+        tag = (await self._given(world)).headers["etag"]
+        assert (await world.put("/instances/web", {"description": "a"}, headers={"If-Match": tag})).status_code == 200
+        answer = await world.put("/instances/web", {"description": "b"}, headers={"If-Match": tag})
+        assert "someone else" in is_problem(answer, 409, "Conflict")["detail"]
+        stale = {"description": "b", "resource_version": tag.strip('"')}
+        is_problem(await world.put("/instances/web", stale), 409, "Conflict")
+        assert (await world.put("/instances/web", {"description": "c"}, headers={"If-Match": "*"})).status_code == 200
+
+    @staticmethod
+    async def _given(world: World) -> Any:
+        world.instance("web")
+        return await world.get("/instances/web")
+
+    async def test_a_status_written_in_between_does_not_matter(self, world: World) -> None:
+        raw = world.instance("web")
+        world.store.listeners.clear()  # the watch lags behind
+        world.store.put(INSTANCES, "default", "web", {"spec": raw["spec"], "status": {"phase": "Paused"}})
+        assert (await world.put("/instances/web", {"description": "new"})).status_code == 200
+
+    async def test_a_spec_written_in_between_does(self, world: World) -> None:
+        raw = world.instance("web")
+        world.store.listeners.clear()
+        world.store.put(INSTANCES, "default", "web", {"spec": raw["spec"] | {"description": "by kubectl"}})
+        is_problem(await world.put("/instances/web", {"description": "new"}), 409, "Conflict")
+        assert world.spec("web")["description"] == "by kubectl"
+        # What it was told in the meantime is known now.
+        assert (await world.put("/instances/web", {"description": "new"})).status_code == 200
+
+    async def test_gone_in_between(self, world: World) -> None:
+        world.instance("web")
+        world.store.listeners.clear()
+        world.store.objects.clear()
+        is_problem(await world.put("/instances/web", {"description": "new"}), 404, "NotFound")
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"scope": "EVENT"}, "body -> scope"),
+            ({"parent_id": "worker"}, "body -> parent_id"),
+            ({"parent_id": "web"}, "body -> parent_id"),
+            ({"config": {"limits": {"maxDeep": 1}}}, "body -> config -> limits -> maxDeep"),
+            ({"desired_state": "Paused"}, "body -> desired_state"),
+            ({"name": ""}, "body -> name"),
+        ],
+    )
+    async def test_what_is_wrong_is_named(self, world: World, body: Any, field: str) -> None:
+        world.instance("web")
+        world.instance("worker", "Orchestration", "web")
+        found = is_problem(await world.put("/instances/web", body), 422, "ValidationError")
+        assert field in [it["field"] for it in found["errors"]]
+
+    @pytest.mark.parametrize("body", [{"template": "no"}, {"parent_id": "no"}])
+    async def test_what_does_not_exist(self, world: World, body: Any) -> None:
+        world.instance("web")
+        is_problem(await world.put("/instances/web", body), 400, "BadRequest")
+        is_problem(await world.put("/instances/no", body), 404, "NotFound")
+
+    @pytest.mark.parametrize("state", ["Archived", "Terminated"])
+    async def test_the_record_is_read_only(self, world: World, state: str) -> None:
+        world.instance("web", phase=state, desiredState=state)
+        is_problem(await world.put("/instances/web", {"description": "new"}), 400, "BadRequest")
+
+    async def test_fifty_at_once_have_one_winner(self, world: World) -> None:
+        tag = (await self._given(world)).headers["etag"]
+        answers = await asyncio.gather(
+            *(world.put("/instances/web", {"description": str(n)}, headers={"If-Match": tag}) for n in range(50))
+        )
+        codes = [it.status_code for it in answers]
+        assert (codes.count(200), codes.count(409)) == (1, 49)
+        (winner,) = (it.json()["description"] for it in answers if it.status_code == 200)
+        assert world.spec("web")["description"] == winner
+
+
+class TestTerminate:
+    async def test_is_soft(self, world: World) -> None:
+        world.instance("web")
+        answer = await world.delete("/instances/web")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert world.spec("web")["desiredState"] == "Terminated"
+        is_problem(await world.delete("/instances/web"), 409, "Conflict")
+        is_problem(await world.delete("/instances/nobody"), 404, "NotFound")
+
+    async def test_live_children_are_named(self, world: World) -> None:
+        world.instance("web")
+        world.instance("gone", "Orchestration", "web", "Terminated", desiredState="Terminated")
+        for n in range(7):
+            world.instance(f"w-{n}", "Orchestration", "web")
+        found = is_problem(await world.delete("/instances/web"), 409, "Conflict")
+        assert "w-0, w-1, w-2, w-3, w-4 and 2 more" in found["detail"]
+        assert world.spec("web")["desiredState"] == "Running"
+        assert (await world.delete("/instances/web?cascade=true")).status_code == 204
+        assert world.spec("web")["desiredState"] == "Terminated"
+
+    async def test_terminated_children_do_not_matter(self, world: World) -> None:
+        world.instance("web")
+        world.instance("gone", "Orchestration", "web", "Terminated", desiredState="Terminated")
+        assert (await world.delete("/instances/web")).status_code == 204
+
+    async def test_protection_holds(self, world: World) -> None:
+        world.instance("web")
+        world.instance("safe", "Orchestration", "web", deletionProtection=True)
+        for path in ("/instances/safe", "/instances/web?cascade=true"):
+            assert "safe" in is_problem(await world.delete(path), 403, "Forbidden")["detail"]
+
+    async def test_an_edit_in_between(self, world: World) -> None:
+        world.instance("web")
+        world.store.error = ConflictError("409: modified", code=409)
+        is_problem(await world.delete("/instances/web"), 409, "Conflict")

@@ -1,0 +1,171 @@
+"""`/registry`: everybody with their health, discovery by any mix of criteria, the graph, and heartbeats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hopper.api.resources import INSTANCES
+from tests.unit.gateway.answers import is_problem
+from tests.unit.gateway.world import World
+
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Running",
+    "message": "",
+    "lastTransitionTime": "2026-03-01T11:00:00Z",
+}
+GOOD = {"conditions": [READY], "startedAt": "2026-03-01T11:00:00Z"}
+BAD = {"conditions": [READY | {"status": "False", "reason": "CrashLoopBackOff", "message": "exit 1"}]}
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """A project with one worker that is well and one that is not, and somebody whose parent is missing."""
+    world.instance("global", "Global", status=GOOD)
+    world.instance("web", "Project", "global", labels={"tier": "web", "team": "a"}, status=GOOD, displayName="Web shop")
+    world.instance("web-a", "Orchestration", "web", config={"capabilities": ["gpu", "eu"]}, status=GOOD)
+    world.instance("web-b", "Orchestration", "web", "Error", config={"capabilities": ["gpu"]}, status=BAD)
+    world.instance("lost", "Orchestration", "nobody", "Created")
+    world.instance("far", namespace="other", status=GOOD)
+    return world
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [it["id"] for it in answer.json()["items"]]
+
+
+class TestEverybody:
+    async def test_with_health(self, world: World) -> None:
+        answer = (await world.get("/registry/instances")).json()
+        found = {it["id"]: it for it in answer["items"]}
+        assert sorted(found) == ["global", "lost", "web", "web-a", "web-b"]
+        assert answer["total"] == 5
+        assert (found["web-a"]["health"], found["web-a"]["capabilities"]) == ("healthy", ["gpu", "eu"])
+        assert (found["web-b"]["health"], found["web-b"]["reason"]) == ("unhealthy", "CrashLoopBackOff")
+        assert found["web-b"]["message"] == "exit 1"
+        assert (found["web"]["health"], found["web"]["worst_health"]) == ("healthy", "unhealthy")
+        assert found["web"]["worst_id"] == "web-b"
+        assert (found["web"]["labels"], found["web"]["name"]) == ({"tier": "web", "team": "a"}, "Web shop")
+
+    async def test_another_namespace(self, world: World) -> None:
+        assert ids(await world.get("/registry/instances?namespace=other")) == ["far"]
+
+    @pytest.mark.parametrize("path", ["/registry/instances", "/registry/discover?scope=PROJECT", "/registry/topology"])
+    async def test_is_not_sent_again(self, world: World, path: str) -> None:
+        first = await world.get(path)
+        known = {"If-None-Match": first.headers["etag"]}
+        assert (await world.get(path, headers=known)).status_code == 304
+        world.instance("web", "Project", "global", "Paused")
+        assert (await world.get(path, headers=known)).status_code == 200
+
+
+class TestDiscover:
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("", ["global", "lost", "web", "web-a", "web-b"]),
+            ("scope=orchestration", ["lost", "web-a", "web-b"]),
+            ("status=error&status=created", ["lost", "web-b"]),
+            ("type=singleton", ["global"]),
+            ("capability=gpu", ["web-a", "web-b"]),
+            ("capability=gpu&capability=eu", ["web-a"]),
+            ("parent_id=web", ["web-a", "web-b"]),
+            ("ancestor_id=global", ["web", "web-a", "web-b"]),
+            ("ancestor_id=global&status=running&scope=orchestration", ["web-a"]),
+            ("label=tier=web", ["web"]),
+            ("label=tier=web&label=team=b", []),
+            ("healthy=true", ["global", "web", "web-a"]),
+            ("healthy=false", ["web-b"]),
+            ("name=web-*", ["web-a", "web-b"]),
+            ("name=web", ["web"]),
+            ("can_parent=ORCHESTRATION", ["web"]),
+            ("can_parent=PROJECT", ["global"]),
+            ("can_parent=PROJECT&name=nothing", []),
+        ],
+    )
+    async def test_all_criteria(self, world: World, query: str, expected: list[str]) -> None:
+        assert ids(await world.get(f"/registry/discover?{query}")) == expected
+
+    async def test_by_uid(self, world: World) -> None:
+        uid = (await world.get("/instances/web")).json()["uid"]
+        for field in ("parent_id", "ancestor_id"):
+            assert ids(await world.get(f"/registry/discover?{field}={uid}")) == ["web-a", "web-b"]
+
+    @pytest.mark.parametrize("query", ["label=tier", "label==x", "healthy=perhaps", "status=fine", "can_parent=moon"])
+    async def test_bad_parameters(self, world: World, query: str) -> None:
+        is_problem(await world.get(f"/registry/discover?{query}"), 422, "ValidationError")
+
+
+class TestHealth:
+    async def test_totals_and_complaints(self, world: World) -> None:
+        found = (await world.get("/registry/health")).json()
+        assert (found["health"], found["total"]) == ("unhealthy", 5)
+        assert found["by_status"] == {"created": 1, "error": 1, "running": 3}
+        assert found["by_health"]["healthy"] == 3
+        (bad,) = (it for it in found["unhealthy"] if it["health"] == "unhealthy")
+        assert bad == {"id": "web-b", "health": "unhealthy", "reason": "CrashLoopBackOff", "message": "exit 1"}
+        assert [it["id"] for it in found["instances"]] == ["global", "lost", "web", "web-a", "web-b"]
+
+    async def test_of_nobody(self, world: World) -> None:
+        found = (await world.get("/registry/health?namespace=empty")).json()
+        assert (found["health"], found["total"], found["unhealthy"]) == ("inactive", 0, [])
+
+    async def test_heartbeats_are_told(self, world: World) -> None:
+        vitals = {
+            "active_tasks": 3,
+            "queue_depth": 7,
+            "response_time_ms": 1.5,
+            "error_rate": 0.25,
+            "status": "degraded",
+        }
+        before = world.store.objects[INSTANCES.plural, "default", "web-a"]
+        answer = await world.post("/registry/instances/web-a/heartbeat", vitals | {"status": "degraded"})
+        assert (answer.status_code, answer.content) == (204, b"")
+        (found,) = (it for it in (await world.get("/registry/health")).json()["instances"] if it["id"] == "web-a")
+        assert {key: found[key] for key in vitals if key != "status"} == {
+            k: v for k, v in vitals.items() if k != "status"
+        }
+        assert found["uptime"] > 0
+        assert found["last_heartbeat"]
+        status = (await world.get("/instances/web-a/status")).json()
+        assert (status["queue_size"], status["active_tasks"], status["status"]) == (7, 3, "running")
+        assert status["uptime"] > 0
+        assert world.store.objects[INSTANCES.plural, "default", "web-a"] == before
+
+    async def test_a_heartbeat_without_a_body(self, world: World) -> None:
+        assert (await world.client.post("/registry/instances/web-a/heartbeat")).status_code == 204
+
+    @pytest.mark.parametrize(
+        "body",
+        [{"error_rate": 2}, {"active_tasks": -1}, {"status": "inactive"}, {"colour": 1}, [], {"queue_depth": "many"}],
+    )
+    async def test_what_is_no_heartbeat(self, world: World, body: Any) -> None:
+        is_problem(await world.post("/registry/instances/web-a/heartbeat", body), 422, "ValidationError")
+        is_problem(await world.post("/registry/instances/nobody/heartbeat", {}), 404, "NotFound")
+
+    async def test_the_status_of_one(self, world: World) -> None:
+        found = (await world.get("/instances/web-b/status")).json()
+        assert (found["status"], found["health"], found["reason"]) == ("error", "unhealthy", "CrashLoopBackOff")
+        assert (found["uptime"], found["queue_size"], found["last_heartbeat"]) == (None, None, None)
+        assert (await world.get("/instances/web/status")).json()["worst_id"] == "web-b"
+        is_problem(await world.get("/instances/nobody/status"), 404, "NotFound")
+
+
+class TestTopology:
+    async def test_the_graph(self, world: World) -> None:
+        found = (await world.get("/registry/topology")).json()
+        assert [it["id"] for it in found["nodes"]] == ["global", "lost", "web", "web-a", "web-b"]
+        edges = {(it["parent"], it["child"]) for it in found["edges"]}
+        assert edges == {("global", "web"), ("web", "web-a"), ("web", "web-b")}
+        assert (found["roots"], found["orphans"]) == (["global"], ["lost"])
+        assert found["nodes"][2] | {"name": ""} == {
+            "id": "web",
+            "name": "",
+            "scope": "PROJECT",
+            "status": "running",
+            "health": "healthy",
+        }

@@ -1,0 +1,62 @@
+"""JSON that is put together by hand says what the models say, and follows what changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import TypeAdapter
+
+from hopper.api.enums import Phase
+from hopper.domain.tree import Node
+from hopper.gateway.models import instances as models
+from hopper.gateway.views.instances import view_instance
+from hopper.gateway.views.rendering import Rendered, flat
+from tests.unit.domain.builders import instance
+
+FIRST, SECOND, THIRD = (instance(name, phase=Phase.RUNNING) for name in ("a", "b", "c"))
+TREE = Node(FIRST, 0, [Node(SECOND, 1, [Node(THIRD, 2)]), Node(THIRD, 1)])
+
+
+def as_model(node: Node) -> models.Node:
+    return models.Node(view_instance(node.instance), [as_model(it) for it in node.children], node.depth)
+
+
+def test_a_page() -> None:
+    adapter = TypeAdapter(models.InstancePage)
+    for found, total, skip, limit, more in (
+        ([FIRST, SECOND], 3, 0, 2, True),
+        ([THIRD], 3, 2, 2, False),
+        ([], 3, 9, 2, False),
+    ):
+        page = models.InstancePage([view_instance(it) for it in found], total, skip, limit, more)
+        text = Rendered().page(found, total, skip, limit)
+        assert adapter.validate_json(text) == page
+        assert len(text) == len(adapter.dump_json(page))
+
+
+def test_a_list() -> None:
+    found = TypeAdapter(list[models.InstanceView]).validate_json(Rendered().list_of([FIRST, SECOND]))
+    assert found == [view_instance(FIRST), view_instance(SECOND)]
+    assert Rendered().list_of([]) == b"[]"
+
+
+def test_a_tree() -> None:
+    found = TypeAdapter(models.Hierarchy).validate_json(Rendered().hierarchy(TREE, 4))
+    assert found == models.Hierarchy(as_model(TREE), 4)
+    assert [it.name for it in flat(TREE)] == ["a", "b", "c", "c"]
+
+
+def test_a_new_version_is_written_anew() -> None:
+    rendered = Rendered()
+    before = rendered.of(FIRST)
+    assert rendered.of(FIRST) is before
+    newer = replace(FIRST, metadata=replace(FIRST.metadata, resource_version="99", labels={"x": "y"}))
+    assert b'"x":"y"' in rendered.of(newer)
+    assert len(rendered) == 1
+
+
+def test_is_bounded() -> None:
+    rendered = Rendered(most=2)
+    for it in (FIRST, SECOND, THIRD, FIRST):
+        rendered.of(it)
+    assert len(rendered) == 2
