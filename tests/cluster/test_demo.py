@@ -29,5 +29,6 @@ async def test_shows_the_main_job_and_cleans_up(cluster: Cluster) -> None:
     assert places == sorted(places), said
     assert re.search(r"web-crawler .* Paused +True", said), said
     assert re.search(r"deployment.apps/hopper-shop-web +1/1", said), said
+    assert re.search(r"env\[API_URL\].value +override", said), "the new override took the old one's place"
     assert "Traceback" not in said
     assert name not in known_clusters()

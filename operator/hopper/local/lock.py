@@ -30,7 +30,7 @@ def is_locked(path: Path) -> bool:
     """Whether some process holds the lock right now."""
     try:
         descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         # Shared, so that those who only ask are not in each other's way.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,7 +66,10 @@ def test_status_shows_all_clusters_and_its_exit_code_says_whether_they_run(clust
     stale = hopper("local", "status")
     assert stale.exit_code == 1
     assert "a      local      Stale" in stale.stdout
-    assert stale.stderr == "a: etcd is not running\n"
+    assert stale.stderr.splitlines() == [
+        "a: etcd is not running",
+        "a: start it anew, empty, with `hopper local up --name a`, or remove it with `hopper local down --name a`",
+    ]
     assert hopper("local", "status", "--name", "b").exit_code == 0
     refused = hopper("local", "kubeconfig", "--name", "a")
     assert refused.exit_code == 1
@@ -121,7 +125,8 @@ def test_the_current_cluster(kube_bin: Path, script: Script) -> None:
     done = hopper("local", "up", "--provider", "current")
     assert (done.exit_code, done.stdout) == (0, "")
     assert hopper("local", "status", "--provider", "current").exit_code == 0
-    assert hopper("local", "down", "--provider", "current").exit_code == 0
+    down = hopper("local", "down", "--provider", "current")
+    assert (down.exit_code, down.stderr) == (0, "The current cluster was not started by Hopper: left as it is\n")
 
 
 def test_kind_without_docker(path_of: Path) -> None:
@@ -147,15 +152,52 @@ def test_an_interruption_says_how_to_go_on(kube_bin: Path, monkeypatch: pytest.M
     assert done.stderr == "Interrupted. The same command goes on with what is missing.\n"
 
 
+@pytest.mark.parametrize("command", [("local", "up"), ("demo",)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_ended_in_the_middle_leaves_nothing_behind(
+    number: signal.Signals, command: tuple[str, ...], kube_bin: Path, cache: Path, wait_until: Callable[..., None]
+) -> None:
+    (kube_bin / "plan.json").write_text('{"hang": true}')
+    starting = subprocess.Popen([sys.executable, "-m", "hopper.cli.main", *command, "--name=a"], stderr=subprocess.PIPE)
+    cluster = LocalCluster("a")
+    try:
+        wait_until(lambda: len(running := processes.recorded(cluster.directory)) == 5 and all(p.alive for p in running))
+        left = [*processes.recorded(cluster.directory), *processes.starters(cluster.directory)]
+        starting.send_signal(number)
+        _, said = starting.communicate(timeout=20)
+    finally:
+        starting.kill()
+        cluster.down()
+    assert starting.returncode == 128 + number
+    assert said.decode().splitlines()[-1].startswith("Interrupted.")
+    assert [process.name for process in left if process.alive] == []
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("command", [("local", "up"), ("demo",)])
 def test_a_cache_that_cannot_be_written_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kube_bin: Path
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kube_bin: Path
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("HOPPER_CACHE", str(tmp_path / "file" / "cache"))
-    done = hopper("local", "up")
+    cache = tmp_path / "file" / "cache"
+    monkeypatch.setenv("HOPPER_CACHE", str(cache))
+    done = hopper(*command)
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: ")
-    assert str(tmp_path / "file") in done.stderr
+    assert done.stderr == (
+        f"error: {cache / 'locks'}: Not a directory. "
+        f"Set HOPPER_CACHE (now {cache}) to a directory that you may write to and that has room\n"
+    )
+
+
+def test_the_demo_leaves_alone_a_cluster_that_runs_already(clusters: None) -> None:
+    hopper("local", "up", "--name", "a")
+    done = hopper("demo", "--name", "a")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "error: cluster 'a' is already running, and the demo would remove it: choose another --name, "
+        "or `hopper local down --name a` first\n"
+    )
+    assert LocalCluster("a").status().running
 
 
 def test_version_and_help() -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopper.cli.reporting import reported
+
 if TYPE_CHECKING:
-    from hopper.local import LocalCluster
+    from hopper.local import Cluster
 
 _TIMEOUT = "60s"
 
@@ -27,25 +29,32 @@ def demo(
 
     Needs nothing but this package; the first run downloads or builds the Kubernetes binaries, which takes minutes.
     """
-    from hopper.local import LocalCluster, LocalError
-    from hopper.local.progress import for_terminal
+    from hopper.local import open_cluster
 
-    try:
-        cluster = LocalCluster(name)
-        cluster.up(for_terminal())
+    with reported("Interrupted.") as progress:
+        cluster = open_cluster(name, "local")
+        _check_that_it_is_new(cluster)
+        cluster.up(progress)
         try:
             _tell(cluster)
         finally:
             if not keep:
-                cluster.down(for_terminal())
-    except LocalError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+                cluster.down(progress)
     if keep:
         typer.echo(f'The cluster keeps running, without the operator. Use it:  eval "$(hopper local up --name {name})"')
 
 
-def _tell(cluster: LocalCluster) -> None:
+def _check_that_it_is_new(cluster: Cluster) -> None:
+    from hopper.local import LocalError
+
+    if cluster.status().running:
+        raise LocalError(
+            f"cluster {cluster.name!r} is already running, and the demo would remove it: choose another --name, "
+            f"or `hopper local down --name {cluster.name}` first"
+        )
+
+
+def _tell(cluster: Cluster) -> None:
     show = _Stage(cluster)
     show.title("A real Kubernetes API server is up. It learns about HopperInstances and HopperTemplates")
     show.kubectl("apply", "--filename", "-", stdin=_definitions(), shown="apply --filename crds/")
@@ -57,7 +66,7 @@ def _tell(cluster: LocalCluster) -> None:
 
 def _tree_lives_and_goes(show: _Stage) -> None:
     show.title("The operator runs. A tree of instances is applied")
-    show.kubectl("apply", "--filename", "-", stdin=_example("tree.yaml"), shown="apply --filename tree.yaml")
+    show.apply("tree.yaml")
     show.wait("--for=condition=Ready", "hopperinstances", "--all")
     show.kubectl("get", "hopperinstances")
     show.title("Project web is paused: everything below it pauses, its neighbours go on")
@@ -81,8 +90,8 @@ def _stack_runs(show: _Stage) -> None:
     show.kubectl("get", "hi,ht")
     show.kubectl("get", "deployments,services,pods")
     show.title("An override of one instance changes that one, and nothing else")
-    patch = '{"spec": {"overrides": {"env": [{"name": "FEATURES", "value": "beta"}]}}}'
-    show.kubectl("patch", "hi/shop-web", "--type=merge", f"--patch={patch}")
+    show.file("override.yaml")
+    show.apply("override.yaml", "--server-side")
     show.wait("--for=condition=Ready", "hi/shop-web")
     show.hopper("render", "shop-web", "--explain")
     show.title("The whole stack is stopped. Its volumes stay")
@@ -94,22 +103,34 @@ def _stack_runs(show: _Stage) -> None:
 class _Stage:
     """Shows commands as a person would type them, and what they print."""
 
-    def __init__(self, cluster: LocalCluster) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     def title(self, text: str) -> None:
         typer.secho(f"\n# {text}", bold=True)
 
+    def file(self, name: str) -> None:
+        typer.secho(f"$ cat {name}", fg=typer.colors.CYAN)
+        typer.echo(_example(name).rstrip())
+
     def kubectl(self, *arguments: str, stdin: str | None = None, shown: str | None = None) -> None:
         typer.secho(f"$ kubectl {shown or shlex.join(arguments)}", fg=typer.colors.CYAN)
         typer.echo(self._cluster.kubectl(*arguments, input=stdin).rstrip() or "(nothing)")
 
+    def apply(self, name: str, *flags: str) -> None:
+        shown = shlex.join(["apply", *flags, "--filename", name])
+        self.kubectl("apply", *flags, "--filename", "-", stdin=_example(name), shown=shown)
+
     def hopper(self, *arguments: str) -> None:
+        from hopper.local import LocalError
+
         typer.secho(f"$ hopper {shlex.join(arguments)}", fg=typer.colors.CYAN)
         with as_file(files("hopper.cli.demo")) as examples:
             environment = {**os.environ, "KUBECONFIG": str(self._cluster.kubeconfig), "COLUMNS": "140"}
             command = [sys.executable, "-m", "hopper.cli.main", *arguments]
-            subprocess.run(command, cwd=examples, env=environment, check=True)
+            done = subprocess.run(command, cwd=examples, env=environment, check=False)
+        if done.returncode:
+            raise LocalError(f"hopper {shlex.join(arguments)} ended with {done.returncode}")
 
     def wait(self, *arguments: str) -> None:
         self.kubectl("wait", *arguments, f"--timeout={_TIMEOUT}")
@@ -120,11 +141,11 @@ class _Stage:
 
 
 @contextmanager
-def _operator(cluster: LocalCluster) -> Iterator[None]:
+def _operator(cluster: Cluster) -> Iterator[None]:
     """Run the operator beside us, as its users would, its log in the cluster's directory."""
 
     command = [sys.executable, "-m", "hopper.cli.main", "operator", "run", "--metrics-port=0"]
-    log = cluster.directory / "operator.log"
+    log = cluster.kubeconfig.with_name("operator.log")
     with log.open("w", encoding="utf-8") as stream:
         environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
         process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hopper.cli.reporting import reported
 
 if TYPE_CHECKING:
     from hopper.local import Cluster, Status
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="A Kubernetes cluster on this machine, for trying things out and for tests.", no_args_is_help=True
 )
-
-_INTERRUPTED = 130
 
 
 class Provider(StrEnum):
@@ -75,7 +74,7 @@ def up(
 def down(name: Name = "hopper", provider: ProviderOption = None) -> None:
     """Stop a cluster and remove everything that belongs to it."""
     with _reported() as progress:
-        if not _cluster(name, provider).down(progress):
+        if not _cluster(name, provider).down(progress) and provider is not Provider.CURRENT:
             progress.note(f"Nothing to stop: there is no cluster {name!r}")
 
 
@@ -89,6 +88,8 @@ def status(
 ) -> None:
     """Show clusters. The exit code is 0 if all those shown run, else 1."""
     with _reported() as progress:
+        from hopper.local import State
+
         found = [cluster.status() for cluster in _shown(name, provider)]
         if found or output is Output.JSON:
             _print_statuses(found, output)
@@ -97,6 +98,11 @@ def status(
         for entry in found:
             for problem in entry.problems:
                 progress.note(f"{entry.name}: {problem}")
+            if entry.state is State.STALE:
+                progress.note(
+                    f"{entry.name}: start it anew, empty, with `hopper local up --name {entry.name}`, "
+                    f"or remove it with `hopper local down --name {entry.name}`"
+                )
     if not found or not all(entry.running for entry in found):
         raise typer.Exit(1)
 
@@ -225,17 +231,5 @@ def _print_statuses(found: list[Status], output: Output) -> None:
         typer.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-@contextmanager
-def _reported() -> Iterator[Progress]:
-    """Progress for the work inside; its errors as one line on standard error and exit code 1."""
-    from hopper.local.errors import LocalError
-    from hopper.local.progress import for_terminal
-
-    try:
-        yield for_terminal()
-    except (LocalError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on with what is missing.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+def _reported() -> AbstractContextManager[Progress]:
+    return reported("Interrupted. The same command goes on with what is missing.")

@@ -83,7 +83,9 @@ class KindCluster:
                 if own:
                     own.start(progress)
                 if status.state is State.STALE:
-                    progress.note(f"Cluster {self.name!r} is stale ({'; '.join(status.problems)}): starting it anew")
+                    progress.note(
+                        f"Cluster {self.name!r} is stale ({'; '.join(status.problems)}): starting it anew, empty"
+                    )
                     self._remove(docker)
                 self._start(docker, own is not None, progress)
             except BaseException:

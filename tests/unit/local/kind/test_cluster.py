@@ -66,7 +66,7 @@ def test_a_stale_cluster_is_started_anew(tools: Path, kube_bin: Path, node: str,
     cluster.up(notes)
     assert cluster.status().running
     assert not (tools / "containers").exists()
-    assert notes.lines[0] == "Cluster 'k' is stale (its containers do not answer): starting it anew"
+    assert notes.lines[0] == "Cluster 'k' is stale (its containers do not answer): starting it anew, empty"
 
 
 def test_a_cluster_that_cannot_start_says_why_and_leaves_nothing_behind(tools: Path, kube_bin: Path, node: str) -> None:
