@@ -13,6 +13,7 @@ from hopper.local.catalogue import KUBERNETES
 from hopper.local.errors import ClusterNotRunningError, ClusterStartError, LocalError, PortTakenError
 from hopper.local.kubectl import Kubectl
 from hopper.local.kwokctl import COMPONENTS, PORTS, ExtraArgs, Kwokctl, check_workdir, configuration
+from hopper.local.last_words import cure, last_words
 from hopper.local.lock import is_locked, locked
 from hopper.local.paths import DEFAULT_NAME, cache_dir, clusters_dir, valid_name
 from hopper.local.progress import SILENT, Progress
@@ -22,7 +23,6 @@ _API_SERVER = "kube-apiserver"
 _PORT_ATTEMPTS = 3
 _RESTARTS = 5
 _READY_WITHIN = 120.0
-_LOG_TAIL = 5
 _START_SECONDS = 4.0
 
 
@@ -101,7 +101,7 @@ class LocalCluster:
                 progress.note(self._already_running())
                 return
             if status.state is State.STALE:
-                progress.note(f"Cluster {self.name!r} is stale ({'; '.join(status.problems)}): starting it anew")
+                progress.note(f"Cluster {self.name!r} is stale ({'; '.join(status.problems)}): starting it anew, empty")
                 self._clear()
             tools = binaries.ensure(self._cache, progress)
             with progress.step(f"Starting cluster {self.name!r}", _START_SECONDS):
@@ -194,7 +194,8 @@ class LocalCluster:
                 # On a busy machine a component may give up waiting for the API server.
                 self._check_ports(dead)
                 if restarts == _RESTARTS:
-                    raise ClusterStartError(f"{self._last_words(dead)}\nTry again, or look at the arguments you gave")
+                    words = last_words(self._directory, dead)
+                    raise ClusterStartError(f"{words}\n{cure(words)}")
                 restarts += 1
                 processes.forget_dead(self._directory)
                 kwokctl.start(self.name)
@@ -215,19 +216,9 @@ class LocalCluster:
         return [component for component in COMPONENTS if component not in alive]
 
     def _check_ports(self, dead: list[str]) -> None:
-        words = self._last_words(dead)
+        words = last_words(self._directory, dead)
         if "address already in use" in words:
             raise PortTakenError(f"{words}\nTry again: other ports will be chosen")
-
-    def _last_words(self, dead: list[str]) -> str:
-        def tail(component: str) -> str:
-            try:
-                lines = (self._directory / "logs" / f"{component}.log").read_text(errors="replace").splitlines()
-            except OSError:
-                lines = []
-            return "\n".join([f"{component} has ended:", *(f"  {line}" for line in lines[-_LOG_TAIL:])])
-
-        return "\n".join(map(tail, dead))
 
     def _clear(self) -> None:
         processes.kill(processes.starters(self._directory))

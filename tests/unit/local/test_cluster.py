@@ -133,7 +133,7 @@ def test_a_dead_process_makes_a_cluster_stale_and_up_starts_it_anew(cluster: Loc
     assert status.state is State.STALE
     assert status.problems == ("etcd is not running",)
     cluster.up(notes)
-    assert notes.lines[0] == "Cluster 'c' is stale (etcd is not running): starting it anew"
+    assert notes.lines[0] == "Cluster 'c' is stale (etcd is not running): starting it anew, empty"
     assert cluster.status().running
     assert not set(before.values()) & set(pids(cluster).values())
 
@@ -223,6 +223,29 @@ def test_a_component_that_always_ends_fails_the_start_with_its_last_words(
     with pytest.raises(ClusterStartError, match=r"kube-apiserver has ended:\n(  unknown flag: --nonsense\n)+Try again"):
         cluster.up()
     assert cluster.status().state is State.ABSENT
+
+
+def test_the_last_words_of_a_crash_are_those_before_its_stack(cluster: LocalCluster, kube_bin: Path) -> None:
+    crash = "\n".join(
+        [
+            '{"msg":"failed to create WAL","error":"no space left on device","stacktrace":"' + "x" * 1000,
+            "panic: failed to create WAL",
+            "",
+            "goroutine 1 [running]:",
+            *["\tsome/where.go:1 +0x1"] * 9,
+        ]
+    )
+    plan(kube_bin, die={"etcd": [crash] * 20})
+    with pytest.raises(ClusterStartError) as caught:
+        cluster.up()
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "etcd has ended:"
+    assert "no space left on device" in lines[-3]
+    assert len(lines[-3]) < 320
+    assert lines[-2:] == [
+        "  panic: failed to create WAL",
+        "The disk is full: free about 200 MB, or set HOPPER_CACHE to a directory elsewhere",
+    ]
 
 
 def test_other_ports_are_tried_when_one_is_snatched_away(cluster: LocalCluster, kube_bin: Path) -> None:
