@@ -228,6 +228,57 @@ class TestHealing:
         assert found == {("PATCH", "deployments"): 1, ("APPLY", "deployments"): 1}
 
 
+class TestWhatIsRefused:
+    async def test_keeps_nothing_else_from_being_healed(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await run(live, workloads, "a")
+        pods = workloads.pods("a").keys()
+        config = Watched(workloads, "ConfigMap")
+        await config.edit({"data": {"-etc-web.conf": "listen 81"}, "immutable": True})
+        refused = await live.until_reason("a", "Stalled", "WriteRefused")
+        assert "ConfigMap" in refused["message"]
+        assert "hopper-a" in refused["message"]
+        assert "immutable" in refused["message"]
+        later = {kind: Watched(workloads, kind) for kind in ("Secret", "Service", "Deployment", "Ingress")}
+        await workloads.delete("Secret", "hopper-a")
+        for what in ("selector changed", "replicas changed", "rule added"):
+            kind, patch = TAMPERING[what]
+            await later[kind].edit(patch)
+        for it in later.values():
+            await it.until_healed()
+        await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
+        await live.until_reason("a", "Ready", "WriteRefused")
+        assert live.steps("a") == ["Created", "Starting", "Running"], "nothing is stopped that could not start again"
+        assert workloads.pods("a").keys() >= pods
+        await live.edit("a", desiredState="Stopped", restartedAt=None)
+        await live.until_phase("Stopped", "a")
+        await workloads.delete("ConfigMap", "hopper-a")
+        await config.until_healed()
+        await live.edit("a", desiredState="Running")
+        await live.until(lambda: live.is_ready("a"), "ready")
+
+    async def test_of_a_change_keeps_what_runs(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        """A claim that cannot grow; so nothing of the change is to reach the pods."""
+        await run(live, workloads, "a")
+        before = workloads.pod_template("a")
+        larger = [{"target": "/data", "size": "1Gi"}]
+        await workloads.edit_template(image="web:2", ports=[{"containerPort": 81}], volumes=larger)
+        refused = await live.until_reason("a", "Stalled", "WriteRefused")
+        assert "hopper-a-data" in refused["message"]
+        await workloads.delete("Service", "hopper-a")
+        await live.until(lambda: "Service" in workloads.owned("a"), "there is a Service again")
+        assert workloads.pod_template("a") == before
+        await live.edit("a", desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        await workloads.until_pods("a", 0)
+        assert workloads.pod_template("a") == before
+        await workloads.edit_template(volumes=ALL["volumes"])
+        await live.edit("a", desiredState="Running")
+        await live.until(lambda: live.is_ready("a"), "ready")
+        assert workloads.container("a")["image"] == "web:2"
+
+
 STRANGERS: dict[str, Object] = {
     "ConfigMap": {"data": {"theirs": "x"}},
     "Secret": {"data": {"theirs": "eA=="}},
@@ -267,6 +318,7 @@ class TestStrangers:
             assert essence(now) == essence(before[kind])
             assert now["metadata"]["uid"] == before[kind]["metadata"]["uid"]
             assert "hopper-operator" not in str(now["metadata"]["managedFields"])
+            assert not workloads.pods(name), "nothing is started that is not whole"
         for kind, name in names.items():
             await workloads.delete(kind, name_of(kind, name))
         await live.until_phase("Running", *names.values(), seconds=60)

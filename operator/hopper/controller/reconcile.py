@@ -1,8 +1,8 @@
 """One reconcile: gather → plan → apply → report."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from hopper.controller.hooks import Hooks
 from hopper.controller.metrics import Metrics
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.controller.world import World
+from hopper.domain.objects import object_key
 from hopper.domain.observed import Observed
 from hopper.domain.plan import ObjectChanges, Plan, Relationship, Transition
 from hopper.domain.planner import plan
@@ -100,10 +101,22 @@ class Reconciler:
             observed, decided = await self._ask_hooks(observed, decided)
             await self._apply_objects(decided.objects)
         except RefusedError as error:
-            refused = replace(observed, refusal=str(error))
-            await self._apply_status(refused, self._plan(refused))
+            await self._go_on_without(observed, error)
             raise
         return await self._apply_status(observed, decided)
+
+    async def _go_on_without(self, observed: Observed, error: RefusedError) -> None:
+        """Do what can be done although the API server refuses some of it, and report that."""
+        observed = replace(observed, refusal=str(error))
+        while isinstance(error, _ObjectRefusedError) and error.key not in observed.refused:
+            observed = self._runtimes.look_again(replace(observed, refused=observed.refused | {error.key}))
+            try:
+                await self._apply_objects(self._plan(observed).objects)
+                break
+            except RefusedError as another:
+                error = another
+                observed = replace(observed, refusal=f"{observed.refusal}; {another}")
+        await self._apply_status(observed, self._plan(observed))
 
     async def _apply_metadata(self, observed: Observed, decided: Plan) -> Observed:
         if decided.metadata is None:
@@ -124,17 +137,20 @@ class Reconciler:
 
     async def _apply_objects(self, changes: ObjectChanges) -> None:
         for live, change in changes.patch:
-            self._children.put(live["kind"], await self._owned.patch(live, change))
+            with _naming(live):
+                self._children.put(live["kind"], await self._owned.patch(live, change))
         taken_back = []
         for manifest, force in changes.apply:
-            answer = await self._apply_object(manifest, force)
-            self._children.put(manifest["kind"], answer)
-            if not force and _was_there(answer):
-                taken_back.append(manifest["kind"])
-            if foreign := removals(manifest, answer):
-                self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
+            with _naming(manifest):
+                answer = await self._apply_object(manifest, force)
+                self._children.put(manifest["kind"], answer)
+                if not force and _was_there(answer):
+                    taken_back.append(manifest["kind"])
+                if foreign := removals(manifest, answer):
+                    self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
         for live in changes.delete:
-            await self._owned.delete(live)
+            with _naming(live):
+                await self._owned.delete(live)
         if taken_back:  # what was decided, was decided without knowing of them
             raise ConflictError(f"took back {', '.join(taken_back)}")
 
@@ -197,6 +213,23 @@ class Reconciler:
         logger.info("%s/%s: %s (%s)", child.namespace, relationship.subject, relationship.message, relationship.reason)
         if subject is not None:
             self._events.announce(subject, reason=relationship.reason, message=relationship.message)
+
+
+class _ObjectRefusedError(RefusedError):
+    """The API server refuses a change to one of the objects that an instance owns."""
+
+    def __init__(self, manifest: Manifest, error: RefusedError) -> None:
+        kind, name = self.key = object_key(manifest)
+        message = str(error)
+        super().__init__(message if name in message else f"{kind} {name}: {message}", code=error.code)
+
+
+@contextmanager
+def _naming(manifest: Manifest) -> Iterator[None]:
+    try:
+        yield
+    except RefusedError as error:
+        raise _ObjectRefusedError(manifest, error) from error
 
 
 def _revision(manifest: Manifest) -> str | None:

@@ -13,7 +13,7 @@ from hopper.api.template import HopperTemplate
 from hopper.domain.dependencies import find_circle, waits_for
 from hopper.domain.hierarchy import Tree, predecessor_of
 from hopper.domain.objects import CLAIM
-from hopper.domain.observed import Runtime, Workload
+from hopper.domain.observed import Observed, Runtime, Workload
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover, takeover_of
 from hopper.domain.service.blueprint import Blueprint, prepare
@@ -46,8 +46,7 @@ class RuntimeGatherer:
         pods = [child for (kind, _), child in children.items() if kind == "Pod"]
         template = self._template(instance)
         blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
-        base = blueprint.names.base if blueprint else instance.status.workload_name
-        owned = {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance, base)}
+        owned = self._owned(instance, blueprint)
         problem = _problem(instance, blueprint)
         missing = waits_for(instance, template, tree) if template else ()
         deployment = _deployment(owned)
@@ -68,6 +67,17 @@ class RuntimeGatherer:
         if instance.spec.template_ref is None and deployment is None:  # a logical one, that has volumes from before
             workload = replace(workload, available=workload.gone)
         return runtime, workload
+
+    def look_again(self, o: Observed) -> Observed:
+        """Return the observation with the objects that are owned as they are by now; nothing else is looked at."""
+        if o.runtime is None:
+            return o
+        return replace(o, runtime=replace(o.runtime, owned=self._owned(o.instance, o.runtime.blueprint)))
+
+    def _owned(self, instance: HopperInstance, blueprint: Blueprint | None) -> dict[tuple[str, str], Manifest]:
+        children = self._children.of(instance.namespace, instance.name)
+        base = blueprint.names.base if blueprint else instance.status.workload_name
+        return {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance, base)}
 
     def takeover(self, newcomer: HopperInstance, tree: Tree) -> Takeover | None:
         """Return what a newcomer has to take over before it may start, and from whom."""

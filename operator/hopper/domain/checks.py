@@ -27,7 +27,8 @@ _TRY_AGAIN = "change the spec or set restartedAt to try again"
 def write_was_refused(o: Observed) -> Hold | None:
     if o.refusal is None:
         return None
-    return Hold(Reason.WRITE_REFUSED, f"the API server refuses a change to this instance: {o.refusal}", stalled=True)
+    what = "what this instance owns" if o.refused else "this instance"
+    return Hold(Reason.WRITE_REFUSED, f"the API server refuses a change to {what}: {o.refusal}", stalled=True)
 
 
 def spec_is_invalid(o: Observed) -> Hold | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hopper.api.enums import DesiredState, InstanceType, Phase
 from hopper.api.instance import HopperInstance
-from hopper.api.names import LABEL_PAUSED
+from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_REVISION, LABEL_PAUSED
 from hopper.domain.lifecycle import wants_up
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
@@ -16,6 +16,8 @@ from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
 Manifest = dict[str, Any]
 CLAIM = "PersistentVolumeClaim"
+# Without these, pods do not start, or start with something else than was meant.
+_NEEDED_BY_PODS = frozenset({"Secret", "ConfigMap", CLAIM})
 # What is there may stay; nothing is made any more.
 _ENDED = (Mode.ARCHIVED, Mode.TERMINATED)
 
@@ -33,7 +35,8 @@ def plan_objects(o: Observed) -> ObjectChanges:
         mode = Mode.PAUSED  # on its way to Paused, it is not to serve for a moment
     if o.runtime.problem or o.successor is not None:
         return _keep_last_good(o.instance, o.runtime, mode)
-    return _bring_in_line(o.instance, o.runtime, mode)
+    changes = _bring_in_line(o.instance, o.runtime, mode)
+    return _in_spite_of_refusals(o, o.runtime, mode, changes) if o.refused else changes
 
 
 def _runs_against_its_wish(o: Observed) -> bool:
@@ -63,6 +66,40 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
             apply.append((manifest, live is not None))
     gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(live, instance, mode))
     return ObjectChanges(patch=tuple(_let_go(instance, runtime)), apply=tuple(apply), delete=gone)
+
+
+def _in_spite_of_refusals(o: Observed, runtime: Runtime, mode: Mode, changes: ObjectChanges) -> ObjectChanges:
+    """Return what can be done although the API server has refused some of it.
+
+    All of the rest, where it only mends what somebody has done. But of a change of which a part is refused, nothing
+    more is carried out: what runs keeps what it was started with, and only what is missing is made again.
+    """
+    apply = [(manifest, force) for manifest, force in changes.apply if object_key(manifest) not in o.refused]
+    if _is_rolling_out(o.instance, runtime, mode):
+        missing = tuple((manifest, force) for manifest, force in apply if not force)
+        return ObjectChanges(patch=(*changes.patch, *_adjustments(o.instance, runtime, mode)), apply=missing)
+    if any(kind in _NEEDED_BY_PODS for kind, _ in o.refused):
+        apply = [(manifest, force) for manifest, force in apply if force or manifest["kind"] != "Deployment"]
+    delete = tuple(live for live in changes.delete if object_key(live) not in o.refused)
+    return ObjectChanges(changes.patch, tuple(apply), delete)
+
+
+def _is_rolling_out(instance: HopperInstance, runtime: Runtime, mode: Mode) -> bool:
+    """Tell whether the pods that there are were made from something else than what is rendered now."""
+    wanted = _rendered(instance, runtime, mode)
+    pairs = ((manifest, runtime.owned.get(key)) for key, manifest in wanted.items() if key[0] == "Deployment")
+    return any(live is not None and _made_from(live) != _made_from(manifest) for manifest, live in pairs)
+
+
+def _made_from(deployment: Manifest) -> tuple[str | None, str | None]:
+    of_pods = deployment["spec"]["template"]["metadata"].get("annotations", {})
+    revision = deployment["metadata"].get("annotations", {}).get(ANNOTATION_REVISION)
+    return revision, of_pods.get(ANNOTATION_CHECKSUM)
+
+
+def object_key(manifest: Manifest) -> tuple[str, str]:
+    """Return by what an object is told from the others of its instance: kind and name."""
+    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def _let_go(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manifest, Manifest]]:

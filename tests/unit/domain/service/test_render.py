@@ -44,8 +44,8 @@ class TestObjects:
             ("ConfigMap", BASE),
             ("PersistentVolumeClaim", f"{BASE}-web-data"),
             ("Service", BASE),
-            ("Deployment", BASE),
             ("Ingress", BASE),
+            ("Deployment", BASE),
         ]
 
     def test_only_what_is_needed(self) -> None:

@@ -33,5 +33,6 @@ def _objects(blueprint: Blueprint, mode: Mode) -> list[Manifest]:
     if mode in (Mode.ARCHIVED, Mode.TERMINATED):
         return claims(blueprint)
     made = (secret(blueprint), config_map(blueprint), *claims(blueprint))
-    made = (*made, service(blueprint, mode), deployment(blueprint, mode), ingress(blueprint))
+    # What is refused is not to change what runs: so the pods come last.
+    made = (*made, service(blueprint, mode), ingress(blueprint), deployment(blueprint, mode))
     return [one for one in made if one is not None]
