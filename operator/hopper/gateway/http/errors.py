@@ -15,6 +15,7 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
+from hopper.gateway.http.patterns import worded
 from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def field_error(location: Sequence[int | str], message: str, kind: str) -> Field
 
 def invalid(errors: Sequence[Mapping[str, Any]], *prefix: str) -> InvalidError:
     """Return the answer to what pydantic found wrong. Values are not repeated: they may be secret."""
-    found = [field_error((*prefix, *it["loc"]), it["msg"], it["type"]) for it in errors]
+    found = [field_error((*prefix, *it["loc"]), worded(it["msg"]), it["type"]) for it in errors]
     return InvalidError("; ".join(f"{it['field']}: {it['message']}" for it in found[:5]), errors=found)
 
 

@@ -61,9 +61,17 @@ def build(app: FastAPI) -> dict[str, Any]:
                 _complete(path, method, operation)
     for operations in found["paths"].values():
         for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _never_null(parameter["schema"])
             _close(operation.get("requestBody", {}), schemas)
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     return found
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter that may be left out: in a URL or a header there is no null."""
+    kinds = [it for it in schema.get("anyOf", ()) if it.get("type") != "null"]
+    return schema if len(kinds) != 1 else kinds[0] | {key: it for key, it in schema.items() if key != "anyOf"}
 
 
 def _close(part: Any, schemas: dict[str, Any]) -> None:

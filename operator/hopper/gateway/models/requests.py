@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hopper.api.config import InstanceConfig
 from hopper.api.instance import ObjectName
 from hopper.api.service import Overrides
+from hopper.gateway.models.versions import Version
 from hopper.gateway.models.words import ScopeWord, TypeWord
 
 # Values are never repeated in an error: they may be secret.
@@ -59,10 +60,7 @@ class UpdateInstance(BaseModel):
     description: Description = None
     template: TemplateName = None
     overrides: Changes = None
-    resource_version: Annotated[
-        str | None,
-        Field(max_length=40, description="The version this is based on: 409 if there is a newer one. As `If-Match`."),
-    ] = None
+    resource_version: Version | None = None
 
 
 class ActionRequest(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
@@ -29,6 +29,7 @@ from hopper.gateway.models.instances import (
 from hopper.gateway.models.listing import Limit, Skip
 from hopper.gateway.models.registry import StatusView
 from hopper.gateway.models.requests import CreateInstance, UpdateInstance
+from hopper.gateway.models.versions import IfMatch
 from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
 from hopper.gateway.views.instances import view_detail, view_instance
 from hopper.gateway.views.lists import Asked, Sort
@@ -140,7 +141,7 @@ async def update_instance(
     id: Id,  # noqa: A002
     body: UpdateInstance,
     access: MayPatch,
-    if_match: Annotated[str | None, Header(max_length=64, description="The ETag that this is based on.")] = None,
+    if_match: IfMatch = None,
 ) -> Response:
     """Change the fields that are given; null removes one, and those left out stay."""
     version = version_in(if_match) or body.resource_version

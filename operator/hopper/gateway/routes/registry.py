@@ -32,7 +32,8 @@ _TOPOLOGY = TypeAdapter(Topology)
 _NO_VITALS = Vitals()
 
 
-Label = Annotated[str, Field(pattern=r"^[^=]+=")]
+Capability = Annotated[str, Field(min_length=1, max_length=63)]
+Label = Annotated[str, Field(pattern=r"^[^=]+=", max_length=381)]  # a prefix of 253, a name of 63, a value of 63
 
 
 @router.get("/instances", response_model=RegistryList, summary="List everything that is known")
@@ -48,7 +49,7 @@ async def discover(
     scope: Annotated[ScopeWord | None, Query()] = None,
     status: Annotated[list[StatusWord] | None, Query(max_length=9, description="Any of these.")] = None,
     type: Annotated[TypeWord | None, Query()] = None,  # noqa: A002
-    capability: Annotated[list[str] | None, Query(max_length=64, description="All of these.")] = None,
+    capability: Annotated[list[Capability] | None, Query(max_length=64, description="All of these.")] = None,
     parent_id: Annotated[str | None, Query(max_length=253, description="Id or uid of the parent.")] = None,
     ancestor_id: Annotated[str | None, Query(max_length=253, description="Id or uid of one above.")] = None,
     label: Annotated[

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
@@ -20,12 +20,12 @@ from hopper.gateway.intents.templating import (
 )
 from hopper.gateway.models.listing import Limit, Skip
 from hopper.gateway.models.templates import CreateTemplate, TemplatePage, TemplateView, UpdateTemplate
+from hopper.gateway.models.versions import IfMatch
 from hopper.gateway.views.templates import view_template
 
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=JsonRoute)
 
 Name = Annotated[str, Path(min_length=1, max_length=253, description="Name of the template.", examples=["web"])]
-IfMatch = Annotated[str | None, Header(max_length=64, description="The ETag that this is based on.")]
 MayGet = Annotated[Access, Depends(Requires("get", TEMPLATES))]
 MayList = Annotated[Access, Depends(Requires("list", TEMPLATES))]
 MayCreate = Annotated[Access, Depends(Requires("create", TEMPLATES))]

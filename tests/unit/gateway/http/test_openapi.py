@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from hopper.gateway.documents import document, files
+from hopper.gateway.http.patterns import SAYINGS
 
 DOCS = Path(__file__).parents[4] / "docs"
 METHODS = {"get", "post", "put", "delete"}
@@ -72,3 +73,25 @@ def test_what_takes_a_body_has_an_example_of_it() -> None:
         # Entries of overrides are as in the spec of an instance.
         of_entries = path.endswith("/healthcheck") or any(it.get("type") == "array" for it in either)
         assert of_entries or any("examples" in it for it in either), f"{method} {path}"
+
+
+def test_no_parameter_is_null() -> None:
+    """A URL cannot say so. Where the document does, `?capability=true` is no list to those who check by it."""
+    for method, path, it in operations():
+        for parameter in it.get("parameters", ()):
+            assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), f"{method} {path}: {parameter}"
+
+
+def patterns_in(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("pattern"), str):
+            yield part["pattern"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for it in part:
+            yield from patterns_in(it)
+
+
+def test_every_pattern_has_words() -> None:
+    """Whoever does not write as one wants is told what to write, not an expression."""
+    assert set(patterns_in(cached())) == SAYINGS.keys()

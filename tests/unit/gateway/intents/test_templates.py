@@ -107,6 +107,9 @@ async def test_edited_by_someone_else(world: World) -> None:
     is_problem(answer, 409, "Conflict")
     newest = (await world.get("/templates/web")).headers["etag"]
     assert (await world.put("/templates/web", {"spec": SPEC}, headers={"If-Match": newest})).status_code == 200
+    for wrong in ('"k"', '"0"', '"1", "2"'):
+        answer = await world.put("/templates/web", {"spec": SPEC}, headers={"If-Match": wrong})
+        assert "header -> if-match" in is_problem(answer, 422, "ValidationError")["detail"]
     world.store.error = ConflictError("409: modified", code=409)
     is_problem(await world.delete("/templates/web"), 409, "Conflict")
 

@@ -298,6 +298,18 @@ class TestUpdate:
         is_problem(await world.put("/instances/web", stale), 409, "Conflict")
         assert (await world.put("/instances/web", {"description": "c"}, headers={"If-Match": "*"})).status_code == 200
 
+    @pytest.mark.parametrize("version", ["k", "0", "1e3", "-1", "1, 2", "99999999999999999999"])
+    async def test_with_what_is_no_version(self, world: World, version: str) -> None:
+        """The API server answers 500 to most of these, and takes 0 for any version at all."""
+        await self._given(world)
+        answer = await world.put("/instances/web", {"description": "a"}, headers={"If-Match": f'"{version}"'})
+        (error,) = is_problem(answer, 422, "ValidationError")["errors"]
+        assert error["field"] == "header -> if-match"
+        assert error["message"] == 'has to be the ETag of an answer, such as "1207", or *'
+        answer = await world.put("/instances/web", {"description": "a", "resource_version": version})
+        (error,) = is_problem(answer, 422, "ValidationError")["errors"]
+        assert error["field"] == "body -> resource_version"
+
     @staticmethod
     async def _given(world: World) -> Any:
         world.instance("web")

@@ -95,6 +95,24 @@ class TestDiscover:
         for field in ("parent_id", "ancestor_id"):
             assert ids(await world.get(f"/registry/discover?{field}={uid}")) == ["web-a", "web-b"]
 
+    async def test_a_capability_may_be_called_anything(self, world: World) -> None:
+        world.instance("odd", "Orchestration", "web", config={"capabilities": ["true", "null", "1"]})
+        for word in ("true", "null", "1"):
+            assert ids(await world.get(f"/registry/discover?capability={word}")) == ["odd"]
+
+    @pytest.mark.parametrize(
+        ("query", "said"),
+        [
+            ("label=tier", "query -> label -> 0: has to be a label as key=value, such as tier=web"),
+            ("capability=", "query -> capability -> 0: String should have at least 1 character"),
+            (f"capability={'x' * 64}", "query -> capability -> 0: String should have at most 63 characters"),
+            ("namespace=Web", "query -> namespace: has to be made of lower-case letters, digits and hyphens"),
+        ],
+    )
+    async def test_what_is_said_of_bad_parameters(self, world: World, query: str, said: str) -> None:
+        body = is_problem(await world.get(f"/registry/discover?{query}"), 422, "ValidationError")
+        assert body["detail"].startswith(said)
+
     @pytest.mark.parametrize("query", ["label=tier", "label==x", "healthy=perhaps", "status=fine", "can_parent=moon"])
     async def test_bad_parameters(self, world: World, query: str) -> None:
         is_problem(await world.get(f"/registry/discover?{query}"), 422, "ValidationError")

@@ -1,0 +1,60 @@
+"""Requests made up from the OpenAPI document, sent to a real gateway on a real cluster: no 5xx, no hang."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
+
+from hopper.gateway.documents import document
+from hopper.local import Cluster
+from tests.cluster.fuzzing import Town, inhabited
+
+# In all; a run that is worth the name takes 100,000 and an hour.
+REQUESTS = int(os.environ.get("HOPPER_FUZZ_REQUESTS", "800"))
+
+# A stream never ends by itself; it has tests of its own.
+schema = schemathesis.openapi.from_dict(document()).exclude(path="/api/v1/registry/events")
+OPERATIONS = sum(1 for _ in schema.get_all_operations())
+
+
+@pytest.fixture(scope="module")
+def town(cluster: Cluster, crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    namespace, logs = f"t-{uuid.uuid4().hex[:10]}", Path(tmp_path_factory.mktemp("fuzz"))
+    cluster.kubectl("create", "namespace", namespace)
+    with inhabited(cluster, namespace, logs) as town:
+        yield town
+        print(f"\nanswers: {town.counted()}; the slowest took {town.slowest[0]:.2f} s: {town.slowest[1]}")  # noqa: T201
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    assert "Traceback" not in (logs / "gateway.log").read_text(errors="replace")
+
+
+@schema.parametrize()
+@settings(
+    max_examples=max(1, REQUESTS // OPERATIONS),
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_whatever_comes(case: Case, town: Town) -> None:
+    # What fits the schema may still be refused: a parent of the wrong scope, say.
+    excluded = [positive_data_acceptance]
+    if case.path in ("/api/v1/instances/global", "/api/v1/instances/active"):
+        # To read is all there is to these words; but an instance of that id can be changed too.
+        excluded.append(allow_header_conformance)
+    case.validate_response(town.send(case), excluded_checks=excluded)
+
+
+def test_nothing_went_wrong_behind(town: Town) -> None:
+    """After all that: no answer of 500 or above, and the operator has never wanted an illegal step."""
+    counted = town.counted()
+    assert not [code for code in counted if code >= "500" and code != "all"], counted
+    assert counted["all"] >= min(REQUESTS, OPERATIONS)
+    assert town.illegal_transitions() == 0
