@@ -29,6 +29,7 @@ from hopper.api.instance import (
     parse_instance,
 )
 from hopper.api.model import dump
+from hopper.api.resources import INSTANCES
 
 WHEN = "2026-03-01T12:00:00Z"
 METADATA: dict[str, Any] = {
@@ -391,3 +392,9 @@ def test_a_record_is_small() -> None:
         tracemalloc.stop()
     assert len(kept) == count
     assert size / count <= 2048
+
+
+def test_a_name_leads_nowhere_else() -> None:
+    path = "/apis/hopper.dev/v1/namespaces/demo/hopperinstances/"
+    assert INSTANCES.path("demo", "../../other/x?y") == f"{path}..%2F..%2Fother%2Fx%3Fy"
+    assert INSTANCES.path("a/b") == "/apis/hopper.dev/v1/namespaces/a%2Fb/hopperinstances"

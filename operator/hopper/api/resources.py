@@ -18,8 +18,9 @@ class Resource:
     def path(self, namespace: str | None, name: str | None = None) -> str:
         """Return the URL path of one object, of a namespace's, or of all."""
         prefix = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-        return f"{prefix}{scope}/{self.plural}" + (f"/{quote(name)}" if name else "")
+        # A slash in a name must not lead anywhere else.
+        scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        return f"{prefix}{scope}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 INSTANCES = Resource(INSTANCE_KIND, GROUP, VERSION, INSTANCE_PLURAL)

@@ -1,5 +1,6 @@
 """Writes: what a caller wants, as changes to a spec, with optimistic concurrency."""
 
+import re
 from typing import Any
 
 from hopper.api.instance import HopperInstance
@@ -12,6 +13,9 @@ from hopper.ports import ConflictError, NotFoundError, RefusedError
 _TRIES = 5
 _REASON_LIMIT = 1024
 _HIDDEN = "…"
+# What an object can be called. Nothing else is asked for: `../../other/hopperinstances/web` would be a path, which the
+# gateway would read with its own rights.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 def reason_of(access: Access, reason: str | None) -> str | None:
@@ -61,6 +65,8 @@ def _differs(known: HopperInstance, latest: HopperInstance) -> bool:
 async def reread(access: Access, name: str) -> HopperInstance:
     """Return an instance as the API server has it now. Raises `MissingError`."""
     context = access.context
+    if not _NAME.fullmatch(name):
+        raise MissingError(f"Instance {name} not found")
     try:
         return context.take(await context.intents.read(INSTANCES, access.namespace, name))
     except NotFoundError:
@@ -69,6 +75,8 @@ async def reread(access: Access, name: str) -> HopperInstance:
 
 async def exists(access: Access, resource: Resource, name: str) -> bool:
     """Ask the API server whether there is such an object: the watch may be a moment behind."""
+    if not _NAME.fullmatch(name):
+        return False
     try:
         await access.context.intents.read(resource, access.namespace, name)
     except NotFoundError:

@@ -289,6 +289,20 @@ class TestUpdate:
         assert (await world.put("/instances/web", {"overrides": fresh})).status_code == 200
         assert [it.get("value") for it in world.spec("web")["overrides"]["env"]] == ["new", None]
 
+    @pytest.mark.parametrize(
+        "parent", ["../../other/hopperinstances/hidden", "../hoppertemplates/shop", "..", ".", "web/status", "web?x=y", "W"]
+    )
+    async def test_below_what_is_no_name(self, world: World, parent: str) -> None:
+        """The gateway has rights that its callers lack: no path of theirs gets to the API server."""
+        await self._given(world)
+        world.store.error = UnavailableError("it was asked")
+        wanted = [
+            await world.post("/instances", {"name": "a", "scope": "PROJECT", "parent_id": parent}),
+            await world.put("/instances/web", {"parent_id": parent}),
+        ]
+        for answer in wanted:
+            assert is_problem(answer, 400, "BadRequest")["detail"] == f"parent_id: instance {parent} does not exist"
+
     async def test_with_a_version(self, world: World) -> None:
         tag = (await self._given(world)).headers["etag"]
         assert (await world.put("/instances/web", {"description": "a"}, headers={"If-Match": tag})).status_code == 200
