@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from zlib import crc32
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from hopper.api.enums import Health
@@ -35,10 +35,17 @@ def _reject() -> datetime:
     raise ValueError("a time needs a zone")
 
 
-def _reportable(health: Health) -> Health:
-    if health not in REPORTABLE:
-        raise ValueError(f"one of {', '.join(REPORTABLE)}")
-    return health
+def _reportable(value: Any) -> Any:
+    if value not in REPORTABLE:
+        raise ValueError(f"has to be one of {', '.join(REPORTABLE)}")
+    return Health(value)
+
+
+_Reportable = Annotated[
+    Health,
+    BeforeValidator(_reportable),
+    WithJsonSchema({"type": "string", "enum": [it.value for it in REPORTABLE]}),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -49,9 +56,7 @@ class Vitals:
     queue_depth: Annotated[int | None, Field(ge=0, le=2**53, description="Tasks waiting.")] = None
     response_time_ms: Annotated[float | None, Field(ge=0, description="Mean time of an answer, milliseconds.")] = None
     error_rate: Annotated[float | None, Field(ge=0, le=1, description="Share of answers that are errors.")] = None
-    status: Annotated[
-        Health | None, AfterValidator(lambda it: it and _reportable(it)), Field(description="How it finds itself.")
-    ] = None
+    status: Annotated[_Reportable | None, Field(description="How it finds itself.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)

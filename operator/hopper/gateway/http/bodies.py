@@ -4,6 +4,7 @@ The models of `hopper.api` ignore unknown fields, as an older operator must. A u
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic_core import from_json, to_json
 
 from hopper.gateway.http.errors import InvalidError, TooLargeError, TooSlowError, field_error, invalid
 
+_JSON_TYPE = re.compile(r"\s*application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -33,6 +35,10 @@ class _JsonRequest(Request):
                     self._body = await self._read()
             except TimeoutError:
                 raise TooSlowError(f"the body was not complete after {self.max_seconds:g} s") from None
+            if self._body and not _JSON_TYPE.match(self.headers.get("content-type", "")):
+                # Pages from elsewhere can have a browser send anything else, without asking first.
+                message = "has to come with the header Content-Type: application/json"
+                raise InvalidError(f"the body {message}", errors=[field_error(("body",), message, "not_json")])
         return self._body
 
     async def _read(self) -> bytes:

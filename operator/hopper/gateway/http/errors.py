@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from hopper.gateway.http.patterns import worded
+from hopper.gateway.http.wording import worded
 from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def field_error(location: Sequence[int | str], message: str, kind: str) -> Field
 
 def invalid(errors: Sequence[Mapping[str, Any]], *prefix: str) -> InvalidError:
     """Return the answer to what pydantic found wrong. Values are not repeated: they may be secret."""
-    found = [field_error((*prefix, *it["loc"]), worded(it["msg"]), it["type"]) for it in errors]
+    found = [field_error((*prefix, *it["loc"]), worded(it["type"], it["msg"]), it["type"]) for it in errors]
     return InvalidError("; ".join(f"{it['field']}: {it['message']}" for it in found[:5]), errors=found)
 
 
@@ -176,8 +176,9 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = f"there is no {request.url.path}; the routes are listed in /openapi.json"
     elif error.status_code == 405:
-        detail = f"{request.method} is not for {request.url.path}"
-        return answer(405, detail, headers={"Allow": ", ".join(_methods_of(request))})
+        allowed = ", ".join(_methods_of(request))
+        detail = f"{request.method} is not for {request.url.path}, only {allowed}"
+        return answer(405, detail, headers={"Allow": allowed})
     return answer(error.status_code, detail, headers=error.headers)
 
 

@@ -103,7 +103,7 @@ async def terminate(access: Access, instance: HopperInstance, *, cascade: bool) 
     if instance.spec.desired_state is DesiredState.TERMINATED or instance.status.phase is Phase.TERMINATED:
         raise TakenError(f"{instance.name} is terminated already")
     below = [it for it in descendants(instance.name, access.index) if is_alive(it)]
-    children = tuple(it.name for it in below if it.parent_name == instance.name)
+    children = tuple(sorted(it.name for it in below if it.parent_name == instance.name))
     if children and not cascade:
         raise TakenError(f"{instance.name} has live children: {some(children)}; terminate them first, or cascade=true")
     if protected := tuple(it.name for it in (instance, *below) if it.spec.deletion_protection):

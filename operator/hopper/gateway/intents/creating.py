@@ -41,7 +41,7 @@ async def create(access: Access, wanted: CreateInstance) -> HopperInstance:
     name = _name_of(wanted)
     predecessor = access.index.get(name)
     if predecessor and predecessor.status.phase is not Phase.TERMINATED:
-        raise TakenError(f"{name} is taken: choose another id, or change that one")
+        raise _taken(name)
     if wanted.template:
         await check_template(access, wanted.template)
     parent = await resolve_parent(access, wanted.parent_id) if wanted.parent_id else None
@@ -60,9 +60,15 @@ async def create_object(access: Access, manifest: dict[str, Any], secrets: list[
     try:
         return context.take(await context.intents.create(INSTANCES, access.namespace, manifest))
     except ConflictError:
-        raise TakenError(f"{manifest['metadata']['name']} is taken: choose another id, or change that one") from None
+        raise _taken(manifest["metadata"]["name"]) from None
     except RefusedError as error:
         raise without(error, secrets) from None
+
+
+def _taken(name: str) -> TakenError:
+    if name == GLOBAL_NAME:
+        return TakenError("there is a Global instance already, global, and there can be but one: change that one")
+    return TakenError(f"{name} is taken: choose another id, or change that one")
 
 
 def _name_of(wanted: CreateInstance) -> str:
@@ -72,7 +78,9 @@ def _name_of(wanted: CreateInstance) -> str:
     if not name:
         raise invalid_field("name", "holds nothing that an id can be made of: give an id too", "value_error")
     if name in RESERVED:
-        raise invalid_field("id" if wanted.id else "name", f"{name} is a word of this API", "value_error")
+        raise invalid_field(
+            "id" if wanted.id else "name", f"{name} is a word of this API: give another id", "value_error"
+        )
     return name
 
 

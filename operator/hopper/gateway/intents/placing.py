@@ -71,24 +71,25 @@ async def check_template(access: Access, name: str) -> None:
 
 def check_config(instance: HopperInstance) -> None:
     """Raise `InvalidError` for fields of the configuration that the scope does not have."""
-    if problems := config_problems(instance):
+    if problems := [it.removeprefix("spec.") for it in config_problems(instance)]:
         errors = [field_error(("body", *_field_of(it)), it, "config_invalid") for it in problems]
         raise InvalidError("; ".join(problems), errors=errors)
 
 
 def _field_of(problem: str) -> list[str]:
-    return problem.split(maxsplit=1)[0].removeprefix("spec.").split(".")
+    return problem.split(maxsplit=1)[0].split(".")
 
 
 def check_place(access: Access, instance: HopperInstance) -> None:
     """Raise where the parent is not the right one, has no room, or is over."""
     link = judge(instance, _With(access.index, instance))
+    said = link.message.replace("spec.parentRef.name", "parent_id").removeprefix("parent_id: ")
     if link.reason in _WRONG:
-        raise invalid_field("parent_id", link.message, link.reason)
+        raise invalid_field("parent_id", said, link.reason)
     if link.reason in _FULL:
-        raise TakenError(f"parent_id: {link.message}")
+        raise TakenError(f"parent_id: {said}")
     if not link.valid:
-        raise BadRequestError(f"parent_id: {link.message}")
+        raise BadRequestError(f"parent_id: {said}")
     above = effective_state(instance, link.ancestors)
     if above.source is not None and above.state is DesiredState.TERMINATED:
         raise BadRequestError(f"parent_id: {above.source.name} is terminated, and everything below it")

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from hopper.api.enums import DesiredState, InstanceType, Phase, Scope
 
@@ -22,11 +23,14 @@ STATUSES = _written(Phase, upper=False)
 STATES = _written(DesiredState, upper=False)
 
 
-def _any_case(members: type[StrEnum]) -> BeforeValidator:
-    known = {it.value.lower(): it for it in members}
+def _any_case(words: Mapping[Any, str]) -> BeforeValidator:
+    known = {word.lower(): it for it, word in words.items()}
 
     def read(value: Any) -> Any:
-        return known.get(value.lower(), value) if isinstance(value, str) else value
+        found = known.get(value.lower()) if isinstance(value, str) else None
+        if found is None:
+            raise PydanticCustomError("enum", "has to be one of {words}", {"words": ", ".join(words.values())})
+        return found
 
     return BeforeValidator(read)
 
@@ -36,9 +40,9 @@ def _shown(words: Mapping[Any, str], description: str) -> WithJsonSchema:
 
 
 # As they are accepted.
-ScopeWord = Annotated[Scope, _any_case(Scope), _shown(SCOPES, "Place in the hierarchy; in any case.")]
-TypeWord = Annotated[InstanceType, _any_case(InstanceType), _shown(TYPES, "Kind of instance; in any case.")]
-StatusWord = Annotated[Phase, _any_case(Phase), _shown(STATUSES, "Phase of the lifecycle; in any case.")]
+ScopeWord = Annotated[Scope, _any_case(SCOPES), _shown(SCOPES, "Place in the hierarchy; in any case.")]
+TypeWord = Annotated[InstanceType, _any_case(TYPES), _shown(TYPES, "Kind of instance; in any case.")]
+StatusWord = Annotated[Phase, _any_case(STATUSES), _shown(STATUSES, "Phase of the lifecycle; in any case.")]
 
 # As they are answered.
 ScopeText = Annotated[str, _shown(SCOPES, "Place in the hierarchy.")]

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from hopper.gateway.documents import document, files
-from hopper.gateway.http.patterns import SAYINGS
+from hopper.gateway.http.wording import SAYINGS
 
 DOCS = Path(__file__).parents[4] / "docs"
 METHODS = {"get", "post", "put", "delete"}

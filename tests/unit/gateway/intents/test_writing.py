@@ -154,7 +154,12 @@ class TestCreate:
     async def test_another_content_type(self, world: World) -> None:
         body = json.dumps({"name": "a", "scope": "PROJECT"}).encode()
         for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/xml"}):
-            is_problem(await world.client.post("/instances", content=body, headers=headers), 422, "ValidationError")
+            answer = await world.client.post("/instances", content=body, headers=headers)
+            (error,) = is_problem(answer, 422, "ValidationError")["errors"]
+            assert error["message"] == "has to come with the header Content-Type: application/json"
+        for kind in ("application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"):
+            answer = await world.client.put("/instances/nobody", content=b"{}", headers={"Content-Type": kind})
+            is_problem(answer, 404, "NotFound")
 
     async def test_a_large_body(self) -> None:
         world = World(settings=limited(max_body_bytes=1000))

@@ -1,4 +1,4 @@
-"""What a pattern asks for, in words: an expression tells that something is wrong, but not what to write instead."""
+"""What is wrong with a value, in words that say what to write instead; pydantic's own are for programmers."""
 
 from collections.abc import Mapping
 
@@ -26,9 +26,21 @@ SAYINGS: Mapping[str, str] = {
     r'^(\*|[1-9][0-9]{0,18}|(W/)?"[1-9][0-9]{0,18}")$': 'has to be the ETag of an answer, such as "1207", or *',
 }
 
-_SAID = "String should match pattern '"
+_MATCH = "String should match pattern '"
+# By pydantic's kind of error.
+_SAID: Mapping[str, str] = {
+    "missing": "is missing: it has to be given",
+    "extra_forbidden": "is not known here: remove it, or mend its name",
+    "unexpected_keyword_argument": "is not known here: remove it, or mend its name",
+    "bool_parsing": "has to be true or false",
+    "bool_type": "has to be true or false",
+    "int_parsing": "has to be an integer",
+    "float_parsing": "has to be a number",
+}
 
 
-def worded(message: str) -> str:
-    """Return what pydantic says, without the expression where there are words for it."""
-    return SAYINGS.get(message[len(_SAID) : -1], message) if message.startswith(_SAID) else message
+def worded(kind: str, message: str) -> str:
+    """Return what to tell people about a value, given the kind of error and what pydantic says."""
+    if message.startswith(_MATCH):
+        return SAYINGS.get(message[len(_MATCH) : -1], message)
+    return _SAID.get(kind) or message.removeprefix("Value error, ")
