@@ -1,5 +1,6 @@
 """HopperInstance: the contract that users see. Field descriptions end up in `kubectl explain`."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter
@@ -268,6 +269,11 @@ class InstanceStatus:
     ] = None
     override_count: Annotated[int | None, Field(description="Number of override entries in force.")] = None
     template_generation: Annotated[int | None, Field(description="Generation of the template that runs.")] = None
+
+    def changed(self, **fields: Any) -> "InstanceStatus":
+        """Return this status with other values in these fields; the very same where nothing differs."""
+        news = {name: value for name, value in fields.items() if value != getattr(self, name)}
+        return replace(self, **news) if news else self
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """Return the condition of that type, if it is there."""

@@ -153,4 +153,6 @@ class Observed:
 
     def with_status(self, status: InstanceStatus) -> "Observed":
         """Return the same observation as if the instance had this status."""
+        if status is self.instance.status:
+            return self
         return replace(self, instance=replace(self.instance, status=status))

@@ -97,14 +97,15 @@ def _live(o: Observed) -> Plan:
         if patience > 0:
             return Plan(metadata=metadata, relationships=relationships, requeue_after=patience)
     status = compute_status(o, status, hold)
-    ends = time_to_live(o.with_status(status))
+    after = o.with_status(status)
+    ends = time_to_live(after)
     pods = o.runtime.recheck_after if o.runtime else None
     waits = [seconds for seconds in (hold.retry_after if hold else None, ends, pods) if seconds is not None]
     return Plan(
         metadata=metadata,
         relationships=relationships,
         transitions=transitions,
-        objects=plan_objects(o.with_status(status)),
+        objects=plan_objects(after),
         status=status,
         requeue_after=min(waits, default=None),
     )

@@ -1,6 +1,5 @@
 """The status that follows from an observation: conditions explain the phase, the rest is bookkeeping."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,13 +18,12 @@ from hopper.domain.wording import shortened, some
 
 
 def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> InstanceStatus:
-    """Return the whole status after a walk; equal to the old one where nothing is new."""
+    """Return the whole status after a walk; the very same as before where nothing is new."""
     instance = o.instance
     if o.takeover and hold and hold.reason is Reason.TAKING_OVER:
         walked = named_after(walked, o.takeover)
     names = (*(ancestor.name for ancestor in reversed(o.link.ancestors)), instance.name)
-    return replace(
-        walked,
+    return walked.changed(
         effective_state=o.effective.state,
         observed_generation=_answered_generation(o, walked, hold),
         conditions=_conditions(o, walked, hold),
@@ -84,8 +82,7 @@ def blocked_deletion_status(o: Observed) -> InstanceStatus:
         waits.append(f"deletion waits for {some(children.blocked)}, whose own deletion is blocked: look there")
     message = "; ".join(waits)
     settled = children.total == len(children.protected) + len(children.blocked)  # not a write for each that goes
-    return replace(
-        o.instance.status,
+    return o.instance.status.changed(
         observed_generation=o.instance.metadata.generation,
         children=ChildrenSummary(total=children.total, ready=children.ready) if settled else o.instance.status.children,
         conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=True)),
@@ -111,7 +108,7 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     if o.instance.parent_name or not o.link.valid:
         found[ConditionType.HIERARCHY_VALID] = ("True" if o.link.valid else "False", o.link.reason, o.link.message)
     found |= _runtime_conditions(o, walked)
-    if beats := heartbeat_condition(replace(o.instance, status=walked), o.heard):
+    if o.instance.spec.heartbeat and (beats := heartbeat_condition(o.with_status(walked).instance, o.heard)):
         found[ConditionType.HEARTBEAT] = beats
     generation = o.instance.metadata.generation
     return tuple(_condition(kind, *what, walked, o.now, generation) for kind, what in found.items())
@@ -154,13 +151,15 @@ def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:
 def _condition(
     kind: ConditionType, status: str, reason: Reason, message: str, old: InstanceStatus, now: datetime, generation: int
 ) -> Condition:
-    before = old.condition(kind)
-    since = before.last_transition_time if before and before.status == status else now
+    before, message = old.condition(kind), shortened(message)
+    said = before and (before.status, before.reason, before.message, before.observed_generation)
+    if before and said == (status, reason, message, generation):
+        return before
     return Condition(
         type=kind,
         status=status,
         reason=reason,
-        message=shortened(message),
-        last_transition_time=since,
+        message=message,
+        last_transition_time=before.last_transition_time if before and before.status == status else now,
         observed_generation=generation,
     )

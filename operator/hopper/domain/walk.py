@@ -3,7 +3,6 @@
 The steps of one walk are written in one status update: a logical instance gets from Created to Running in one write.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hopper.api.conditions import Reason
@@ -152,7 +151,7 @@ class _Walker:
         )
 
     def _update(self, **changes: object) -> None:
-        self.o = self.o.with_status(replace(self.o.instance.status, **changes))  # type: ignore[arg-type]
+        self.o = self.o.with_status(self.o.instance.status.changed(**changes))
 
 
 def wanted_because(o: Observed) -> tuple[Reason, str]:
