@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from hopper.api.conditions import ConditionType, Reason
+from hopper.api.conditions import ConditionType
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
 from hopper.domain.hierarchy import Tree, is_hopper_reference
-from hopper.domain.lifecycle import CARRYING, FINAL, UP
+from hopper.domain.lifecycle import FINAL, UP
 from hopper.domain.tree import descendants
 from hopper.registry import Change
 
@@ -98,15 +98,9 @@ def _patience(parent: HopperInstance, tree: Tree) -> float:
 
 
 def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
-    """Yield siblings that may wait for this one to be Ready (dependsOn of their templates).
-
-    They have said so, or are so new that they have said nothing yet.
-    """
-    for other in tree.services(sibling.parent_name):
-        if other.name == sibling.name or other.status.phase in CARRYING:
-            continue
-        said = other.status.condition(ConditionType.READY)
-        if (said is None and became_ready) or (said and said.reason == Reason.DEPENDENCY_NOT_READY):
+    """Yield siblings that may wait for this one to be Ready (dependsOn of their templates)."""
+    for other in tree.services_held_back(sibling.parent_name):
+        if other.name != sibling.name and (became_ready or other.status.condition(ConditionType.READY)):
             yield other.name
 
 

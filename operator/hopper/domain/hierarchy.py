@@ -13,7 +13,7 @@ from hopper.api.instance import HopperInstance, OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.config import effective_value
-from hopper.domain.lifecycle import FINAL, INHERITED
+from hopper.domain.lifecycle import CARRYING, FINAL, INHERITED
 
 _PAST_CHILDREN = frozenset({DesiredState.ARCHIVED, DesiredState.TERMINATED})
 
@@ -30,14 +30,23 @@ class Tree(Protocol):
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
 
-    def services(self, name: str | None) -> Collection[HopperInstance]:
-        """Return those of the children that have a template; of those without a parent where `name` is None."""
+    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+        """Return those of the children that have a template, and may wait for one of the others.
+
+        They have said so, or nothing yet. Of those without a parent where `name` is None.
+        """
 
     def successors(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `renamedFrom` names `name`, whether or not that exists."""
 
     def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
         """Tell whether the ownerReference that makes it a child of `parent` is being written."""
+
+
+def may_wait_for_a_sibling(service: HopperInstance) -> bool:
+    """Whether an instance with a template has said that it waits for another one, or has said nothing yet."""
+    said = service.status.condition(ConditionType.READY)
+    return service.status.phase not in CARRYING and (said is None or said.reason == Reason.DEPENDENCY_NOT_READY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hopper.api.instance import HopperInstance
+from hopper.domain.hierarchy import may_wait_for_a_sibling
 from hopper.registry.facets import Facet, Facets
 
 _TOMBSTONES = 10_000
@@ -37,6 +38,7 @@ class NamespaceIndex:
         self._by_name: dict[str, HopperInstance] = {}
         self._children: dict[str, dict[str, HopperInstance]] = {}
         self._services: dict[str, dict[str, HopperInstance]] = {}
+        self._held_back: dict[str, dict[str, HopperInstance]] = {}
         self._dependents: dict[str, dict[str, HopperInstance]] = {}  # uid of the owner → instances
         self._taking_seats: dict[str, str] = {}  # name of the child → uid of the parent
         self._users: dict[str, dict[str, HopperInstance]] = {}
@@ -85,6 +87,10 @@ class NamespaceIndex:
     def services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the children that have a template; of those without a parent where `name` is None."""
         return self._services.get(name or _NO_PARENT, {}).values()
+
+    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+        """Return those of the services that may wait for another one: they have said so, or nothing yet."""
+        return self._held_back.get(name or _NO_PARENT, {}).values()
 
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
@@ -151,6 +157,8 @@ class NamespaceIndex:
             yield self._children, instance.parent_name
         if instance.spec.template_ref:
             yield self._services, instance.parent_name or _NO_PARENT
+            if may_wait_for_a_sibling(instance):
+                yield self._held_back, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
         if instance.spec.renamed_from:
             yield self._successors, instance.spec.renamed_from.name

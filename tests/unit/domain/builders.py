@@ -28,7 +28,7 @@ from hopper.api.instance import (
 from hopper.api.names import API_VERSION, INSTANCE_KIND
 from hopper.api.scopes import allowed_children
 from hopper.domain.config import config_problems
-from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge
+from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge, may_wait_for_a_sibling
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
 from hopper.domain.plan import Plan
@@ -155,8 +155,9 @@ class Forest:
         owners = ((one, {r.uid for r in one.metadata.owner_references}) for one in self.instances.values())
         return [one for one, uids in owners if uid in uids]
 
-    def services(self, name: str | None) -> Collection[HopperInstance]:
-        return [one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref]
+    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+        services = (one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref)
+        return [one for one in services if may_wait_for_a_sibling(one)]
 
     def successors(self, name: str) -> Collection[HopperInstance]:
         renamed = ((one, one.spec.renamed_from) for one in self.instances.values())

@@ -11,11 +11,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.api.enums import Scope
+from hopper.api.conditions import ConditionType
+from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance, NameRef, OwnerReference, RenamedFrom
 from hopper.registry import Change, Registry
 from hopper.registry.index import NamespaceIndex
-from tests.unit.domain.builders import instance, owned_by
+from tests.unit.domain.builders import condition, instance, owned_by
 
 OVERHEAD = 2048  # bytes per instance beside the instance itself
 
@@ -150,6 +151,19 @@ class TestLookups:
         assert names(index.services("web")) == set()
         assert names(index.users("nginx")) == {"alone"}
 
+    def test_services_that_run_or_wait_for_others_are_not_held_back_by_a_sibling(self) -> None:
+        """The cost of a change does not grow with the number of siblings that are well."""
+        index, template = NamespaceIndex(), NameRef(name="nginx")
+        waits = {"conditions": (condition(ConditionType.READY, "False", "DependencyNotReady"),)}
+        away = {"conditions": (condition(ConditionType.READY, "False", "ParentNotReady"),)}
+        index.put(at(1, "new", template_ref=template))
+        index.put(at(2, "logical"))
+        index.put(at(3, "waits", template_ref=template, phase=Phase.CREATED, status=waits))
+        assert names(index.services_held_back(None)) == {"new", "waits"}
+        index.put(at(4, "new", template_ref=template, phase=Phase.CREATED, status=away))
+        index.put(at(5, "waits", template_ref=template, phase=Phase.RUNNING, status=waits))
+        assert names(index.services_held_back(None)) == set()
+
     def test_dependents_are_found_by_uid_whatever_parent_they_name(self) -> None:
         index, parent = NamespaceIndex(), at(1)
         index.put(at(2, "worker", scope=Scope.ORCHESTRATION, parent="shop", owners=(owned_by(parent),)))
@@ -206,6 +220,7 @@ class TestLookups:
         for name in list(expected):
             index.discard(name)
         assert not any([index._by_name, index._children, index._services, index._users, index._dependents])
+        assert not index._held_back
         assert not index._successors
 
 

@@ -42,8 +42,8 @@ class _With:
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         return self._index.dependents(uid)
 
-    def services(self, name: str | None) -> Collection[HopperInstance]:
-        return self._index.services(name)
+    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+        return self._index.services_held_back(name)
 
     def successors(self, name: str) -> Collection[HopperInstance]:
         return self._index.successors(name)
