@@ -1,1 +1,1 @@
-"""The controller: watch events → keyed queue → gather → plan → apply. Nothing else imports `kopf`."""
+"""The controller: watch events → keyed queue → gather → plan → apply."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import signal
@@ -11,11 +10,10 @@ from collections.abc import Sequence
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
 from hopper.adapters.logs import set_up_logging
 from hopper.controller.election import LeadershipLostError
+from hopper.controller.garbage import keep_what_is_loaded
 from hopper.controller.operator import Operator, Options
 
 logger = logging.getLogger("hopper")
-
-_NEW_OBJECTS = 20_000
 
 
 def serve(
@@ -35,7 +33,7 @@ def serve(
     set_up_logging(verbose=verbose, json_logs=json_logs)
     # kopf looks up the user's name, which a container's arbitrary UID does not have.
     os.environ.setdefault("USER", "hopper")
-    collect_garbage_seldom()
+    keep_what_is_loaded()
     try:
         asyncio.run(_serve(namespaces, all_namespaces, metrics_port, leader_elect, lease_namespace))
     except NoClusterError as error:
@@ -62,15 +60,6 @@ def _lost_leadership(error: BaseException) -> LeadershipLostError | None:
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(_lost_leadership, error.exceptions)), None)
     return error if isinstance(error, LeadershipLostError) else None
-
-
-def collect_garbage_seldom() -> None:
-    """Leave out of garbage collection what is loaded for good, and look for the rest seldom.
-
-    By default Python looks through all young objects after every 700 new ones, and through the registry soon after.
-    """
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, 20, 50)
 
 
 async def _serve(

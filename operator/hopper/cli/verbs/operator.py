@@ -58,6 +58,9 @@ def run(
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
     if leader_elect_namespace and not leader_elect:
         raise typer.BadParameter("--leader-elect-namespace needs --leader-elect")
+    from hopper.controller.garbage import collect_seldom
+
+    collect_seldom()
     from hopper.controller.main import serve
 
     raise typer.Exit(
