@@ -12,8 +12,10 @@ from hopper.gateway.auth import Authority
 from hopper.gateway.http.limits import Rates, Streams
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.views.lists import Lists
+from hopper.gateway.views.registry import Entries
 from hopper.gateway.views.rendering import Rendered
 from hopper.gateway.views.waiting import Waiting
+from hopper.gateway.views.whole import Whole
 from hopper.ports import IntentStore, UnavailableError
 from hopper.registry import Catalogue, Change, Flusher, NamespaceIndex, Templates
 from hopper.watch import Reader
@@ -66,10 +68,13 @@ class Context:
     lists: Lists = field(init=False)
     waiting: Waiting = field(default_factory=Waiting)
     rendered: Rendered = field(default_factory=Rendered)
+    entries: Entries = field(init=False)
+    whole: Whole = field(default_factory=Whole)
 
     def __post_init__(self) -> None:
         self.rates = Rates(self.settings.requests_per_second, self.settings.burst)
         self.lists = Lists(self.catalogue)
+        self.entries = Entries(self.catalogue)
         self.streams = Streams(self.settings.max_streams)
 
     def index(self, namespace: str) -> NamespaceIndex:

@@ -55,6 +55,7 @@ class Beats:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._shards: dict[tuple[str, int], _Shard] = {}
+        self.revision = 0  # higher with every change of what is known of a heartbeat
 
     def last(self, instance: HopperInstance) -> Beat | None:
         """Return the last heartbeat of this very instance, not of a predecessor of the same name."""
@@ -85,6 +86,7 @@ class Beats:
         shard.told |= dict.fromkeys(filter(is_gateway_key, changed), self._clock())
         for name in [name for name in shard.beats if name not in data and name in shard.data]:
             del shard.beats[name]
+            self.revision += 1
         shard.uid, shard.version, shard.data = metadata["uid"], version, data
         entries = [key for key in changed if not is_gateway_key(key)]
         for name in entries:
@@ -97,6 +99,7 @@ class Beats:
         for (of, number), shard in self._shards.items():
             if (of, configmap_name(number), shard.uid) == (namespace, name, uid):
                 del self._shards[of, number]
+                self.revision += 1
                 return News(namespace, number, tuple(shard.data))
         return None
 
@@ -130,6 +133,7 @@ class Beats:
         known = shard.beats.get(name)
         if beat is not None and (known is None or known.uid != beat.uid or known.at < beat.at):
             shard.beats[name] = beat
+            self.revision += 1
 
     def _listen(self, shard: _Shard) -> None:
         """Work out for which time all heartbeats are known: as long as one gateway listens, and all have told."""

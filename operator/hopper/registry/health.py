@@ -12,6 +12,7 @@ from hopper.registry.beats import Beats, News
 from hopper.registry.index import Change, NamespaceIndex, Registry
 from hopper.registry.journal import EventKind, Journal
 
+_NOTHING_TOLD = Vitals()
 _NOT_KNOWN = Verdict(Health.UNKNOWN, "")
 
 
@@ -82,10 +83,9 @@ class Healths:
     def metrics(self, instance: HopperInstance, now: datetime | None = None) -> Metrics:
         """Return what the last heartbeat told of an instance, and for how long it has been up."""
         beat, started = self._beats.last(instance), instance.status.started_at
-        told = {name: getattr(beat, name) for name in Vitals.__dataclass_fields__} if beat else {}
         up = started is not None and instance.status.phase in CARRYING
         uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if up and started else None
-        return Metrics(Vitals(**told), uptime, beat.at if beat else None)
+        return Metrics(beat or _NOTHING_TOLD, uptime, beat.at if beat else None)
 
     def on_change(self, change: Change) -> None:
         """Take in a change of the registry."""

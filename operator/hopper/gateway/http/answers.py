@@ -16,9 +16,9 @@ def respond(adapter: TypeAdapter[Any], value: object, code: int = 200, etag: str
     return Response(adapter.dump_json(value, by_alias=True), code, {"ETag": etag} if etag else None, JSON)
 
 
-def as_json(text: bytes, etag: str) -> Response:
+def as_json(text: bytes, etag: str | None = None) -> Response:
     """Return what is JSON already."""
-    return Response(text, headers={"ETag": etag}, media_type=JSON)
+    return Response(text, headers={"ETag": etag} if etag else None, media_type=JSON)
 
 
 def etag_of(versions: Iterable[object]) -> str:

@@ -1,15 +1,17 @@
 """`/registry`: discovery, health, the graph, what happens, and heartbeats."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import Response
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from hopper.api.heartbeat import Vitals
 from hopper.api.resources import INSTANCES
 from hopper.gateway.access import Access, Requires
-from hopper.gateway.http.answers import is_known, respond, unchanged
+from hopper.gateway.context import Context
+from hopper.gateway.http.answers import as_json, is_known, unchanged
 from hopper.gateway.http.bodies import JsonRoute
 from hopper.gateway.http.errors import ProblemError
 from hopper.gateway.models.registry import RegistryHealth, RegistryList, Topology
@@ -17,7 +19,7 @@ from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
 from hopper.gateway.routes.instances import Id, MayList
 from hopper.gateway.sse import EventStream
 from hopper.gateway.views.reads import find, lookup
-from hopper.gateway.views.registry import revision_of, view_entry, view_health, view_topology
+from hopper.gateway.views.registry import draw_topology, list_entries, revision_of, tell_health
 from hopper.registry import Criteria
 
 router = APIRouter(prefix="/registry", tags=["registry"], route_class=JsonRoute)
@@ -26,9 +28,6 @@ _WATCH = Requires("watch")
 MayWatch = Annotated[Access, Depends(_WATCH)]
 MayBeat = Annotated[Access, Depends(Requires("create", INSTANCES, "heartbeat"))]
 
-_ENTRIES = TypeAdapter(RegistryList)
-_HEALTH = TypeAdapter(RegistryHealth)
-_TOPOLOGY = TypeAdapter(Topology)
 _NO_VITALS = Vitals()
 
 
@@ -39,7 +38,7 @@ Label = Annotated[str, Field(pattern=r"^[^=]+=", max_length=381)]  # a prefix of
 @router.get("/instances", response_model=RegistryList, summary="List everything that is known")
 async def list_registry(request: Request, access: MayList) -> Response:
     """Answer every instance of the namespace, with its health."""
-    return _found(request, access, Criteria())
+    return await _found(request, access, Criteria())
 
 
 @router.get("/discover", response_model=RegistryList, summary="Find instances")
@@ -73,7 +72,7 @@ async def discover(
         can_parent=can_parent,
         healthy=healthy,
     )
-    return _found(request, access, criteria)
+    return await _found(request, access, criteria)
 
 
 def _name_of(access: Access, identity: str | None) -> str | None:
@@ -81,31 +80,45 @@ def _name_of(access: Access, identity: str | None) -> str | None:
     return found.name if found else identity
 
 
-def _found(request: Request, access: Access, criteria: Criteria) -> Response:
-    catalogue = access.context.catalogue
-    revision = revision_of(catalogue)
+async def _found(request: Request, access: Access, criteria: Criteria) -> Response:
+    context, namespace = access.context, access.namespace
+
+    async def find_all() -> bytes:
+        return await list_entries(namespace, criteria, context.catalogue, context.entries)
+
+    return await _whole(request, context, f"{namespace} {criteria}", find_all)
+
+
+async def _whole(request: Request, context: Context, key: str, make: Callable[[], Awaitable[bytes]]) -> Response:
+    """Answer what only changes with the revision."""
+    revision = revision_of(context.catalogue)
     etag = f'"{revision}"'
     if is_known(request, etag):
         return unchanged(etag)
-    items = [view_entry(it, catalogue) for it in catalogue.find(access.namespace, criteria)]
-    return respond(_ENTRIES, RegistryList(items, len(items), revision), etag=etag)
+    return as_json(await context.whole.get(key, revision, make), etag)
 
 
 @router.get("/health", response_model=RegistryHealth, summary="How is everything?")
 async def get_registry_health(access: MayList) -> Response:
-    """Answer totals, who is in trouble and why, and how each instance does."""
-    context = access.context
-    return respond(_HEALTH, view_health(access.namespace, context.catalogue, context.clock()))
+    """Answer totals, who is in trouble and why, and how each instance does. It is at most a second old."""
+    context, now = access.context, access.context.clock()
+    version = context.catalogue.journal.revision, context.catalogue.beats.revision, now.replace(microsecond=0)
+
+    async def tell() -> bytes:
+        return await tell_health(access.namespace, context.catalogue, now)
+
+    return as_json(await context.whole.get(f"{access.namespace} health", version, tell))
 
 
 @router.get("/topology", response_model=Topology, summary="Read the graph")
 async def get_topology(request: Request, access: MayList) -> Response:
     """Answer all instances as a graph. Its revision is where `/registry/events` goes on."""
-    catalogue = access.context.catalogue
-    etag = f'"{revision_of(catalogue)}"'
-    if is_known(request, etag):
-        return unchanged(etag)
-    return respond(_TOPOLOGY, view_topology(access.namespace, catalogue), etag=etag)
+    context = access.context
+
+    async def draw() -> bytes:
+        return await draw_topology(access.namespace, context.catalogue)
+
+    return await _whole(request, context, f"{access.namespace} topology", draw)
 
 
 @router.get(

@@ -3,8 +3,11 @@
 from collections import Counter
 from datetime import datetime
 
+from pydantic import TypeAdapter
+
 from hopper.api.enums import Health
 from hopper.api.instance import HopperInstance
+from hopper.domain.health import Verdict
 from hopper.gateway.models.registry import (
     Complaint,
     InstanceMetrics,
@@ -12,19 +15,53 @@ from hopper.gateway.models.registry import (
     RegistryHealth,
     StatusView,
     Topology,
-    TopologyEdge,
     TopologyNode,
 )
 from hopper.gateway.models.words import SCOPES, STATES, STATUSES, TYPES
-from hopper.registry import Catalogue
+from hopper.gateway.views.whole import in_slices
+from hopper.registry import Catalogue, Criteria
 from hopper.registry.criteria import capabilities_of
+from hopper.registry.health import RollUp
 
+_ENTRY = TypeAdapter(RegistryEntry)
+_HEALTH = TypeAdapter(RegistryHealth)
+_COMPLAINT = TypeAdapter(Complaint)
+_METRICS = TypeAdapter(InstanceMetrics)
+_TOPOLOGY = TypeAdapter(Topology)
+_NODE = TypeAdapter(TopologyNode)
+
+_SPARE = 1000
 _IN_TROUBLE = sorted((it for it in Health if it.is_trouble), key=lambda it: -it.severity)
 
 
-def view_entry(it: HopperInstance, catalogue: Catalogue) -> RegistryEntry:
-    """Return an instance with its health."""
-    verdict, worst = catalogue.healths.of(it), catalogue.healths.rolled_up(it)
+Key = tuple[str, Verdict, RollUp]  # what an entry is made of: a version of the object, and how it is
+
+
+class Entries:
+    """The JSON of a `RegistryEntry` of each instance, with what it was made of: most have not changed since."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._known: dict[str, tuple[Key, bytes]] = {}
+
+    def of(self, it: HopperInstance) -> bytes:
+        """Return an instance with its health."""
+        healths, uid = self._catalogue.healths, it.metadata.uid
+        key = it.metadata.resource_version, healths.of(it), healths.rolled_up(it)
+        known = self._known.get(uid)
+        if known is not None and known[0] == key:
+            return known[1]
+        text = _ENTRY.dump_json(_view_entry(it, *key[1:]))
+        self._known[uid] = key, text
+        if len(self._known) > 2 * len(self._catalogue.instances) + _SPARE:
+            self._known.clear()  # it holds more of those who are gone than of those who are here
+        return text
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _view_entry(it: HopperInstance, verdict: Verdict, worst: RollUp) -> RegistryEntry:
     return RegistryEntry(
         it.name,
         it.metadata.uid,
@@ -43,6 +80,13 @@ def view_entry(it: HopperInstance, catalogue: Catalogue) -> RegistryEntry:
         worst.health.value,
         worst.because,
     )
+
+
+async def list_entries(namespace: str, criteria: Criteria, catalogue: Catalogue, entries: Entries) -> bytes:
+    """Return the JSON of a `RegistryList`: those that match."""
+    revision, found = revision_of(catalogue), catalogue.find(namespace, criteria)
+    items = b",".join(await in_slices(found, entries.of))
+    return b'{"items":[%b],"total":%d,"revision":"%b"}' % (items, len(found), revision.encode())
 
 
 def view_status(it: HopperInstance, catalogue: Catalogue, now: datetime) -> StatusView:
@@ -70,27 +114,37 @@ def view_status(it: HopperInstance, catalogue: Catalogue, now: datetime) -> Stat
     )
 
 
-def view_health(namespace: str, catalogue: Catalogue, now: datetime) -> RegistryHealth:
-    """Return how everything in a namespace is."""
+async def tell_health(namespace: str, catalogue: Catalogue, now: datetime) -> bytes:
+    """Return the JSON of a `RegistryHealth`: how everything in a namespace is."""
     index, healths = catalogue.instances.namespace(namespace), catalogue.healths
-    by_status = Counter(STATUSES[it.status.phase] for it in index)
+    revision, everybody = revision_of(catalogue), index.in_order()
+    by_status = Counter(STATUSES[it.status.phase] for it in everybody)
     by_health = {it.value: len(healths.names(namespace, it)) for it in Health}
-    complaints = []
-    for health in _IN_TROUBLE:
-        for name in sorted(healths.names(namespace, health)):
-            if it := index.get(name):
-                verdict = healths.of(it)
-                complaints.append(Complaint(name, verdict.health.value, verdict.reason, verdict.message))
+    troubled = [
+        it for health in _IN_TROUBLE for name in sorted(healths.names(namespace, health)) if (it := index.get(name))
+    ]
     worst = max((it for it in Health if by_health[it.value]), key=lambda it: it.severity, default=Health.INACTIVE)
-    return RegistryHealth(
+    head = RegistryHealth(
         health=worst.value,
-        total=len(index),
+        total=len(everybody),
         by_status=dict(sorted(by_status.items())),
         by_health={health: count for health, count in by_health.items() if count},
-        unhealthy=complaints,
-        instances=[_metrics(it, catalogue, now) for name in index.names if (it := index.get(name))],
-        revision=revision_of(catalogue),
+        unhealthy=[],
+        instances=[],
+        revision=revision,
     )
+
+    def complain(it: HopperInstance) -> bytes:
+        verdict = healths.of(it)
+        return _COMPLAINT.dump_json(Complaint(it.name, verdict.health.value, verdict.reason, verdict.message))
+
+    def measure(it: HopperInstance) -> bytes:
+        return _METRICS.dump_json(_metrics(it, catalogue, now))
+
+    unhealthy = b'"unhealthy":[%b]' % b",".join(await in_slices(troubled, complain))
+    instances = b'"instances":[%b]' % b",".join(await in_slices(everybody, measure))
+    text = _HEALTH.dump_json(head)
+    return text.replace(b'"unhealthy":[],"instances":[]', unhealthy + b"," + instances, 1)
 
 
 def _metrics(it: HopperInstance, catalogue: Catalogue, now: datetime) -> InstanceMetrics:
@@ -109,24 +163,30 @@ def _metrics(it: HopperInstance, catalogue: Catalogue, now: datetime) -> Instanc
     )
 
 
-def view_topology(namespace: str, catalogue: Catalogue) -> Topology:
-    """Return the instances of a namespace as a graph."""
-    index = catalogue.instances.namespace(namespace)
-    found = Topology([], [], [], [], revision_of(catalogue))
-    for name in index.names:
-        it = index.get(name)
-        if it is None:
-            continue
-        health, parent = catalogue.healths.of(it).health.value, it.parent_name
-        label = it.spec.display_name or name
-        found.nodes.append(TopologyNode(name, label, SCOPES[it.spec.scope], STATUSES[it.status.phase], health))
-        if parent is None:
-            found.roots.append(name)
-        elif index.get(parent) is None:
-            found.orphans.append(name)
+async def draw_topology(namespace: str, catalogue: Catalogue) -> bytes:
+    """Return the JSON of a `Topology`: the instances of a namespace as a graph."""
+    index, revision = catalogue.instances.namespace(namespace), revision_of(catalogue)
+    everybody = index.in_order()
+    children, roots, orphans = list[HopperInstance](), list[str](), list[str]()
+    for it in everybody:
+        if it.parent_name is None:
+            roots.append(it.name)
+        elif index.get(it.parent_name) is None:
+            orphans.append(it.name)
         else:
-            found.edges.append(TopologyEdge(parent, name))
-    return found
+            children.append(it)
+
+    def draw(it: HopperInstance) -> bytes:
+        health, label = catalogue.healths.of(it).health.value, it.spec.display_name or it.name
+        return _NODE.dump_json(TopologyNode(it.name, label, SCOPES[it.spec.scope], STATUSES[it.status.phase], health))
+
+    def connect(it: HopperInstance) -> bytes:
+        return b'{"parent":"%b","child":"%b"}' % (str(it.parent_name).encode(), it.name.encode())
+
+    nodes = b'"nodes":[%b]' % b",".join(await in_slices(everybody, draw))
+    edges = b'"edges":[%b]' % b",".join(await in_slices(children, connect))
+    rest = _TOPOLOGY.dump_json(Topology([], [], roots, orphans, revision))
+    return rest.replace(b'"nodes":[],"edges":[]', nodes + b"," + edges, 1)
 
 
 def revision_of(catalogue: Catalogue) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from hopper.api.resources import INSTANCES
+from hopper.gateway.models import registry as models
 from tests.unit.gateway.answers import is_problem
 from tests.unit.gateway.world import World
 
@@ -171,6 +175,59 @@ class TestHealth:
         assert (found["uptime"], found["queue_size"], found["last_heartbeat"]) == (None, None, None)
         assert (await world.get("/instances/web/status")).json()["worst_id"] == "web-b"
         is_problem(await world.get("/instances/nobody/status"), 404, "NotFound")
+
+    async def test_is_never_older_than_a_heartbeat_or_a_second(self, world: World) -> None:
+        now = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+        world.context.clock = lambda: now
+
+        async def of_web_a() -> dict[str, Any]:
+            found = (await world.get("/registry/health")).json()["instances"]
+            return next(it for it in found if it["id"] == "web-a")
+
+        assert (await of_web_a())["uptime"] == 3600
+        await world.post("/registry/instances/web-a/heartbeat", {"active_tasks": 5})
+        assert (await of_web_a())["active_tasks"] == 5
+        now += timedelta(seconds=1)
+        assert (await of_web_a())["uptime"] == 3601
+        world.instance("web-a", "Orchestration", "web", "Stopped")
+        assert (await of_web_a())["status"] == "stopped"
+
+
+class TestMany:
+    """What takes long must not keep others waiting, nor be done twice for nothing."""
+
+    @pytest.mark.parametrize(
+        ("path", "model"),
+        [
+            ("/registry/instances", models.RegistryList),
+            ("/registry/discover?name=*", models.RegistryList),
+            ("/registry/health", models.RegistryHealth),
+            ("/registry/topology", models.Topology),
+        ],
+    )
+    async def test_others_get_their_turn(self, world: World, path: str, model: type) -> None:
+        for number in range(1000):
+            world.instance(f"w-{number:04}", "Orchestration", "web", "Error" if number % 2 else "Running")
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.create_task(other())
+        first = await world.get(path)
+        assert turns >= 5
+        turns = 0
+        again = await world.get(path)
+        assert turns <= 5
+        beside.cancel()
+        TypeAdapter(model).validate_json(first.content)
+        assert again.content == first.content
+        first = await world.get(f"{path}{'&' if '?' in path else '?'}namespace=other")
+        TypeAdapter(model).validate_json(first.content)
+        assert b"w-0001" not in first.content
 
 
 class TestTopology:
