@@ -67,13 +67,14 @@ class Context:
     streams: Streams = field(init=False)
     lists: Lists = field(init=False)
     waiting: Waiting = field(default_factory=Waiting)
-    rendered: Rendered = field(default_factory=Rendered)
+    rendered: Rendered = field(init=False)
     entries: Entries = field(init=False)
     whole: Whole = field(default_factory=Whole)
 
     def __post_init__(self) -> None:
         self.rates = Rates(self.settings.requests_per_second, self.settings.burst)
         self.lists = Lists(self.catalogue)
+        self.rendered = Rendered(self.catalogue.instances.__len__)
         self.entries = Entries(self.catalogue)
         self.streams = Streams(self.settings.max_streams)
 

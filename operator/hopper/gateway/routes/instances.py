@@ -72,15 +72,15 @@ async def list_instances(
     parent = lookup(access.index, parent_id) if parent_id else None
     phases = (status,) if status else ()
     criteria = Criteria(scope=scope, phases=phases, type=type, parent=parent.name if parent else parent_id)
-    return _page(request, access, Asked(criteria, name, sort), skip, limit)
+    return await _page(request, access, Asked(criteria, name, sort), skip, limit)
 
 
-def _page(request: Request, access: Access, asked: Asked, skip: int, limit: int) -> Response:
+async def _page(request: Request, access: Access, asked: Asked, skip: int, limit: int) -> Response:
     found, total = access.context.lists.page(access.namespace, asked, skip, limit)
     etag = etag_of((total, skip, limit, *(it.metadata.resource_version for it in found)))
     if is_known(request, etag):
         return unchanged(etag)
-    return as_json(access.context.rendered.page(found, total, skip, limit), etag)
+    return as_json(await access.context.rendered.page(found, total, skip, limit), etag)
 
 
 @router.post("", response_model=InstanceDetail, status_code=201, summary="Create an instance")
@@ -106,7 +106,7 @@ async def get_global(request: Request, access: MayGet) -> Response:
 @router.get("/active", response_model=InstancePage, summary="List what is running or paused")
 async def list_active(request: Request, access: MayList, skip: Skip = 0, limit: Limit = 100) -> Response:
     """Answer a part of the instances that are running or paused."""
-    return _page(request, access, Asked(_ACTIVE), skip, limit)
+    return await _page(request, access, Asked(_ACTIVE), skip, limit)
 
 
 @router.get("/projects/{project_id}", response_model=ProjectView, summary="Read a project with its orchestrations")
@@ -163,27 +163,27 @@ async def delete_instance(
 async def list_children(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
     """Answer the direct children, by id."""
     found = find(access.index, id)
-    return _list(request, access, sorted(access.index.children(found.name), key=lambda it: it.name))
+    return await _list(request, access, sorted(access.index.children(found.name), key=lambda it: it.name))
 
 
 @router.get("/{id}/ancestors", response_model=list[InstanceView], summary="List what is above")
 async def list_ancestors(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
     """Answer the parent, its parent and so on."""
-    return _list(request, access, tree.ancestors(find(access.index, id), access.index))
+    return await _list(request, access, tree.ancestors(find(access.index, id), access.index))
 
 
 @router.get("/{id}/descendants", response_model=list[InstanceView], summary="List what is below")
 async def list_descendants(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
     """Answer the children, then their children and so on."""
-    return _list(request, access, tree.descendants(find(access.index, id).name, access.index))
+    return await _list(request, access, tree.descendants(find(access.index, id).name, access.index))
 
 
-def _list(request: Request, access: Access, instances: Iterable[HopperInstance]) -> Response:
+async def _list(request: Request, access: Access, instances: Iterable[HopperInstance]) -> Response:
     found = list(instances)
     etag = etag_of(it.metadata.resource_version for it in found)
     if is_known(request, etag):
         return unchanged(etag)
-    return as_json(access.context.rendered.list_of(found), etag)
+    return as_json(await access.context.rendered.list_of(found), etag)
 
 
 _DEPTH = Query(ge=0, le=1000, description="How many levels below it; all when left out.")
@@ -202,7 +202,7 @@ async def get_hierarchy(
     etag = etag_of(it.metadata.resource_version for it in flat(root))
     if is_known(request, etag):
         return unchanged(etag)
-    return as_json(access.context.rendered.hierarchy(root, total), etag)
+    return as_json(await access.context.rendered.hierarchy(root, total), etag)
 
 
 @router.get("/{id}/status", response_model=StatusView, summary="Read the status")

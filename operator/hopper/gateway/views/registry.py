@@ -18,6 +18,7 @@ from hopper.gateway.models.registry import (
     TopologyNode,
 )
 from hopper.gateway.models.words import SCOPES, STATES, STATUSES, TYPES
+from hopper.gateway.views.texts import Texts
 from hopper.gateway.views.whole import in_slices
 from hopper.registry import Catalogue, Criteria
 from hopper.registry.criteria import capabilities_of
@@ -30,7 +31,6 @@ _METRICS = TypeAdapter(InstanceMetrics)
 _TOPOLOGY = TypeAdapter(Topology)
 _NODE = TypeAdapter(TopologyNode)
 
-_SPARE = 1000
 _IN_TROUBLE = sorted((it for it in Health if it.is_trouble), key=lambda it: -it.severity)
 
 
@@ -38,27 +38,17 @@ Key = tuple[str, Verdict, RollUp]  # what an entry is made of: a version of the 
 
 
 class Entries:
-    """The JSON of a `RegistryEntry` of each instance, with what it was made of: most have not changed since."""
+    """The JSON of a `RegistryEntry` of each instance."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._known: dict[str, tuple[Key, bytes]] = {}
+        self._healths = catalogue.healths
+        self._texts: Texts[Key] = Texts(catalogue.instances.__len__)
 
     def of(self, it: HopperInstance) -> bytes:
         """Return an instance with its health."""
-        healths, uid = self._catalogue.healths, it.metadata.uid
-        key = it.metadata.resource_version, healths.of(it), healths.rolled_up(it)
-        known = self._known.get(uid)
-        if known is not None and known[0] == key:
-            return known[1]
-        text = _ENTRY.dump_json(_view_entry(it, *key[1:]))
-        self._known[uid] = key, text
-        if len(self._known) > 2 * len(self._catalogue.instances) + _SPARE:
-            self._known.clear()  # it holds more of those who are gone than of those who are here
-        return text
-
-    def __len__(self) -> int:
-        return len(self._known)
+        verdict, worst = self._healths.of(it), self._healths.rolled_up(it)
+        key = it.metadata.resource_version, verdict, worst
+        return self._texts.get(it.metadata.uid, key, lambda: _ENTRY.dump_json(_view_entry(it, verdict, worst)))
 
 
 def _view_entry(it: HopperInstance, verdict: Verdict, worst: RollUp) -> RegistryEntry:

@@ -17,8 +17,9 @@ async def in_slices(items: Iterable[Item], render: Callable[[Item], bytes]) -> l
     """Render one after the other; in between, others get their turn."""
     found, left = list[bytes](), iter(items)
     while part := list(islice(left, _SLICE)):
+        if found:
+            await asyncio.sleep(0)
         found += map(render, part)
-        await asyncio.sleep(0)
     return found
 
 

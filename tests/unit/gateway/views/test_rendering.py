@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from pydantic import TypeAdapter
@@ -11,6 +12,7 @@ from hopper.domain.tree import Node
 from hopper.gateway.models import instances as models
 from hopper.gateway.views.instances import view_instance
 from hopper.gateway.views.rendering import Rendered, flat
+from hopper.gateway.views.texts import Texts
 from tests.unit.domain.builders import instance
 
 FIRST, SECOND, THIRD = (instance(name, phase=Phase.RUNNING) for name in ("a", "b", "c"))
@@ -21,7 +23,7 @@ def as_model(node: Node) -> models.Node:
     return models.Node(view_instance(node.instance), [as_model(it) for it in node.children], node.depth)
 
 
-def test_a_page() -> None:
+async def test_a_page() -> None:
     adapter = TypeAdapter(models.InstancePage)
     for found, total, skip, limit, more in (
         ([FIRST, SECOND], 3, 0, 2, True),
@@ -29,34 +31,45 @@ def test_a_page() -> None:
         ([], 3, 9, 2, False),
     ):
         page = models.InstancePage([view_instance(it) for it in found], total, skip, limit, more)
-        text = Rendered().page(found, total, skip, limit)
+        text = await Rendered(int).page(found, total, skip, limit)
         assert adapter.validate_json(text) == page
         assert len(text) == len(adapter.dump_json(page))
 
 
-def test_a_list() -> None:
-    found = TypeAdapter(list[models.InstanceView]).validate_json(Rendered().list_of([FIRST, SECOND]))
+async def test_a_list() -> None:
+    found = TypeAdapter(list[models.InstanceView]).validate_json(await Rendered(int).list_of([FIRST, SECOND]))
     assert found == [view_instance(FIRST), view_instance(SECOND)]
-    assert Rendered().list_of([]) == b"[]"
+    assert await Rendered(int).list_of([]) == b"[]"
 
 
-def test_a_tree() -> None:
-    found = TypeAdapter(models.Hierarchy).validate_json(Rendered().hierarchy(TREE, 4))
+async def test_a_tree() -> None:
+    found = TypeAdapter(models.Hierarchy).validate_json(await Rendered(int).hierarchy(TREE, 4))
     assert found == models.Hierarchy(as_model(TREE), 4)
     assert [it.name for it in flat(TREE)] == ["a", "b", "c", "c"]
 
 
 def test_a_new_version_is_written_anew() -> None:
-    rendered = Rendered()
+    rendered = Rendered(int)
     before = rendered.of(FIRST)
     assert rendered.of(FIRST) is before
     newer = replace(FIRST, metadata=replace(FIRST.metadata, resource_version="99", labels={"x": "y"}))
     assert b'"x":"y"' in rendered.of(newer)
-    assert len(rendered) == 1
 
 
-def test_is_bounded() -> None:
-    rendered = Rendered(most=2)
-    for it in (FIRST, SECOND, THIRD, FIRST):
-        rendered.of(it)
-    assert len(rendered) == 2
+def test_is_bounded_by_how_many_there_are() -> None:
+    """More than there are is never of use, and fewer would be none: who reads them all in turn would find none left."""
+    texts: Texts[str] = Texts(lambda: 5000)
+    written = Counter[str]()
+
+    def write(uid: str) -> bytes:
+        written[uid] += 1
+        return uid.encode()
+
+    for _ in range(3):
+        for number in range(5000):
+            uid = str(number)
+            assert texts.get(uid, "1", lambda uid=uid: write(uid)) == uid.encode()  # type: ignore[misc]
+    assert written.total() == 5000
+    for number in range(100_000):
+        texts.get(f"gone-{number}", "1", lambda: b"")
+    assert len(texts) <= 11_000
