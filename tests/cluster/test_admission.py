@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,11 @@ GOOD: dict[str, tuple[str, dict[str, Any]]] = {
             configFiles=[{"path": "/a", "$remove": True}],
         ),
     ),
+    "the removal of a healthcheck, with fields of no use": (
+        "a",
+        overrides(healthcheck={"$remove": True, "retries": 1}),
+    ),
+    "a healthcheck that is not removed": ("a", overrides(healthcheck={"$remove": None, "test": ["NONE"]})),
 }
 
 # What is refused: the name, the spec, the field that the message must blame, and words of the fix that it must offer.
@@ -303,11 +309,20 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "spec.overrides.domains[0].domain",
         "parts joined by dots",
     ),
-    "a healthcheck without test": (
+    **{
+        f"a healthcheck without test, {json.dumps(check)}": (
+            "a",
+            overrides(healthcheck=check),
+            "spec.overrides.healthcheck.test: Required value: healthcheck has no test",
+            "or $remove: true to take an inherited one away",
+        )
+        for check in ({}, {"retries": 1}, {"$remove": False}, {"$remove": None}, {"$remove": None, "retries": 1})
+    },
+    "a test without words": (
         "a",
-        overrides(healthcheck={"retries": 1}),
+        overrides(healthcheck={"test": []}),
         "spec.overrides.healthcheck.test",
-        "Required value",
+        "should have at least 1 items",
     ),
     "a healthcheck without form": (
         "a",

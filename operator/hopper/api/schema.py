@@ -56,6 +56,7 @@ class _Translation:
         node, seen = self._resolve(source, seen)
         node.pop("title", None)
         node.pop("$defs", None)
+        node.pop("anyOf", None)  # which fields go together, rules say in better words than the API server
         if not self._defaults or not _is_stored_default(node.get("default")):
             node.pop("default", None)
         match node.get("type"):

@@ -128,7 +128,7 @@ class DomainEntry:
     remove: Remove = None
 
 
-# What is not a removal needs a test. CEL cannot see `$remove`, plain JSON schema can.
+# What is not a removal needs a test. The definition has a rule of its own for that, with words of ours.
 _TEST_OR_REMOVE = ConfigDict(json_schema_extra={"anyOf": [{"required": ["test"]}, {"required": ["$remove"]}]})
 
 
@@ -152,7 +152,8 @@ class Healthcheck:
     start_period_seconds: Annotated[
         int, Field(ge=0, le=86400, description="Seconds after the start in which failures do not count.")
     ] = 0
-    remove: Remove = None
+    # A null comes from a Helm chart's empty value: the rule has better words for it than the API server.
+    remove: Annotated[Remove, Field(json_schema_extra={"nullable": True})] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)

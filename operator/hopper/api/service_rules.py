@@ -1,7 +1,7 @@
 """Rules for the seven kinds of entry that a template and an override share.
 
-CEL cannot see `$remove` (a `$` is not part of any name there), so these rules hold for removals as well: they look at
-keys, and at values that a removal has no use for.
+To CEL, `$remove` is no field (a `$` is not part of any name there), so these rules hold for removals as well: they look
+at keys, and at values that a removal has no use for. The one rule that has to tell them apart looks up a key by name.
 """
 
 from hopper.api.cel import Refusal, Rule, Rules
@@ -109,7 +109,14 @@ _DOMAINS: Rules = {
 _HEALTHCHECK: Rules = {
     "healthcheck": (
         Rule(
-            "!has(self.test) || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
+            "has(self.test) || '$remove' in dyn(self) && dyn(self)['$remove'] == true",
+            "healthcheck has no test: name one as in [CMD-SHELL, curl localhost], [NONE] for no healthcheck, or "
+            "$remove: true to take an inherited one away",
+            Refusal.REQUIRED,
+            "test",
+        ),
+        Rule(
+            "!has(self.test) || size(self.test) == 0 || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
             "test does not begin with CMD, CMD-SHELL or NONE: put one first, as in [CMD-SHELL, curl localhost]",
             field="test",
         ),
