@@ -138,6 +138,33 @@ class TestKinds:
         await live.edit("a", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
         await live.until(lambda: "Ingress" not in workloads.owned("a"), "no Ingress any more")
 
+    async def test_domains_of_two(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+        """Both say so, until one lets go; whoever comes third costs the others nothing."""
+        await run(live, workloads, {})
+        assert live.condition("a", "Warning") == {}
+        await live.create("b", **WEB)
+        await live.until(lambda: live.is_ready("b"), "b is ready")
+        for name, other in (("a", "b"), ("b", "a")):
+            await live.until(lambda name=name: live.condition(name, "Warning"), f"{name} warns")
+            warning = live.condition(name, "Warning")
+            assert warning["reason"] == "RunsWithWarnings"
+            assert warning["message"].startswith(f'"{other}" claims web.example.com as well')
+            assert live.is_ready(name)
+        await workloads.until_users("a", "b")
+        requests = await Requests.begin(live)
+        await live.create("c", **WEB)
+        await live.until(lambda: live.is_ready("c") and live.condition("c", "Warning"), "c is ready, and warns")
+        await workloads.until_users("a", "b", "c")
+        assert '"a" claims web.example.com' in live.condition("c", "Warning")["message"]
+        found = await requests.since()
+        assert found[("PATCH", "hopperinstances/status")] <= 3
+        await live.edit("b", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
+        await live.until(lambda: not live.condition("b", "Warning"), "b warns no more")
+        await live.until(lambda: '"c" claims' in live.condition("a", "Warning")["message"], "a names c")
+        await live.edit("a", desiredState="Archived")
+        await live.until(lambda: not live.condition("c", "Warning"), "c warns no more")
+        await live.until(lambda: not live.condition("a", "Warning"), "nor does a")
+
     async def test_healthcheck(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         await run(live, workloads, {"healthcheck": {"test": ["CMD-SHELL", "curl localhost"], "retries": 5}})
         probe = workloads.container("a")["readinessProbe"]

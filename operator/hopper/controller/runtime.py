@@ -59,6 +59,7 @@ class RuntimeGatherer:
             circle=find_circle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
             recheck_after=recheck_after(pods, now),
+            rivals=self._children.domains.rivals(instance.namespace, instance.name),
         )
         workload = observe(deployment, pods, now)
         if blueprint and not problem and not runtime.current:

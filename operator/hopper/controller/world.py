@@ -28,6 +28,7 @@ class World:
 
     def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
         """Return the feeds of templates and children; the callbacks hear whom a change concerns."""
+        self.children.domains.on_news = on_instance
         owned = [self._child_feed(resource, namespaces, on_instance) for resource in (*CHILDREN.values(), PODS)]
         return [template_feed(self.templates, on_template, namespaces), *owned]
 

@@ -70,7 +70,7 @@ class Runtime:
     Without a `blueprint` nothing can be rendered: `problem` says why, or, without one, there is no template any more.
     `owned` holds the live objects by kind and name, pods not among them. `waits_for` names siblings that have to be
     Ready first, `circle` those among them that wait for each other. `current` tells whether what runs was rendered from
-    this very blueprint.
+    this very blueprint. `rivals` holds the domains that another instance claims as well, each with its name.
     """
 
     owned: Mapping[tuple[str, str], dict[str, Any]]
@@ -80,6 +80,7 @@ class Runtime:
     waits_for: tuple[str, ...] = ()
     circle: tuple[str, ...] = ()
     current: bool = False
+    rivals: tuple[tuple[str, str], ...] = ()
     recheck_after: float | None = None  # seconds after which time alone may change what the pods mean
 
 

@@ -1,5 +1,6 @@
 """The status that follows from an observation: conditions explain the phase, the rest is bookkeeping."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -135,10 +136,16 @@ def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionTy
         waits = workload_is_not_available(o.with_status(walked))
         available = ("False", waits.reason, waits.message) if waits else available
     found[ConditionType.WORKLOAD_AVAILABLE] = available
-    if runtime.blueprint and runtime.blueprint.warnings:
-        message = "; ".join(runtime.blueprint.warnings)
+    if warnings := (*(runtime.blueprint.warnings if runtime.blueprint else ()), *_rivalries(runtime.rivals)):
+        message = "; ".join(warnings)
         found[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
     return found
+
+
+def _rivalries(rivals: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    for other in dict.fromkeys(name for _, name in rivals):
+        domains = some(tuple(domain for domain, name in rivals if name == other))
+        yield f'"{other}" claims {domains} as well, and only one of the two is reached there: remove it from one'
 
 
 def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hopper.api.names import INSTANCE_KIND, LABEL_INSTANCE
+from hopper.registry.domains import Domains
 
 Manifest = dict[str, Any]
 ChildKey = tuple[str, str]  # kind, name
@@ -13,9 +14,10 @@ _NO_CHILDREN: Mapping[ChildKey, Manifest] = {}
 
 
 class Children:
-    """The newest known version of each child, without what nothing is derived from."""
+    """The newest known version of each child, without what nothing is derived from; and which `domains` they claim."""
 
     def __init__(self) -> None:
+        self.domains = Domains()
         self._by_owner: dict[tuple[str, str], dict[ChildKey, Manifest]] = {}
         self._owners: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → instance
         self._uids: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → uid
@@ -46,6 +48,8 @@ class Children:
         self._by_owner.setdefault((namespace, owner), {})[kind, name] = new
         self._owners.setdefault(kind, {})[namespace, name] = owner
         self._uids.setdefault(kind, {})[namespace, name] = uid
+        if kind == "Ingress":
+            self.domains.put(namespace, owner, new)
         return owner if old is None or owner != before or not _same(old, new) else None
 
     def remove(self, kind: str, namespace: str, name: str, uid: str, version: str | None = None) -> str | None:
@@ -65,6 +69,8 @@ class Children:
         del siblings[kind, name]
         if not siblings:
             del self._by_owner[namespace, owner]
+        if kind == "Ingress":
+            self.domains.put(namespace, owner, None)
         return owner
 
 
