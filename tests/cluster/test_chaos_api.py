@@ -117,11 +117,15 @@ async def test_the_api_server_is_away_for_a_while(cluster: Cluster, live: Live, 
         try:
             await asyncio.sleep(OUTAGE_SECONDS)  # this is the outage: nothing is waited for
             assert await operator.answers("/healthz"), "nobody should restart it for this"
+            assert not await operator.answers("/readyz"), "it does not hear of anything"
         finally:
             await asyncio.to_thread(local.start_apiserver)
         await waiting
         await until_same(live, peace.outcome, CATCH_UP_SECONDS)
         assert await is_unharmed(operator)
+        await operator.until_ready()
+        told = [line for line in operator.log.splitlines() if "kopf" in line or "from the API server" in line]
+        assert len(told) < 5, "what ten watches meet is told once"
 
 
 async def test_everything_that_can_fail_fails_now_and_then(

@@ -30,7 +30,7 @@ from hopper.controller.templates import TemplateReconciler
 from hopper.controller.world import World
 from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.registry import Change
-from hopper.watch import until_served, watch_all
+from hopper.watch import Contact, until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class Operator:
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
         self.metrics.watch_leadership(self._may_write)
         self.status_server = StatusServer(self.metrics, self.intake.problems, self._unready)
+        self._contact = Contact()
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -138,6 +139,7 @@ class Operator:
                         self._lister,
                         stop=self._stop,
                         on_stop=end_background,
+                        contact=self._contact,
                     )
                 finally:
                     end_background()
@@ -227,7 +229,8 @@ class Operator:
         self.metrics.api_requests.labels(verb, resource, code or "none").inc()
 
     def _unready(self) -> list[str]:
-        return [] if self.intake.synced.is_set() else ["the initial list is not complete"]
+        unknown = [] if self.intake.synced.is_set() else ["the initial list is not complete"]
+        return unknown + self._contact.problems()
 
 
 def _longest_delay(error: Exception) -> float:

@@ -1,6 +1,7 @@
 """kopf, used for what it does best: watching. Events go to whoever asked for them; nothing is written from here."""
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -12,9 +13,12 @@ import kopf
 
 from hopper.adapters.connection import Connection, Credentials
 from hopper.ports import Lister
+from hopper.watch.contact import Contact
 from hopper.watch.feed import Feed
 from hopper.watch.lists import Lists
 
+# Where kopf logs each try of each request.
+_WATCHING = "kopf._cogs.clients.watching"
 _AGAIN_SECONDS = 0.5
 _RECONNECT_BACKOFFS = (0.2, 0.5, 1, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5)
 
@@ -61,6 +65,11 @@ class _EveryTask(frozenset[Any]):
 _EVERY_TASK = _EveryTask()
 
 
+def _leave_out_retries(record: logging.LogRecord) -> bool:
+    """Leave out what `Contact` tells once, except where everything is logged."""
+    return logging.getLogger(_WATCHING).isEnabledFor(logging.DEBUG) or "Request attempt" not in str(record.msg)
+
+
 def _settings(feeds: Sequence[Feed]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     for feed in feeds:
@@ -86,14 +95,16 @@ async def watch_all(
     *,
     stop: asyncio.Event,
     on_stop: Callable[[], None],
+    contact: Contact | None = None,
 ) -> None:
     """Fill the feeds and keep them so, until `stop` is set or a signal comes. No namespaces means all of them.
 
-    `on_stop` is called as soon as no more events will come. Raises what kopf gives up on, such as credentials that are
-    not accepted.
+    `on_stop` is called as soon as no more events will come, and `contact` is told of what fails. Raises what kopf gives
+    up on, such as credentials that are not accepted.
     """
     registry = kopf.OperatorRegistry()
-    sessions = _Sessions(connection, Lists(feeds, lister))
+    sessions = _Sessions(connection, Lists(feeds, lister, contact))
+    logging.getLogger(_WATCHING).addFilter(_leave_out_retries)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:

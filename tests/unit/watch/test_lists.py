@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from hopper.api.resources import INSTANCES, PODS
 from hopper.ports import UnavailableError
-from hopper.watch import Feed
+from hopper.watch import Contact, Feed
 from hopper.watch.lists import Lists
 from tests.unit.watch.cluster import Object, Store, raw
 
@@ -27,6 +28,9 @@ class Scene:
         self.known: dict[tuple[str, str], str] = {}
         self.feed = Feed(INSTANCES, take=self.take, drop=self.drop, known=lambda: self.known, namespaces=["default"])
         self.pods = Feed(PODS, take=self.take, drop=self.drop, known=lambda: self.known)
+        self.contact = Contact(lambda: self.time)
+        self.time = 100.0
+        self.middleware: Lists
         self.session: aiohttp.ClientSession
 
     def take(self, found: Object) -> bool:
@@ -61,8 +65,8 @@ async def scene() -> AsyncIterator[Scene]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    middleware = Lists([scene.feed, scene.pods], scene.store)
-    async with aiohttp.ClientSession(base, middlewares=[middleware]) as session:
+    scene.middleware = Lists([scene.feed, scene.pods], scene.store, scene.contact)
+    async with aiohttp.ClientSession(base, middlewares=[scene.middleware]) as session:
         scene.session = session
         yield scene
     await runner.cleanup()
@@ -122,3 +126,61 @@ async def test_a_version_that_is_forgotten_means_once_more(scene: Scene) -> None
     scene.code = 410
     with pytest.raises(aiohttp.ClientConnectionError, match="version 7 is gone"):
         await scene.get()
+
+
+WATCH = "?watch=true&resourceVersion=1"
+NO_NEWS = "no news from the API server"
+
+
+async def test_who_watches_in_vain_says_so_until_it_goes_on(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "hopper")
+    await scene.get(WATCH)
+    assert scene.contact.problems() == []
+    scene.code = 503
+    await scene.get(WATCH)
+    scene.time += 20
+    await scene.get(WATCH)
+    await scene.get(WATCH, "/api/v1/pods")
+    assert scene.contact.problems() == [f"{NO_NEWS} for 20 s: 503 Service Unavailable (GET {PATH})"]
+    scene.code = 200
+    await scene.get(WATCH)
+    assert scene.contact.problems() == [f"{NO_NEWS} for 20 s: 503 Service Unavailable (GET /api/v1/pods)"]
+    await scene.get(WATCH, "/api/v1/pods")
+    assert scene.contact.problems() == []
+    assert caplog.messages == [
+        f"{NO_NEWS}: 503 Service Unavailable (GET {PATH}); trying again",
+        "news from the API server again, after 20 s",
+    ]
+
+
+@pytest.mark.parametrize("code", [401, 410])
+async def test_what_kopf_answers_by_starting_anew_is_no_loss(code: int, scene: Scene) -> None:
+    scene.code = code
+    await scene.get(WATCH)
+    assert scene.contact.problems() == []
+
+
+async def test_a_list_in_vain_is_told_in_the_same_words_for_each_kind(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (PATH, "/api/v1/pods"):
+        scene.store.error = UnavailableError(f"GET {path}: connection refused")
+        scene.store.error.__cause__ = OSError("connection refused")
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await scene.get(path=path)
+    assert caplog.messages == [f"{NO_NEWS}: connection refused (GET {PATH}); trying again"]
+    scene.store.error = None
+    await scene.get()
+    assert scene.contact.problems() != [], "pods are still not listed"
+    await scene.get(WATCH)
+    await scene.get(WATCH, "/api/v1/pods")
+    assert scene.contact.problems() == []
+
+
+async def test_an_api_server_that_is_silent_is_named(scene: Scene) -> None:
+    async def silence(request: aiohttp.ClientRequest, send: object) -> aiohttp.ClientResponse:
+        raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}")
+
+    with pytest.raises(aiohttp.ConnectionTimeoutError):
+        await scene.session.get(PATH + WATCH, middlewares=[scene.middleware, silence])
+    assert scene.contact.problems() == [f"{NO_NEWS} for 0 s: no answer in time (GET {PATH})"]
