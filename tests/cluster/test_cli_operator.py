@@ -99,6 +99,7 @@ class TestRun:
         told = [entry for entry in entries if entry["message"].startswith(f"{live.namespace}/a: Starting → Running")]
         assert told[0]["level"] == "info"
         assert told[0]["message"].endswith(': "quoted" ü')
+        assert (told[0]["namespace"], told[0]["instance"], told[0]["reason"]) == (live.namespace, "a", "DesiredState")
 
     async def test_logs_everything_until_ctrl_c(self, cluster: Cluster, live: Live, log: Path) -> None:
         async with started(cluster.kubeconfig, log, "--verbose", "-n", live.namespace) as run:
@@ -135,11 +136,15 @@ class TestRefusals:
         assert "hopper local up" in said
         assert "Traceback" not in said
 
-    async def test_a_broken_kubeconfig(self, tmp_path: Path) -> None:
-        (tmp_path / "broken").write_text("apiVersion: v1\nkind: Config\ncontexts: []\n")
+    @pytest.mark.parametrize(
+        "text",
+        ["apiVersion: v1\nkind: Config\ncontexts: []\n", "", "[", "- a", "current-context: a\ncontexts: 1\n", "\0"],
+    )
+    async def test_a_broken_kubeconfig(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "broken").write_text(text)
         code, said = await fails(KUBECONFIG=str(tmp_path / "broken"))
         assert code == 1
-        assert "no cluster" in said
+        assert f"no cluster in {tmp_path / 'broken'} (" in said
         assert "Traceback" not in said
 
     async def test_options_that_exclude_each_other(self) -> None:
@@ -179,7 +184,7 @@ async def test_started_before_the_definitions(
     bare = await asyncio.to_thread(new_cluster, "bare", nodes=0)
     monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
     async with started(bare.kubeconfig, log, "-n", "default") as run:
-        await says(run, "are the CRDs installed?")
+        await says(run, "install the CRDs")
         await asyncio.to_thread(bare.kubectl, "apply", "--server-side", "--filename", str(CRDS))
         await asyncio.to_thread(bare.kubectl, "wait", "--for=condition=Established", "--filename", str(CRDS))
         async with watching("default") as live:

@@ -164,7 +164,7 @@ class TestLimits:
         await live.create_from(manifest("a", "Event", "home"), manifest("z", "Event", "home"))
         for name in "az":
             stalled = await live.until_reason(name, "Stalled", "TooManyChildren", seconds=5)
-            assert 'parent "home" has its 2 children (config.limits.maxChildInstances)' in stalled["message"]
+            assert 'parent "home" already has 2 of 2 children (config.limits.maxChildInstances)' in stalled["message"]
             assert live.phase(name) == "Created"
             assert live.owners(name) == []
         assert live.is_ready("m")

@@ -8,10 +8,13 @@ from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
+from yaml import YAMLError
 
 from hopper.adapters.kube import Kube
 from hopper.ports import ApiError
 
+# What loading a kubeconfig may end in: the library does not look at what is in one before it takes it apart.
+_UNREADABLE = (ConfigException, OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError)
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -78,8 +81,9 @@ async def connect() -> Connection:
             await load_kube_config(named, client_configuration=configuration)
             _, active = list_kube_config_contexts(named)
             namespace = active["context"].get("namespace") or "default"
-    except (ConfigException, OSError) as error:
-        message = f"no cluster: {error}. Set KUBECONFIG, or start one with: hopper local up"
+    except _UNREADABLE as error:
+        where = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        message = f"no cluster in {where} ({error}). Set KUBECONFIG, or start one with: hopper local up"
         raise NoClusterError(message) from error
     configuration.proxy = configuration.proxy or _proxy(configuration.host)
     return Connection(configuration, namespace)

@@ -29,7 +29,6 @@ FINALIZER = f"{GROUP}/ordered-deletion"
 ORPHAN_FINALIZER = "orphan"
 
 LABEL_INSTANCE = f"{GROUP}/instance"
-LABEL_SCOPE = f"{GROUP}/scope"
 # On the ConfigMaps that heartbeats are kept in (see api/heartbeat.py).
 LABEL_HEARTBEATS = f"{GROUP}/heartbeats"
 

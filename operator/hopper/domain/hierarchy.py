@@ -150,7 +150,7 @@ def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
         )
     return _refuse(
         Reason.ORPHANED,
-        f'parent "{wanted}" does not exist any more; nothing was stopped. Create it, or change spec.parentRef.name',
+        f'parent "{wanted}" does not exist any more: what runs goes on. Create it, or change spec.parentRef.name',
     )
 
 
@@ -168,7 +168,7 @@ def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...
     if most is not None and len(tree.children(parent.name)) > most and _rank(instance, parent, tree) >= most:
         return _refuse(
             Reason.TOO_MANY_CHILDREN,
-            f'parent "{parent.name}" has its {most} children (config.limits.maxChildInstances) already; '
+            f'parent "{parent.name}" already has {most} of {most} children (config.limits.maxChildInstances); '
             "choose another spec.parentRef.name, remove a sibling, or raise the limit",
         )
     return None

@@ -28,7 +28,8 @@ async def until_served(lister: Lister, resources: Sequence[Resource], stop: asyn
         else:
             if not missing:
                 return
-            problem = f"the API server does not serve {', '.join(missing)}: are the CRDs installed?"
+            absent = ", ".join(missing)
+            problem = f"the API server does not serve {absent}: install the CRDs (kubectl apply --server-side -f crds/)"
         if problem != told:
             logger.warning("%s; trying again", problem)
             told = problem

@@ -39,6 +39,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     ("args", "complaint"),
     [
         (["--namespace=a", "--all-namespaces"], "exclude each other"),
+        (["--namespace=a", "--namespace=Team B"], "'Team B' is no name of a namespace"),
         (["--port=70000"], "port"),
         (["--auth=password"], "auth"),
         (["--log-format=xml"], "log-format"),

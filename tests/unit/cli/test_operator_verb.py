@@ -31,6 +31,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     ("args", "complaint"),
     [
         (["--namespace=a", "--all-namespaces"], "exclude each other"),
+        (["--namespace=a", "--namespace=Team B"], "'Team B' is no name of a namespace"),
         (["--leader-elect-namespace=a"], "needs --leader-elect"),
         (["--metrics-port=-2"], "metrics-port"),
         (["--metrics-port=65536"], "metrics-port"),

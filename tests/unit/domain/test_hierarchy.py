@@ -256,7 +256,7 @@ def test_as_many_as_allowed() -> None:
     link = place(worker(), nobody)
     assert (link.valid, link.reason) == (False, Reason.TOO_MANY_CHILDREN)
     assert link.message == (
-        'parent "web" has its 0 children (config.limits.maxChildInstances) already; '
+        'parent "web" already has 0 of 0 children (config.limits.maxChildInstances); '
         "choose another spec.parentRef.name, remove a sibling, or raise the limit"
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.verbs.operator import LogFormat
+from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Verbose, check_namespaces
 
 app = typer.Typer(help="Run the REST gateway.", no_args_is_help=True)
 
@@ -36,11 +36,8 @@ def _group() -> None:
 
 @app.command()
 def run(
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option("--namespace", "-n", help="Serve this namespace; repeat for more. Default: the current one."),
-    ] = None,
-    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Serve all namespaces.")] = False,
+    namespace: Namespaces = None,
+    all_namespaces: AllNamespaces = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8090,
     auth: Annotated[
@@ -52,8 +49,8 @@ def run(
     rate: Annotated[
         float, typer.Option(help="Requests a second that one caller may send, twice that at once; 0: no limit.", min=0)
     ] = 500,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step, kopf's too.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+    verbose: Verbose = False,
+    log_format: Format = LogFormat.TEXT,
 ) -> None:
     """Serve the REST API under /api/v1, until stopped with Ctrl-C or SIGTERM.
 
@@ -65,8 +62,7 @@ def run(
 
       hopper gateway run --all-namespaces --auth apikey --log-format json
     """
-    if namespace and all_namespaces:
-        raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
+    check_namespaces(namespace, all_namespaces)
     from hopper.gateway.main import serve
     from hopper.gateway.server import AuthMode
 

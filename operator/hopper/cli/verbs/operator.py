@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Verbose, check_namespaces
+
 app = typer.Typer(help="Run the operator.", no_args_is_help=True)
-
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @app.callback()
@@ -24,11 +18,8 @@ def _group() -> None:
 
 @app.command()
 def run(
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option("--namespace", "-n", help="Serve this namespace; repeat for more. Default: the current one."),
-    ] = None,
-    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Serve all namespaces.")] = False,
+    namespace: Namespaces = None,
+    all_namespaces: AllNamespaces = False,
     metrics_port: Annotated[
         int,
         typer.Option(
@@ -41,8 +32,8 @@ def run(
     leader_elect_namespace: Annotated[
         str | None, typer.Option(help="Namespace of that Lease. Default: the operator's own, or the current one.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step, kopf's too.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+    verbose: Verbose = False,
+    log_format: Format = LogFormat.TEXT,
 ) -> None:
     """Bring every HopperInstance to its desired state, until stopped with Ctrl-C or SIGTERM.
 
@@ -54,8 +45,7 @@ def run(
 
       hopper operator run --all-namespaces --log-format json
     """
-    if namespace and all_namespaces:
-        raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
+    check_namespaces(namespace, all_namespaces)
     if leader_elect_namespace and not leader_elect:
         raise typer.BadParameter("--leader-elect-namespace needs --leader-elect")
     from hopper.controller.garbage import collect_seldom
