@@ -212,6 +212,8 @@ class TestOrphans:
         assert reported["status"] == "False"
         assert 'parent "a" does not exist any more: what runs goes on' in reported["message"]
         assert live.owners(orphan) == []
+        event = await live.until_event(orphan, "Orphaned")
+        assert (event["type"], event["note"]) == ("Warning", reported["message"])
         for name in (orphan, "c"):
             assert live.is_ready(name)
             assert live.steps(name) == ["Created", "Starting", "Running"]
@@ -245,6 +247,7 @@ class TestTimeToLive:
             *(manifest(state.lower(), "Event", desiredState=state, ttlSecondsAfterFinished=1) for state in states)
         )
         await live.until_gone("stopped", "terminated")
+        assert "time to live is over" in (await live.until_event("stopped", "TTLExpired"))["note"]
         await live.until_phase("Archived", "archived")
         assert live.names == {"running", "paused", "archived"}
         await live.edit("running", desiredState="Stopped")

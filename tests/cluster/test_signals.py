@@ -186,11 +186,13 @@ class TestProbes:
             try:
                 await live.until(lambda: between.faults, "a list has failed")
                 assert await get(operator.status_server.port, "/healthz") == (200, "ok\n")
-                assert await get(operator.status_server.port, "/readyz") == (503, "the initial list is not complete\n")
+                await until_says(
+                    operator, "/readyz", 503, "the initial list is not complete\nno news from the API server"
+                )
                 assert live.phase("a") is None
                 between.rule = lambda call: None
                 await live.until_phase("Running", "a")
-                assert await get(operator.status_server.port, "/readyz") == (200, "ok\n")
+                await until_says(operator, "/readyz", 200, "ok")
             finally:
                 operator.stop()
                 await run
@@ -207,11 +209,11 @@ class TestProbes:
                 await live.create("a")
                 await live.until_phase("Running", "a")
                 between.rule = fails_to_list
-                await until_health(operator, 503, "no resync for")
+                await until_says(operator, "/healthz", 503, "no resync for")
                 await live.edit("a", desiredState="Paused")
                 await live.until_phase("Paused", "a")
                 between.rule = lambda call: None
-                await until_health(operator, 200, "ok")
+                await until_says(operator, "/healthz", 200, "ok")
 
     async def test_unhealthy_when_the_watch_is_deaf(
         self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -226,11 +228,11 @@ class TestProbes:
                 between.stall()
                 await live.create("b")
                 await live.until_phase("Running", "b")
-                await until_health(operator, 503, "the watch of hopperinstances has been silent for")
+                await until_says(operator, "/healthz", 503, "the watch of hopperinstances has been silent for")
                 await live.delete("b")
                 await live.until_gone("b")
                 between.resume()
-                await until_health(operator, 200, "ok")
+                await until_says(operator, "/healthz", 200, "ok")
 
 
 class TestLogs:
@@ -251,12 +253,11 @@ class TestLogs:
             await live.until(lambda line=line: line in caplog.messages, line)
 
 
-async def until_health(operator: Operator, code: int, words: str) -> None:
+async def until_says(operator: Operator, path: str, code: int, words: str) -> None:
     told = 0, ""
     try:
         async with asyncio.timeout(20):
-            while told[0] != code:
-                told = await get(operator.status_server.port, "/healthz")
+            while told[0] != code or words not in told[1]:
+                told = await get(operator.status_server.port, path)
     except TimeoutError:
-        raise AssertionError(f"/healthz never answered {code}, but {told}") from None
-    assert words in told[1]
+        raise AssertionError(f"{path} never answered {code} with {words!r}, but {told}") from None

@@ -19,6 +19,7 @@ from hopper.api.instance import HopperInstance
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter that nobody reads
 
+_RESULTS = ("ok", "conflict", "error")
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -32,8 +33,14 @@ class Metrics:
         self.illegal_transitions = self._counter(
             "hopper_illegal_transitions", "Transitions that the table does not allow, refused. Must stay 0."
         )
-        self.reconciles = self._counter("hopper_reconciles", "Reconciles by result.", "result")
-        self.api_requests = self._counter("hopper_api_requests", "Requests sent.", "verb", "resource", "code")
+        self.reconciles = self._counter(
+            "hopper_reconciles", "Reconciles by result: ok, error, or conflict (changed in between).", "result"
+        )
+        for result in _RESULTS:  # there from the start, or the first error would not be an increase
+            self.reconciles.labels(result)
+        self.api_requests = self._counter(
+            "hopper_api_requests", "Requests to the API server; code none: no answer.", "verb", "resource", "code"
+        )
         self.events_dropped = self._counter("hopper_events_dropped", "Kubernetes Events given up on.")
         self.reconcile_seconds = Histogram(
             "hopper_reconcile_duration_seconds", "Time of one reconcile.", buckets=_BUCKETS, registry=self._registry
@@ -45,8 +52,12 @@ class Metrics:
 
     def watch_queue(self, depth: Callable[[], float], age: Callable[[], float]) -> None:
         """Read depth and age of the queue at each scrape."""
-        Gauge("hopper_queue_depth", "Keys ready or in work.", registry=self._registry).set_function(depth)
-        Gauge("hopper_queue_age_seconds", "Wait of the first key in line.", registry=self._registry).set_function(age)
+        Gauge(
+            "hopper_queue_depth", "Instances to be reconciled that wait or are in work.", registry=self._registry
+        ).set_function(depth)
+        Gauge(
+            "hopper_queue_age_seconds", "For how long the first of them in line has waited.", registry=self._registry
+        ).set_function(age)
 
     def watch_leadership(self, held: Callable[[], bool]) -> None:
         """Read at each scrape whether this process may write."""

@@ -124,6 +124,8 @@ class Operator:
                 await self.status_server.start(self._options.metrics_port)
                 logger.info("serving /metrics, /healthz and /readyz on port %d", self.status_server.port)
             await until_served(self._lister, (INSTANCES, TEMPLATES), self._stop)
+            if self._stop.is_set():
+                return
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(job) for job in (self._reconcile_all(), self.events.run())]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, FIELD_MANAGER, LABEL_INSTANCE
@@ -17,7 +18,7 @@ from hopper.controller.runtime import RuntimeGatherer
 from hopper.controller.world import World
 from hopper.domain.objects import object_key
 from hopper.domain.observed import Observed
-from hopper.domain.plan import ObjectChanges, Plan, Relationship, Transition
+from hopper.domain.plan import ObjectChanges, Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
@@ -28,6 +29,12 @@ Key = tuple[str, str]  # namespace, name
 Manifest = dict[str, Any]
 
 logger = logging.getLogger(__name__)
+
+# Deletions that nobody has asked for by name.
+_WORTH_AN_EVENT = {
+    Reason.TTL_EXPIRED: "deleted, as its time to live is over (spec.ttlSecondsAfterFinished)",
+    Reason.RENAMED: "deleted, as another instance has replaced it (spec.renamedFrom there)",
+}
 
 
 def wall_clock() -> datetime:
@@ -93,8 +100,10 @@ class Reconciler:
 
     async def _apply(self, observed: Observed, decided: Plan) -> float | None:
         if decided.delete:
-            logger.info("%s: deleting (%s)", _label(observed.instance), decided.delete)
+            _log(observed.instance, observed.instance.name, f"deleting ({decided.delete})", decided.delete)
             await self._store.delete(observed.instance)
+            if decided.delete in _WORTH_AN_EVENT:
+                self._events.announce(observed.instance, reason=decided.delete, message=_WORTH_AN_EVENT[decided.delete])
             return None
         try:
             observed = await self._apply_metadata(observed, decided)
@@ -124,8 +133,7 @@ class Reconciler:
         with self._seat_taken(observed):
             raw = await self._store.write_metadata(observed.instance, decided.metadata)
             written = self._take_in(observed.instance, raw)
-        for relationship in decided.relationships:
-            self._announce_relationship(written, relationship)
+        self._announce_all(written, decided)
         return replace(observed, instance=written)
 
     async def _ask_hooks(self, observed: Observed, decided: Plan) -> tuple[Observed, Plan]:
@@ -181,6 +189,8 @@ class Reconciler:
             return decided.requeue_after
         raw = await self._store.write_status(observed.instance, decided.status)
         written = self._take_in(observed.instance, raw)
+        if decided.metadata is None:  # else announced when that was written
+            self._announce_all(written, decided)
         for transition in decided.transitions:
             self._report(written, transition)
         await self._hooks.after(decided.transitions, written)
@@ -205,14 +215,14 @@ class Reconciler:
         because = f": {transition.message}" if transition.message else ""
         message = f"{transition.source} → {transition.target} ({transition.reason}){because}"
         failed = transition.target is Phase.ERROR
-        logger.log(logging.WARNING if failed else logging.INFO, "%s: %s", _label(instance), message)
+        _log(instance, instance.name, message, transition.reason, warning=failed)
         self._events.announce(instance, reason=transition.target, message=message, warning=failed)
 
-    def _announce_relationship(self, child: HopperInstance, relationship: Relationship) -> None:
-        subject = self._registry.namespace(child.namespace).get(relationship.subject)
-        logger.info("%s/%s: %s (%s)", child.namespace, relationship.subject, relationship.message, relationship.reason)
-        if subject is not None:
-            self._events.announce(subject, reason=relationship.reason, message=relationship.message)
+    def _announce_all(self, instance: HopperInstance, decided: Plan) -> None:
+        for it in decided.relationships:
+            _log(instance, it.subject, f"{it.message} ({it.reason})", it.reason, warning=it.warning)
+            if subject := self._registry.namespace(instance.namespace).get(it.subject):
+                self._events.announce(subject, reason=it.reason, message=it.message, warning=it.warning)
 
 
 class _ObjectRefusedError(RefusedError):
@@ -242,5 +252,8 @@ def _was_there(applied: Manifest) -> bool:
     return any(entry["manager"] != FIELD_MANAGER for entry in applied["metadata"].get("managedFields", ()))
 
 
-def _label(instance: HopperInstance) -> str:
-    return f"{instance.namespace}/{instance.name}"
+def _log(instance: HopperInstance, subject: str, message: str, reason: str, *, warning: bool = False) -> None:
+    """Log about `subject`, an instance in the same namespace."""
+    fields = {"namespace": instance.namespace, "instance": subject, "reason": reason}
+    level = logging.WARNING if warning else logging.INFO
+    logger.log(level, "%s/%s: %s", instance.namespace, subject, message, extra={"fields": fields})

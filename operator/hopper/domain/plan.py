@@ -43,6 +43,7 @@ class Relationship:
     subject: str
     reason: Reason
     message: str
+    warning: bool = False
 
 
 Manifest = dict[str, Any]

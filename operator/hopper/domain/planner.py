@@ -5,7 +5,7 @@ Precedence (design: Shape of the code): deletion > invalid hierarchy > inherited
 
 from datetime import timedelta
 
-from hopper.api.conditions import Reason
+from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.names import FINALIZER
 from hopper.domain.checks import restart_is_never_wanted, restarts_are_exhausted, seconds_until
@@ -89,6 +89,7 @@ def _finish_deletion(o: Observed) -> Plan:
 def _live(o: Observed) -> Plan:
     """Take the steps of the lifecycle that nothing speaks against, and report."""
     metadata, relationships = _place(o)
+    relationships += _loss_of_parent(o)
     if o.takeover is not None:
         o = o.with_status(carried_over(o.instance.status, o.takeover))
     transitions, status, hold = walk(o)
@@ -137,3 +138,16 @@ def _relationships(o: Observed) -> tuple[Relationship, ...]:
     if before:
         changes.append(Relationship(name, Reason.PARENT_CHANGED, f"parent changed from {before} to {after or 'none'}"))
     return tuple(changes)
+
+
+def _loss_of_parent(o: Observed) -> tuple[Relationship, ...]:
+    """Announce an orphan, once; one that garbage collection will delete still carries the parent's reference."""
+    said = o.instance.status.condition(ConditionType.HIERARCHY_VALID)
+    known = said is not None and said.reason == Reason.ORPHANED
+    if (
+        known
+        or o.link.reason is not Reason.ORPHANED
+        or any(map(is_hopper_reference, o.instance.metadata.owner_references))
+    ):
+        return ()
+    return (Relationship(o.instance.name, Reason.ORPHANED, o.link.message, warning=True),)

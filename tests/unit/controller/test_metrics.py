@@ -36,6 +36,15 @@ def test_the_names_and_labels() -> None:
     assert "process_resident_memory_bytes" in families
 
 
+def test_results_are_there_before_the_first_error() -> None:
+    found = samples(Metrics())
+    assert {it: found["hopper_reconciles_total", frozenset({it})] for it in ("ok", "conflict", "error")} == {
+        "ok": 0,
+        "conflict": 0,
+        "error": 0,
+    }
+
+
 def test_instances_are_counted_when_somebody_asks() -> None:
     instances = [instance("a", phase=Phase.RUNNING), instance("b", phase=Phase.RUNNING)]
     metrics = Metrics()

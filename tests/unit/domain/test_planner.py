@@ -217,6 +217,22 @@ def test_its_place_is_taken_meanwhile() -> None:
     assert decided.relationships == (Relationship("web", Reason.CHILD_ADDED, "worker is now a child"),)
 
 
+def test_the_loss_of_the_parent_is_announced_once() -> None:
+    orphan = worker(phase=Phase.RUNNING, parent="web")
+    o = observe(orphan)
+    decided = plan(o)
+    said = o.link.message
+    assert decided.relationships == (Relationship("worker", Reason.ORPHANED, said, warning=True),)
+    assert decided.status
+    assert plan(o.with_status(decided.status)).relationships == ()
+
+
+def test_who_goes_with_the_parent_is_no_orphan() -> None:
+    """Garbage collection finds it by the reference that is still there."""
+    doomed = worker(phase=Phase.RUNNING, parent="web", owners=(owned_by(instance("web")),))
+    assert plan(observe(doomed)).relationships == ()
+
+
 def test_only_waiting_for_the_parent_is_kept_back() -> None:
     assert plan(observe(worker(**FRESH))).status, "a refusal is told at once"
     assert plan(observe(worker(parent="web", phase=Phase.CREATED, **FRESH))).status, "what was said once, is said again"
