@@ -25,6 +25,7 @@ from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
 from hopper.gateway.auth.keys import SELECTOR
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.http.metrics import Metrics
+from hopper.gateway.http.protocol import Protocol
 from hopper.ports import ApiError
 from hopper.registry import Catalogue, Flusher, Templates
 from hopper.watch import Feed, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
@@ -110,7 +111,7 @@ class Gateway:
         self._server = _Server(
             uvicorn.Config(
                 build_app(self.context),
-                http="httptools",
+                http=Protocol,
                 loop="none",
                 lifespan="off",
                 log_config=None,
