@@ -37,6 +37,7 @@ class Settings:
     requests_per_second: float | None = 500.0
     burst: int = 1000
     max_streams: int = 200
+    max_streams_of_one: int = 50
     keepalive_seconds: float = 15.0
 
     def serves(self, namespace: str) -> bool:
@@ -76,7 +77,7 @@ class Context:
         self.lists = Lists(self.catalogue)
         self.rendered = Rendered(self.catalogue.instances.__len__)
         self.entries = Entries(self.catalogue)
-        self.streams = Streams(self.settings.max_streams)
+        self.streams = Streams(self.settings.max_streams, self.settings.max_streams_of_one)
 
     def index(self, namespace: str) -> NamespaceIndex:
         """Return the instances of a namespace."""

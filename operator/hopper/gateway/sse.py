@@ -52,16 +52,24 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, context: Context, namespace: str, last_id: str | None, still_allowed: StillAllowed) -> None:
+    def __init__(
+        self,
+        context: Context,
+        namespace: str,
+        last_id: str | None,
+        still_allowed: StillAllowed,
+        caller: str | None = None,
+    ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._context = context
         self._namespace = namespace
         self._last_id = last_id
         self._still_allowed = still_allowed
+        self._caller = caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._context.streams.one():
+        with self._context.streams.one(self._caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             ends = [asyncio.create_task(it) for it in (self._pump(send), _until_gone(receive))]
             try:
@@ -79,7 +87,8 @@ class EventStream(Response):
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield what is sent: events as they happen, and a sign of life where none do."""
-        journal = self._context.catalogue.journal
+        journal, loop = self._context.catalogue.journal, asyncio.get_running_loop()
+        asked = loop.time()
         known = journal.revision_of(self._last_id) if self._last_id else None
         entries, revision = (journal.since(known) if known is not None else None), journal.revision
         yield _RETRY
@@ -90,9 +99,15 @@ class EventStream(Response):
             elif mine := [it for it in entries if it.namespace == self._namespace]:
                 yield b"".join(self._tell(it, journal) for it in mine)
             reset = True
-            if not await self._news(journal, revision):
-                if self._context.stopping.is_set() or not await self._still_allowed():
+            news = await self._news(journal, revision)
+            if self._context.stopping.is_set():
+                return
+            # However much there is to tell: who is no longer let in must not go on listening for long.
+            if not news or loop.time() - asked >= self._context.settings.keepalive_seconds:
+                if not await self._still_allowed():
                     return
+                asked = loop.time()
+            if not news:
                 yield KEEP_ALIVE
             entries, revision = journal.since(revision), journal.revision
 

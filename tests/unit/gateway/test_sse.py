@@ -25,6 +25,10 @@ class Follower:
         self._chunks = stream.chunks()
         self._events: list[tuple[str, str, dict[str, Any]]] = []
 
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield everything, to its end."""
+        return self._chunks
+
     async def chunk(self) -> bytes:
         async with asyncio.timeout(SECONDS):
             return await anext(self._chunks)
@@ -153,6 +157,29 @@ class TestEnd:
         assert await follower.chunk() == KEEP_ALIVE
         with pytest.raises(StopAsyncIteration):
             await follower.chunk()
+
+    async def test_who_may_no_longer_follow_is_not_kept_by_news(self) -> None:
+        """Where something happens all the time, there is never a sign of life."""
+        world = World(settings=limited(keepalive_seconds=0.05))
+        verdicts = [True, False]
+
+        async def pop() -> bool:
+            return verdicts.pop(0)
+
+        async def happen() -> None:
+            number = 0
+            while True:
+                number += 1
+                world.instance("busy", displayName=f"{number}")
+                await asyncio.sleep(0.001)
+
+        busy = asyncio.create_task(happen())
+        follower = Follower(EventStream(world.context, "default", None, pop))
+        async with asyncio.timeout(SECONDS):
+            told = [chunk async for chunk in follower.chunks()]
+        busy.cancel()
+        assert KEEP_ALIVE not in told
+        assert verdicts == []
 
     async def test_the_gateway_ends(self, world: World) -> None:
         async with following(world) as follower:

@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hopper.gateway.http.errors import TooManyError
 
 _CALLERS = 10_000
+_LATER = {"Retry-After": "5"}
 
 
 class Rates:
@@ -41,19 +42,29 @@ class Rates:
 
 
 class Streams:
-    """How many event streams are open, all callers together."""
+    """How many event streams are open: all callers together, and one who is known by name."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
+        self._most_of_one = most_of_one
+        self._of = Counter[str]()
         self.open = 0
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, caller: str | None = None) -> Iterator[None]:
         """Count a stream while it is open. Raises `TooManyError`."""
         if self.open >= self._most:
-            raise TooManyError(f"{self._most} streams are open already; close one", headers={"Retry-After": "5"})
+            raise TooManyError(f"{self._most} streams are open already; close one", headers=_LATER)
+        if caller is not None and self._of[caller] >= self._most_of_one:
+            raise TooManyError(f"{caller} has {self._most_of_one} streams open already; close one", headers=_LATER)
         self.open += 1
+        if caller is not None:
+            self._of[caller] += 1
         try:
             yield
         finally:
             self.open -= 1
+            if caller is not None:
+                self._of[caller] -= 1
+                if not self._of[caller]:
+                    del self._of[caller]

@@ -51,12 +51,24 @@ class TestRates:
 
 
 def test_streams_are_counted() -> None:
-    streams = Streams(2)
+    streams = Streams(2, 1)
     with streams.one(), streams.one():
         assert streams.open == 2
         with pytest.raises(TooManyError), streams.one():
             pass
     assert streams.open == 0
+
+
+def test_one_caller_leaves_streams_for_others() -> None:
+    streams = Streams(3, 2)
+    with streams.one("alice"), streams.one("alice"):
+        with pytest.raises(TooManyError, match="alice has 2 streams open"), streams.one("alice"):
+            pass
+        with streams.one("bob"):
+            assert streams.open == 3
+    assert streams.open == 0
+    with streams.one(), streams.one(), streams.one():
+        assert streams.open == 3
 
 
 @pytest.mark.parametrize(
