@@ -17,6 +17,8 @@ from pydantic_core import from_json, to_json
 from hopper.gateway.http.errors import InvalidError, TooLargeError, TooSlowError, field_error, invalid
 
 _JSON_TYPE = re.compile(r"\s*application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
+# Who sends a megabyte of nonsense is not told of each bit of it.
+_MOST_ERRORS = 1000
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -67,6 +69,9 @@ class _JsonRequest(Request):
             return self.adapter.validate_json(body, extra="forbid", strict=True)
         except ValidationError as error:
             found = error
+        if found.error_count() > _MOST_ERRORS:
+            message = f"has {found.error_count()} things wrong: it is not what is wanted here"
+            raise InvalidError(f"the body {message}", errors=[field_error(("body",), message, "too_many_errors")])
         if any(it["type"] == "int_type" for it in found.errors(include_url=False)):
             try:
                 return self.adapter.validate_json(to_json(_with_integers(raw)), extra="forbid", strict=True)

@@ -120,7 +120,11 @@ def field_error(location: Sequence[int | str], message: str, kind: str) -> Field
 def invalid(errors: Sequence[Mapping[str, Any]], *prefix: str) -> InvalidError:
     """Return the answer to what pydantic found wrong. Values are not repeated: they may be secret."""
     found = [field_error((*prefix, *it["loc"]), worded(it["type"], it["msg"]), it["type"]) for it in errors]
-    return InvalidError("; ".join(f"{it['field']}: {it['message']}" for it in found[:5]), errors=found)
+    return InvalidError(_told(found), errors=found)
+
+
+def _told(errors: Sequence[FieldError]) -> str:
+    return "; ".join(f"{it['field']}: {it['message']}" for it in errors[:5])
 
 
 def invalid_field(field: str, message: str, kind: str) -> InvalidError:
@@ -140,7 +144,8 @@ def problem_of(error: ApiError) -> ProblemError:
             return ForbiddenError(said)
         case RefusedError():
             causes = [field_error(("body", *_steps(it.field)), it.message, it.reason) for it in error.causes]
-            return InvalidError(said, errors=causes or [field_error(("body",), said, "refused")])
+            detail = _told(causes) if causes else said
+            return InvalidError(detail, errors=causes or [field_error(("body",), said, "refused")])
         case _:
             return unavailable(f"the API server is not reachable or not able to answer: {said}")
 

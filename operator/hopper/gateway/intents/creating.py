@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,12 +25,22 @@ from hopper.gateway.access import Access
 from hopper.gateway.http.errors import TakenError, invalid_field
 from hopper.gateway.intents.placing import check_config, check_place, check_template, resolve_parent
 from hopper.gateway.intents.secrecy import secrets_in
-from hopper.gateway.intents.writes import without
+from hopper.gateway.intents.writes import in_words_of, without
 from hopper.gateway.models.requests import CreateInstance
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
+# Where the fields of an instance come from, in the body of a request.
+FIELDS: Mapping[str, str] = {
+    "metadata.name": "id",
+    "metadata.annotations": "runtime_metadata",
+    "spec": "",
+    "spec.displayName": "name",
+    "spec.type": "instance_type",
+    "spec.parentRef.name": "parent_id",
+    "spec.templateRef.name": "template",
+}
 _LONGEST = 63
 # Paths under /instances that mean something else.
 RESERVED = frozenset({"active", "projects"})
@@ -54,15 +65,20 @@ async def create(access: Access, wanted: CreateInstance) -> HopperInstance:
     return await create_object(access, manifest, secrets_in(wanted.overrides.env if wanted.overrides else ()))
 
 
-async def create_object(access: Access, manifest: dict[str, Any], secrets: list[str]) -> HopperInstance:
-    """Create an instance from a manifest and return it. Raises `TakenError`."""
+async def create_object(
+    access: Access, manifest: dict[str, Any], secrets: list[str], fields: Mapping[str, str] = FIELDS
+) -> HopperInstance:
+    """Create an instance from a manifest and return it; `fields` tells what its are called in the body.
+
+    Raises `TakenError`.
+    """
     context = access.context
     try:
         return context.take(await context.intents.create(INSTANCES, access.namespace, manifest))
     except ConflictError:
         raise _taken(manifest["metadata"]["name"]) from None
     except RefusedError as error:
-        raise without(error, secrets) from None
+        raise without(in_words_of(error, fields), secrets) from None
 
 
 def _taken(name: str) -> TakenError:

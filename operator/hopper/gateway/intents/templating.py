@@ -16,7 +16,7 @@ from hopper.gateway.access import Access
 from hopper.gateway.http.errors import MissingError, TakenError, invalid_field
 from hopper.gateway.intents.faults import invalid_service
 from hopper.gateway.intents.secrecy import secrets_in, with_known_secrets
-from hopper.gateway.intents.writes import without
+from hopper.gateway.intents.writes import in_words_of, without
 from hopper.gateway.models.templates import CreateTemplate, UpdateTemplate
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
@@ -56,7 +56,7 @@ async def create_template(access: Access, wanted: CreateTemplate) -> HopperTempl
     except ConflictError:
         raise TakenError(f"template {wanted.name} exists: choose another name, or change that one") from None
     except RefusedError as error:
-        raise without(error, secrets_in(wanted.spec.env)) from None
+        raise without(in_words_of(error, {"metadata.name": "name"}), secrets_in(wanted.spec.env)) from None
 
 
 async def update_template(

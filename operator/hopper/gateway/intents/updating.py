@@ -14,10 +14,10 @@ from hopper.api.service import Overrides
 from hopper.domain.actions import is_final
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import BadRequestError, invalid_field
-from hopper.gateway.intents.creating import dump_metadata, dump_overrides
+from hopper.gateway.intents.creating import FIELDS, dump_metadata, dump_overrides
 from hopper.gateway.intents.placing import check_config, check_place, check_template, resolve_parent
 from hopper.gateway.intents.secrecy import secrets_in, with_known_secrets
-from hopper.gateway.intents.writes import change, without
+from hopper.gateway.intents.writes import change, in_words_of, without
 from hopper.gateway.models.requests import UpdateInstance
 from hopper.ports import RefusedError
 
@@ -48,7 +48,7 @@ async def update(
         return await change(access, instance, merge_patch(before, after), metadata, version=version)
     except RefusedError as error:
         overrides = candidate.spec.overrides
-        raise without(error, secrets_in(overrides.env if overrides else ())) from None
+        raise without(in_words_of(error, FIELDS), secrets_in(overrides.env if overrides else ())) from None
 
 
 async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInstance) -> dict[str, Any]:

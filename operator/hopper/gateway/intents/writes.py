@@ -1,6 +1,7 @@
 """Writes: what a caller wants, as changes to a spec, with optimistic concurrency."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from hopper.api.instance import HopperInstance
@@ -96,7 +97,15 @@ def without(error: RefusedError, secrets: list[str]) -> RefusedError:
     return RefusedError(hide(str(error)), code=error.code, causes=causes)
 
 
-def rooted_at(error: RefusedError, field: str) -> RefusedError:
-    """Return a refusal whose fields are told from there: the body of the request holds no more than that."""
-    causes = [type(it)(it.field.removeprefix(field), it.message, it.reason) for it in error.causes]
+def in_words_of(error: RefusedError, fields: Mapping[str, str]) -> RefusedError:
+    """Return a refusal that names fields of the request's body; `fields` says which those of the object come from."""
+    causes = [type(it)(_translated(it.field, fields), it.message, it.reason) for it in error.causes]
     return RefusedError(str(error), code=error.code, causes=causes)
+
+
+def _translated(field: str, fields: Mapping[str, str]) -> str:
+    for path in sorted(fields, key=len, reverse=True):
+        rest = field.removeprefix(path)
+        if field.startswith(path) and (not rest or rest[0] in ".["):
+            return fields[path] + rest
+    return field

@@ -1,6 +1,6 @@
 """What is written for the instances of a stack: created, changed, copied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count, islice
 from typing import Any
@@ -24,13 +24,15 @@ from hopper.gateway.intents.creating import as_if_created, create_object, remove
 from hopper.gateway.intents.faults import invalid_service
 from hopper.gateway.intents.placing import check_place, check_template
 from hopper.gateway.intents.secrecy import secrets_in, with_known_secrets
-from hopper.gateway.intents.writes import change, reason_of, rooted_at, without
+from hopper.gateway.intents.writes import change, in_words_of, reason_of, without
 from hopper.gateway.models.stacks import CreateStackInstance, OverrideKind, UpdateStackInstance
 from hopper.gateway.stacks.members import checked_name, instance_id, names, object_name, template_of
 from hopper.ports import NotFoundError, RefusedError
 
 Manifest = dict[str, Any]
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
+# Where the fields of an instance come from, in the body of a request.
+FIELDS: Mapping[str, str] = {"metadata.name": "instance_id", "spec": "", "spec.templateRef.name": "template_service_id"}
 _LONGEST = 63
 _MOST_COPIES = 1000
 # What an instance does not hand on to a copy: what it has been through, and what is said about that.
@@ -56,7 +58,7 @@ async def create_named(access: Access, name: str, spec: Manifest, secrets: list[
     manifest = manifest_of(name, spec, {ANNOTATION_CREATED_BY: access.caller.name} if access.caller.is_known else {})
     check_place(access, as_if_created(access, manifest))
     await make_room(access, name)
-    return await create_object(access, manifest, secrets)
+    return await create_object(access, manifest, secrets, FIELDS)
 
 
 def manifest_of(
@@ -115,7 +117,7 @@ async def replace_overrides(access: Access, instance: HopperInstance, kind: Over
     try:
         return await change(access, instance, {"overrides": {kind.wire: value}})
     except RefusedError as error:
-        raise without(rooted_at(error, f"spec.overrides.{kind.wire}"), secrets_in(after.env)) from None
+        raise without(in_words_of(error, {f"spec.overrides.{kind.wire}": ""}), secrets_in(after.env)) from None
 
 
 def _check_open(instance: HopperInstance) -> None:

@@ -19,7 +19,7 @@ from hopper.gateway.intents.creating import as_if_created, create_object
 from hopper.gateway.intents.placing import check_place
 from hopper.gateway.intents.secrecy import secrets_in
 from hopper.gateway.intents.writes import reason_of, reread
-from hopper.gateway.stacks.changing import copied_spec, make_room, manifest_of, read
+from hopper.gateway.stacks.changing import FIELDS, copied_spec, make_room, manifest_of, read
 from hopper.gateway.stacks.members import (
     checked_name,
     find_instance,
@@ -130,7 +130,7 @@ def _held(raw: Manifest, now: datetime) -> str | None:
 async def _create(access: Access, source: HopperInstance, manifest: Manifest) -> HopperInstance:
     secrets = secrets_in(source.spec.overrides.env if source.spec.overrides else ())
     try:
-        return await create_object(access, manifest, secrets)
+        return await create_object(access, manifest, secrets, FIELDS)
     except UnavailableError:
         raise  # it may have happened all the same
     except TakenError:

@@ -187,8 +187,34 @@ class TestCreate:
         cause = Cause("spec.overrides.env[0]", 'Invalid value: "s3cret"', "FieldValueInvalid")
         world.store.error = RefusedError('422: Invalid value: "s3cret"', code=422, causes=[cause])
         answer = await world.post("/instances", {"name": "a", "scope": "PROJECT", "overrides": SECRET})
-        is_problem(answer, 422, "ValidationError")
+        found = is_problem(answer, 422, "ValidationError")
+        assert found["errors"][0]["field"] == "body -> overrides -> env -> 0"
         assert "s3cret" not in answer.text
+
+    @pytest.mark.parametrize(
+        ("field", "told"),
+        [
+            ("metadata.name", "id"),
+            ("metadata.annotations", "runtime_metadata"),
+            ("spec.displayName", "name"),
+            ("spec.type", "instance_type"),
+            ("spec.parentRef.name", "parent_id"),
+            ("spec.templateRef.name", "template"),
+            ("spec.config.limits.maxDepth", "config -> limits -> maxDepth"),
+            ("spec.overrides.ports[1]", "overrides -> ports -> 1"),
+            ("spec.description", "description"),
+            ("specification", "specification"),
+        ],
+    )
+    async def test_a_refusal_names_the_field_of_the_body(self, world: World, field: str, told: str) -> None:
+        world.instance("web")
+        world.store.error = RefusedError("422: no", code=422, causes=[Cause(field, "is wrong", "FieldValueInvalid")])
+        for answer in (
+            await world.post("/instances", {"name": "a", "scope": "PROJECT"}),
+            await world.put("/instances/web", {"description": "a"}),
+        ):
+            found = is_problem(answer, 422, "ValidationError")
+            assert (found["detail"], found["errors"][0]["field"]) == (f"body -> {told}: is wrong", f"body -> {told}")
 
     async def test_what_does_not_exist(self, world: World) -> None:
         found = is_problem(

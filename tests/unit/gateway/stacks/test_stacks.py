@@ -253,6 +253,12 @@ class TestOverrides:
         assert found["errors"][0]["field"] == "body -> 1 -> value"
         assert "s3cret" not in answer.text
 
+    async def test_a_refusal_of_a_new_one_does_too(self, world: World) -> None:
+        cause = Cause("metadata.name", "is no name", "FieldValueInvalid")
+        world.store.error = RefusedError("422: no", code=422, causes=[cause])
+        answer = await world.post(SHOP, {"instance_id": "b", "template_service_id": "web"})
+        assert is_problem(answer, 422, "ValidationError")["detail"] == "body -> instance_id: is no name"
+
 
 class TestDuplicate:
     async def test_everything_is_copied(self, world: World) -> None:
