@@ -31,6 +31,11 @@ class Access:
     namespace: str
 
     @property
+    def known_caller(self) -> str | None:
+        """The name of the caller, None where nobody has to say who they are."""
+        return self.caller.name if self.caller.is_known else None
+
+    @property
     def index(self) -> NamespaceIndex:
         """The instances of the namespace."""
         return self.context.index(self.namespace)

@@ -1,4 +1,4 @@
-"""What one caller may ask of the gateway: request rate, open streams."""
+"""What one caller may ask of the gateway: request rate, streams, and waiting."""
 
 import math
 import time
@@ -41,10 +41,14 @@ class Rates:
             self._buckets.popitem(last=False)
 
 
-class Streams:
-    """How many event streams are open: all callers together, and one who is known by name."""
+class Open:
+    """How many answers of a kind are on their way for long: to all together, and to one who is known by name.
 
-    def __init__(self, most: int, most_of_one: int) -> None:
+    `what` names the kind: event streams, say.
+    """
+
+    def __init__(self, what: str, most: int, most_of_one: int) -> None:
+        self._what = what
         self._most = most
         self._most_of_one = most_of_one
         self._of = Counter[str]()
@@ -52,11 +56,15 @@ class Streams:
 
     @contextmanager
     def one(self, caller: str | None = None) -> Iterator[None]:
-        """Count a stream while it is open. Raises `TooManyError`."""
+        """Count one while it lasts. Raises `TooManyError`."""
         if self.open >= self._most:
-            raise TooManyError(f"{self._most} streams are open already; close one", headers=_LATER)
+            raise TooManyError(
+                f"there are {self._most} {self._what} already; end one, or come back later", headers=_LATER
+            )
         if caller is not None and self._of[caller] >= self._most_of_one:
-            raise TooManyError(f"{caller} has {self._most_of_one} streams open already; close one", headers=_LATER)
+            raise TooManyError(
+                f"{caller} has {self._most_of_one} {self._what} already; end one, or come back later", headers=_LATER
+            )
         self.open += 1
         if caller is not None:
             self._of[caller] += 1

@@ -36,6 +36,9 @@ class Protocol(HttpToolsProtocol):
         if self._bytes > MAX_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head is larger than {MAX_HEAD_BYTES} bytes")
 
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it")
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._bytes = 0

@@ -48,9 +48,11 @@ def _add(action: Action) -> None:
         wait: Wait = False,
         timeout: Timeout = 30.0,
     ) -> Response:
-        instance = find(access.index, id)
-        result = await act(access, instance, action, body or _NO_REQUEST, timeout if wait else None)
-        return respond(_RESULT, result)
+        instance, wanted = find(access.index, id), body or _NO_REQUEST
+        if not wait:
+            return respond(_RESULT, await act(access, instance, action, wanted, None))
+        with access.context.waits.one(access.known_caller):
+            return respond(_RESULT, await act(access, instance, action, wanted, timeout))
 
 
 for _action in Action:

@@ -143,8 +143,7 @@ async def follow_events(
             return False
         return again.caller == access.caller
 
-    caller = access.caller.name if access.caller.is_known else None
-    return EventStream(access.context, access.namespace, last_event_id, still_allowed, caller)
+    return EventStream(access.context, access.namespace, last_event_id, still_allowed, access.known_caller)
 
 
 @router.post("/instances/{id}/heartbeat", status_code=204, response_class=Response, summary="Give a sign of life")

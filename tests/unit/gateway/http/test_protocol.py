@@ -50,6 +50,16 @@ async def test_an_ordinary_request(world: World) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(
+    "nonsense", [b"hello\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+)
+async def test_what_is_no_request(world: World, nonsense: bytes) -> None:
+    async with listening(world) as port:
+        answer = await sent(port, nonsense)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request"), answer
+    assert b'{"error_type":"BadRequest","detail":"this is not HTTP' in answer
+
+
 async def test_a_head_without_an_end(world: World) -> None:
     async with listening(world) as port:
         for head in (GET + b"X: y\r\n" * 11_000, b"GET /" + b"x" * 66_000):

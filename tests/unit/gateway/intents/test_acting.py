@@ -12,7 +12,7 @@ from hopper.api.resources import INSTANCES
 from hopper.domain.actions import Action, goal_of, rule
 from hopper.gateway.auth import Caller, Open
 from tests.unit.gateway.answers import is_problem
-from tests.unit.gateway.world import World
+from tests.unit.gateway.world import World, limited
 
 CODES = {"allowed": 200, "illegal": 400, "already": 409}
 
@@ -169,6 +169,20 @@ class TestWait:
         found = (await task).json()
         assert (found["success"], found["current_status"]) == (False, "paused")
         assert 'by Project "up"' in found["message"]
+
+    async def test_not_too_many_wait(self) -> None:
+        """Who waits holds a connection, for five minutes if they like."""
+        world = World(settings=limited(max_waits=1))
+        world.instance("web")
+        world.instance("mail")
+        first = await self.ask(world, "stop")
+        refused = await world.post("/instances/mail/stop?wait=true")
+        assert is_problem(refused, 429, "TooManyRequests")["detail"].startswith("there are 1 calls that wait already")
+        assert refused.headers["retry-after"] == "5"
+        assert world.spec("mail")["desiredState"] == "Running"
+        self.become(world, "Stopped")
+        assert (await first).json()["success"]
+        assert (await world.post("/instances/mail/stop?wait=true&timeout=0")).status_code == 200
 
     async def test_it_is_deleted(self, world: World) -> None:
         world.instance("web")
