@@ -9,7 +9,7 @@ from typing import Any
 from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.gateway.auth import Authority
-from hopper.gateway.http.limits import Open, Rates
+from hopper.gateway.http.limits import Ongoing, Rates
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.views.lists import Lists
 from hopper.gateway.views.registry import Entries
@@ -67,8 +67,8 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     rates: Rates = field(init=False)
-    streams: Open = field(init=False)
-    waits: Open = field(init=False)
+    streams: Ongoing = field(init=False)
+    waits: Ongoing = field(init=False)
     lists: Lists = field(init=False)
     waiting: Waiting = field(default_factory=Waiting)
     rendered: Rendered = field(init=False)
@@ -80,8 +80,8 @@ class Context:
         self.lists = Lists(self.catalogue)
         self.rendered = Rendered(self.catalogue.instances.__len__)
         self.entries = Entries(self.catalogue)
-        self.streams = Open("event streams", self.settings.max_streams, self.settings.max_streams_of_one)
-        self.waits = Open("calls that wait", self.settings.max_waits, self.settings.max_waits_of_one)
+        self.streams = Ongoing("event streams", self.settings.max_streams, self.settings.max_streams_of_one)
+        self.waits = Ongoing("calls that wait", self.settings.max_waits, self.settings.max_waits_of_one)
 
     def index(self, namespace: str) -> NamespaceIndex:
         """Return the instances of a namespace."""

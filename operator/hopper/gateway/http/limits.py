@@ -41,7 +41,7 @@ class Rates:
             self._buckets.popitem(last=False)
 
 
-class Open:
+class Ongoing:
     """How many answers of a kind are on their way for long: to all together, and to one who is known by name.
 
     `what` names the kind: event streams, say.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hopper.gateway.http.bodies import depth_of
 from hopper.gateway.http.errors import TooManyError
-from hopper.gateway.http.limits import Open, Rates
+from hopper.gateway.http.limits import Ongoing, Rates
 
 
 class TestRates:
@@ -51,7 +51,7 @@ class TestRates:
 
 
 def test_streams_are_counted() -> None:
-    streams = Open("streams", 2, 1)
+    streams = Ongoing("streams", 2, 1)
     with streams.one(), streams.one():
         assert streams.open == 2
         with pytest.raises(TooManyError), streams.one():
@@ -60,7 +60,7 @@ def test_streams_are_counted() -> None:
 
 
 def test_one_caller_leaves_streams_for_others() -> None:
-    streams = Open("streams", 3, 2)
+    streams = Ongoing("streams", 3, 2)
     with streams.one("alice"), streams.one("alice"):
         with pytest.raises(TooManyError, match="alice has 2 streams already"), streams.one("alice"):
             pass
