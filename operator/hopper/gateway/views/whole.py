@@ -11,6 +11,7 @@ Item = TypeVar("Item")
 # What takes a millisecond or so.
 _SLICE = 200
 _MOST_BYTES = 32 * 2**20
+_OVERHEAD = 500
 
 
 async def in_slices(items: Iterable[Item], render: Callable[[Item], bytes]) -> list[bytes]:
@@ -23,6 +24,11 @@ async def in_slices(items: Iterable[Item], render: Callable[[Item], bytes]) -> l
     return found
 
 
+def _size(key: str, answer: bytes) -> int:
+    """Return about how much memory an answer takes: what was asked may well be longer than it."""
+    return len(key) + len(answer) + _OVERHEAD
+
+
 class Whole:
     """The last such answers, by what was asked, each with the version of what it was made of.
 
@@ -31,6 +37,7 @@ class Whole:
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
+        self._bytes = 0
         self._known: OrderedDict[str, tuple[Hashable, bytes]] = OrderedDict()
         self._making: dict[tuple[str, Hashable], asyncio.Task[bytes]] = {}
 
@@ -52,11 +59,17 @@ class Whole:
             answer = await make()
         finally:
             del self._making[key, version]
-        self._known.pop(key, None)
+        if key in self._known:
+            self._forget(key)
         self._known[key] = version, answer
-        while sum(len(it) for _, it in self._known.values()) > self._most_bytes:
-            self._known.popitem(last=False)
+        self._bytes += _size(key, answer)
+        while self._bytes > self._most_bytes:
+            self._forget(next(iter(self._known)))
         return answer
+
+    def _forget(self, key: str) -> None:
+        _, answer = self._known.pop(key)
+        self._bytes -= _size(key, answer)
 
     def __len__(self) -> int:
         return len(self._known)

@@ -42,16 +42,27 @@ async def test_one_answer_for_many() -> None:
 
 
 async def test_the_oldest_make_room() -> None:
-    whole, make = Whole(most_bytes=250), Maker(b"x" * 100)
+    whole, make = Whole(most_bytes=25_000), Maker(b"x" * 10_000)
     make.may.set()
     for key in "abac":
         await whole.get(key, 1, make)
     assert (make.made, len(whole)) == (3, 2)
     await whole.get("a", 1, make)
     assert make.made == 3
-    make.answer = b"x" * 251
+    make.answer = b"x" * 25_000
     await whole.get("huge", 1, make)
     assert len(whole) == 0
+
+
+async def test_long_questions_count_too() -> None:
+    whole, make = Whole(most_bytes=100_000), Maker(b"")
+    make.may.set()
+    for number in range(1000):
+        await whole.get(f"{number} {'x' * 10_000}", 1, make)
+    assert len(whole) == 9
+    for number in range(1000):
+        await whole.get(f"{number}", 1, make)
+    assert len(whole) <= 200
 
 
 async def test_a_failure_is_not_kept() -> None:
