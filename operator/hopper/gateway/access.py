@@ -11,6 +11,8 @@ from hopper.gateway.context import Context
 from hopper.gateway.http.errors import ForbiddenError, UnauthorizedError, unavailable
 from hopper.registry import NamespaceIndex
 
+_ADMITTED = "hopper.admitted"
+
 NamespaceQuery = Annotated[
     str | None,
     Query(
@@ -53,7 +55,6 @@ class Requires:
     async def __call__(self, request: Request, namespace: NamespaceQuery = None) -> Access:
         context: Context = request.app.state.context
         caller = await _identify(context, request)
-        context.rates.take(caller.name)
         namespace = namespace or context.settings.namespace
         if not context.settings.serves(namespace):
             raise ForbiddenError(f"this gateway does not serve namespace {namespace}")
@@ -64,7 +65,19 @@ class Requires:
         return Access(context, caller, namespace)
 
 
+async def admit(request: Request) -> None:
+    """Find out who calls, before their body is read: nobody has a megabyte looked through without a name.
+
+    Answers 401 and 429.
+    """
+    request.scope[_ADMITTED] = await _identify(request.app.state.context, request)
+
+
 async def _identify(context: Context, request: Request) -> Caller:
+    # Taken out: whoever asks again about the same request, for a stream, wants to know anew.
+    admitted: Caller | None = request.scope.pop(_ADMITTED, None)
+    if admitted is not None:
+        return admitted
     try:
         caller = await context.authority.identify(request.headers)
     except UnauthorizedError:
@@ -72,4 +85,5 @@ async def _identify(context: Context, request: Request) -> Caller:
         context.rates.take(f"@{request.client.host if request.client else ''}")
         raise
     request.scope["hopper.caller"] = caller.name
+    context.rates.take(caller.name)
     return caller

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
+from hopper.gateway.access import admit
 from hopper.gateway.context import Context
 from hopper.gateway.http import errors, openapi
 from hopper.gateway.http.observing import Observing
@@ -29,6 +30,7 @@ def build_app(context: Context | None) -> FastAPI:
         generate_unique_id_function=lambda route: route.operation_id or route.name,
     )
     app.state.context = context
+    app.state.admit = admit
     errors.install(app)
     app.add_middleware(Observing)
     app.include_router(probes.router)

@@ -76,6 +76,21 @@ class TestAccess:
         world = World(Guarded(), limited(requests_per_second=1.0, burst=2))
         assert [(await world.get("/instances")).status_code for _ in range(3)] == [401, 401, 429]
 
+    @pytest.mark.parametrize(
+        "content", [b"{", b"x" * 2_000_000, b'{"name": "a", "scope": "PROJECT"}', b'{"colour": 1}']
+    )
+    async def test_nobody_knows_who_it_is_before_the_body_is_read(self, content: bytes) -> None:
+        """To read it costs time, and so do its mistakes."""
+        world = World(Guarded(), limited(requests_per_second=1.0, burst=2))
+        json = {"Content-Type": "application/json"}
+        answers = [await world.client.post("/instances", content=content, headers=json) for _ in range(3)]
+        assert [it.status_code for it in answers] == [401, 401, 429]
+
+    async def test_a_request_counts_once(self) -> None:
+        world = World(settings=limited(requests_per_second=0.001, burst=2))
+        body = {"name": "a", "scope": "PROJECT"}
+        assert [(await world.post("/instances", body)).status_code for _ in range(3)] == [201, 409, 429]
+
     async def test_the_registry_is_not_complete(self, world: World) -> None:
         world.problems.append("the initial list is not complete")
         answer = await world.get("/instances")
