@@ -17,7 +17,6 @@ from hopper.adapters.connection import connect
 from hopper.adapters.events import EventLane
 from hopper.adapters.kube import Kube
 from hopper.api.instance import parse_instance
-from hopper.controller import intake
 from hopper.controller.operator import Operator, Options
 from hopper.local import Cluster
 from tests.cluster.chaos import own_local
@@ -219,7 +218,7 @@ class TestProbes:
         self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The resync sees what the watch does not tell, and acts on it meanwhile."""
-        monkeypatch.setattr(intake, "_DEAF_SECONDS", 1)
+        monkeypatch.setattr("hopper.watch.resync._DEAF_SECONDS", 1)
         async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
             async with running(live.namespace, metrics_port=0, resync_seconds=0.3) as operator:

@@ -113,7 +113,7 @@ class Operator:
         self.metrics.watch_instances(self.registry)
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
         self.metrics.watch_leadership(self._may_write)
-        self.status_server = StatusServer(self.metrics, self.intake.problems, self._unready)
+        self.status_server = StatusServer(self.metrics, self.intake.resync.problems, self._unready)
         self._contact = Contact()
         self._stop = asyncio.Event()
 
@@ -161,7 +161,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
             group.create_task(self._template_queue.run())
-            group.create_task(self.intake.run())
+            group.create_task(self.intake.resync.run())
             if self._election:
                 group.create_task(self._lead(self._election))
 
@@ -201,7 +201,7 @@ class Operator:
         """Leave the work alone while standing by: who takes over looks at everybody. Decide nothing on old news."""
 
         async def guarded(key: Key) -> float | None:
-            await self.intake.until_current()
+            await self.intake.resync.until_current()
             return await work(key) if self._may_write() else None
 
         return guarded

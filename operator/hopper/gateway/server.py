@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import socket
 import uuid
 from collections.abc import Callable, Collection, Iterator
@@ -26,14 +25,11 @@ from hopper.gateway.auth.keys import SELECTOR
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.http.protocol import Protocol
-from hopper.ports import ApiError
 from hopper.registry import Catalogue, Flusher, Templates
-from hopper.watch import Feed, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
+from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
-_DEAF_SECONDS = 30.0
 # Connections that are still busy when the gateway ends are cut after this long.
 _GRACE_SECONDS = 5
 _BACKLOG = 2048
@@ -102,10 +98,11 @@ class Gateway:
             flusher=flusher,
             settings=replace(options.settings, namespace=home, namespaces=frozenset(served)),
             unready=self._unready,
-            problems=self._problems,
+            problems=lambda: self._resync.problems(),
             metrics=self._metrics,
         )
         self._feeds = self._make_feeds(served)
+        self._resync = Resync(self._feeds, self._lister, seconds=options.resync_seconds)
         self._metrics.watch(instances=lambda: len(catalogue.instances), streams=lambda: self.context.streams.open)
         self._socket: socket.socket | None = None
         self._server = _Server(
@@ -183,30 +180,14 @@ class Gateway:
 
     async def _work(self) -> None:
         """Wait until everything is known; then write heartbeats down, and compare with the API server now and then."""
-        for feed in self._feeds:
-            await feed.current.wait()
+        await self._resync.begin()
         self.context.catalogue.journal.open()
         self._synced = True
         self._on_synced()
         logger.info("synced: %d instances", len(self.context.catalogue.instances))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.context.flusher.run())
-            group.create_task(self._resync())
-
-    async def _resync(self) -> None:
-        wait = self._until_next_resync()
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                for feed in self._feeds:
-                    await feed.resync(self._lister)
-                wait = self._until_next_resync()
-            except ApiError as error:
-                logger.warning("resync failed: %s", error)
-                wait = _RETRY_SECONDS
-
-    def _until_next_resync(self) -> float:
-        return self._options.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311
+            group.create_task(self._resync.run())
 
     def _authority(self) -> Authority:
         match self._options.auth:
@@ -237,10 +218,6 @@ class Gateway:
         if self.context.stopping.is_set():
             return ["the gateway is about to end"]
         return [] if self._synced else ["the initial list is not complete"]
-
-    def _problems(self) -> list[str]:
-        deaf = [feed for feed in self._feeds if feed.deaf_seconds > _DEAF_SECONDS]
-        return [f"the watch of {it.resource.plural} is silent although something has changed" for it in deaf]
 
     def _count_request(self, verb: str, resource: str, code: int) -> None:
         self._metrics.api_requests.labels(verb, resource, code or "none").inc()

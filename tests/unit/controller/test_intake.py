@@ -79,7 +79,7 @@ class Scene:
 
     @asynccontextmanager
     async def resyncing(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.intake.run())
+        task = asyncio.create_task(self.intake.resync.run())
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -206,7 +206,7 @@ class TestResync:
         scene = await Scene(raw("a"), raw("b"), raw("c"), raw("child", parentRef={"name": "c"})).sync()
         scene.store.put(raw("b", 7, desiredState="Paused"), raw("d", 8))
         scene.store.delete("c")
-        await scene.intake.resync()
+        await scene.intake.resync.once()
         assert scene.known == {"a", "b", "child", "d"}
         found = scene.registry.namespace("default").get("b")
         assert found is not None
@@ -217,7 +217,7 @@ class TestResync:
     async def test_finds_one_that_was_reborn(self) -> None:
         scene = await Scene(raw("a"), raw("child", parentRef={"name": "a"})).sync()
         scene.store.put(raw("a", 9, uid="second"))
-        await scene.intake.resync()
+        await scene.intake.resync.once()
         assert {it.metadata.uid for it in scene.registry} == {"second", "uid-child"}
 
     async def test_does_not_bring_back_what_the_watch_has_told_is_gone(self) -> None:
@@ -225,7 +225,7 @@ class TestResync:
         old_list = scene.store
         scene.tell("DELETED", raw("a", 2))
         assert len(old_list.objects) == 2
-        await scene.intake.resync()
+        await scene.intake.resync.once()
         assert scene.known == {"b"}
 
     async def test_comes_round_now_and_then(self) -> None:
@@ -255,7 +255,7 @@ class TestRelist:
         scene.store.seconds = 60
         listing = asyncio.create_task(scene.list_all())
         await asyncio.sleep(1)
-        deciding = asyncio.create_task(scene.intake.until_current())
+        deciding = asyncio.create_task(scene.intake.resync.until_current())
         await asyncio.sleep(50)
         assert not deciding.done()
         assert scene.known == {"a", "child"}
@@ -270,7 +270,7 @@ class TestRelist:
         scene.store.error = UnavailableError("away")
         with pytest.raises(UnavailableError):
             await scene.list_all()
-        deciding = asyncio.create_task(scene.intake.until_current())
+        deciding = asyncio.create_task(scene.intake.resync.until_current())
         await asyncio.sleep(60)
         assert not deciding.done()
         scene.store.error = None
@@ -304,36 +304,36 @@ class TestHealth:
     async def test_a_resync_that_does_not_come_is_told(self) -> None:
         scene = await Scene(raw("a")).sync()
         await asyncio.sleep(2.4 * RESYNC)
-        assert scene.intake.problems() == []
+        assert scene.intake.resync.problems() == []
         await asyncio.sleep(0.2 * RESYNC)
-        assert scene.intake.problems() == ["no resync for 1560 s"]
-        await scene.intake.resync()
-        assert scene.intake.problems() == []
+        assert scene.intake.resync.problems() == ["no resync for 1560 s"]
+        await scene.intake.resync.once()
+        assert scene.intake.resync.problems() == []
 
     async def test_before_the_start_is_complete_nothing_is_stale(self) -> None:
         scene = Scene(raw("a"))
         await asyncio.sleep(10 * RESYNC)
-        assert scene.intake.problems() == []
+        assert scene.intake.resync.problems() == []
 
     async def test_a_watch_that_does_not_tell_what_the_list_shows_is_deaf(self) -> None:
         scene = await Scene(raw("a")).sync()
         scene.store.put(raw("a", 2))
-        await scene.intake.resync()
-        assert scene.intake.problems() == []
+        await scene.intake.resync.once()
+        assert scene.intake.resync.problems() == []
         await asyncio.sleep(31)
-        assert scene.intake.problems() == [
+        assert scene.intake.resync.problems() == [
             "the watch of hopperinstances has been silent for 31 s although something changed"
         ]
         scene.tell("MODIFIED", raw("a", 2))
-        assert scene.intake.problems() == []
+        assert scene.intake.resync.problems() == []
 
     async def test_a_list_is_no_sign_of_a_watch_that_hears(self) -> None:
         scene = await Scene(raw("a")).sync()
         scene.store.delete("a")
-        await scene.intake.resync()
+        await scene.intake.resync.once()
         await scene.list_all()
         await asyncio.sleep(31)
-        assert len(scene.intake.problems()) == 1
+        assert len(scene.intake.resync.problems()) == 1
 
     async def test_to_miss_something_between_two_watches_is_not_to_be_deaf(self) -> None:
         scene = await Scene(raw("a"), raw("b")).sync()
@@ -341,4 +341,4 @@ class TestHealth:
         await scene.list_all()
         await asyncio.sleep(60)
         assert scene.known == {"b"}
-        assert scene.intake.problems() == []
+        assert scene.intake.resync.problems() == []
