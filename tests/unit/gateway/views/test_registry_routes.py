@@ -208,6 +208,7 @@ class TestMany:
     async def test_others_get_their_turn(self, world: World, path: str, model: type) -> None:
         for number in range(1000):
             world.instance(f"w-{number:04}", "Orchestration", "web", "Error" if number % 2 else "Running")
+        world.context.clock = lambda: datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         turns = 0
 
         async def other() -> None:
