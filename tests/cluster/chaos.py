@@ -36,6 +36,13 @@ def own_local(cluster: Cluster) -> LocalCluster:
     pytest.skip("chaos needs a cluster of our own, HOPPER_TEST_KUBECONFIG names another")
 
 
+def until_pods_run(cluster: Cluster, namespace: str) -> None:
+    """Wait until the rest of the control plane has noticed that the API server is back; other tests need it."""
+    cluster.kubectl("create", "deployment", "probe", "--image=probe:1", f"--namespace={namespace}")
+    available = "--for=condition=Available"
+    cluster.kubectl("wait", "deployment/probe", available, "--timeout=120s", f"--namespace={namespace}")
+
+
 @asynccontextmanager
 async def undisturbed(manifests: list[Object]) -> AsyncIterator[tuple[Live, Operator]]:
     """Have an operator converge these instances in peace; from then on it goes on doing so."""

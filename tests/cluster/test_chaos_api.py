@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from hopper.local import Cluster, LocalCluster
-from tests.cluster.chaos import CONVERGE_SECONDS, own_local, seeded, undisturbed, until_same
+from tests.cluster.chaos import CONVERGE_SECONDS, own_local, seeded, undisturbed, until_pods_run, until_same
 from tests.cluster.follow import Object
 from tests.cluster.forest import SIZE, forest, has_converged, outcome
 from tests.cluster.live import Live, Refused, manifest
@@ -126,6 +126,7 @@ async def test_the_api_server_is_away_for_a_while(cluster: Cluster, live: Live, 
         await operator.until_ready()
         told = [line for line in operator.log.splitlines() if "kopf" in line or "from the API server" in line]
         assert len(told) < 5, "what ten watches meet is told once"
+        await asyncio.to_thread(until_pods_run, cluster, live.namespace)
 
 
 async def test_everything_that_can_fail_fails_now_and_then(
