@@ -8,7 +8,8 @@ from fastapi import Query, Request
 from hopper.api.resources import INSTANCES, Resource
 from hopper.gateway.auth import Caller, Permission
 from hopper.gateway.context import Context
-from hopper.gateway.http.errors import ForbiddenError, UnauthorizedError, unavailable
+from hopper.gateway.http.errors import ForbiddenError, ProblemError, UnauthorizedError, unavailable
+from hopper.ports import ApiError
 from hopper.registry import NamespaceIndex
 
 _ADMITTED = "hopper.admitted"
@@ -63,6 +64,18 @@ class Requires:
         if problems := context.unready():
             raise unavailable("; ".join(problems))
         return Access(context, caller, namespace)
+
+    async def still_lets(self, access: Access, request: Request) -> bool:
+        """Tell whether somebody who was let in with this request still may.
+
+        Where that cannot be found out just now, they may: the API server being away takes nobody's rights.
+        """
+        try:
+            return (await self(request, access.namespace)).caller == access.caller
+        except (UnauthorizedError, ForbiddenError):
+            return False
+        except (ProblemError, ApiError):
+            return True
 
 
 async def admit(request: Request) -> None:

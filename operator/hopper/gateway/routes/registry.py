@@ -13,7 +13,6 @@ from hopper.gateway.access import Access, Requires
 from hopper.gateway.context import Context
 from hopper.gateway.http.answers import as_json, is_known, unchanged
 from hopper.gateway.http.bodies import JsonRoute
-from hopper.gateway.http.errors import ProblemError
 from hopper.gateway.models.registry import RegistryHealth, RegistryList, Topology
 from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
 from hopper.gateway.routes.instances import Id, MayList
@@ -137,11 +136,7 @@ async def follow_events(
     """Answer server-sent events: a snapshot's revision, then what happens to the instances of the namespace."""
 
     async def still_allowed() -> bool:
-        try:
-            again = await _WATCH(request, access.namespace)
-        except ProblemError:
-            return False
-        return again.caller == access.caller
+        return await _WATCH.still_lets(access, request)
 
     return EventStream(access.context, access.namespace, last_event_id, still_allowed, access.known_caller)
 

@@ -1,0 +1,72 @@
+"""Whether those who were let in still may, for as long as a stream of theirs is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from fastapi import Request
+
+from hopper.gateway.access import Requires
+from hopper.gateway.auth import Caller, Permission
+from hopper.gateway.http.errors import UnauthorizedError
+from hopper.ports import UnavailableError
+from tests.unit.gateway.world import World, limited
+
+WATCH = Requires("watch")
+
+
+@dataclass
+class Changing:
+    """An authority that changes its mind."""
+
+    scheme: str | None = "bearer"
+    name: str = "alice"
+    known: bool = True
+    allowed: bool = True
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller:
+        self.asked.append("identify")
+        if self.away:
+            raise UnavailableError("connection refused")
+        if not self.known:
+            raise UnauthorizedError("the key is not accepted any more")
+        return Caller(self.name)
+
+    async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
+        return self.allowed
+
+
+def request_to(world: World) -> Request:
+    return Request({"type": "http", "app": world.app, "headers": [], "client": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"known": False}, False),
+        ({"allowed": False}, False),
+        ({"name": "bob"}, False),
+        ({"away": True}, True),
+    ],
+)
+async def test_who_was_let_in(change: dict[str, object], expected: bool) -> None:
+    authority = Changing()
+    world = World(authority)
+    request = request_to(world)
+    access = await WATCH(request)
+    for key, value in change.items():
+        setattr(authority, key, value)
+    assert await WATCH.still_lets(access, request) is expected
+    assert len(authority.asked) == 2
+
+
+async def test_who_asks_too_often_meanwhile_may_go_on_listening() -> None:
+    world = World(Changing(), limited(requests_per_second=0.001, burst=1))
+    request = request_to(world)
+    access = await WATCH(request)
+    assert await WATCH.still_lets(access, request)
