@@ -101,6 +101,18 @@ class TestRun:
         assert told[0]["message"].endswith(': "quoted" ü')
         assert (told[0]["namespace"], told[0]["instance"], told[0]["reason"]) == (live.namespace, "a", "DesiredState")
 
+    @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs files in memory")
+    async def test_leaves_no_keys_behind_when_it_is_killed(
+        self, cluster: Cluster, live: Live, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+        async with process(live.namespace, cluster.kubeconfig, log) as run:
+            await run.until_ready()
+            run.kill()
+            await run.wait()
+        assert list((tmp_path / "temporary").iterdir()) == []
+
     async def test_logs_everything_until_ctrl_c(self, cluster: Cluster, live: Live, log: Path) -> None:
         async with started(cluster.kubeconfig, log, "--verbose", "-n", live.namespace) as run:
             await live.create("a")

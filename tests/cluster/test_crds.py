@@ -62,7 +62,7 @@ class TestUpdates:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         instances.patch("a", {"deletionProtection": True})
         instances.patch("a", {"deletionProtection": False, "reason": "no longer needed"})
-        instances.patch("a", {"desiredState": "Terminated", "reason": "really"})
+        instances.patch("a", {"desiredState": "Terminated", "reason": "really", "ttlSecondsAfterFinished": 600})
         assert instances.get("a")["spec"]["desiredState"] == "Terminated"
 
     @pytest.mark.parametrize(
@@ -81,7 +81,6 @@ class TestUpdates:
             ("replicas", 2),
             ("restartPolicy", {"maxRetries": 1}),
             ("heartbeat", {"timeoutSeconds": 5}),
-            ("ttlSecondsAfterFinished", 5),
         ],
     )
     def test_the_rest_of_an_archived_spec_is_read_only(self, instances: Instances, field: str, value: Any) -> None:

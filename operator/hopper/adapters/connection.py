@@ -10,6 +10,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
 from yaml import YAMLError
 
+from hopper.adapters.certificates import hold_in_memory
 from hopper.adapters.kube import Kube
 from hopper.ports import ApiError
 
@@ -79,6 +80,7 @@ async def connect() -> Connection:
         else:
             named = os.environ.get("KUBECONFIG") or None  # the library looks only once, when it is imported
             await load_kube_config(named, client_configuration=configuration)
+            hold_in_memory(configuration)
             _, active = list_kube_config_contexts(named)
             namespace = active["context"].get("namespace") or "default"
     except _UNREADABLE as error:

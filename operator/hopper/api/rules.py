@@ -175,9 +175,11 @@ def _finality_rules() -> tuple[Rule, ...]:
     )
 
 
-# The state and what is said about it may change; who cannot lift the protection could never delete the record; and the
-# scope and renamedFrom have rules of their own.
-_OPEN_WHILE_ARCHIVED = frozenset({"desiredState", "reason", "deletionProtection", "scope", "renamedFrom"})
+# The state, what is said about it, and how long the record is to stay may change; who cannot lift the protection could
+# never delete it; and the scope and renamedFrom have rules of their own.
+_OPEN_WHILE_ARCHIVED = frozenset(
+    {"desiredState", "reason", "ttlSecondsAfterFinished", "deletionProtection", "scope", "renamedFrom"}
+)
 
 
 def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:
