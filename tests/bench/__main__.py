@@ -19,7 +19,8 @@ from rich.console import Console
 
 from hopper.api.crd import KINDS, render
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
-from hopper.local.progress import Progress, for_terminal
+from hopper.local.progress import Progress
+from hopper.local.terminal import for_terminal
 from tests.bench.client import Client, connected
 from tests.bench.goals import figure_goals, gateway_goals, goals, print_goals
 from tests.bench.machine import Neighbours

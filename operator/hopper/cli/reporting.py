@@ -24,7 +24,7 @@ def reported(interrupted: str) -> Iterator[Progress]:
     Who is ended (Ctrl-C, SIGTERM, a closed terminal) cleans up first, and then says `interrupted`.
     """
     from hopper.local.errors import LocalError
-    from hopper.local.progress import for_terminal
+    from hopper.local.terminal import for_terminal
 
     try:
         with _endings_as_interrupts():

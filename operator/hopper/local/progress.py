@@ -67,13 +67,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def for_terminal(stream: TextIO | None = None) -> Progress:
-    """A live line with a clock on a terminal, plain lines elsewhere."""
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        return Plain(stream)
-    from hopper.local.progress_rich import Live
-
-    return Live(stream)

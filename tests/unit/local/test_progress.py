@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from hopper.local.progress import Plain, Silent, duration, for_terminal
+from hopper.local.progress import Plain, Silent, duration
 from hopper.local.progress_rich import Live
+from hopper.local.terminal import for_terminal
 
 
 class Terminal(io.StringIO):
