@@ -91,6 +91,7 @@ class TestConditions:
             await live.until_phase("Paused", *fine, seconds=SOON)
             await asyncio.gather(*map(live.delete, fine))
             await live.until_gone(*fine, seconds=SOON)
+            assert not worrying.done(), "nobody was edited any more"
         finally:
             worrying.cancel()
             await asyncio.gather(worrying, return_exceptions=True)

@@ -21,6 +21,7 @@ from tests.cluster.running import running
 
 IDLE_SECONDS = 60
 COUNT = 25
+_COUNTED_SECONDS = 0.2
 
 
 class Writes:
@@ -33,7 +34,16 @@ class Writes:
 
     @classmethod
     async def begin(cls, live: Live) -> Writes:
-        return cls(live, await cls._read(live))
+        """Start when what was sent before is counted: the watch may tell of a write before the API server counts it."""
+        before = await cls._read(live)
+        while (now := await cls._read_later(live)) != before:
+            before = now
+        return cls(live, before)
+
+    @classmethod
+    async def _read_later(cls, live: Live) -> Counter[tuple[str, ...]]:
+        await asyncio.sleep(_COUNTED_SECONDS)
+        return await cls._read(live)
 
     @staticmethod
     async def _read(live: Live) -> Counter[tuple[str, ...]]:
@@ -55,7 +65,7 @@ class Writes:
 
     async def settle(self, subresource: str, expected: int) -> None:
         """Wait until that many patches are counted (a request is counted when it has been answered), and not more."""
-        codes: Counter[str] = Counter()
+        codes = await self.codes(subresource)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(10):
                 while codes.total() < expected:

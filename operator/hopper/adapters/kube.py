@@ -69,7 +69,7 @@ class Kube:
             payload = await response.read()
             code = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise UnavailableError(f"{method} {path}: {error or type(error).__name__}") from error
+            raise UnavailableError(f"{method} {path}: {brief(error)}") from error
         finally:
             self._observe(method, resource, code)
         if code >= 400:
@@ -83,6 +83,13 @@ class Kube:
     async def close(self) -> None:
         """Close the connection pool."""
         await self._client.close()
+
+
+def brief(error: BaseException) -> str:
+    """What has gone wrong with a request, in the same words for every path."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
 
 
 class _AsItIs(str):

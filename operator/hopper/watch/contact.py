@@ -37,10 +37,3 @@ class Contact:
             return []
         path, why = next(iter(self._lost.items()))
         return [f"no news from the API server for {self._now() - self._since:.0f} s: {why} (GET {path})"]
-
-
-def brief(error: BaseException) -> str:
-    """What has gone wrong, in the same words for every path."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

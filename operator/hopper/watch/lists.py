@@ -11,8 +11,9 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
+from hopper.adapters.kube import brief
 from hopper.ports import ApiError, Lister
-from hopper.watch.contact import Contact, brief
+from hopper.watch.contact import Contact
 from hopper.watch.feed import Feed
 
 # No namespace can have this name, so there is nothing to be read for the answer.
