@@ -123,6 +123,7 @@ def test_a_silent_site_holds_nobody_up(store: Store, monkeypatch: pytest.MonkeyP
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HOPPER_DOWNLOAD_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         download.fetch(store.missing(), store, notes)
+    assert notes.lines
     assert all("did not answer within" in line for line in notes.lines)
 
 
