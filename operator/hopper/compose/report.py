@@ -42,6 +42,12 @@ def shown(name: str) -> str:
     return part if part == name else f"{part}…"
 
 
+def _is_about_the_same(key: str, other: str) -> bool:
+    """Tell whether two keys are the same, or one is a part of the other, as `ports[0]` is of `ports`."""
+    short, long = sorted((key, other), key=len)
+    return bool(short) and (long == short or long.startswith((f"{short}.", f"{short}[")))
+
+
 @dataclass(slots=True)
 class Report:
     """Collects findings and problems, each once and in the order in which they were found."""
@@ -87,8 +93,10 @@ class Reporter:
         self._add(key, Outcome.NOTE, message, advice)
 
     def problem(self, key: str, message: str, fix: str) -> None:
-        """Refuse the input."""
-        self.report.found[Problem(self.file, message, fix, self.service, key)] = None
+        """Refuse the input. Of problems with the same thing, or with a part of it, the first one is told."""
+        told = (it.field for it in self.report.problems if (it.file, it.service) == (self.file, self.service))
+        if not any(_is_about_the_same(key, other) for other in told):
+            self.report.found[Problem(self.file, message, fix, self.service, key)] = None
 
     def _add(self, key: str, outcome: Outcome, message: str, advice: str) -> None:
         self.report.found[Finding(self.file, self.service, key, outcome, message, advice)] = None

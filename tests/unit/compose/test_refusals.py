@@ -42,6 +42,17 @@ def test_shapes(project: Project, text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["command: {a: b}", "environment: [{a: b}]", "depends_on: a", "healthcheck: {test: {a: b}}", "ports: [[80]]"]
+)
+def test_each_is_told_once(project: Project, text: str) -> None:
+    assert len(project.app_problems(text)) == 1
+
+
+def test_what_is_empty_in_a_list_is_noted(project: Project) -> None:
+    assert project.app("command: [a, null]\nports: [null, '80']").notes.keys() >= {"command[1]", "ports[0]"}
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("services: [a]", "compose.yaml: services: this is a list, not a mapping"),

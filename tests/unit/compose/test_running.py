@@ -182,6 +182,11 @@ class TestDependencies:
         assert [result.spec(name).depends_on for name in ("app", "b", "c")] == [("b",), ("c",), None]
         assert "closes a circle" in result.dropped["depends_on.app"].message
 
+    def test_nobody_waits_for_itself(self, project: Project) -> None:
+        result = project.convert("services: {app: {image: a, depends_on: [app]}}")
+        assert result.spec().depends_on is None
+        assert "closes a circle" in result.dropped["depends_on.app"].message
+
 
 class TestResources:
     @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Takes out of a model what says nothing: empty keys, and values whose variables have none."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from hopper.compose.reading.text import is_blank
@@ -18,11 +19,19 @@ def clean_services(services: dict[str, Any], file: str, report: Report) -> dict[
             about.problem("", "the service is not a mapping", "write its keys below its name, as in `image: nginx`")
             continue
         for key, value in service.items():
-            if value is None:
-                about.note(key, "it is empty")
+            for place in _empty(key, value):
+                about.note(place, "it is empty")
         result[name] = {key: _cleaned(key, value) for key, value in service.items() if value is not None}
         result[name] = {key: value for key, value in result[name].items() if key == "image" or not is_blank(value)}
     return result
+
+
+def _empty(key: str, value: Any) -> Iterator[str]:
+    """Yield where nothing is given for a key, or for an entry of its list."""
+    if value is None:
+        yield key
+    elif isinstance(value, list):
+        yield from (f"{key}[{number}]" for number, child in enumerate(value) if child is None)
 
 
 def _cleaned(key: str, value: Any) -> Any:

@@ -121,7 +121,7 @@ def convert_dependencies(service: str, section: Section, project: Project) -> tu
         wanted = {}
     result: dict[str, None] = {}
     for name, details in wanted.items():
-        if _waits(name, details if isinstance(details, Mapping) else {}, section, project) and name != service:
+        if _waits(name, details if isinstance(details, Mapping) else {}, section, project):
             result[project.object_name(name) or object_name(name)] = None
     for name in _links(section, project):
         if name != service and (other := project.object_name(name)):
@@ -136,7 +136,7 @@ def _waits(name: str, details: Mapping[str, Any], section: Section, project: Pro
     inner = Section(details, section.about, f"depends_on.{name}")
     condition, required = as_text(inner.take("condition")), inner.take("required")
     if switch(inner.take("restart")):
-        advice = "Restart it yourself: kubectl annotate, or hopper restart"
+        advice = "Restart it yourself: set spec.restartedAt of its instance"
         section.about.dropped(inner.key("restart"), "a restart of the other service restarts nothing here", advice)
     inner.close()
     if condition == "service_completed_successfully":
