@@ -43,13 +43,15 @@ class Effective:
     """The service that an instance runs.
 
     `spec` has the form of a template: the seven kinds merged, everything else as the template has it. `overridden` and
-    `removed` hold paths of entries, such as `env[TZ]`; `kept_secret` those whose secrecy the template has decided.
+    `removed` hold paths of entries, such as `env[TZ]`; `missed` those to be removed that the template does not have;
+    `kept_secret` those whose secrecy the template has decided.
     `problems` are those that only the merge can see.
     """
 
     spec: TemplateSpec
     overridden: frozenset[str] = frozenset()
     removed: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
     kept_secret: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
@@ -85,6 +87,7 @@ def merge(template: TemplateSpec, overrides: Overrides | None) -> Effective:
         spec=replace(template, **changes),
         overridden=frozenset(notes.overridden),
         removed=tuple(notes.removed),
+        missed=tuple(notes.missed),
         kept_secret=frozenset(notes.kept_secret),
         problems=tuple(notes.problems),
     )
@@ -96,6 +99,7 @@ class _Notes:
     def __init__(self) -> None:
         self.overridden: list[str] = []
         self.removed: list[str] = []
+        self.missed: list[str] = []
         self.kept_secret: list[str] = []
         self.problems: list[Problem] = []
 
@@ -120,7 +124,7 @@ def _merged(kind: ListKind, base: dict[Any, Any], above: dict[Any, Any], notes: 
             if inherited is not None:
                 yield inherited
         elif own.remove:
-            notes.removed.append(kind.path(own))
+            (notes.missed if inherited is None else notes.removed).append(kind.path(own))
         else:
             notes.overridden.append(kind.path(own))
             yield _with_secrecy(inherited, own, notes) if isinstance(own, EnvEntry) else own
@@ -141,7 +145,7 @@ def _healthcheck(template: TemplateSpec, overrides: Overrides, notes: _Notes) ->
     if own is None:
         return inherited
     if own.remove:
-        notes.removed.append(HEALTHCHECK)
+        (notes.missed if inherited is None else notes.removed).append(HEALTHCHECK)
         return None
     notes.overridden.append(HEALTHCHECK)
     return own

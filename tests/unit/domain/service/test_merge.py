@@ -70,6 +70,7 @@ class TestEntries:
         effective = merged({}, {"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
         assert effective.spec == spec_of()
         assert effective.problems == ()
+        assert (effective.removed, effective.missed) == ((), ("env[A]", "healthcheck"))
 
 
 class TestHealthcheck:
