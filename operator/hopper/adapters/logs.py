@@ -5,6 +5,9 @@ import logging
 import sys
 from typing import Any
 
+# Where kopf tells, with a traceback, of each task of its that fails: whoever watches says it once, in our words.
+_TOLD_OTHERWISE = ("kopf._cogs.aiokits.aiotasks", "kopf._core.reactor.orchestration", "kopf._core.reactor.running")
+
 
 def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
     """Log to stderr: Hopper at INFO, what it is built on at WARNING; everything at DEBUG when verbose."""
@@ -15,6 +18,8 @@ def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("hopper").setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in _TOLD_OTHERWISE:
+        logging.getLogger(name).setLevel(logging.NOTSET if verbose else logging.CRITICAL)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -2,6 +2,7 @@
 
 from hopper.watch.contact import Contact
 from hopper.watch.definitions import until_served
+from hopper.watch.failure import WatchFailedError
 from hopper.watch.feed import Feed
 from hopper.watch.feeds import heartbeat_feed, instance_feed, template_feed
 from hopper.watch.reader import Reader
@@ -13,6 +14,7 @@ __all__ = [
     "Feed",
     "Reader",
     "Resync",
+    "WatchFailedError",
     "heartbeat_feed",
     "instance_feed",
     "template_feed",

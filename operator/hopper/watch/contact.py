@@ -31,6 +31,11 @@ class Contact:
             self._told.clear()
             logger.info("news from the API server again, after %.0f s", self._now() - self._since)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What is not answered now."""
+        return tuple(self._lost)
+
     def problems(self) -> list[str]:
         """Say what is wrong; empty when all paths are answered."""
         if not self._lost:

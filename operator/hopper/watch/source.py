@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -14,9 +15,13 @@ import kopf
 from hopper.adapters.connection import Connection, Credentials
 from hopper.ports import Lister
 from hopper.watch.contact import Contact
+from hopper.watch.failure import failure_of
 from hopper.watch.feed import Feed
 from hopper.watch.lists import Lists
 
+logger = logging.getLogger(__name__)
+
+_KOPF = os.path.dirname(kopf.__file__)  # noqa: PTH120
 # Where kopf logs each try of each request.
 _WATCHING = "kopf._cogs.clients.watching"
 _AGAIN_SECONDS = 0.5
@@ -99,9 +104,10 @@ async def watch_all(
 ) -> None:
     """Fill the feeds and keep them so, until `stop` is set or a signal comes. No namespaces means all of them.
 
-    `on_stop` is called as soon as no more events will come, and `contact` is told of what fails. Raises what kopf gives
-    up on, such as credentials that are not accepted.
+    `on_stop` is called as soon as no more events will come, and `contact` is told of what fails. Raises
+    `WatchFailedError` where kopf gives up, as on credentials that are not accepted.
     """
+    contact = contact or Contact()
     registry = kopf.OperatorRegistry()
     sessions = _Sessions(connection, Lists(feeds, lister, contact))
     logging.getLogger(_WATCHING).addFilter(_leave_out_retries)
@@ -118,6 +124,7 @@ async def watch_all(
         stop.set()  # when kopf gives up, a task of its own would go on waiting for this
         on_stop()
 
+    asyncio.get_running_loop().set_exception_handler(_apart_from_kopf)
     older = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -130,6 +137,8 @@ async def watch_all(
     _stop_on_signals(stop)
     try:
         await kopf.run_tasks(tasks, ignored=_EVERY_TASK)
+    except Exception as error:
+        raise failure_of(error, connection.configuration.host, contact.paths) from error
     finally:
         await _end_what_kopf_left(older)
         await sessions.close()
@@ -157,9 +166,26 @@ async def _end_what_kopf_left(older: Collection[asyncio.Task[Any]]) -> None:
 
 
 def _tasks_of_kopf(older: Collection[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
-    here = os.path.dirname(kopf.__file__)  # noqa: PTH120
-    codes = ((task, getattr(task.get_coro(), "cr_code", None)) for task in asyncio.all_tasks() if task not in older)
-    return [task for task, code in codes if code is not None and code.co_filename.startswith(here)]
+    return [task for task in asyncio.all_tasks() if task not in older and _is_of_kopf(task)]
+
+
+def _is_of_kopf(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename.startswith(_KOPF)
+
+
+def _apart_from_kopf(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle errors that nobody has seen, apart from those that kopf leaves behind when the watches end.
+
+    Whatever ends them is told by whoever called `watch_all`. What is left are the watches beside the first one, which
+    have failed for the same, and callbacks that find their tasks gone.
+    """
+    task, error = context.get("future"), context.get("exception")
+    place = traceback.extract_tb(error.__traceback__)[-1:] if error else []
+    if (isinstance(task, asyncio.Task) and _is_of_kopf(task)) or any(it.filename.startswith(_KOPF) for it in place):
+        logger.debug("kopf: %s", context["message"], exc_info=error)
+    else:
+        loop.default_exception_handler(context)
 
 
 class _Sessions:

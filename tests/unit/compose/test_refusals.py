@@ -42,7 +42,8 @@ def test_shapes(project: Project, text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["command: {a: b}", "environment: [{a: b}]", "depends_on: a", "healthcheck: {test: {a: b}}", "ports: [[80]]"]
+    "text",
+    ["command: {a: b}", "environment: [{a: b}]", "depends_on: a", "healthcheck: {test: {a: b}}", "ports: [[80]]"],
 )
 def test_each_is_told_once(project: Project, text: str) -> None:
     assert len(project.app_problems(text)) == 1
