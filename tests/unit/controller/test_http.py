@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -35,6 +36,25 @@ async def scene() -> AsyncIterator[Scene]:
     await found.server.stop()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_is_heard_on_every_address(address: str) -> None:
+    if "::" in address and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    found = Scene()
+    await found.server.start(0)
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}:{found.server.port}/healthz") as it:
+        assert it.status == 200
+    await found.server.stop()
+
+
+async def test_where_the_kernel_has_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
+    found = Scene()
+    await found.server.start(0)
+    assert (await found.get("/healthz"))[0] == 200
+    await found.server.stop()
+
+
 async def test_all_is_well(scene: Scene) -> None:
     assert await scene.get("/healthz") == (200, "ok\n")
     assert await scene.get("/readyz") == (200, "ok\n")
@@ -62,8 +82,9 @@ async def test_metrics_are_as_they_are_now(scene: Scene) -> None:
 
 async def test_a_port_that_is_taken_is_refused(scene: Scene) -> None:
     other = Scene()
-    with pytest.raises(OSError, match="address already in use"):
-        await other.server.start(scene.server.port, "127.0.0.1")
+    for host in ("127.0.0.1", ""):
+        with pytest.raises(OSError, match="Address already in use"):
+            await other.server.start(scene.server.port, host)
     await other.server.stop()
 
 
