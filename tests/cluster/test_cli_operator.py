@@ -173,7 +173,7 @@ class TestRefusals:
                 "-n", live.namespace, "--metrics-port", str(port), KUBECONFIG=str(cluster.kubeconfig)
             )
         assert code == 1
-        assert f"{port}): address already in use; choose another port with --metrics-port" in said
+        assert f"port {port} is taken; choose another one with --metrics-port" in said
         assert "Traceback" not in said
 
     async def test_credentials_that_are_not_accepted(self, cluster: Cluster, live: Live, tmp_path: Path) -> None:
@@ -187,6 +187,37 @@ class TestRefusals:
         assert code == 1
         assert "does not accept the credentials (401: Unauthorized)" in said
         assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+async def test_without_rights(
+    cluster: Cluster, live: Live, log: Path, tmp_path: Path, verbose: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says in one line why it gives up; with --verbose, whatever kopf has to say as well."""
+
+    def kubectl(*words: str) -> str:
+        return cluster.kubectl("--namespace", live.namespace, *words)
+
+    await asyncio.to_thread(kubectl, "create", "serviceaccount", "poor")
+    resources = "hopperinstances.hopper.dev,hopperinstances.hopper.dev/status,hoppertemplates.hopper.dev"
+    await asyncio.to_thread(kubectl, "create", "role", "poor", "--verb=*", f"--resource={resources}")
+    account = f"--serviceaccount={live.namespace}:poor"
+    await asyncio.to_thread(kubectl, "create", "rolebinding", "poor", "--role=poor", account)
+    config = json.loads(await asyncio.to_thread(kubectl, "config", "view", "--raw", "--minify", "--output=json"))
+    config["users"][0]["user"] = {"token": (await asyncio.to_thread(kubectl, "create", "token", "poor")).strip()}
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(config))
+    async with started(kubeconfig, log, "-n", live.namespace, *["--verbose"] * verbose) as run:
+        await says(run, "no news from the API server: 403: ")
+        assert (" kopf" in run.log) is verbose
+        if verbose:
+            return
+        assert await run.wait(90) == 1
+    (told,) = (line for line in run.log.splitlines() if " ERROR " in line)
+    plurals = "configmaps, deployments, ingresses, persistentvolumeclaims, pods, secrets, services"
+    assert f"not allowed to list and watch {plurals} of namespace {live.namespace}: bind the rights" in told
+    assert told.endswith("; ending")
+    assert "Traceback" not in run.log
 
 
 async def test_started_before_the_definitions(
@@ -207,3 +238,5 @@ async def test_started_before_the_definitions(
         # Without them there is nothing to do: it ends, so that a new one waits for them.
         await asyncio.to_thread(bare.kubectl, "delete", "--filename", str(CRDS))
         assert await run.wait() == 1
+        assert re.search(r"ERROR +hopper: https://.* does not serve hopper.*: install the CRDs.*; ending", run.log)
+        assert "Traceback" not in run.log

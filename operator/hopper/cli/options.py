@@ -1,4 +1,4 @@
-"""Options that the verbs for running a process of Hopper have in common."""
+"""Options that several verbs have in common, most of them those for running a process of Hopper."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+_LONGEST_PREFIX = 20
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -43,3 +44,10 @@ def check_namespaces(namespaces: list[str] | None, all_namespaces: bool) -> None
     """Raises `typer.BadParameter` where both are given."""
     if namespaces and all_namespaces:
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
+
+
+def prefix_or_refused(prefix: str) -> str:
+    """Return what the names of objects may begin with. Raises `typer.BadParameter` for what they may not."""
+    if len(prefix) > _LONGEST_PREFIX or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", prefix):
+        raise typer.BadParameter(f"use up to {_LONGEST_PREFIX} lower-case letters, digits and -, a letter first")
+    return prefix

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hopper.cli.main import app
+from hopper.controller.operator import Options
 
 
 def run(*args: str) -> Any:
@@ -36,6 +37,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         (["--metrics-port=-2"], "metrics-port"),
         (["--metrics-port=65536"], "metrics-port"),
         (["--log-format=xml"], "log-format"),
+        (["--prefix=Acme"], "a letter first"),
+        (["--prefix=1a"], "a letter first"),
+        (["--prefix=a-"], "a letter first"),
+        (["--prefix="], "a letter first"),
+        (["--prefix", "a" * 21], "up to 20"),
+        (["--concurrency=0"], "concurrency"),
+        (["--resync=1"], "resync"),
     ],
 )
 def test_what_is_refused(args: list[str], complaint: str, served: list[dict[str, Any]]) -> None:
@@ -49,7 +57,16 @@ def test_the_exit_code_is_that_of_the_operator(served: list[dict[str, Any]]) -> 
     assert run().exit_code == 7
     (options,) = served
     assert (options["namespaces"], options["all_namespaces"]) == ([], False)
-    assert (options["leader_elect"], options["lease_namespace"]) == (False, None)
+    assert options["leader_elect"] is False
+    assert options["options"] == Options(metrics_port=8080)
+
+
+def test_what_the_environment_says(served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("PREFIX", "acme"), ("CONCURRENCY", "4"), ("RESYNC", "60")):
+        monkeypatch.setenv(f"HOPPER_{name}", value)
+    run("--concurrency=8")
+    (options,) = served
+    assert options["options"] == Options(metrics_port=8080, prefix="acme", concurrency=8, resync_seconds=60)
 
 
 def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
@@ -63,9 +80,14 @@ def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
         "--leader-elect-namespace=ops",
         "-v",
         "--log-format=json",
+        "--prefix=acme",
+        "--concurrency=4",
+        "--resync=60",
     )
     (options,) = served
     assert options["namespaces"] == ["a", "b"]
-    assert options["metrics_port"] is None
-    assert (options["leader_elect"], options["lease_namespace"]) == (True, "ops")
+    assert options["leader_elect"]
+    assert options["options"] == Options(
+        metrics_port=None, lease_namespace="ops", prefix="acme", concurrency=4, resync_seconds=60
+    )
     assert (options["verbose"], options["json_logs"]) == (True, True)

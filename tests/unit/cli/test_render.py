@@ -80,6 +80,24 @@ def test_explain_tells_origins_and_no_values(files: Path) -> None:
     assert "canary" not in result.stdout
 
 
+def test_explain_tells_what_was_not_there_to_be_removed(tmp_path: Path) -> None:
+    """Such as a port of another protocol than the one that was meant."""
+    ports = [{"containerPort": 53, "$remove": True}, {"containerPort": 53, "protocol": "UDP", "$remove": True}]
+    template = {"image": "web", "ports": [{"containerPort": 53, "protocol": "UDP"}]}
+    instance = {"scope": "Project", "templateRef": {"name": "dns"}, "overrides": {"ports": ports}}
+    kinds = (("HopperTemplate", "dns", template), ("HopperInstance", "a", instance))
+    made = [
+        {"kind": kind, "apiVersion": "hopper.dev/v1", "metadata": {"name": name}, "spec": spec}
+        for kind, name, spec in kinds
+    ]
+    text = yaml.safe_dump_all(made)
+    (tmp_path / "a.yaml").write_text(text)
+    result = hopper("-f", str(tmp_path / "a.yaml"), "--explain")
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
+    assert lines["ports[53/UDP]"] == "removed by override"
+    assert lines["ports[53/TCP]"] == "not there to be removed"
+
+
 def test_standard_input_is_read() -> None:
     assert "Deployment" in objects(hopper("-f", "-", stdin=f"{TEMPLATE}---{INSTANCES}"))
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopper.cli.options import prefix_or_refused
+
 if TYPE_CHECKING:
     from hopper.compose.convert import Conversion
     from hopper.compose.reading.files import Files
@@ -68,7 +70,13 @@ def compose(
         ),
     ] = None,
     prefix: Annotated[
-        str, typer.Option("--prefix", help="With --stack: what the names of the operator's objects begin with.")
+        str,
+        typer.Option(
+            "--prefix",
+            envvar="HOPPER_PREFIX",
+            callback=prefix_or_refused,
+            help="With --stack: what the names of the operator's objects begin with.",
+        ),
     ] = "hopper",
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything is not carried over.")] = False,
 ) -> None:

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Verbose, check_namespaces
+from hopper.api.names import DEFAULT_PREFIX
+from hopper.cli.options import (
+    AllNamespaces,
+    Format,
+    LogFormat,
+    Namespaces,
+    Verbose,
+    check_namespaces,
+    prefix_or_refused,
+)
 
 app = typer.Typer(help="Run the operator.", no_args_is_help=True)
 
@@ -32,6 +41,27 @@ def run(
     leader_elect_namespace: Annotated[
         str | None, typer.Option(help="Namespace of that Lease. Default: the operator's own, or the current one.")
     ] = None,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            envvar="HOPPER_PREFIX",
+            callback=prefix_or_refused,
+            help="What the names of the objects of instances begin with. Instances keep the names that they have.",
+        ),
+    ] = DEFAULT_PREFIX,
+    concurrency: Annotated[
+        int,
+        typer.Option(envvar="HOPPER_CONCURRENCY", help="How many instances are worked on at a time.", min=1, max=256),
+    ] = 16,
+    resync: Annotated[
+        float,
+        typer.Option(
+            envvar="HOPPER_RESYNC",
+            help="Seconds between two looks at everything, for what the watch may have missed.",
+            min=5,
+            max=86400,
+        ),
+    ] = 600,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
@@ -44,6 +74,8 @@ def run(
       hopper operator run -n team-a -n team-b    # two namespaces
 
       hopper operator run --all-namespaces --log-format json
+
+      HOPPER_PREFIX=acme hopper operator run     # Deployments acme-shop-web instead of hopper-shop-web
     """
     check_namespaces(namespace, all_namespaces)
     if leader_elect_namespace and not leader_elect:
@@ -52,14 +84,21 @@ def run(
 
     collect_seldom()
     from hopper.controller.main import serve
+    from hopper.controller.operator import Options
 
+    options = Options(
+        metrics_port=None if metrics_port < 0 else metrics_port,
+        lease_namespace=leader_elect_namespace,
+        prefix=prefix,
+        concurrency=concurrency,
+        resync_seconds=resync,
+    )
     raise typer.Exit(
         serve(
             namespaces=namespace or [],
             all_namespaces=all_namespaces,
-            metrics_port=None if metrics_port < 0 else metrics_port,
             leader_elect=leader_elect,
-            lease_namespace=leader_elect_namespace,
+            options=options,
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,
         )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from hopper.cli.options import prefix_or_refused
+
 if TYPE_CHECKING:
     from hopper.adapters.kube import Kube
     from hopper.cli.manifests import Manifests
@@ -28,7 +30,14 @@ Files = Annotated[
 ]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the current one.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Tell where each value comes from.")]
-Prefix = Annotated[str, typer.Option(help="What the names of the objects begin with; as the operator's.")]
+Prefix = Annotated[
+    str,
+    typer.Option(
+        envvar="HOPPER_PREFIX",
+        callback=prefix_or_refused,
+        help="What the names of the objects begin with; as the operator's.",
+    ),
+]
 ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print the values of Secrets.")]
 
 _MASK = "***"
@@ -179,6 +188,7 @@ def _explained(blueprint: Blueprint) -> str:
     width = max(map(len, provenance), default=0)
     lines = [f"{path:<{width}}  {origin}" for path, origin in sorted(provenance.items())]
     removed = [f"{path:<{width}}  removed by override" for path in blueprint.effective.removed]
+    removed += [f"{path:<{width}}  not there to be removed" for path in blueprint.effective.missed]
     return "\n".join([f"# {blueprint.instance.name}", *lines, *removed])
 
 
