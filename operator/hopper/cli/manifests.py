@@ -62,6 +62,10 @@ class Manifests:
         users = (user.name for template in above.templates for user in self.instances.users(template))
         self.named[:] = {*above.named, *users}
 
+    def ancestors(self, instance: HopperInstance) -> tuple[HopperInstance, ...]:
+        """Return whom an instance is below, nearest first."""
+        return judge(instance, self.instances).ancestors
+
     def blueprint(self, instance: HopperInstance, prefix: str = DEFAULT_PREFIX) -> Blueprint:
         """Put together what an instance runs. Raises `ManifestError` naming everything that is wrong."""
         reference = instance.spec.template_ref
@@ -72,7 +76,7 @@ class Manifests:
             raise ManifestError(
                 f'{instance.name}: there is no HopperTemplate "{reference.name}" (spec.templateRef.name)'
             )
-        ancestors = judge(instance, self.instances).ancestors
+        ancestors = self.ancestors(instance)
         names = names_of(instance, ancestors, template.name, prefix, Namesakes(self.instances))
         made = prepare(instance, ancestors, template, names=names)
         if made.problems:

@@ -1,6 +1,7 @@
 """`hopper render` offline: what it prints, hides, explains and refuses."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -78,6 +79,21 @@ def test_explain_tells_origins_and_no_values(files: Path) -> None:
     assert lines["image"] == "template"
     assert lines["ports[8080/TCP].protocol"] == "default"
     assert "canary" not in result.stdout
+
+
+def test_explain_tells_what_is_inherited(tmp_path: Path) -> None:
+    """Files may be rendered with it: {{ config.routing.strategy }}."""
+    specs: dict[str, dict[str, Any]] = {
+        "global": {"scope": "Global", "config": {"routing": {"strategy": "Rules"}}},
+        "shop": {"scope": "Project", "parentRef": {"name": "global"}, "templateRef": {"name": "web"}},
+    }
+    made = [{"kind": "HopperTemplate", "metadata": {"name": "web"}, "spec": {"image": "web"}}]
+    made += [{"kind": "HopperInstance", "metadata": {"name": name}, "spec": spec} for name, spec in specs.items()]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump_all({"apiVersion": "hopper.dev/v1", **one} for one in made))
+    result = hopper("-f", str(tmp_path / "a.yaml"), "--explain")
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
+    assert lines["config.routing.strategy"] == "inherited from global"
+    assert "config.routing.fallback" not in lines
 
 
 def test_explain_tells_what_was_not_there_to_be_removed(tmp_path: Path) -> None:

@@ -61,14 +61,14 @@ def render(
 
       hopper render -f template.yaml -f web.yaml # offline, all instances in the files
 
-      hopper render web-front --explain          # which value came from template, override or default
+      hopper render web-front --explain          # which value came from template, override, default, ancestor
     """
     import yaml
 
-    chosen = _blueprints(instances, filename, namespace, prefix)
+    found, chosen = _blueprints(instances, filename, namespace, prefix)
     for blueprint in chosen:
         if explain:
-            typer.echo(_explained(blueprint))
+            typer.echo(_explained(blueprint, found))
             continue
         from hopper.cli.manifests import objects_of
 
@@ -107,7 +107,7 @@ def diff(
                 typer.echo(text)
                 differs = True
             if text and explain:
-                typer.echo(_explained(blueprint))
+                typer.echo(_explained(blueprint, found))
         return differs
 
     if _with_cluster(work):
@@ -116,18 +116,20 @@ def diff(
 
 def _blueprints(
     instances: list[str] | None, filename: list[str] | None, namespace: str | None, prefix: str
-) -> list[Blueprint]:
+) -> tuple[Manifests, list[Blueprint]]:
     from hopper.cli.documents import ManifestError
     from hopper.cli.manifests import from_files
 
     if filename:
         try:
-            return _choose(from_files(filename, namespace, "default"), instances, prefix)
+            found = from_files(filename, namespace, "default")
+            return found, _choose(found, instances, prefix)
         except ManifestError as error:
             raise _failed(error) from error
 
-    async def work(kube: Kube, current: str) -> list[Blueprint]:
-        return _choose(await _load(kube, None, namespace, current), instances, prefix)
+    async def work(kube: Kube, current: str) -> tuple[Manifests, list[Blueprint]]:
+        live = await _load(kube, None, namespace, current)
+        return live, _choose(live, instances, prefix)
 
     return _with_cluster(work)
 
@@ -182,9 +184,17 @@ def _failed(error: Exception) -> typer.Exit:
     return typer.Exit(2)
 
 
-def _explained(blueprint: Blueprint) -> str:
-    """List every value's path with its origin; values are left out, so that secrets stay where they are."""
-    provenance = blueprint.effective.provenance
+def _explained(blueprint: Blueprint, found: Manifests) -> str:
+    """List every value's path with its origin; values are left out, so that secrets stay where they are.
+
+    Of the configuration, which files may be rendered with, what is inherited.
+    """
+    from hopper.domain.service.explain import explain
+    from hopper.domain.service.problem import Origin
+
+    values = explain(blueprint, found.ancestors(blueprint.instance))
+    inherited = {it.path: f"{it.origin} from {it.source}" for it in values if it.origin is Origin.INHERITED}
+    provenance: dict[str, str] = {**blueprint.effective.provenance, **inherited}
     width = max(map(len, provenance), default=0)
     lines = [f"{path:<{width}}  {origin}" for path, origin in sorted(provenance.items())]
     removed = [f"{path:<{width}}  removed by override" for path in blueprint.effective.removed]
