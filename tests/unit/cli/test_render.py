@@ -1,5 +1,7 @@
 """`hopper render` offline: what it prints, hides, explains and refuses."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,31 @@ def test_prefix_and_namespace_are_the_callers(files: Path) -> None:
 def test_secrets_are_masked_unless_asked_for(files: Path) -> None:
     assert objects(hopper("-f", str(files)))["Secret"]["data"] == {"PASSWORD": "***"}
     assert objects(hopper("-f", str(files), "--show-secrets"))["Secret"]["data"] == {"PASSWORD": "Y2FuYXJ5"}
+
+
+def test_words_are_words_to_every_parser(tmp_path: Path) -> None:
+    """kubectl takes a plain `y` or `on` for true, and 1e3 for a number."""
+    words = ["y", "N", "on", "1e3", "0x10", "1:30", "~", ".5", "null", "2020-01-01"]
+    env = [
+        {"name": "N", "value": word} if word == "y" else {"name": f"A{i}", "value": word}
+        for i, word in enumerate(words)
+    ]
+    made = [
+        {"kind": "HopperTemplate", "metadata": {"name": "web"}, "spec": {"image": "y", "env": env}},
+        {
+            "kind": "HopperInstance",
+            "metadata": {"name": "a"},
+            "spec": {"scope": "Project", "templateRef": {"name": "web"}},
+        },
+    ]
+    (tmp_path / "a.yaml").write_text(
+        json.dumps({"kind": "List", "items": [{"apiVersion": "hopper.dev/v1"} | it for it in made]})
+    )
+    printed = hopper("-f", str(tmp_path / "a.yaml")).stdout
+    assert 'image: "y"' in printed
+    assert 'name: "N"' in printed
+    for word in words:
+        assert re.search(rf"value: [\"']{re.escape(word)}[\"']", printed), word
 
 
 def test_explain_tells_origins_and_no_values(files: Path) -> None:

@@ -63,7 +63,7 @@ def render(
 
       hopper render web-front --explain          # which value came from template, override, default, ancestor
     """
-    import yaml
+    from hopper.cli.yaml_output import documents
 
     found, chosen = _blueprints(instances, filename, namespace, prefix)
     for blueprint in chosen:
@@ -72,10 +72,9 @@ def render(
             continue
         from hopper.cli.manifests import objects_of
 
-        for manifest in objects_of(blueprint):
-            typer.echo(
-                "---\n" + yaml.safe_dump(manifest if show_secrets else _masked(manifest), sort_keys=False).rstrip()
-            )
+        objects = objects_of(blueprint)
+        for text in documents(objects if show_secrets else map(_masked, objects)):
+            typer.echo(text, nl=False)
 
 
 def diff(
