@@ -9,7 +9,7 @@ from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import HopperInstance
+from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, FIELD_MANAGER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
@@ -20,6 +20,7 @@ from hopper.domain.objects import object_key
 from hopper.domain.observed import Observed
 from hopper.domain.plan import ObjectChanges, Plan, Transition
 from hopper.domain.planner import plan
+from hopper.domain.renaming import takeover_of
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, RefusedError
@@ -184,11 +185,26 @@ class Reconciler:
         tree = self._registry.namespace(observed.instance.namespace)
         return tree.taking_seat(observed.instance, observed.link.parent)
 
+    def _place_taken(self, observed: Observed, status: InstanceStatus) -> AbstractContextManager[None]:
+        """Let one newcomer at a time begin to take over: what is there would be divided between two.
+
+        Raises `ConflictError` where another one was faster.
+        """
+        predecessor = observed.takeover.predecessor if observed.takeover else None
+        if predecessor is None or status.predecessor == observed.instance.status.predecessor:
+            return nullcontext()
+        tree = self._registry.namespace(observed.instance.namespace)
+        now = takeover_of(observed.instance, tree)
+        if now and now.refusal:
+            raise ConflictError(now.refusal)
+        return tree.taking_seat(observed.instance, predecessor)
+
     async def _apply_status(self, observed: Observed, decided: Plan) -> float | None:
         if decided.status is None or decided.status == observed.instance.status:
             return decided.requeue_after
-        raw = await self._store.write_status(observed.instance, decided.status)
-        written = self._take_in(observed.instance, raw)
+        with self._place_taken(observed, decided.status):
+            raw = await self._store.write_status(observed.instance, decided.status)
+            written = self._take_in(observed.instance, raw)
         if decided.metadata is None:  # else announced when that was written
             self._announce_all(written, decided)
         for transition in decided.transitions:

@@ -91,7 +91,7 @@ def named_after(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
 
 def carried_over(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
     """Return the status of a newcomer that goes on where its predecessor has stopped."""
-    if not takeover.begun or takeover.predecessor is None or not takeover.is_down:
+    if not takeover.begun or takeover.refusal or takeover.predecessor is None or not takeover.is_down:
         return status
     return replace(status, **_past(takeover.predecessor.status))
 
@@ -132,10 +132,11 @@ def _unfit(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) ->
 
 
 def _rivalry(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) -> str | None:
-    """Who has begun comes first, then who is older."""
+    """Who has begun, or is about to, comes first; then who is older."""
 
     def rank(one: HopperInstance) -> tuple[bool, object, str]:
-        return (one.status.predecessor is None, *_age(one))
+        begun = one.status.predecessor is not None or tree.is_taking_seat(one, predecessor)
+        return (not begun, *_age(one))
 
     rivals = (it for it in _newcomers(predecessor, tree) if it.name != newcomer.name)
     first = next((it for it in rivals if rank(it) < rank(newcomer) and not _unfit(it, predecessor, tree)), None)

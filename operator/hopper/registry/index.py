@@ -105,7 +105,10 @@ class NamespaceIndex:
 
     @contextmanager
     def taking_seat(self, child: HopperInstance, parent: HopperInstance) -> Iterator[None]:
-        """Have the child's seat taken while its ownerReference is being written: two may be after the last one."""
+        """Have the child's seat taken while its ownerReference is being written: two may be after the last one.
+
+        So it is with the place of a predecessor, while a newcomer's status is being written (`spec.renamedFrom`).
+        """
         self._taking_seats[child.name] = parent.metadata.uid
         try:
             yield

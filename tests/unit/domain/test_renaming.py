@@ -108,6 +108,16 @@ class TestNobodyToReplace:
         assert takeover_of(older, tree) is None
         assert takeover_of(younger, tree) is not None
 
+    def test_of_two_that_began_in_one_moment_only_one_inherits(self) -> None:
+        """Else both would leave Created, and start when the old one is gone."""
+        world = RenamingWorld()
+        world.place(WEB, old(phase=Phase.STOPPED), begun(new("web-c", age=20)), begun(new(age=10)))
+        decided = {name: plan(world.observe(name)).status for name in ("web-b", "web-c")}
+        assert {name: it and it.phase for name, it in decided.items()} == {
+            "web-b": Phase.CREATED,
+            "web-c": Phase.STOPPED,
+        }
+
     def test_a_refused_rival_is_no_rival(self) -> None:
         unfit = new("web-c", parent="mail", age=9999)
         found = takeover_of(new(), Forest([WEB, old(), unfit, new()]))
