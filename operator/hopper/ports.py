@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.resources import Resource
 from hopper.api.template import HopperTemplate, TemplateStatus
 from hopper.domain.plan import MetadataChange
+
+E = TypeVar("E", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class RefusedError(ApiError):
 
 class UnavailableError(ApiError):
     """No usable answer; whether the request took effect is unknown."""
+
+
+def find_error(kind: type[E], error: BaseException) -> E | None:
+    """Return the first error of a kind in what may be a group of errors; None where there is none."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, (find_error(kind, it) for it in error.exceptions)), None)
+    return error if isinstance(error, kind) else None
 
 
 class InstanceStore(Protocol):

@@ -46,8 +46,19 @@ def check_namespaces(namespaces: list[str] | None, all_namespaces: bool) -> None
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
 
 
-def prefix_or_refused(prefix: str) -> str:
+def _prefix_or_refused(prefix: str) -> str:
     """Return what the names of objects may begin with. Raises `typer.BadParameter` for what they may not."""
     if len(prefix) > _LONGEST_PREFIX or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", prefix):
         raise typer.BadParameter(f"use up to {_LONGEST_PREFIX} lower-case letters, digits and -, a letter first")
     return prefix
+
+
+Prefix = Annotated[
+    str,
+    typer.Option(
+        envvar="HOPPER_PREFIX",
+        callback=_prefix_or_refused,
+        help="What the names of the objects of instances begin with: the same for all of Hopper. "
+        "Instances keep the names that they have.",
+    ),
+]

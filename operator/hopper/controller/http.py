@@ -1,11 +1,10 @@
 """`/metrics`, `/healthz` and `/readyz` of the operator."""
 
-import errno
-import socket
 from collections.abc import Callable
 
 from aiohttp import web
 
+from hopper.adapters.sockets import ALL_ADDRESSES, listening
 from hopper.controller.metrics import Metrics
 
 
@@ -23,10 +22,10 @@ class StatusServer:
         self._runner = web.AppRunner(app, access_log=None)
         self.port = 0
 
-    async def start(self, port: int, host: str = "") -> None:
+    async def start(self, port: int, host: str = ALL_ADDRESSES) -> None:
         """Listen, by default on all addresses; port 0 picks a free one. Raises `OSError` where the port is taken."""
         await self._runner.setup()
-        await web.SockSite(self._runner, _listening(host, port)).start()
+        await web.SockSite(self._runner, listening(host, port)).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -41,17 +40,6 @@ class StatusServer:
 
     async def _serve_readiness(self, request: web.Request) -> web.Response:
         return _verdict(self._health() + self._readiness())
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that hears IPv4 and IPv6, where there is both: a pod may have only one of them."""
-    if not host and socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise
-    return socket.create_server((host, port))  # the kernel knows no IPv6
 
 
 def _verdict(problems: list[str]) -> web.Response:

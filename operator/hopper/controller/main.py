@@ -7,17 +7,16 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
 from hopper.adapters.logs import set_up_logging
 from hopper.controller.election import LeadershipLostError
 from hopper.controller.garbage import keep_what_is_loaded
 from hopper.controller.operator import Operator, Options
+from hopper.ports import find_error
 from hopper.watch import WatchFailedError
 
 logger = logging.getLogger("hopper")
-_E = TypeVar("_E", bound=Exception)
 
 
 def serve(
@@ -51,20 +50,14 @@ def serve(
             logger.error("port %s is taken; choose another one with --metrics-port", options.metrics_port)
         return 1
     except Exception as error:
-        if lost := _find(LeadershipLostError, error):
+        if lost := find_error(LeadershipLostError, error):
             logger.error("%s; ending, so that only its holder writes", lost)
-        elif failed := _find(WatchFailedError, error):
+        elif failed := find_error(WatchFailedError, error):
             logger.error("%s; ending", failed, exc_info=failed if verbose else None)
         else:
             logger.exception("the operator gave up")
         return 1
     return 0
-
-
-def _find(kind: type[_E], error: BaseException) -> _E | None:
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, (_find(kind, it) for it in error.exceptions)), None)
-    return error if isinstance(error, kind) else None
 
 
 async def _serve(namespaces: Sequence[str], all_namespaces: bool, leader_elect: bool, options: Options) -> None:

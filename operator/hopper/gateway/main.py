@@ -14,6 +14,8 @@ from hopper.adapters.connection import NoClusterError, check_credentials, connec
 from hopper.adapters.logs import set_up_logging
 from hopper.gateway.context import Settings
 from hopper.gateway.server import AuthMode, Gateway, Options
+from hopper.ports import find_error
+from hopper.watch import WatchFailedError
 
 logger = logging.getLogger("hopper")
 
@@ -26,6 +28,7 @@ def serve(
     port: int,
     auth: AuthMode,
     rate: float,
+    prefix: str,
     verbose: bool,
     json_logs: bool,
 ) -> int:
@@ -41,7 +44,7 @@ def serve(
         logger.error("--auth none lets everybody do everything: it is only for --host 127.0.0.1, not for %s", host)
         return 1
     limit = rate if rate and auth is not AuthMode.NONE else None
-    settings = Settings(requests_per_second=limit, burst=int(2 * rate))
+    settings = Settings(requests_per_second=limit, burst=int(2 * rate), prefix=prefix)
     try:
         asyncio.run(_serve(namespaces, all_namespaces, Options(host=host, port=port, auth=auth, settings=settings)))
     except NoClusterError as error:
@@ -55,8 +58,11 @@ def serve(
         else:
             logger.error("port %d is taken; choose another one with --port", port)
         return 1
-    except Exception:
-        logger.exception("the gateway gave up")
+    except Exception as error:
+        if failed := find_error(WatchFailedError, error):
+            logger.error("%s; ending", failed, exc_info=failed if verbose else None)
+        else:
+            logger.exception("the gateway gave up")
         return 1
     return 0
 

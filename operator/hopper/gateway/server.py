@@ -18,6 +18,7 @@ from hopper.adapters.intents import KubeIntents
 from hopper.adapters.kube import Kube
 from hopper.adapters.listing import KubeLister
 from hopper.adapters.reviews import KubeReviews
+from hopper.adapters.sockets import listening
 from hopper.api.resources import INSTANCES, SECRETS, TEMPLATES
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
@@ -127,8 +128,7 @@ class Gateway:
 
     def listen(self) -> None:
         """Open the port. Raises `OSError` where it is taken."""
-        family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
-        self._socket = socket.create_server((self._options.host, self._options.port), family=family, backlog=_BACKLOG)
+        self._socket = listening(self._options.host, self._options.port, _BACKLOG)
         # asyncio does so only for sockets that name their protocol, which this one does not: every answer, being sent
         # in two parts, would wait 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -16,6 +16,17 @@ from hopper.gateway.auth import ApiKeys, Permission
 from hopper.gateway.main import is_loopback
 from hopper.gateway.main import serve as really_serve
 from hopper.gateway.server import AuthMode
+from hopper.watch import WatchFailedError
+
+OPTIONS: dict[str, Any] = {
+    "namespaces": [],
+    "all_namespaces": False,
+    "port": 0,
+    "rate": 0,
+    "prefix": "hopper",
+    "verbose": False,
+    "json_logs": False,
+}
 
 
 def run(*args: str) -> Any:
@@ -43,6 +54,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         (["--port=70000"], "port"),
         (["--auth=password"], "auth"),
         (["--log-format=xml"], "log-format"),
+        (["--prefix=Acme"], "lower-case letters"),
     ],
 )
 def test_what_is_refused(args: list[str], complaint: str, served: list[dict[str, Any]]) -> None:
@@ -57,15 +69,28 @@ def test_the_defaults(served: list[dict[str, Any]]) -> None:
     (options,) = served
     assert (options["namespaces"], options["all_namespaces"]) == ([], False)
     assert (options["host"], options["port"], options["auth"]) == ("127.0.0.1", 8090, AuthMode.TOKEN)
-    assert options["rate"] == 500
+    assert (options["rate"], options["prefix"]) == (500, "hopper")
 
 
 def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
-    run("-n", "a", "-n", "b", "--host=::1", "--port=0", "--auth=apikey", "--rate=9", "-v", "--log-format=json")
+    run(
+        "-n",
+        "a",
+        "-n",
+        "b",
+        "--host=::1",
+        "--port=0",
+        "--auth=apikey",
+        "--rate=9",
+        "-v",
+        "--log-format=json",
+        "--prefix=x",
+    )
     (options,) = served
     assert options["namespaces"] == ["a", "b"]
     assert (options["host"], options["port"], options["auth"]) == ("::1", 0, AuthMode.API_KEY)
     assert (options["rate"], options["verbose"], options["json_logs"]) == (9, True, True)
+    assert options["prefix"] == "x"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
@@ -73,9 +98,21 @@ def test_no_authentication_is_only_for_loopback(
     host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    options: dict[str, Any] = {"namespaces": [], "all_namespaces": False, "port": 0, "rate": 0, "verbose": False}
-    assert really_serve(host=host, auth=AuthMode.NONE, json_logs=False, **options) == 1
+    assert really_serve(host=host, auth=AuthMode.NONE, **OPTIONS) == 1
     assert "only for --host 127.0.0.1" in capsys.readouterr().err
+
+
+def test_it_says_in_one_line_why_it_gives_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give_up(*_: object) -> None:
+        raise ExceptionGroup("all", [ExceptionGroup("some", [WatchFailedError("not allowed: bind the rights")])])
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr("hopper.gateway.main._serve", give_up)
+    assert really_serve(host="127.0.0.1", auth=AuthMode.TOKEN, **OPTIONS) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("not allowed: bind the rights; ending")
 
 
 def test_loopback() -> None:

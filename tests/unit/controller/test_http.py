@@ -47,14 +47,6 @@ async def test_is_heard_on_every_address(address: str) -> None:
     await found.server.stop()
 
 
-async def test_where_the_kernel_has_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
-    found = Scene()
-    await found.server.start(0)
-    assert (await found.get("/healthz"))[0] == 200
-    await found.server.stop()
-
-
 async def test_all_is_well(scene: Scene) -> None:
     assert await scene.get("/healthz") == (200, "ok\n")
     assert await scene.get("/readyz") == (200, "ok\n")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Verbose, check_namespaces
+from hopper.api.names import DEFAULT_PREFIX
+from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Prefix, Verbose, check_namespaces
 
 app = typer.Typer(help="Run the REST gateway.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def _group() -> None:
 def run(
     namespace: Namespaces = None,
     all_namespaces: AllNamespaces = False,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; :: for all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8090,
     auth: Annotated[
         Auth,
@@ -49,6 +50,7 @@ def run(
     rate: Annotated[
         float, typer.Option(help="Requests a second that one caller may send, twice that at once; 0: no limit.", min=0)
     ] = 500,
+    prefix: Prefix = DEFAULT_PREFIX,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
@@ -58,7 +60,7 @@ def run(
 
       hopper gateway run --auth none             # for yourself, on this machine
 
-      hopper gateway run -n team-a --host 0.0.0.0 --port 8090
+      hopper gateway run -n team-a --host :: --port 8090
 
       hopper gateway run --all-namespaces --auth apikey --log-format json
     """
@@ -74,6 +76,7 @@ def run(
             port=port,
             auth=AuthMode(auth.value),
             rate=rate,
+            prefix=prefix,
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,
         )

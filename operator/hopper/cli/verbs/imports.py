@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopper.cli.options import prefix_or_refused
+from hopper.api.names import DEFAULT_PREFIX
+from hopper.cli.options import Prefix
 
 if TYPE_CHECKING:
     from hopper.compose.convert import Conversion
@@ -69,15 +70,7 @@ def compose(
             show_default=False,
         ),
     ] = None,
-    prefix: Annotated[
-        str,
-        typer.Option(
-            "--prefix",
-            envvar="HOPPER_PREFIX",
-            callback=prefix_or_refused,
-            help="With --stack: what the names of the operator's objects begin with.",
-        ),
-    ] = "hopper",
+    prefix: Prefix = DEFAULT_PREFIX,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything is not carried over.")] = False,
 ) -> None:
     """Turn compose services into HopperTemplates, and with --stack into a running stack.

@@ -7,15 +7,7 @@ from typing import Annotated
 import typer
 
 from hopper.api.names import DEFAULT_PREFIX
-from hopper.cli.options import (
-    AllNamespaces,
-    Format,
-    LogFormat,
-    Namespaces,
-    Verbose,
-    check_namespaces,
-    prefix_or_refused,
-)
+from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Prefix, Verbose, check_namespaces
 
 app = typer.Typer(help="Run the operator.", no_args_is_help=True)
 
@@ -41,14 +33,7 @@ def run(
     leader_elect_namespace: Annotated[
         str | None, typer.Option(help="Namespace of that Lease. Default: the operator's own, or the current one.")
     ] = None,
-    prefix: Annotated[
-        str,
-        typer.Option(
-            envvar="HOPPER_PREFIX",
-            callback=prefix_or_refused,
-            help="What the names of the objects of instances begin with. Instances keep the names that they have.",
-        ),
-    ] = DEFAULT_PREFIX,
+    prefix: Prefix = DEFAULT_PREFIX,
     concurrency: Annotated[
         int,
         typer.Option(envvar="HOPPER_CONCURRENCY", help="How many instances are worked on at a time.", min=1, max=256),

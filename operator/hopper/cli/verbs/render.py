@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from hopper.cli.options import prefix_or_refused
+from hopper.cli.options import Prefix
 
 if TYPE_CHECKING:
     from hopper.adapters.kube import Kube
@@ -30,14 +30,6 @@ Files = Annotated[
 ]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the current one.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Tell where each value comes from.")]
-Prefix = Annotated[
-    str,
-    typer.Option(
-        envvar="HOPPER_PREFIX",
-        callback=prefix_or_refused,
-        help="What the names of the objects begin with; as the operator's.",
-    ),
-]
 ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print the values of Secrets.")]
 
 _MASK = "***"

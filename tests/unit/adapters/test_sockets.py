@@ -1,0 +1,40 @@
+"""Ports to listen on: who is heard there."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from hopper.adapters.sockets import ALL_ADDRESSES, listening
+
+
+def is_heard(host: str, on: socket.socket) -> bool:
+    try:
+        socket.create_connection((host, on.getsockname()[1]), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("host", "heard"), [(ALL_ADDRESSES, [True, True]), ("127.0.0.1", [True, False]), ("::1", [False, True])]
+)
+def test_who_is_heard(host: str, heard: list[bool]) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with listening(host, 0) as found:
+        assert [is_heard(it, found) for it in ("127.0.0.1", "::1")] == heard
+
+
+def test_all_addresses_where_the_kernel_has_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
+    with listening(ALL_ADDRESSES, 0) as found:
+        assert found.family == socket.AF_INET
+        assert is_heard("127.0.0.1", found)
+
+
+@pytest.mark.parametrize("host", [ALL_ADDRESSES, "127.0.0.1"])
+def test_a_port_that_is_taken(host: str) -> None:
+    with listening(host, 0) as found, pytest.raises(OSError, match="in use"):
+        listening(host, found.getsockname()[1])
