@@ -109,6 +109,8 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     if o.instance.parent_name or not o.link.valid:
         found[ConditionType.HIERARCHY_VALID] = ("True" if o.link.valid else "False", o.link.reason, o.link.message)
     found |= _runtime_conditions(o, walked)
+    if message := "; ".join(_warnings(o)):
+        found[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
     if o.instance.spec.heartbeat and (beats := heartbeat_condition(o.with_status(walked).instance, o.heard)):
         found[ConditionType.HEARTBEAT] = beats
     generation = o.instance.metadata.generation
@@ -136,10 +138,16 @@ def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionTy
         waits = workload_is_not_available(o.with_status(walked))
         available = ("False", waits.reason, waits.message) if waits else available
     found[ConditionType.WORKLOAD_AVAILABLE] = available
-    if warnings := (*(runtime.blueprint.warnings if runtime.blueprint else ()), *_rivalries(runtime.rivals)):
-        message = "; ".join(warnings)
-        found[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
     return found
+
+
+def _warnings(o: Observed) -> Iterator[str]:
+    """Say what is not as it was probably meant; nobody is kept from anything by it."""
+    if o.instance.spec.overrides and o.instance.spec.template_ref is None:
+        yield "spec.overrides change nothing, as there is no template: set spec.templateRef.name, or remove them"
+    elif o.runtime is not None:
+        yield from o.runtime.blueprint.warnings if o.runtime.blueprint else ()
+        yield from _rivalries(o.runtime.rivals)
 
 
 def _rivalries(rivals: tuple[tuple[str, str], ...]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import ChildrenSummary, Condition, HopperInstance, InstanceStatus
+from hopper.api.instance import ChildrenSummary, Condition, HopperInstance, InstanceStatus, NameRef
 from hopper.api.service import EnvEntry, Overrides
 from hopper.domain.observed import Children, Failure, HookFailure, Observed, Workload
 from hopper.domain.planner import plan
@@ -202,6 +202,22 @@ def test_children_and_overrides_are_counted() -> None:
     overrides = Overrides(env=(EnvEntry(name="A"), EnvEntry(name="B")))
     assert planned(observe(instance(overrides=overrides))).override_count == 2
     assert planned(observe(instance(overrides=Overrides()))).override_count is None
+
+
+def test_overrides_of_nothing_are_worth_a_warning() -> None:
+    """They are kept: a template may come later, or have been taken away for a while."""
+    overrides = Overrides(env=(EnvEntry(name="A", value="1"),))
+    status = planned(observe(instance(overrides=overrides)))
+    warning = only(status, ConditionType.WARNING)
+    assert (warning.status, warning.reason) == ("True", Reason.RUNS_WITH_WARNINGS)
+    assert "set spec.templateRef.name, or remove them" in warning.message
+    assert status.is_ready
+    for fine in (
+        instance(),
+        instance(overrides=Overrides()),
+        instance(overrides=overrides, template_ref=NameRef(name="t")),
+    ):
+        assert planned(observe(fine)).condition(ConditionType.WARNING) is None
 
 
 def test_effective_state() -> None:
