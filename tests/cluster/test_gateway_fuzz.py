@@ -35,7 +35,8 @@ def town(cluster: Cluster, crds: None, tmp_path_factory: pytest.TempPathFactory)
     with inhabited(cluster, namespace, logs) as town:
         yield town
         print(f"\nanswers: {town.counted()}; the slowest took {town.slowest[0]:.2f} s: {town.slowest[1]}")  # noqa: T201
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+        # While there is an operator to let go of what is deleted; else the namespace would be ending for ever.
+        cluster.kubectl("delete", "namespace", namespace, "--timeout=120s")
     assert "Traceback" not in (logs / "gateway.log").read_text(errors="replace")
 
 
