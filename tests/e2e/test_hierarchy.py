@@ -33,7 +33,11 @@ def test_pause_rollout_and_deletion_go_down_the_tree(space: Space) -> None:
     for child in CHILDREN:
         space.await_answer(child, instance=child, greeting="welcome")
     space.await_phase("Running", *CHILDREN)
-    assert not set(before) & {uid for child in CHILDREN for uid in space.pods(child)}
+
+    def of_before() -> set[str]:
+        return set(before) & {uid for child in CHILDREN for uid in space.pods(child)}
+
+    until(of_before, set(), "the pods of before are gone")
 
     # Deletion takes everything along.
     space.kubectl("delete", "hopperinstance", "shop", "--wait=true", "--timeout=120s")
