@@ -18,7 +18,7 @@ from schemathesis import Case, Response
 from schemathesis.core.parameters import ParameterLocation
 
 from hopper.local import Cluster
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.cluster.process import HOPPER, START_SECONDS, STOP_SECONDS
 from tests.cluster.prometheus import Numbers
 

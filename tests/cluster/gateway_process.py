@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.cluster.process import HOPPER, START_SECONDS
 from tests.cluster.rest import Rest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.cluster.prometheus import Numbers
 
 HOPPER = Path(sys.executable).with_name("hopper")

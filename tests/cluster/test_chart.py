@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from hopper.local import LocalCluster
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.live import Live, Refused, fresh_namespace
 from tests.cluster.process import OperatorProcess

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from hopper.local import Cluster
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.cluster.live import Live, fresh_namespace
 from tests.cluster.process import HOPPER, OperatorProcess
 from tests.cluster.rest import Rest

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hopper.local import Cluster, CurrentCluster, LocalCluster, State, binaries, known_clusters, processes
+from hopper.local import Cluster, CurrentCluster, LocalCluster, State, binaries, known_clusters, ports, processes
 from hopper.local.errors import KubectlError
 from hopper.local.paths import cache_dir
 
@@ -181,11 +181,11 @@ def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster:
 
 
 def test_a_port_that_is_snatched_away_is_replaced(new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    free_ports = processes.free_ports
+    free_ports = ports.free_ports
     with socket.create_server(("127.0.0.1", 0)) as thief:
         stolen = thief.getsockname()[1]
         drawn = [[stolen, *free_ports(5)]]
-        monkeypatch.setattr(processes, "free_ports", lambda count: drawn.pop() if drawn else free_ports(count))
+        monkeypatch.setattr(ports, "free_ports", lambda count, _: drawn.pop() if drawn else free_ports(count))
         own = new_cluster(nodes=0)
         assert not drawn
         assert own.status().running

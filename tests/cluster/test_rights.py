@@ -18,7 +18,7 @@ from hopper.api.names import LABEL_API_KEYS, LEASE_NAME
 from hopper.gateway.auth.keys import hash_of, new_key
 from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.everything import Rest, call_everything, run_everything
 from tests.cluster.live import MERGE_PATCH, Live, fresh_namespace

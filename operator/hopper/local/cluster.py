@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hopper.local import binaries, kubeconfig, processes, record
+from hopper.local import binaries, kubeconfig, ports, processes, record
 from hopper.local.catalogue import KUBERNETES
 from hopper.local.errors import ClusterNotRunningError, ClusterStartError, LocalError, PortTakenError
 from hopper.local.kubectl import Kubectl
@@ -144,17 +144,27 @@ class LocalCluster:
         Raises ClusterStartError.
         """
         found = self._running_record()
-        tools = {name: Path(path) for name, path in found.binaries.items()}
-        self._await_ready(Kwokctl(tools, self._cache), found)
+        kwokctl = Kwokctl({name: Path(path) for name, path in found.binaries.items()}, self._cache)
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            dead = self._dead()
+            ports.await_free(found.ports[option] for option, component in PORTS.items() if component in dead)
+            self._start_dead(kwokctl)
+            try:
+                self._await_ready(kwokctl, found)
+            except PortTakenError:
+                if attempt == _PORT_ATTEMPTS:
+                    raise
+            else:
+                return
 
     def _start(self, tools: Mapping[str, Path]) -> None:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
                 self._start_once(tools)
-            except PortTakenError:
+            except PortTakenError as error:
                 self._clear()
                 if attempt == _PORT_ATTEMPTS:
-                    raise
+                    raise PortTakenError(f"{error}\nTry again: other ports will be chosen") from error
             except BaseException:
                 self._clear()
                 raise
@@ -162,19 +172,19 @@ class LocalCluster:
                 return
 
     def _start_once(self, tools: Mapping[str, Path]) -> None:
-        ports = dict(zip(PORTS, processes.free_ports(len(PORTS)), strict=True))
+        drawn = dict(zip(PORTS, ports.free_ports(len(PORTS), self._cache), strict=True))
         found = record.Record(
             provider=self.provider,
             version=KUBERNETES.version,
-            server=f"https://127.0.0.1:{ports['kubeApiserverPort']}",
-            ports=ports,
+            server=f"https://127.0.0.1:{drawn['kubeApiserverPort']}",
+            ports=drawn,
             binaries={name: str(path) for name, path in tools.items()},
             arguments=self._arguments(),
         )
         self._directory.mkdir(parents=True, mode=0o700)
         found.write(self._directory)
         config = self._directory / "kwokctl.yaml"
-        config.write_text(configuration(tools, ports, self._extra_args), encoding="utf-8")
+        config.write_text(configuration(tools, drawn, self._extra_args), encoding="utf-8")
         kwokctl = Kwokctl(tools, self._cache)
         kwokctl.create(self.name, config)
         kubeconfig.write(self.kubeconfig, name=self.name, server=found.server, pki=self._directory / "pki")
@@ -197,8 +207,7 @@ class LocalCluster:
                     words = last_words(self._directory, dead)
                     raise ClusterStartError(f"{words}\n{cure(words)}")
                 restarts += 1
-                processes.forget_dead(self._directory)
-                kwokctl.start(self.name)
+                self._start_dead(kwokctl)
             elif answers(self._directory, found) and self._controllers_work(found):
                 return
             if time.monotonic() > deadline:
@@ -207,6 +216,10 @@ class LocalCluster:
                     "the machine may be too busy, try again"
                 )
             time.sleep(0.1)
+
+    def _start_dead(self, kwokctl: Kwokctl) -> None:
+        processes.forget_dead(self._directory)
+        kwokctl.start(self.name)
 
     def _controllers_work(self, found: record.Record) -> bool:
         return kubectl_for(self._directory, found).succeeds("get", "serviceaccount", "default", "--namespace=default")
@@ -218,7 +231,7 @@ class LocalCluster:
     def _check_ports(self, dead: list[str]) -> None:
         words = last_words(self._directory, dead)
         if "address already in use" in words:
-            raise PortTakenError(f"{words}\nTry again: other ports will be chosen")
+            raise PortTakenError(words)
 
     def _clear(self) -> None:
         processes.kill(processes.starters(self._directory))

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hopper.local.errors import ClusterStartError, LocalError
+from hopper.local.errors import LocalError
 
 _PROC = Path("/proc")
 _STARTER = "kwokctl.pid"
 _GONE_WITHIN = 10.0
-# Below the range from which systems draw the ports of outgoing connections, so that none of those can be in the way.
-_PORTS = range(20_000, 32_768)
 
 
 @dataclass(frozen=True)
@@ -120,23 +116,3 @@ def _command_line_from_ps(pid: int) -> str | None:
     if not state or state.startswith("Z"):
         return None
     return "".join(f"{word}\0" for word in command.split())
-
-
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_ports(count: int) -> list[int]:
-    """`count` different free ports, drawn at random so that clusters starting at once seldom want the same ones."""
-    candidates = random.sample(_PORTS, k=len(_PORTS))
-    found = [port for port, _ in zip(filter(port_is_free, candidates), range(count), strict=False)]
-    if len(found) < count:
-        raise ClusterStartError(f"no {count} free ports between {_PORTS.start} and {_PORTS.stop - 1}: end something")
-    return found

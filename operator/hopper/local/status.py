@@ -10,6 +10,7 @@ from pathlib import Path
 from hopper.local import processes, record
 from hopper.local.kubectl import Kubectl
 from hopper.local.kwokctl import COMPONENTS, PORTS
+from hopper.local.ports import port_is_free
 
 KUBECONFIG = "kubeconfig"
 _FILES = ("kwok.yaml", KUBECONFIG, "pki/ca.crt", "pki/admin.crt", "pki/admin.key")
@@ -70,7 +71,7 @@ def _problems(directory: Path, found: record.Record) -> Iterator[str]:
         yield f"{component} is not running"
         for option, owner in PORTS.items():
             port = found.ports.get(option)
-            if owner == component and port and not processes.port_is_free(port):
+            if owner == component and port and not port_is_free(port):
                 yield f"another process has taken port {port} of {component}"
     if found.complete and not missing and not dead and not answers(directory, found):
         yield f"the API server does not answer at {found.server}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hopper.adapters.connection import connect
-from hopper.local.processes import free_ports
+from hopper.local.ports import free_ports
 from tests.bench.client import Client, create, encode, patch
 from tests.bench.objects import HOPPER, Manifest, instance, running_status, tree
 from tests.bench.operators import LOGS

@@ -22,7 +22,13 @@ import pytest
 import yaml
 
 from hopper.local import LocalCluster, State, known_clusters, processes, record
-from hopper.local.errors import ClusterNotRunningError, ClusterStartError, InvalidNameError, KubectlError
+from hopper.local.errors import (
+    ClusterNotRunningError,
+    ClusterStartError,
+    InvalidNameError,
+    KubectlError,
+    PortTakenError,
+)
 from hopper.local.lock import locked
 
 
@@ -256,7 +262,7 @@ def test_other_ports_are_tried_when_one_is_snatched_away(cluster: LocalCluster, 
 
 def test_it_gives_up_when_every_port_is_snatched_away(cluster: LocalCluster, kube_bin: Path) -> None:
     plan(kube_bin, die={"etcd": ["bind: address already in use"] * 3})
-    with pytest.raises(ClusterStartError, match="address already in use"):
+    with pytest.raises(ClusterStartError, match="address already in use\nTry again: other ports will be chosen"):
         cluster.up()
     assert not cluster.directory.exists()
 
@@ -299,6 +305,18 @@ def test_the_api_server_alone_can_be_stopped_and_started(cluster: LocalCluster) 
     after = pids(cluster)
     assert cluster.status().running
     assert {name for name in before if before[name] != after[name]} == {"kube-apiserver", "kube-scheduler"}
+
+
+def test_the_api_server_is_started_again_when_its_port_was_not_free_yet(cluster: LocalCluster, kube_bin: Path) -> None:
+    cluster.up()
+    cluster.stop_apiserver()
+    plan(kube_bin, die={"kube-apiserver": ["listen tcp 127.0.0.1:1: bind: address already in use"] * 2})
+    cluster.start_apiserver()
+    assert cluster.status().running
+    cluster.stop_apiserver()
+    plan(kube_bin, die={"kube-apiserver": ["bind: address already in use"] * 3})
+    with pytest.raises(PortTakenError, match=r"address already in use$"):
+        cluster.start_apiserver()
 
 
 def test_what_needs_a_running_cluster_says_so(cluster: LocalCluster) -> None:

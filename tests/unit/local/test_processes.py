@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,16 +96,6 @@ def test_forgetting_keeps_the_living(directory: Path, component: subprocess.Pope
     (directory / "pids" / "kube-apiserver.pid").write_text("not a pid")
     processes.forget_dead(directory)
     assert [process.pid for process in processes.recorded(directory)] == [component.pid]
-
-
-def test_ports() -> None:
-    chosen = processes.free_ports(6)
-    assert len(set(chosen)) == 6
-    assert all(processes.port_is_free(port) for port in chosen)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        assert not processes.port_is_free(taken.getsockname()[1])
 
 
 def test_ps_tells_the_same_where_there_is_no_proc(
