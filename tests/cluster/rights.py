@@ -42,7 +42,8 @@ class AuditLog:
 
     def entries(self) -> Iterator[Manifest]:
         """Yield the requests for resources."""
-        for line in self._file.read_text(encoding="utf-8").splitlines():
+        whole, _, _ = self._file.read_text(encoding="utf-8").rpartition("\n")  # a line may be just being written
+        for line in whole.splitlines():
             entry = json.loads(line)
             if entry["user"]["username"] == self._user and "resource" in entry.get("objectRef", {}):
                 yield entry

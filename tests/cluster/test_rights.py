@@ -21,6 +21,7 @@ from hopper.local.errors import KubectlError
 from hopper.local.ports import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.everything import Rest, call_everything, run_everything
+from tests.cluster.instances import until
 from tests.cluster.live import MERGE_PATCH, Live, fresh_namespace
 from tests.cluster.process import OperatorProcess
 from tests.cluster.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted
@@ -46,6 +47,11 @@ class Watched:
         helm("install", *arguments, values=values, kubeconfig=self.cluster.kubeconfig)
         return render(values, namespace=namespace)
 
+    def await_right(self, user: str, verb: str, resource: str, namespace: str) -> None:
+        """Wait until the API server has heard of a role that was bound a moment ago."""
+        question = ("auth", "can-i", verb, resource, f"--as={user}", f"--namespace={namespace}")
+        until(lambda: self.cluster.kubectl(*question, check=False).strip() == "yes", f"{user} may {verb} {resource}")
+
     def kubeconfig_of(self, namespace: str, account: str, path: Path) -> Path:
         """Write what a pod of this account has: its token, and its namespace."""
         config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
@@ -64,6 +70,8 @@ class Watched:
         ]
         for command in commands:
             await asyncio.to_thread(self.cluster.kubectl, *command, place)
+        account = f"system:serviceaccount:{live.namespace}:{name}"
+        await asyncio.to_thread(self.await_right, account, "list", "hopperinstances.hopper.dev", live.namespace)
         token = await asyncio.to_thread(self.cluster.kubectl, "create", "token", name, place)
         return {"Authorization": f"Bearer {token.strip()}"}
 
@@ -101,6 +109,12 @@ async def at_work(
     """Run the operator or the gateway of the chart; in the end, it may not have been refused anything."""
     accounts = (it["metadata"] for it in objects if it["kind"] == "ServiceAccount")
     release, account = next((it["namespace"], it["name"]) for it in accounts if it["name"].endswith(component))
+    user = f"system:serviceaccount:{release}:{account}"
+    for right in granted(objects, account):
+        if right.verb == "list":
+            place = release if right.namespace == EVERYWHERE else right.namespace
+            kind = f"{right.resource}.{right.group}".rstrip(".")
+            await asyncio.to_thread(watched.await_right, user, right.verb, kind, place)
     kubeconfig = await asyncio.to_thread(watched.kubeconfig_of, release, account, scratch / component)
     port = free_ports(1)[0]
     option = {"operator": "--metrics-port", "gateway": "--port"}[component]

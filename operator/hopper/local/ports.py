@@ -15,7 +15,8 @@ from hopper.local.paths import cache_dir, clusters_dir
 # Where systems usually draw no ports for outgoing connections; where this one does, is left out.
 _PORTS = range(10_000, 32_768)
 _OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_FREE_WITHIN = 30.0
+# Longer than a connection that has ended keeps its port (TIME_WAIT).
+_FREE_WITHIN = 90.0
 _POLL = 0.1
 
 
