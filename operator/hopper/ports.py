@@ -52,6 +52,10 @@ class UnavailableError(ApiError):
     """No usable answer; whether the request took effect is unknown."""
 
 
+class GivenUpError(Exception):
+    """What ends a process on purpose; the message says why, and what to do."""
+
+
 def find_error(kind: type[E], error: BaseException) -> E | None:
     """Return the first error of a kind in what may be a group of errors; None where there is none."""
     if isinstance(error, BaseExceptionGroup):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from hopper.ports import ApiError, ConflictError, LeaseRecord, LeaseStore, NotFoundError
+from hopper.ports import ApiError, ConflictError, GivenUpError, LeaseRecord, LeaseStore, NotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Timing:
     request: float = 4.0  # a request that takes longer is given up, so that another fits before the deadline
 
 
-class LeadershipLostError(Exception):
+class LeadershipLostError(GivenUpError):
     """This process does not hold the Lease any more and must not write."""
 
 
@@ -75,7 +75,9 @@ class Election:
                     while not await self._try():
                         if self._others:
                             self._held_until = _now()
-                            raise LeadershipLostError(f"lost the lease to {self._others.holder}")
+                            raise LeadershipLostError(
+                                f"lost the lease to {self._others.holder}, who alone may write now"
+                            )
                         await asyncio.sleep(self._timing.retry)
             except TimeoutError:
                 message = f"lost the lease: not renewed for {self._timing.renew:.0f} s ({self._complaint or 'paused'})"

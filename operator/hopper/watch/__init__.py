@@ -2,9 +2,9 @@
 
 from hopper.watch.contact import Contact
 from hopper.watch.definitions import until_served
-from hopper.watch.failure import WatchFailedError
 from hopper.watch.feed import Feed
 from hopper.watch.feeds import heartbeat_feed, instance_feed, template_feed
+from hopper.watch.process import Process
 from hopper.watch.reader import Reader
 from hopper.watch.resync import Resync
 from hopper.watch.source import watch_all
@@ -12,9 +12,9 @@ from hopper.watch.source import watch_all
 __all__ = [
     "Contact",
     "Feed",
+    "Process",
     "Reader",
     "Resync",
-    "WatchFailedError",
     "heartbeat_feed",
     "instance_feed",
     "template_feed",

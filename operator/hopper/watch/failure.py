@@ -5,8 +5,10 @@ from collections.abc import Collection
 import aiohttp
 import kopf
 
+from hopper.ports import GivenUpError
 
-class WatchFailedError(Exception):
+
+class WatchFailedError(GivenUpError):
     """The watch was given up; the message says why, and what to do."""
 
 

@@ -16,7 +16,6 @@ from hopper.gateway.auth import ApiKeys, Permission
 from hopper.gateway.main import is_loopback
 from hopper.gateway.main import serve as really_serve
 from hopper.gateway.server import AuthMode
-from hopper.watch import WatchFailedError
 
 OPTIONS: dict[str, Any] = {
     "namespaces": [],
@@ -100,19 +99,6 @@ def test_no_authentication_is_only_for_loopback(
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     assert really_serve(host=host, auth=AuthMode.NONE, **OPTIONS) == 1
     assert "only for --host 127.0.0.1" in capsys.readouterr().err
-
-
-def test_it_says_in_one_line_why_it_gives_up(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def give_up(*_: object) -> None:
-        raise ExceptionGroup("all", [ExceptionGroup("some", [WatchFailedError("not allowed: bind the rights")])])
-
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    monkeypatch.setattr("hopper.gateway.main._serve", give_up)
-    assert really_serve(host="127.0.0.1", auth=AuthMode.TOKEN, **OPTIONS) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("not allowed: bind the rights; ending")
 
 
 def test_loopback() -> None:

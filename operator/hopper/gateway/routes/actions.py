@@ -1,5 +1,6 @@
 """`POST /instances/{id}/{action}`: the verbs of the lifecycle."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -49,10 +50,8 @@ def _add(action: Action) -> None:
         timeout: Timeout = 30.0,
     ) -> Response:
         instance, wanted = find(access.index, id), body or _NO_REQUEST
-        if not wait:
-            return respond(_RESULT, await act(access, instance, action, wanted, None))
-        with access.context.waits.one(access.known_caller):
-            return respond(_RESULT, await act(access, instance, action, wanted, timeout))
+        with access.context.waits.one(access.known_caller) if wait else nullcontext():
+            return respond(_RESULT, await act(access, instance, action, wanted, timeout if wait else None))
 
 
 for _action in Action:
