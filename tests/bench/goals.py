@@ -123,6 +123,7 @@ def gateway_goals(figures: Sequence[Figure]) -> list[Goal]:
         f"{gateway.TREE_READ}: P99": 50.0,
         f"{gateway.UNCHANGED}: P99": 2.0,
         f"{gateway.EVENT}: P99": 50.0,
+        f"{gateway.AGREED}: P99": 1000.0,
     }
     found = []
     for it in figures:

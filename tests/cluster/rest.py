@@ -144,6 +144,13 @@ def _descendants(owner: object) -> weakref.WeakSet[asyncio.Task[Any]]:
     return found
 
 
+async def until_agreed(*gateways: Rest, seconds: float = 30) -> None:
+    """Wait until gateways tell the same of all instances."""
+    async with asyncio.timeout(seconds):
+        while len({(await rest.get("/instances")).headers["etag"] for rest in gateways}) > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 def limited(**settings: Any) -> Settings:
     """Settings as in the other tests, but for these."""
     return replace(SETTINGS, **settings)

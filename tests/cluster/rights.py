@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,8 +10,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tests.cluster.live import Live
+
 Manifest = dict[str, Any]
 EVERYWHERE = "*"
+_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+_KNOWN_SECONDS = 30
 
 
 class Right(NamedTuple):
@@ -73,6 +78,16 @@ def _taken_by(entry: Manifest) -> Iterator[Right]:
     yield Right(*place, entry["verb"])
     if entry["verb"] == "patch" and entry.get("responseStatus", {}).get("code") == 201:
         yield Right(*place, "create")
+
+
+async def until_allowed(live: Live, user: str, verb: str, group: str, resource: str, namespace: str) -> None:
+    """Wait until the API server has heard of a role that was bound a moment ago."""
+    attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+    review: Manifest = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+    review["spec"] = {"user": user, "resourceAttributes": attributes}
+    async with asyncio.timeout(_KNOWN_SECONDS):
+        while not (await live.request("POST", _REVIEWS, review))["status"]["allowed"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 def granted(objects: Iterable[Manifest], account: str) -> set[Right]:

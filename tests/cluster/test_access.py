@@ -18,6 +18,7 @@ from hopper.api.resources import CHILDREN, INSTANCES, PODS, TEMPLATES
 from hopper.local import Cluster
 from tests.cluster.live import Live, manifest
 from tests.cluster.prometheus import Numbers
+from tests.cluster.rights import until_allowed
 from tests.cluster.running import running
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -48,6 +49,8 @@ async def service_account(live: Live, granted: list[dict[str, Any]]) -> str:
         "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}],
     }
     await live.request("POST", f"{RBAC}/namespaces/{namespace}/rolebindings", name | binding)
+    rule, user = granted[0], f"system:serviceaccount:{namespace}:operator"
+    await until_allowed(live, user, rule["verbs"][0], rule["apiGroups"][0], rule["resources"][0], namespace)
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token: str = (await live.request("POST", f"{accounts}/operator/token", asked))["status"]["token"]
     return token

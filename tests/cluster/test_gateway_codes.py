@@ -21,6 +21,7 @@ from hopper.local import LocalCluster
 from tests.cluster.live import Live, Refused
 from tests.cluster.proxy import Fault, proxy
 from tests.cluster.rest import Answer, Rest, limited, serving
+from tests.cluster.rights import until_allowed
 from tests.cluster.test_access import service_account
 
 LOOK = ["get", "list", "watch"]
@@ -159,6 +160,8 @@ class TestTokens:
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": live.namespace}],
         }
         await live.request("POST", f"{rbac}/namespaces/{live.namespace}/rolebindings", named | binding)
+        user = f"system:serviceaccount:{live.namespace}:{name}"
+        await until_allowed(live, user, verbs[0], INSTANCES.group, INSTANCES.plural, live.namespace)
         asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         found: str = (await live.request("POST", f"{accounts}/{name}/token", asked))["status"]["token"]
         return found

@@ -61,7 +61,8 @@ async def test_a_service_from_creation_to_its_end(rest: Rest, live: Live, worklo
     await live.until(lambda: secret() == {"TOKEN": "s3cret-value", "KEY": "s3cret-key"}, "the secrets are there")
     again = await rest.put(f"{SHOP}/a/env-vars", changed["env_vars"])
     assert (again.code, again["env_vars"]) == (200, [own[0], {"name": "KEY", "secret": True}])
-    assert live["shop-a"]["spec"]["overrides"]["env"] == own, "what comes back without its secret loses none"
+    kept = lambda: live["shop-a"]["spec"]["overrides"]["env"] == own  # noqa: E731
+    await live.until(kept, "what comes back without its secret loses none")
 
     preview = await rest.get(f"{SHOP}/a/delete-preview")
     owned = {(kind, it["metadata"]["name"]) for kind, it in workloads.owned("shop-a").items()}
@@ -144,8 +145,8 @@ class TestManyAtOnce:
             assert Counter(it.code for it in answers) == {201: 1, 409: 49}
             assert all("choose another" in it["detail"] for it in answers if it.code == 409)
         assert not [it.text for it in answers if "s3cret" in it.text]
-        copies = [it for it in live.names if it.startswith("shop-a-copy")] + ["shop-b"]
-        assert len(copies) == 11
+        copies = ["shop-a-copy", *(f"shop-a-copy-{n}" for n in range(2, 11)), "shop-b"]
+        await live.until(lambda: live.names == {"shop", "shop-a", *copies}, "eleven copies")
         for name in copies:
             assert live[name]["spec"]["overrides"] == live["shop-a"]["spec"]["overrides"]
         await live.until_phase("Running", *copies, seconds=SECONDS)
@@ -166,6 +167,7 @@ class TestManyAtOnce:
             answers = await asyncio.gather(*calls)
             assert {it.code for it in answers} == {200, 409}, Counter(it.code for it in answers)
             assert len({it["uid"] for it in answers if it.code == 200}) == 1
+            await live.until(lambda: "shop-z" in live, "shop-z is there")
             loser = "x" if live["shop-z"]["spec"]["renamedFrom"]["name"] == "shop-y" else "y"
             for one in both:
                 await one.until(
@@ -173,8 +175,8 @@ class TestManyAtOnce:
                 )
                 await one.until(f"{SHOP}/z", status="running", ready=True)
                 assert sorted(await names_in(one)) == sorted([winner, "z", loser])
-        await live.until_gone("shop-a")
-        assert live.names == {"shop", f"shop-{winner}", "shop-z", f"shop-{loser}"}
+        left = {"shop", f"shop-{winner}", "shop-z", f"shop-{loser}"}
+        await live.until(lambda: live.names == left, f"{left} are left")
         assert claim_of(workloads, "shop-a")["metadata"]["uid"] == uid
         assert_never_together(workloads, "shop-a", *(f"shop-n{number}" for number in range(25)))
         assert len(workloads.pods_ever(f"shop-{loser}")) == 1, "who has lost did not even stop"
@@ -197,6 +199,7 @@ async def test_renamed_with_all_it_has(rest: Rest, live: Live, workloads: Worklo
         claim = claim_of(workloads, "shop-a")
         assert (claim["metadata"]["uid"], owners(claim)) == (uid, [f"shop-{name}"])
         assert live[f"shop-{name}"]["spec"]["overrides"] == overrides
+        await live.until_phase("Running", f"shop-{name}")
         assert live.status(f"shop-{name}")["restarts"] == 1
         assert workloads.deployment(f"shop-{name}")["metadata"]["name"] == f"hopper-shop-{name}"
         await workloads.until_owned(f"shop-{before}", seconds=SECONDS)

@@ -21,10 +21,9 @@ from hopper.local.errors import KubectlError
 from hopper.local.ports import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.everything import Rest, call_everything, run_everything
-from tests.cluster.instances import until
 from tests.cluster.live import MERGE_PATCH, Live, fresh_namespace
 from tests.cluster.process import OperatorProcess
-from tests.cluster.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted
+from tests.cluster.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted, until_allowed
 from tests.cluster.workloads import watching_workloads
 from tests.packaging.helm import CHART, RELEASE, ROOT, helm, render
 
@@ -47,11 +46,6 @@ class Watched:
         helm("install", *arguments, values=values, kubeconfig=self.cluster.kubeconfig)
         return render(values, namespace=namespace)
 
-    def await_right(self, user: str, verb: str, resource: str, namespace: str) -> None:
-        """Wait until the API server has heard of a role that was bound a moment ago."""
-        question = ("auth", "can-i", verb, resource, f"--as={user}", f"--namespace={namespace}")
-        until(lambda: self.cluster.kubectl(*question, check=False).strip() == "yes", f"{user} may {verb} {resource}")
-
     def kubeconfig_of(self, namespace: str, account: str, path: Path) -> Path:
         """Write what a pod of this account has: its token, and its namespace."""
         config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
@@ -71,7 +65,7 @@ class Watched:
         for command in commands:
             await asyncio.to_thread(self.cluster.kubectl, *command, place)
         account = f"system:serviceaccount:{live.namespace}:{name}"
-        await asyncio.to_thread(self.await_right, account, "list", "hopperinstances.hopper.dev", live.namespace)
+        await until_allowed(live, account, "list", "hopper.dev", "hopperinstances", live.namespace)
         token = await asyncio.to_thread(self.cluster.kubectl, "create", "token", name, place)
         return {"Authorization": f"Bearer {token.strip()}"}
 
@@ -104,7 +98,7 @@ def arguments(objects: list[Manifest], component: str) -> list[str]:
 
 @asynccontextmanager
 async def at_work(
-    watched: Watched, objects: list[Manifest], component: str, scratch: Path
+    watched: Watched, live: Live, objects: list[Manifest], component: str, scratch: Path
 ) -> AsyncIterator[OperatorProcess]:
     """Run the operator or the gateway of the chart; in the end, it may not have been refused anything."""
     accounts = (it["metadata"] for it in objects if it["kind"] == "ServiceAccount")
@@ -113,8 +107,7 @@ async def at_work(
     for right in granted(objects, account):
         if right.verb == "list":
             place = release if right.namespace == EVERYWHERE else right.namespace
-            kind = f"{right.resource}.{right.group}".rstrip(".")
-            await asyncio.to_thread(watched.await_right, user, right.verb, kind, place)
+            await until_allowed(live, user, right.verb, right.group, right.resource, place)
     kubeconfig = await asyncio.to_thread(watched.kubeconfig_of, release, account, scratch / component)
     port = free_ports(1)[0]
     option = {"operator": "--metrics-port", "gateway": "--port"}[component]
@@ -144,8 +137,8 @@ async def test_serving_all_namespaces(watched: Watched, tmp_path: Path) -> None:
     async with fresh_namespace() as live, watching_workloads(live) as workloads:
         objects = await asyncio.to_thread(watched.install, WIDE, {"crds": {"install": False}})
         async with (
-            at_work(watched, objects, "operator", tmp_path),
-            at_work(watched, objects, "gateway", tmp_path) as it,
+            at_work(watched, live, objects, "operator", tmp_path),
+            at_work(watched, live, objects, "gateway", tmp_path) as it,
         ):
             await run_everything(live, workloads)
             editor = Rest(it.url, live.namespace, await watched.user(live, "edit"))
@@ -164,8 +157,8 @@ async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
         values = {"crds": {"install": False}, "watchNamespaces": [live.namespace], "gateway": {"auth": "apikey"}}
         objects = await asyncio.to_thread(watched.install, SOME, values)
         async with (
-            at_work(watched, objects, "operator", tmp_path),
-            at_work(watched, objects, "gateway", tmp_path) as it,
+            at_work(watched, live, objects, "operator", tmp_path),
+            at_work(watched, live, objects, "gateway", tmp_path) as it,
         ):
             await run_everything(live, workloads)
             caller = Rest(it.url, live.namespace, await with_a_key(live))

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from hopper.adapters.connection import connect
 from hopper.local.ports import free_ports
 from tests.bench.client import Client, create, encode, patch
@@ -27,6 +29,7 @@ CONCURRENCY = 16
 TREE = 1000
 LIST, GET, TREE_READ, UNCHANGED = "list of 100", "one by id", "tree of 1,000", "304"
 EVENT = "event after the watch told of it"
+AGREED = "told by a second gateway after the answer of the first"
 RATE, REQUESTS = "gets a second", "requests to the API server while reading"
 RAW_LIST, RAW_GET = "the API server's own LIST of 100", "the API server's own GET"
 _REPEATS = 300
@@ -41,19 +44,28 @@ async def measure(client: Client, namespace: str, size: int) -> list[Figure]:
     """Fill a namespace with `size` instances, a thousand of them in one tree, and ask a gateway about them."""
     await client.make_namespace(namespace)
     await _fill(client, namespace, size)
-    port = free_ports(1)[0]
-    hopper = str(Path(sys.executable).with_name("hopper"))
-    command = [hopper, "gateway", "run", "--namespace", namespace, "--auth", "none", "--port", str(port)]
-    process = Process(command, LOGS / f"{namespace}-gateway.log")
-    try:
-        await _until_ready(process, port)
+    async with _gateway(namespace, "first") as (process, port):
         async with Wire("127.0.0.1", port) as wire:
             figures = await _times(wire, namespace, size)
             figures += [await _rate(process, port, size), *await _events(client, namespace, port, size)]
             figures.append(Figure("gateway, memory", size, process.rss_mib, "MiB"))
+        async with _gateway(namespace, "second") as (_, another):
+            figures += await _agreement(port, another, size)
+    return figures
+
+
+@asynccontextmanager
+async def _gateway(namespace: str, name: str) -> AsyncIterator[tuple[Process, int]]:
+    """Run a gateway that is ready; yield it and its port."""
+    port = free_ports(1)[0]
+    hopper = str(Path(sys.executable).with_name("hopper"))
+    command = [hopper, "gateway", "run", "--namespace", namespace, "--auth", "none", "--port", str(port)]
+    process = Process(command, LOGS / f"{namespace}-gateway-{name}.log")
+    try:
+        await _until_ready(process, port)
+        yield process, port
     finally:
         await process.stop()
-    return figures
 
 
 async def _fill(client: Client, namespace: str, size: int) -> None:
@@ -122,11 +134,7 @@ async def _timed(
         code, _, _ = await wire.get(path, **headers)
         times.append((time.perf_counter() - started) * 1000)
         assert code in (200, 304), f"{path}: {code}"
-    quantiles = statistics.quantiles(times, n=100)
-    return [
-        Figure(f"gateway, {name}: median", size, statistics.median(times), "ms", found),
-        Figure(f"gateway, {name}: P99", size, quantiles[98], "ms", found),
-    ]
+    return _quantiles(name, size, times, found)
 
 
 async def _sent(wire: Wire) -> float:
@@ -176,8 +184,28 @@ async def _events(client: Client, namespace: str, port: int, size: int) -> list[
             delays.append(max((await seen) - await told.get(), 0.0) * 1000)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    quantiles = statistics.quantiles(delays, n=100)
+    return _quantiles(EVENT, size, delays)
+
+
+async def _agreement(first: int, second: int, size: int) -> list[Figure]:
+    """Change an instance by one gateway, and ask the other one until it tells the same."""
+    delays = []
+    path = "/api/v1/instances/global"
+    async with aiohttp.ClientSession() as session, Wire("127.0.0.1", second) as other:
+        for number in range(_EVENTS):
+            wanted = f"agreed {number}"
+            async with session.put(f"http://127.0.0.1:{first}{path}", json={"description": wanted}) as answer:
+                answer.raise_for_status()
+            answered = time.perf_counter()
+            while json.loads((await other.get(path))[2])["description"] != wanted:
+                pass
+            delays.append((time.perf_counter() - answered) * 1000)
+    return _quantiles(AGREED, size, delays)
+
+
+def _quantiles(name: str, size: int, times: Sequence[float], found: int | None = None) -> list[Figure]:
+    """Return the median and the 99th percentile of times in milliseconds."""
     return [
-        Figure(f"gateway, {EVENT}: median", size, statistics.median(delays), "ms"),
-        Figure(f"gateway, {EVENT}: P99", size, quantiles[98], "ms"),
+        Figure(f"gateway, {name}: median", size, statistics.median(times), "ms", found),
+        Figure(f"gateway, {name}: P99", size, statistics.quantiles(times, n=100)[98], "ms", found),
     ]
