@@ -51,7 +51,7 @@ class TestScopes:
                     await live.until_phase("Running", name)
                     assert live.owners(name) == [above]
                 else:
-                    wrong = await live.until_reason(name, "Stalled", "WrongParentScope", seconds=5)
+                    wrong = await live.until_reason(name, "Stalled", "WrongParentScope")
                     assert wrong["message"].startswith(f'spec.parentRef.name: "{above}" ')
                     assert all(fit in wrong["message"] for fit in SCOPES[child].parents)
                     assert live.condition(name, "HierarchyValid")["status"] == "False"
@@ -81,7 +81,7 @@ class TestScopes:
 class TestOrderOfArrival:
     async def test_a_child_waits_for_its_parent(self, live: Live, operator: Operator) -> None:
         await live.create("worker", "Orchestration", "web")
-        missing = await live.until_reason("worker", "HierarchyValid", "ParentNotFound", seconds=5)
+        missing = await live.until_reason("worker", "HierarchyValid", "ParentNotFound")
         assert missing["status"] == "False"
         assert 'waits for parent "web" (spec.parentRef.name)' in missing["message"]
         assert live.phase("worker") == "Created"
@@ -132,7 +132,7 @@ class TestCycles:
             manifest("bystander", "Personal", "family"),
         )
         for name, circle in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
-            stalled = await live.until_reason(name, "Stalled", "ParentCycle", seconds=5)
+            stalled = await live.until_reason(name, "Stalled", "ParentCycle")
             assert stalled["message"].startswith(f"spec.parentRef.name leads in a circle: {circle}; change")
             assert live.owners(name) == []
         await live.until_reason("below", "Ready", "ParentNotReady")
@@ -163,7 +163,7 @@ class TestLimits:
         await live.until_phase("Running", "home", "m", "n")
         await live.create_from(manifest("a", "Event", "home"), manifest("z", "Event", "home"))
         for name in "az":
-            stalled = await live.until_reason(name, "Stalled", "TooManyChildren", seconds=5)
+            stalled = await live.until_reason(name, "Stalled", "TooManyChildren")
             assert 'parent "home" already has 2 of 2 children (config.limits.maxChildInstances)' in stalled["message"]
             assert live.phase(name) == "Created"
             assert live.owners(name) == []
@@ -224,7 +224,7 @@ class TestLimits:
             manifest("worker", "Orchestration", "party"),
             manifest("shallow", "Orchestration", "web"),
         )
-        stalled = await live.until_reason("worker", "Stalled", "TooDeep", seconds=5)
+        stalled = await live.until_reason("worker", "Stalled", "TooDeep")
         assert 'depth 3 is over the limit of 2 (config.limits.maxDepth of "party" or above)' in stalled["message"]
         await live.until_phase("Running", "global", "web", "party", "shallow")
         await live.edit("global", config={"limits": {"maxDepth": 3}})

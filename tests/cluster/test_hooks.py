@@ -295,9 +295,9 @@ async def test_the_trouble_of_one_is_not_the_trouble_of_others(
     await live.until(lambda: steered.before_calls.count(("hanging-19", Phase.STARTING)) == 1, "the hooks hang")
     siblings = [f"fine-{number}" for number in range(20)]
     await live.create_from(*(manifest(name, "Orchestration", "home") for name in siblings))
-    await live.until_phase("Running", *siblings, seconds=5)
+    await live.until_phase("Running", *siblings)
     await live.edit("home", desiredState="Paused")
-    await live.until_phase("Paused", "home", *siblings, seconds=5)
+    await live.until_phase("Paused", "home", *siblings)
     for event in events:
         event.set()
     await live.until_phase("Paused", *hanging)
