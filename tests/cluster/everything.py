@@ -38,8 +38,8 @@ async def run_everything(live: Live, workloads: Workloads) -> None:
 
 async def _take_back_everything(live: Live, workloads: Workloads) -> None:
     """Strip all objects of what says whose they are: they are recognised by a look at each."""
+    await workloads.until_owned("shop-web", *CHILDREN)
     owned = workloads.owned("shop-web")
-    assert owned.keys() == CHILDREN.keys()
     names = {kind: it["metadata"]["name"] for kind, it in owned.items()}
     await asyncio.gather(*(workloads.edit(kind, name, {"metadata": {"labels": None}}) for kind, name in names.items()))
     await workloads.until_owned("shop-web", *names)

@@ -95,8 +95,11 @@ class Workloads:
         return {key: b64decode(value).decode() for key, value in data.items()}
 
     async def edit(self, kind: str, name: str, patch: object, content_type: str = MERGE_PATCH) -> Object:
-        """Change an object, as somebody who is not the operator."""
+        """Change an object, as somebody who is not the operator; the watch has told of it on return."""
         edited: Object = await self._request("PATCH", RESOURCES[kind], name, patch, content_type)
+        version = int(edited["metadata"]["resourceVersion"])
+        follow = self.follows[kind]
+        await self.live.until(lambda: follow.version >= version, f"version {version} of {kind} {name}")
         return edited
 
     async def edit_status(self, kind: str, name: str, status: Object) -> None:
