@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from hopper.gateway.access import admit
 from hopper.gateway.context import Context
@@ -21,7 +22,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 def build_app(context: Context | None) -> FastAPI:
     """Return the ASGI application that serves this context; without one it can only describe itself."""
-    app = FastAPI(
+    app = FastAPIOffline(  # whose /docs needs nothing from elsewhere
+        redoc_url=None,
         title="Hopper",
         summary="Hierarchies of long-lived instances on Kubernetes",
         version="v1",

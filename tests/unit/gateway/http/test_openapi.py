@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from hopper.gateway.documents import document, files
 from hopper.gateway.http.wording import SAYINGS
+from tests.unit.gateway.world import World
 
 DOCS = Path(__file__).parents[4] / "docs"
 METHODS = {"get", "post", "put", "delete"}
@@ -95,3 +97,18 @@ def patterns_in(part: Any) -> Iterator[str]:
 def test_every_pattern_has_words() -> None:
     """Whoever does not write as one wants is told what to write, not an expression."""
     assert set(patterns_in(cached())) == SAYINGS.keys()
+
+
+async def test_the_page_to_try_it_out_needs_nothing_from_elsewhere() -> None:
+    """In a cluster that reaches no other site, and without a stranger's script beside the caller's token."""
+    world = World()
+    page = await world.client.get("http://gateway/docs")
+    assert page.status_code == 200
+    needed = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
+    paths = [one or other for one, other in needed]
+    assert any(it.endswith(".js") for it in paths)
+    assert any(it.endswith(".css") for it in paths)
+    assert any(it.endswith("openapi.json") for it in paths)
+    for path in paths:
+        assert path.startswith("/"), f"{path} is elsewhere"
+        assert (await world.client.get(f"http://gateway{path}")).status_code == 200, path
