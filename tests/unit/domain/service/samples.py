@@ -106,3 +106,24 @@ def _metadata(name: str, **more: Any) -> Wire:
 
 PROJECT = instance("shop", "Project")
 GLOBAL = instance("global", "Global")
+
+
+def container(made: Blueprint) -> dict[str, Any]:
+    """Return the only container of its pods."""
+    return pod(made)["containers"][0]
+
+
+def pod(made: Blueprint) -> dict[str, Any]:
+    """Return the spec of its pods."""
+    return rendered(made)["Deployment"]["spec"]["template"]["spec"]
+
+
+def pod_template(made: Blueprint, mode: Mode = Mode.UP) -> dict[str, Any]:
+    """Return the template of its pods."""
+    return rendered(made, mode)["Deployment"]["spec"]["template"]
+
+
+def checksum(made: Blueprint) -> str | None:
+    """Return the checksum of what its pods read; None where they read nothing."""
+    found: str | None = pod_template(made)["metadata"].get("annotations", {}).get("hopper.dev/checksum")
+    return found
