@@ -7,7 +7,6 @@ import pytest
 from hopper.domain.service.render import Mode, render
 from tests.unit.domain.service.samples import (
     FULL,
-    Wire,
     blueprint,
     container,
     pod,
