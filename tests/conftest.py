@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 # looptime asks for the current event loop before each test. Where none was ever set, asyncio makes one for the occasion
 # that nobody closes: an error of some later test, as warnings are errors here.
 asyncio.set_event_loop(None)
+
+# Who runs the tests in the background, or under nohup, hands on that these are to be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

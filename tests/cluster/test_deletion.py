@@ -87,6 +87,8 @@ class TestCascade:
             *(manifest(f"p{n}-{m}", "Orchestration", f"p{n}") for n in projects for m in workers),
         )
         await live.until_phase("Running", "global", *(f"p{n}-{m}" for n in projects for m in workers))
+        parents = ["global", *(f"p{n}" for n in projects)]
+        await live.until(lambda: all(FINALIZER in finalizers(live, it) for it in parents), "parents are guarded")
         await live.delete("global")
         await live.until_gone("global")
         assert not live.names
@@ -97,8 +99,9 @@ class TestCascade:
 
     async def test_while_it_is_still_starting(self, live: Live, operator: Operator) -> None:
         await live.create_from(*tree())
+        await live.until(lambda: all(map(live.owners, NAMES[1:])), "they belong together")  # else they wait for another
         await live.delete("global")
-        await live.until_gone("global", "web", "party", "worker")
+        await live.until_gone(*NAMES)
 
     async def test_a_leaf_has_nothing_to_wait_for(self, live: Live, family: None) -> None:
         assert finalizers(live, "worker") == []

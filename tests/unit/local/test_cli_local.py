@@ -158,11 +158,7 @@ def test_who_is_ended_in_the_middle_leaves_nothing_behind(
     number: signal.Signals, command: tuple[str, ...], kube_bin: Path, cache: Path, wait_until: Callable[..., None]
 ) -> None:
     (kube_bin / "plan.json").write_text('{"hang": true}')
-    arguments = [sys.executable, "-m", "hopper.cli.main", *command, "--name=a"]
-    # Who runs the tests under nohup hands on that a hang-up is to be ignored.
-    starting = subprocess.Popen(
-        arguments, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    )
+    starting = subprocess.Popen([sys.executable, "-m", "hopper.cli.main", *command, "--name=a"], stderr=subprocess.PIPE)
     cluster = LocalCluster("a")
     try:
         wait_until(lambda: len(running := processes.recorded(cluster.directory)) == 5 and all(p.alive for p in running))

@@ -137,7 +137,7 @@ class OwnEngine:
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _ENDS_WITHIN
-        while self._pid() == pid:
+        while self._pid() == pid or processes.command_line(pid) == "":  # a dying one loses its command line first
             if time.monotonic() > deadline:
                 raise EngineError(f"the Docker engine (pid {pid}) did not end within {_ENDS_WITHIN:.0f} s: {self._log}")
             time.sleep(_POLL)
