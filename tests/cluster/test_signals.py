@@ -157,7 +157,7 @@ class TestMetrics:
                 numbers = await scrape(operator)
                 return numbers.total("hopper_queue_depth") == 3 and numbers.total("hopper_queue_age_seconds") > 0
 
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not await waits():
                     pass
             starting_over.set()
