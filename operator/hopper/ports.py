@@ -76,7 +76,7 @@ class InstanceStore(Protocol):
         """Write what differs between the instance's status and `status`."""
 
     async def delete(self, instance: HopperInstance) -> None:
-        """Delete this very object (by uid)."""
+        """Delete this very object, unless it has changed: whoever has resumed or moved it wants to keep it."""
 
 
 class IntentStore(Protocol):

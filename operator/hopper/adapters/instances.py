@@ -34,9 +34,10 @@ class KubeInstances:
         return await self._patch(instance, "/status", {"metadata": metadata, "status": changes})
 
     async def delete(self, instance: HopperInstance) -> None:
-        options = {"preconditions": {"uid": instance.metadata.uid}, "propagationPolicy": "Background"}
+        preconditions = {"uid": instance.metadata.uid, "resourceVersion": instance.metadata.resource_version}
+        options = {"preconditions": preconditions, "propagationPolicy": "Background"}
         path = INSTANCES.path(instance.namespace, instance.name)
-        # A 409 says that another object has the name by now: the watch will tell of it.
+        # A 409 says that it has changed, or that another one has the name by now: the watch will tell of it.
         await self._kube.request("DELETE", path, resource=INSTANCE_PLURAL, body=options)
 
     async def _patch(self, instance: HopperInstance, subresource: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,12 @@ from hopper.api.service import Overrides
 
 ObjectName = Annotated[
     str,
-    Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", description="Name of the object."),
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        description="Name of the object.",
+    ),
     SHARE,
 ]
 HISTORY_LIMIT = 20
@@ -166,8 +171,8 @@ class InstanceSpec:
         Field(
             ge=0,
             le=315_360_000,
-            description="Deletes the instance this many seconds after it was stopped or terminated by its own "
-            "desiredState, or gave up in Error.",
+            description="Deletes the instance this many seconds after it was stopped by its own desiredState, was "
+            "terminated (an ancestor's counts too), or gave up in Error; not while deletionProtection is set.",
         ),
     ] = None
     deletion_protection: Annotated[
@@ -237,7 +242,12 @@ class InstanceStatus:
         ),
     ] = ()
     started_at: Annotated[Moment | None, Field(description="When it last became Running.")] = None
-    stopped_at: Annotated[Moment | None, Field(description="When it last became Stopped.")] = None
+    stopped_at: Annotated[
+        Moment | None,
+        Field(
+            description="When it last became Stopped, or its own desiredState took the place of an ancestor's there."
+        ),
+    ] = None
     last_transition_time: Annotated[Moment | None, Field(description="When the phase last changed.")] = None
     history: Annotated[
         tuple[HistoryEntry, ...],

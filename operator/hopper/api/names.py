@@ -27,6 +27,8 @@ LEASE_NAME = "hopper-operator"
 FINALIZER = f"{GROUP}/ordered-deletion"
 # Set by the API server on `kubectl delete --cascade=orphan` while garbage collection strips ownerReferences.
 ORPHAN_FINALIZER = "orphan"
+# The same for `--cascade=foreground`, while it deletes what is below.
+FOREGROUND_FINALIZER = "foregroundDeletion"
 
 LABEL_INSTANCE = f"{GROUP}/instance"
 # On the ConfigMaps that heartbeats are kept in (see api/heartbeat.py).

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.instance import HopperInstance
+from hopper.api.names import FINALIZER, FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from hopper.api.scopes import allowed_children
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.config import config_problems
@@ -13,6 +14,10 @@ from hopper.domain.hierarchy import Tree, effective_state, judge
 from hopper.domain.lifecycle import UP
 from hopper.domain.observed import Children, Observed
 from hopper.domain.renaming import held_down, successor_of
+from hopper.domain.wording import some
+
+# Ours, and those that garbage collection removes by itself.
+_ORDINARY_FINALIZERS = frozenset({FINALIZER, FOREGROUND_FINALIZER, ORPHAN_FINALIZER})
 
 
 def gather(
@@ -51,12 +56,25 @@ def _children(instance: HopperInstance, tree: Tree) -> Children:
         total=len(owned),
         ready=sum(child.status.is_ready for child in owned),
         up=tuple(child.name for child in owned if child.status.phase in UP),
-        protected=tuple(child.name for child in owned if child.spec.deletion_protection),
-        blocked=tuple(child.name for child in owned if _waits_for_the_protected(child)),
+        protected=tuple(child.name for child in owned if child.spec.deletion_protection and not _is_going(child)),
+        blocked=tuple(child.name for child in owned if _cannot_go(child)),
+        held=tuple(f"{child.name} (finalizer {some(found)})" for child in owned if (found := _held_by(child))),
         expected=any(child.spec.scope in fitting for child in named),
     )
 
 
-def _waits_for_the_protected(child: HopperInstance) -> bool:
-    ready = child.status.condition(ConditionType.READY)
-    return not child.spec.deletion_protection and ready is not None and ready.reason == Reason.DELETION_BLOCKED
+def _is_going(child: HopperInstance) -> bool:
+    return child.metadata.deletion_timestamp is not None
+
+
+def _cannot_go(child: HopperInstance) -> bool:
+    """Whether the child says itself why it is not deleted: others below are in the way, or the API server refuses."""
+    stalled = child.status.condition(ConditionType.STALLED)
+    reason = Reason.DELETION_BLOCKED if _is_going(child) else Reason.WRITE_REFUSED
+    protected = child.spec.deletion_protection and not _is_going(child)
+    return not protected and stalled is not None and stalled.reason == reason
+
+
+def _held_by(child: HopperInstance) -> tuple[str, ...]:
+    """Name the finalizers of others that a child which is being deleted still has."""
+    return tuple(it for it in child.metadata.finalizers if it not in _ORDINARY_FINALIZERS) if _is_going(child) else ()

@@ -100,12 +100,20 @@ class Reconciler:
             raise
 
     async def _apply(self, observed: Observed, decided: Plan) -> float | None:
-        if decided.delete:
-            _log(observed.instance, observed.instance.name, f"deleting ({decided.delete})", decided.delete)
+        if decided.delete is None:
+            return await self._live_on(observed, decided)
+        try:
             await self._store.delete(observed.instance)
-            if decided.delete in _WORTH_AN_EVENT:
-                self._events.announce(observed.instance, reason=decided.delete, message=_WORTH_AN_EVENT[decided.delete])
-            return None
+        except RefusedError as error:
+            observed = replace(observed, refusal=f"its deletion ({decided.delete}): {error}")
+            await self._live_on(observed, self._plan(observed))
+            raise
+        _log(observed.instance, observed.instance.name, f"deleting ({decided.delete})", decided.delete)
+        if decided.delete in _WORTH_AN_EVENT:
+            self._events.announce(observed.instance, reason=decided.delete, message=_WORTH_AN_EVENT[decided.delete])
+        return None
+
+    async def _live_on(self, observed: Observed, decided: Plan) -> float | None:
         try:
             observed = await self._apply_metadata(observed, decided)
             observed, decided = await self._ask_hooks(observed, decided)

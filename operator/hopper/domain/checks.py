@@ -73,7 +73,10 @@ def parent_is_not_ready(o: Observed) -> Hold | None:
     parent = o.link.parent
     if parent is None or parent.status.phase in CARRYING:
         return None
-    return Hold(Reason.PARENT_NOT_READY, f'waits for parent "{parent.name}", which is {parent.status.phase}')
+    waits = f'waits for parent "{parent.name}", which is'
+    if parent.metadata.deletion_timestamp:
+        return Hold(Reason.PARENT_NOT_READY, f"{waits} being deleted; choose another spec.parentRef.name")
+    return Hold(Reason.PARENT_NOT_READY, f"{waits} {parent.status.phase}")
 
 
 def predecessor_is_not_gone(o: Observed) -> Hold | None:
@@ -115,7 +118,7 @@ def back_off_is_running(o: Observed) -> Hold | None:
     first = policy.backoff_seconds or (1 if status.retries else 0)
     # 2^30 is beyond any maxBackoffSeconds: a larger power would only cost time.
     delay = min(first * 2 ** min(status.retries, 30), policy.max_backoff_seconds)
-    remaining = seconds_until(_since(o) + timedelta(seconds=delay), o.now)
+    remaining = seconds_until(in_phase_since(o) + timedelta(seconds=delay), o.now)
     if remaining <= 0:
         return None
     return Hold(Reason.BACK_OFF, f"{_last_error(o)}; next restart {delay} s after the failure", retry_after=remaining)
@@ -158,7 +161,7 @@ def still_brief(o: Observed) -> float:
     since = [o.instance.status.last_transition_time]
     if ready is not None:
         since.append(o.now if ready.status == "True" else ready.last_transition_time)
-    begun = max((moment for moment in since if moment), default=o.now)
+    begun = min(max((moment for moment in since if moment), default=o.now), o.now)
     return max(seconds_until(begun + timedelta(seconds=NAMED_AFTER_SECONDS), o.now), 0.0)
 
 
@@ -178,8 +181,9 @@ def seconds_until(moment: datetime, now: datetime) -> float:
     return (moment - now).total_seconds()
 
 
-def _since(o: Observed) -> datetime:
-    return o.instance.status.last_transition_time or o.instance.metadata.creation_timestamp
+def in_phase_since(o: Observed) -> datetime:
+    """Return when it entered its phase; a time to come, which somebody must have written there, counts as now."""
+    return min(o.instance.status.last_transition_time or o.instance.metadata.creation_timestamp, o.now)
 
 
 def _last_error(o: Observed) -> str:

@@ -12,10 +12,13 @@ from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
-from hopper.domain.config import effective_value
+from hopper.domain.config import effective_value, own_value
 from hopper.domain.lifecycle import CARRYING, FINAL, INHERITED
 
+# What is said of those who are below their parent; the last two of those who came before a limit did.
+_ACCEPTED = frozenset({Reason.PARENT_ACCEPTED, Reason.TOO_MANY_CHILDREN, Reason.TOO_DEEP})
 _PAST_CHILDREN = frozenset({DesiredState.ARCHIVED, DesiredState.TERMINATED})
+_LONGEST_CIRCLE = 10
 
 
 class Tree(Protocol):
@@ -76,7 +79,7 @@ def judge(instance: HopperInstance, tree: Tree) -> Link:
         return _refuse(Reason.PARENT_REQUIRED, f"set spec.parentRef.name to a {_one_of(rule.parents)}")
     if cycle := find_cycle(instance, tree):
         return _refuse(
-            Reason.PARENT_CYCLE, f"spec.parentRef.name leads in a circle: {' → '.join(cycle)}; change one of them"
+            Reason.PARENT_CYCLE, f"spec.parentRef.name leads in a circle: {_in_short(cycle)}; change one of them"
         )
     parent = tree.get(wanted)
     if parent is None:
@@ -96,7 +99,13 @@ def judge(instance: HopperInstance, tree: Tree) -> Link:
     if over is None:
         return Link(True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors)
     # A limit that was lowered keeps newcomers out; who is in stays in: it goes on to inherit, and goes with its parent.
-    return replace(over, ancestors=ancestors) if is_owned_by(instance, parent) else over
+    return replace(over, ancestors=ancestors) if has_seat(instance, parent) else over
+
+
+def _in_short(cycle: tuple[str, ...]) -> str:
+    """Write a circle down, without its middle where it is long."""
+    names = cycle if len(cycle) <= _LONGEST_CIRCLE else (*cycle[:4], "…", *cycle[-4:])
+    return " → ".join(names)
 
 
 def has_room(parent: HopperInstance, tree: Tree) -> bool:
@@ -141,17 +150,33 @@ def predecessor_of(newcomer: HopperInstance, tree: Tree) -> HopperInstance | Non
 
 
 def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
-    said = instance.status.condition(ConditionType.HIERARCHY_VALID)
-    # Whoever was wanted stopped from the start has left Created without ever having had that parent.
-    never_had_it = said is not None and said.reason == Reason.PARENT_NOT_FOUND
-    if instance.status.phase is Phase.CREATED or never_had_it:
+    if instance.status.phase is Phase.CREATED:
         return _refuse(
             Reason.PARENT_NOT_FOUND, f'waits for parent "{wanted}" (spec.parentRef.name), which does not exist yet'
+        )
+    if not _had_parent(instance, wanted):
+        return _refuse(
+            Reason.PARENT_NOT_FOUND,
+            f'parent "{wanted}" (spec.parentRef.name) does not exist yet: what runs goes on. '
+            "Create it, or change spec.parentRef.name",
         )
     return _refuse(
         Reason.ORPHANED,
         f'parent "{wanted}" does not exist any more: what runs goes on. Create it, or change spec.parentRef.name',
     )
+
+
+def _had_parent(instance: HopperInstance, wanted: str) -> bool:
+    """Tell whether an instance that has left Created was below a parent of that name, which is gone then."""
+    said = instance.status.condition(ConditionType.HIERARCHY_VALID)
+    if said is not None and said.reason == Reason.PARENT_NOT_FOUND:
+        return False  # wanted stopped from the start, or moved to one who is not there yet
+    if said is not None and said.reason in (Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED):
+        return f'"{wanted}"' in said.message
+    if instance.status.path is None:
+        return True
+    owned = any(is_hopper_reference(it) and it.name == wanted for it in instance.metadata.owner_references)
+    return owned or _parent_in_path(instance) == wanted
 
 
 def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...], tree: Tree) -> Link | None:
@@ -161,17 +186,23 @@ def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...
         return _refuse(
             Reason.TOO_DEEP,
             f"depth {len(ancestors)} is over the limit of {deepest} "
-            f'(config.limits.maxDepth of "{parent.name}" or above); '
+            f'(config.limits.maxDepth of "{_limited_by(deepest, ancestors).name}"); '
             "choose a spec.parentRef.name further up, or raise the limit",
         )
     most = effective_value(parent, above, "limits.maxChildInstances")
     if most is not None and len(tree.children(parent.name)) > most and _rank(instance, parent, tree) >= most:
         return _refuse(
             Reason.TOO_MANY_CHILDREN,
-            f'parent "{parent.name}" already has {most} of {most} children (config.limits.maxChildInstances); '
+            f'parent "{parent.name}" may have {most} children at most (config.limits.maxChildInstances), '
+            f"and {len(tree.children(parent.name))} name it; "
             "choose another spec.parentRef.name, remove a sibling, or raise the limit",
         )
     return None
+
+
+def _limited_by(depth: int, ancestors: tuple[HopperInstance, ...]) -> HopperInstance:
+    """Return the ancestor whose own configuration, or the default of whose scope, is that limit."""
+    return next((it for it in ancestors if own_value(it, "limits.maxDepth") == depth), ancestors[-1])
 
 
 def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
@@ -181,7 +212,7 @@ def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
     """
 
     def seat(child: HopperInstance) -> tuple[bool, object, str]:
-        seated = is_owned_by(child, parent) or tree.is_taking_seat(child, parent)
+        seated = has_seat(child, parent) or tree.is_taking_seat(child, parent)
         return (not seated, child.metadata.creation_timestamp, child.name)
 
     predecessor = predecessor_of(instance, tree)
@@ -233,6 +264,21 @@ def is_hopper_reference(reference: OwnerReference) -> bool:
 def is_owned_by(child: HopperInstance, parent: HopperInstance) -> bool:
     """Tell whether the child carries the parent's uid in its ownerReferences."""
     return any(reference.uid == parent.metadata.uid for reference in child.metadata.owner_references)
+
+
+def has_seat(child: HopperInstance, parent: HopperInstance) -> bool:
+    """Tell whether the child is below this parent: by its ownerReference or, where that was stripped, by its status."""
+    if is_owned_by(child, parent):
+        return True
+    said = child.status.condition(ConditionType.HIERARCHY_VALID)
+    accepted = said is not None and said.reason in _ACCEPTED
+    return accepted and child.parent_name == parent.name == _parent_in_path(child)
+
+
+def _parent_in_path(instance: HopperInstance) -> str | None:
+    """Return the parent that the instance had, as its status tells."""
+    names = (instance.status.path or "").split("/")
+    return names[-2] if len(names) > 1 else None
 
 
 def is_orphaning(instance: HopperInstance) -> bool:

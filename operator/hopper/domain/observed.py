@@ -37,8 +37,9 @@ class Children:
     """The direct children, counted.
 
     `total` and `ready` count those accepted (they carry the ownerReference); `up`, `protected` and `blocked` name those
-    accepted ones that may have something running, that refuse deletion, or whose deletion waits for somebody below who
-    does. `expected` tells whether any child, accepted or not yet, names this instance as its parent and fits.
+    accepted ones that may have something running, that refuse deletion, or whose deletion cannot go on; `held` names
+    those that a finalizer of somebody else keeps from going, and that. `expected` tells whether any child, accepted or
+    not yet, names this instance as its parent and fits.
     """
 
     total: int = 0
@@ -46,6 +47,7 @@ class Children:
     up: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
     expected: bool = False
 
 

@@ -8,13 +8,19 @@ from datetime import timedelta
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.names import FINALIZER
-from hopper.domain.checks import restart_is_never_wanted, restarts_are_exhausted, seconds_until
+from hopper.domain.checks import (
+    NAMED_AFTER_SECONDS,
+    in_phase_since,
+    restart_is_never_wanted,
+    restarts_are_exhausted,
+    seconds_until,
+)
 from hopper.domain.hierarchy import is_hopper_reference, is_orphaning, is_owned_by, wanted_references
 from hopper.domain.objects import CLAIM, plan_objects
 from hopper.domain.observed import Observed
 from hopper.domain.plan import MetadataChange, Plan, Relationship
 from hopper.domain.renaming import carried_over, has_everything
-from hopper.domain.status import blocked_deletion_status, compute_status
+from hopper.domain.status import compute_status, waiting_deletion_status, was_held_by_an_ancestor
 from hopper.domain.walk import walk
 
 # How long a newcomer's first status is held back while it only waits for others: usually they come along.
@@ -30,6 +36,8 @@ def plan(o: Observed) -> Plan:
     """Decide what to do about one instance."""
     if o.instance.metadata.deletion_timestamp:
         return _finish_deletion(o)
+    if o.refusal is not None:  # what the API server does not let us delete lives on
+        return _live(o)
     if parent_takes_it_along(o):
         return Plan(delete=Reason.PARENT_IS_BEING_DELETED)
     if time_to_live_is_over(o):
@@ -55,16 +63,20 @@ def time_to_live_is_over(o: Observed) -> bool:
 def time_to_live(o: Observed) -> float | None:
     """Return the seconds until the instance is to be deleted because it has finished; None while it has not.
 
-    Being held at Stopped by an ancestor is no end: the instance would go on with its parent.
+    Being held at Stopped by an ancestor is no end: the instance would go on with its parent. Where that turns into its
+    own wish, the time begins once the status says so.
     """
     spec, status = o.instance.spec, o.instance.status
     if spec.ttl_seconds_after_finished is None or spec.deletion_protection or status.last_transition_time is None:
         return None
-    stopped = o.phase is Phase.STOPPED and spec.desired_state is DesiredState.STOPPED
-    gave_up = o.phase is Phase.ERROR and bool(restart_is_never_wanted(o) or restarts_are_exhausted(o))
-    if not (stopped or gave_up or o.phase is Phase.TERMINATED):
+    since = in_phase_since(o)
+    if o.phase is Phase.STOPPED:
+        if spec.desired_state is not DesiredState.STOPPED or was_held_by_an_ancestor(status):
+            return None
+        since = max(since, min(status.stopped_at or since, o.now))
+    elif o.phase is not Phase.TERMINATED and not (restart_is_never_wanted(o) or restarts_are_exhausted(o)):
         return None
-    return seconds_until(status.last_transition_time + timedelta(seconds=spec.ttl_seconds_after_finished), o.now)
+    return seconds_until(since + timedelta(seconds=spec.ttl_seconds_after_finished), o.now)
 
 
 def successor_has_everything(o: Observed) -> bool:
@@ -81,9 +93,20 @@ def _finish_deletion(o: Observed) -> Plan:
     if FINALIZER not in metadata.finalizers:
         return Plan()
     if o.children.total and not is_orphaning(o.instance):
-        return Plan(status=blocked_deletion_status(o)) if o.children.protected or o.children.blocked else Plan()
+        return _wait_for_children(o)
     kept = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
     return Plan(metadata=MetadataChange(metadata.owner_references, kept))
+
+
+def _wait_for_children(o: Observed) -> Plan:
+    """Tell of a deletion that children hold up, or that takes long: usually they are gone before that."""
+    begun = min(o.instance.metadata.deletion_timestamp or o.now, o.now)
+    brief = seconds_until(begun + timedelta(seconds=NAMED_AFTER_SECONDS), o.now)
+    stalled = o.instance.status.condition(ConditionType.STALLED)
+    told = stalled is not None and stalled.reason == Reason.DELETION_BLOCKED
+    if o.children.protected or o.children.blocked or told or brief <= 0:
+        return Plan(status=waiting_deletion_status(o), requeue_after=brief if brief > 0 else None)
+    return Plan(requeue_after=brief)
 
 
 def _live(o: Observed) -> Plan:

@@ -31,9 +31,16 @@ def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> In
         path="/".join(names),
         depth=len(names) - 1,
         children=_children_summary(o, walked, hold),
+        stopped_at=_stopped_since(o, walked),
         override_count=len(instance.spec.overrides) if instance.spec.overrides else None,
         **_runtime_fields(o, walked),
     )
+
+
+def _stopped_since(o: Observed, walked: InstanceStatus) -> datetime | None:
+    """Return when it was stopped; where an ancestor did that, the time of its own wish to be counts from now on."""
+    own = walked.phase is Phase.STOPPED and o.effective.source is None and was_held_by_an_ancestor(o.instance.status)
+    return o.now if own else walked.stopped_at
 
 
 def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
@@ -73,20 +80,29 @@ def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None)
     return o.instance.metadata.generation
 
 
-def blocked_deletion_status(o: Observed) -> InstanceStatus:
-    """Return the status of an instance whose deletion waits for children that refuse to be deleted."""
+def was_held_by_an_ancestor(status: InstanceStatus) -> bool:
+    """Whether the status says that an ancestor, rather than the instance's own wish, holds it where it is."""
+    ready = status.condition(ConditionType.READY)
+    return ready is not None and ready.reason == Reason.INHERITED_FROM
+
+
+def waiting_deletion_status(o: Observed) -> InstanceStatus:
+    """Return the status of an instance whose deletion waits for its children, and what is in the way of theirs."""
     children, waits = o.children, []
     if children.protected:
         do = "set spec.deletionProtection to false there, or move them to another parent"
         waits.append(f"deletion waits for {some(children.protected)}: {do}")
     if children.blocked:
         waits.append(f"deletion waits for {some(children.blocked)}, whose own deletion is blocked: look there")
-    message = "; ".join(waits)
+    stalled = bool(waits)
+    if children.held:
+        waits.append(f"deletion waits for {some(children.held)}: see who is to remove that")
+    message = "; ".join(waits) or "deletion waits for its children, which are being deleted"
     settled = children.total == len(children.protected) + len(children.blocked)  # not a write for each that goes
     return o.instance.status.changed(
         observed_generation=o.instance.metadata.generation,
         children=ChildrenSummary(total=children.total, ready=children.ready) if settled else o.instance.status.children,
-        conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=True)),
+        conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=stalled)),
     )
 
 
@@ -96,7 +112,7 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
         complaint = None  # the parent being away says nothing against what runs; HierarchyValid tells of it
     refused = complaint if complaint and complaint.reason is Reason.WRITE_REFUSED else None
     blocker = refused or hold or complaint  # what cannot be written is why it waits
-    stalled = next((it for it in (hold, complaint) if it and it.stalled), None)
+    stalled = next((it for it in (refused, hold, complaint) if it and it.stalled), None)
     found: dict[ConditionType, tuple[str, Reason, str]] = {}
     if blocker:
         found[ConditionType.READY] = ("False", blocker.reason, blocker.message)

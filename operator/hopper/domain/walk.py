@@ -83,7 +83,8 @@ class _Walker:
             return None
         if target is Phase.STARTING or (self.o.phase, target) == (Phase.STARTING, Phase.RUNNING):
             return self._fail_start(failure)
-        return Hold(Reason.HOOK_FAILED, failure.message, retry_after=HOOK_RETRY_SECONDS)
+        message = f"{failure.message}; tried again every {HOOK_RETRY_SECONDS:.0f} s"
+        return Hold(Reason.HOOK_FAILED, message, retry_after=HOOK_RETRY_SECONDS)
 
     def _fail_start(self, failure: HookFailure) -> Hold:
         if self.o.phase is not Phase.STARTING:

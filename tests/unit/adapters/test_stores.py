@@ -78,7 +78,8 @@ class TestInstances:
         await KubeInstances(server.kube).delete(WEB)
         (received,) = server.received
         assert (received.method, received.path) == ("DELETE", PATH)
-        assert received.body == {"preconditions": {"uid": "uid-web"}, "propagationPolicy": "Background"}
+        preconditions = {"uid": "uid-web", "resourceVersion": WEB.metadata.resource_version}
+        assert received.body == {"preconditions": preconditions, "propagationPolicy": "Background"}
 
     async def test_a_deletion_that_meets_a_conflict_has_not_happened(self, server: Server) -> None:
         server.answer = says({"message": "the UID in the precondition does not match"}, 409)

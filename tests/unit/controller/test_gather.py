@@ -1,11 +1,12 @@
 """What a parent sees of its children."""
 
 from dataclasses import replace
+from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance
-from hopper.api.names import LABEL_INSTANCE
+from hopper.api.names import FINALIZER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.observed import Children as Seen
@@ -35,9 +36,31 @@ def test_a_child_that_moves_away_counts_until_its_reference_is_swapped() -> None
 
 
 def test_a_child_whose_deletion_is_blocked_blocks_the_next_above() -> None:
-    blocked = condition(ConditionType.READY, "False", Reason.DELETION_BLOCKED)
-    child = replace(CHILD, status=replace(CHILD.status, conditions=(blocked,)))
-    assert (seen(PARENT, child).protected, seen(PARENT, child).blocked) == ((), ("worker",))
+    for protected in (False, True):  # which stops nothing any more
+        child = told(Reason.DELETION_BLOCKED, deleted=True, deletion_protection=protected)
+        assert (seen(PARENT, child).protected, seen(PARENT, child).blocked) == ((), ("worker",))
+    assert seen(PARENT, told(Reason.DELETION_BLOCKED)).blocked == ()
+
+
+def test_a_child_that_must_not_be_deleted_blocks_the_next_above() -> None:
+    assert seen(PARENT, told(Reason.WRITE_REFUSED)).blocked == ("worker",)
+    protected = seen(PARENT, told(Reason.WRITE_REFUSED, deletion_protection=True))
+    assert (protected.protected, protected.blocked) == (("worker",), ())
+
+
+def test_a_child_that_a_finalizer_holds_is_named_with_it() -> None:
+    ours = (FINALIZER, "foregroundDeletion")
+    assert seen(PARENT, told(None, deleted=True, finalizers=ours)).held == ()
+    assert seen(PARENT, told(None, finalizers=("example.com/hold",))).held == ()
+    held = seen(PARENT, told(None, deleted=True, finalizers=(*ours, "example.com/hold", "example.com/more"))).held
+    assert held == ("worker (finalizer example.com/hold, example.com/more)",)
+
+
+def told(stalled: Reason | None, **fields: Any) -> HopperInstance:
+    """Return a child that says why it is stalled."""
+    conditions = (condition(ConditionType.STALLED, "True", stalled),) if stalled else ()
+    status = {"conditions": conditions}
+    return instance("worker", Scope.ORCHESTRATION, parent=PARENT, phase=Phase.RUNNING, status=status, **fields)
 
 
 def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_before() -> None:

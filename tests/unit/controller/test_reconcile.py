@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from hopper.api.enums import Phase, Scope
+from hopper.api.conditions import ConditionType, Reason
+from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, RenamedFrom
 from hopper.controller.hooks import Hooks
 from hopper.controller.metrics import Metrics
 from hopper.controller.reconcile import Reconciler
 from hopper.controller.world import World
 from hopper.domain.plan import MetadataChange
-from hopper.ports import ConflictError
+from hopper.ports import ConflictError, RefusedError
 from tests.unit.domain.builders import NOW, instance
 
 pytestmark = pytest.mark.looptime
@@ -30,6 +31,7 @@ class SlowStore:
 
     def __init__(self) -> None:
         self.versions = 100
+        self.deletions = 0
 
     async def write_metadata(self, written: HopperInstance, change: MetadataChange) -> dict[str, Any]:
         return await self._answer(written, written.status, change.owner_references)
@@ -38,7 +40,8 @@ class SlowStore:
         return await self._answer(written, status, written.metadata.owner_references)
 
     async def delete(self, deleted: HopperInstance) -> None:
-        raise NotImplementedError
+        self.deletions += 1
+        raise RefusedError("403: change freeze until Monday", code=403)
 
     async def _answer(
         self, written: HopperInstance, status: InstanceStatus, owners: tuple[OwnerReference, ...]
@@ -56,6 +59,44 @@ class Silent:
         pass
 
 
+def reconciler(world: World, store: SlowStore) -> Reconciler:
+    return Reconciler(
+        world,
+        store,
+        None,  # type: ignore[arg-type]
+        Silent(),
+        Hooks(),
+        Metrics(),
+        on_change=lambda change: None,
+        clock=lambda: NOW,
+    )
+
+
+async def test_what_cannot_be_deleted_says_so_and_goes_on_to_obey(caplog: pytest.LogCaptureFixture) -> None:
+    world, store = World(), SlowStore()
+    over = {"phase": Phase.STOPPED, "desired": DesiredState.STOPPED, "ttl_seconds_after_finished": 10, "since": 20.0}
+    world.instances.put(instance("web", **over))
+    work = reconciler(world, store)
+    for turn in (1, 2):
+        with caplog.at_level("INFO"), pytest.raises(RefusedError, match="change freeze"):
+            await work.reconcile(("default", "web"))
+        assert store.deletions == turn
+    found = world.instances.namespace("default").get("web")
+    assert found
+    stalled = found.status.condition(ConditionType.STALLED)
+    assert stalled
+    assert (stalled.reason, "its deletion (TTLExpired): 403" in stalled.message) == (Reason.WRITE_REFUSED, True)
+    assert store.versions == 101, "it is said once"
+    assert "deleting" not in caplog.text
+    store.versions = 200
+    moved_on = replace(found, spec=replace(found.spec, desired_state=DesiredState.ARCHIVED))
+    world.instances.put(replace(moved_on, metadata=replace(moved_on.metadata, resource_version="200", generation=2)))
+    await work.reconcile(("default", "web"))
+    found = world.instances.namespace("default").get("web")
+    assert found
+    assert (found.status.phase, found.status.condition(ConditionType.STALLED)) == (Phase.ARCHIVED, None)
+
+
 @pytest.mark.parametrize(
     ("parent", "first"),
     [
@@ -65,16 +106,7 @@ class Silent:
 )
 async def test_of_two_that_would_take_over_in_one_moment_only_one_begins(parent: str | None, first: str) -> None:
     world = World()
-    reconciler = Reconciler(
-        world,
-        SlowStore(),
-        None,  # type: ignore[arg-type]
-        Silent(),
-        Hooks(),
-        Metrics(),
-        on_change=lambda change: None,
-        clock=lambda: NOW,
-    )
+    work = reconciler(world, SlowStore())
     world.instances.put(instance("global", Scope.GLOBAL, phase=Phase.RUNNING))
     world.instances.put(instance("shop-a", Scope.PROJECT, parent=parent, phase=Phase.RUNNING))
 
@@ -83,7 +115,7 @@ async def test_of_two_that_would_take_over_in_one_moment_only_one_begins(parent:
         newcomer = instance(name, Scope.PROJECT, parent=parent, renamed_from=RenamedFrom(name="shop-a"))
         world.instances.put(newcomer)
         with suppress(ConflictError):
-            await reconciler.reconcile((newcomer.namespace, name))
+            await work.reconcile((newcomer.namespace, name))
 
     await asyncio.gather(arrive("shop-c", 0), arrive("shop-b", 0.5))
     tree = world.instances.namespace("default")

@@ -118,12 +118,14 @@ def policy(mode: RestartMode = RestartMode.ON_FAILURE, **fields: int) -> Restart
     return RestartPolicy(policy=mode, **fields)
 
 
-def condition(kind: ConditionType, status: str, reason: str, *, since: float = 60.0) -> Condition:
+def condition(
+    kind: ConditionType, status: str, reason: str, *, message: str = "before", since: float = 60.0
+) -> Condition:
     return Condition(
         type=kind,
         status=status,
         reason=reason,
-        message="before",
+        message=message,
         last_transition_time=NOW - seconds(since),
         observed_generation=1,
     )
@@ -187,7 +189,11 @@ def look(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
             total=len(owned),
             ready=sum(child.status.is_ready for child in owned),
             up=tuple(child.name for child in owned if child.status.phase in UP),
-            protected=tuple(child.name for child in owned if child.spec.deletion_protection),
+            protected=tuple(
+                child.name
+                for child in owned
+                if child.spec.deletion_protection and child.metadata.deletion_timestamp is None
+            ),
             expected=any(
                 child.spec.scope in allowed_children(subject.spec.scope) for child in tree.children(subject.name)
             ),

@@ -21,6 +21,7 @@ from hopper.domain.hierarchy import (
     is_orphaning,
     is_owned_by,
     judge,
+    wanted_references,
 )
 from tests.unit.domain.builders import Forest, condition, foreign_owner, from_wire, instance, owned_by
 
@@ -86,7 +87,8 @@ def worker(name: str = "worker", **fields: Any) -> HopperInstance:
 
 
 def after_refusal(reason: Reason) -> dict[str, Any]:
-    return {"conditions": (condition(ConditionType.HIERARCHY_VALID, "False", reason),)}
+    message = 'parent "web" is away'
+    return {"conditions": (condition(ConditionType.HIERARCHY_VALID, "False", reason, message=message),)}
 
 
 # name: the child of a parent that does not exist, and what is said
@@ -103,6 +105,31 @@ AWAY: dict[str, tuple[HopperInstance, Reason]] = {
     "one whose parent was being deleted": (
         worker(phase=Phase.RUNNING, status=after_refusal(Reason.PARENT_IS_BEING_DELETED)),
         Reason.ORPHANED,
+    ),
+    "one that was below it": (worker(phase=Phase.RUNNING, status={"path": "web/worker"}), Reason.ORPHANED),
+    "one that still names it": (
+        worker(phase=Phase.RUNNING, owners=(owned_by(instance("web")),), status={"path": "worker"}),
+        Reason.ORPHANED,
+    ),
+    "one that has moved there from another": (
+        worker(phase=Phase.RUNNING, status={"path": "mail/worker"}),
+        Reason.PARENT_NOT_FOUND,
+    ),
+    "and goes on to wait there": (
+        worker(phase=Phase.RUNNING, status={"path": "worker"} | after_refusal(Reason.PARENT_NOT_FOUND)),
+        Reason.PARENT_NOT_FOUND,
+    ),
+    "an orphan that has moved there": (
+        worker(
+            phase=Phase.RUNNING,
+            status={
+                "path": "worker",
+                "conditions": (
+                    condition(ConditionType.HIERARCHY_VALID, "False", Reason.ORPHANED, message='parent "mail" is away'),
+                ),
+            },
+        ),
+        Reason.PARENT_NOT_FOUND,
     ),
 }
 
@@ -198,8 +225,9 @@ def test_depth(on_global: int | None, on_web: int | None, accepted: bool) -> Non
     assert (link.valid, link.reason) == (accepted, Reason.PARENT_ACCEPTED if accepted else Reason.TOO_DEEP)
     if not accepted:
         limit = min(it for it in (on_global, on_web) if it is not None)
+        culprit = "web" if on_web == limit else "global"
         assert link.message == (
-            f'depth 2 is over the limit of {limit} (config.limits.maxDepth of "web" or above); '
+            f'depth 2 is over the limit of {limit} (config.limits.maxDepth of "{culprit}"); '
             "choose a spec.parentRef.name further up, or raise the limit"
         )
 
@@ -238,6 +266,42 @@ def test_a_newcomer_displaces_nobody() -> None:
     }
 
 
+@pytest.mark.parametrize("reason", [Reason.PARENT_ACCEPTED, Reason.TOO_MANY_CHILDREN, Reason.TOO_DEEP])
+def test_who_had_a_seat_keeps_it_without_a_reference(reason: Reason) -> None:
+    """Somebody has stripped it, and a limit was lowered meanwhile: it is still below its parent, and gets it back."""
+    told = (condition(ConditionType.HIERARCHY_VALID, "True", reason),)
+    stripped = worker("a", age=5, phase=Phase.RUNNING, status={"path": "web/a", "conditions": told})
+    full = replace(NARROW, spec=replace(NARROW.spec, config=limited(maxChildInstances=1)))
+    assert seats(NARROW, stripped, worker("b", age=30), worker("c", age=20)) == {"a": True, "b": True, "c": False}
+    link = place(stripped, full, worker("b", parent=full, age=30))
+    assert (link.valid, link.ancestors) == (False, (full,))
+    assert wanted_references(stripped, link) == (owned_by(full),)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"path": "a", "conditions": (condition(ConditionType.HIERARCHY_VALID, "False", Reason.TOO_MANY_CHILDREN),)},
+        {"path": "web/a", "conditions": (condition(ConditionType.HIERARCHY_VALID, "False", Reason.ORPHANED),)},
+        {"path": "mail/a", "conditions": (condition(ConditionType.HIERARCHY_VALID, "True", Reason.PARENT_ACCEPTED),)},
+        {"path": "web/a"},
+    ],
+    ids=["a newcomer", "an orphan", "one that moves in", "nothing was said"],
+)
+def test_who_had_none_is_given_none_for_what_the_status_says(status: dict[str, Any]) -> None:
+    newcomer = worker("a", age=5, phase=Phase.RUNNING, status=status)
+    assert seats(NARROW, newcomer, worker("b", age=30), worker("c", age=20)) == {"a": False, "b": True, "c": True}
+
+
+def test_a_long_circle_is_told_in_short() -> None:
+    names = [f"n{number:02}" for number in range(40)]
+    circle = [instance(it, Scope.PERSONAL, parent=names[n - 1]) for n, it in enumerate(names)]
+    link = place(circle[0], *circle)
+    assert link.message == (
+        "spec.parentRef.name leads in a circle: n00 → n39 → n38 → n37 → … → n03 → n02 → n01 → n00; change one of them"
+    )
+
+
 def test_the_misplaced_take_no_seat() -> None:
     party = instance("party", Scope.EVENT, parent="web", age=40)
     wrong = instance("wrong", Scope.FAMILY, parent="web", age=50)
@@ -256,7 +320,7 @@ def test_as_many_as_allowed() -> None:
     link = place(worker(), nobody)
     assert (link.valid, link.reason) == (False, Reason.TOO_MANY_CHILDREN)
     assert link.message == (
-        'parent "web" already has 0 of 0 children (config.limits.maxChildInstances); '
+        'parent "web" may have 0 children at most (config.limits.maxChildInstances), and 1 name it; '
         "choose another spec.parentRef.name, remove a sibling, or raise the limit"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,21 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import ChildrenSummary, HopperInstance, OwnerReference
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
+from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.observed import Children
 from hopper.domain.plan import MetadataChange, Plan, Relationship
 from hopper.domain.planner import PATIENCE_SECONDS, plan
-from tests.unit.domain.builders import NOW, foreign_owner, instance, observe, owned_by, phases, policy, seconds
+from tests.unit.domain.builders import (
+    NOW,
+    condition,
+    foreign_owner,
+    instance,
+    observe,
+    owned_by,
+    phases,
+    policy,
+    seconds,
+)
 
 GUARDED = (FINALIZER,)
 OTHER = "example.org/backup"
@@ -54,7 +66,9 @@ def test_deletion(phase: Phase | None, case: tuple[dict[str, Any], Children, tup
     fields, children, finalizers = case
     deleted = instance(phase=phase, deleted=True, owners=(foreign_owner(),), **fields)
     expected = None if finalizers is None else MetadataChange((foreign_owner(),), finalizers)
-    assert plan(observe(deleted, children=children)) == Plan(metadata=expected)
+    waits = FINALIZER in deleted.metadata.finalizers and expected is None
+    requeue = NAMED_AFTER_SECONDS if waits else None
+    assert plan(observe(deleted, children=children)) == Plan(metadata=expected, requeue_after=requeue)
 
 
 def test_deletion_needs_neither_parent_nor_a_valid_place() -> None:
@@ -69,7 +83,7 @@ def test_deletion_that_protected_children_block_is_reported() -> None:
     deleted = instance(phase=Phase.RUNNING, generation=4, seen=3, deleted=True, finalizers=GUARDED)
     o = observe(deleted, children=Children(total=9, protected=names))
     decided = plan(o)
-    assert decided == Plan(status=decided.status)
+    assert decided == Plan(status=decided.status, requeue_after=NAMED_AFTER_SECONDS)
     assert decided.status
     assert decided.status.phase is Phase.RUNNING
     assert decided.status.observed_generation == 4
@@ -90,6 +104,48 @@ def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() ->
     assert status
     assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: look there"
     assert status.children == ChildrenSummary(total=1, ready=1)
+
+
+def test_what_blocked_a_deletion_is_taken_back_once_it_does_not() -> None:
+    dying = instance(phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
+    blocked = plan(observe(dying, children=Children(total=1, protected=("a",)))).status
+    assert blocked
+    released = plan(observe(dying, children=Children(total=1)).with_status(blocked)).status
+    assert released
+    assert [(it.type, it.status, it.reason) for it in released.conditions] == [
+        (ConditionType.READY, "False", Reason.DELETION_BLOCKED),
+        (ConditionType.RECONCILING, "True", Reason.DELETION_BLOCKED),
+    ]
+    assert released.conditions[0].message == "deletion waits for its children, which are being deleted"
+
+
+def test_a_deletion_that_takes_long_says_for_what_it_waits() -> None:
+    dying = instance(phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
+    o = observe(dying, children=Children(total=2, held=("a (finalizer example.com/hold)",)))
+    assert plan(o) == Plan(requeue_after=NAMED_AFTER_SECONDS)
+    later = plan(replace(o, now=NOW + seconds(NAMED_AFTER_SECONDS)))
+    assert later == Plan(status=later.status)
+    assert later.status
+    said = "deletion waits for a (finalizer example.com/hold): see who is to remove that"
+    assert later.status.condition(ConditionType.READY) == condition(
+        ConditionType.READY, "False", Reason.DELETION_BLOCKED, message=said, since=-NAMED_AFTER_SECONDS
+    )
+    assert later.status.condition(ConditionType.STALLED) is None
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_what_the_api_server_does_not_let_us_delete_lives_on_and_says_so(phase: Phase) -> None:
+    """Its parent is being deleted, its time is over: it stops where it is to stop, and is Stalled."""
+    child = worker(parent=DYING, phase=phase, desired=DesiredState.STOPPED, ttl_seconds_after_finished=0)
+    decided = plan(observe(child, DYING, refusal="its deletion (TTLExpired): 403: no"))
+    assert decided.delete is None
+    assert decided.status
+    stalled = decided.status.condition(ConditionType.STALLED)
+    assert stalled
+    assert stalled.message == "the API server refuses a change to this instance: its deletion (TTLExpired): 403: no"
+    assert not decided.status.is_ready
+    if phase is Phase.RUNNING:
+        assert decided.status.phase is Phase.STOPPED
 
 
 DYING = instance("web", phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
@@ -182,6 +238,42 @@ def test_time_to_live_begins_with_the_end() -> None:
     assert (phases(decided), decided.requeue_after) == ("Running Stopping Stopped", 0)
     assert decided.status
     assert plan(o.with_status(decided.status)) == Plan(delete=Reason.TTL_EXPIRED)
+
+
+def test_time_to_live_begins_with_the_own_wish_to_be_stopped() -> None:
+    """However long an ancestor has held the instance before."""
+    held = (condition(ConditionType.READY, "True", Reason.INHERITED_FROM),)
+    stopped = instance(
+        phase=Phase.STOPPED,
+        desired=DesiredState.STOPPED,
+        ttl_seconds_after_finished=100,
+        since=1000,
+        status={"conditions": held, "stopped_at": NOW - seconds(1000)},
+    )
+    o = observe(stopped)
+    decided = plan(o)
+    assert (decided.delete, decided.requeue_after) == (None, 100)
+    assert decided.status
+    assert decided.status.stopped_at == NOW
+    assert decided.status.last_transition_time == NOW - seconds(1000)
+    for passed, left in ((99, 1), (100, None)):
+        later = plan(replace(o.with_status(decided.status), now=NOW + seconds(passed)))
+        assert (later.delete, later.requeue_after) == ((None, left) if left else (Reason.TTL_EXPIRED, None))
+
+
+@pytest.mark.parametrize("phase", [Phase.STOPPED, Phase.TERMINATED, Phase.ERROR])
+def test_a_time_to_come_that_somebody_has_written_counts_as_now(phase: Phase) -> None:
+    far = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    state = {Phase.STOPPED: DesiredState.STOPPED, Phase.TERMINATED: DesiredState.TERMINATED}
+    odd = instance(
+        phase=phase,
+        desired=state.get(phase, DesiredState.RUNNING),
+        ttl_seconds_after_finished=100,
+        status={"last_transition_time": far, "stopped_at": far},
+    )
+    decided = plan(observe(odd))
+    assert decided.delete is None
+    assert decided.requeue_after == (10 if phase is Phase.ERROR else 100)
 
 
 def test_a_status_without_times_has_no_end() -> None:

@@ -17,6 +17,7 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
+from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.lifecycle import TRANSITIONS
 from hopper.domain.observed import Children, Observed, Workload
 from hopper.domain.plan import Plan
@@ -308,13 +309,15 @@ def test_every_deletion() -> None:
         metadata = replace(o.instance.metadata, deletion_timestamp=NOW, finalizers=finalizers)
         o = replace(o, instance=replace(o.instance, metadata=metadata), children=children)
         decided = plan(o)
-        assert (decided.delete, decided.transitions, decided.requeue_after) == (None, (), None)
+        assert (decided.delete, decided.transitions) == (None, ())
         released = FINALIZER in finalizers and (not children.total or ORPHAN_FINALIZER in finalizers)
         assert (decided.metadata is not None) == released
         if decided.metadata:
             assert decided.metadata.owner_references == metadata.owner_references
             assert decided.metadata.finalizers == tuple(it for it in finalizers if it != FINALIZER)
-        blocked = bool(children.protected) and FINALIZER in finalizers and not released
+        waits = FINALIZER in finalizers and not released
+        assert decided.requeue_after == (NAMED_AFTER_SECONDS if waits else None)
+        blocked = bool(children.protected) and waits
         assert (decided.status is not None) == blocked
         if decided.status:
             assert plan(o.with_status(decided.status)).status == decided.status

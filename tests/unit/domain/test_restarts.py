@@ -365,7 +365,7 @@ ELSEWHERE = [
 def test_any_other_step_that_a_hook_refuses_is_tried_again(phase: Phase, desired: DesiredState, target: Phase) -> None:
     o = observe(instance(phase=phase, desired=desired), hook_failure=refused(phase, target))
     assert not plan(o).transitions
-    message = f"hook Quota refused {target}: no room"
+    message = f"hook Quota refused {target}: no room; tried again every 10 s"
     assert hold_of(o) == Hold(Reason.HOOK_FAILED, message, False, HOOK_RETRY_SECONDS)
 
 
