@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from hopper.api.names import FINALIZER
 from hopper.controller.operator import Operator
+from tests.cluster.follow import Object
 from tests.cluster.live import Live, Refused, manifest
+from tests.cluster.prometheus import Numbers
 from tests.cluster.running import running
 
 NAMES = ("global", "web", "party", "worker")
@@ -55,6 +60,53 @@ def finalizers(live: Live, name: str) -> list[str]:
 
 def is_going(live: Live, name: str) -> bool:
     return name in live and "deletionTimestamp" in live[name]["metadata"]
+
+
+@asynccontextmanager
+async def held_back(operator: Operator, name: str) -> AsyncIterator[None]:
+    """Have an operator decide without what is new of one instance; it hears of that in the end."""
+    feed = operator.intake.feeds[0]
+    hear, missed = feed.on_event, list[tuple[str, Object]]()
+
+    def on_event(kind: str, raw: Object) -> None:
+        missed.append((kind, raw)) if raw["metadata"]["name"] == name else hear(kind, raw)
+
+    feed.on_event = on_event  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        feed.on_event = hear  # type: ignore[method-assign]
+        for event in missed:
+            hear(*event)
+
+
+def conflicts(operator: Operator) -> float:
+    """Count how often somebody else was faster."""
+    return Numbers(operator.metrics.render().decode()).total("hopper_reconciles_total", result="conflict")
+
+
+@asynccontextmanager
+async def refusing_deletion(live: Live, name: str) -> AsyncIterator[None]:
+    """Have a policy that does not let anybody delete an instance."""
+    policies, policy = "/apis/admissionregistration.k8s.io/v1", f"freeze-{live.namespace}"
+    rule = {"apiGroups": ["hopper.dev"], "apiVersions": ["v1"], "resources": ["hopperinstances"]}
+    freeze = {
+        "matchConstraints": {"resourceRules": [rule | {"operations": ["DELETE"]}]},
+        "matchConditions": [
+            {"name": "this", "expression": f"request.namespace == '{live.namespace}' && request.name == '{name}'"}
+        ],
+        "validations": [{"expression": "false", "message": "change freeze until Monday"}],
+    }
+    binding = {"policyName": policy, "validationActions": ["Deny"]}
+    objects = {"validatingadmissionpolicies": freeze, "validatingadmissionpolicybindings": binding}
+    for plural, spec in objects.items():
+        await live.request("POST", f"{policies}/{plural}", {"metadata": {"name": policy}, "spec": spec})
+    try:
+        await until_in_force(live, name)
+        yield
+    finally:
+        for plural in objects:
+            await live.request("DELETE", f"{policies}/{plural}/{policy}")
 
 
 class TestCascade:
@@ -162,6 +214,48 @@ class TestCascade:
         await live.until(lambda: live.owners(protected) == ["web"], "it has moved")
         assert live.phase(protected) == "Running"
 
+    async def test_on_old_news_takes_nobody_along(self, live: Live, operator: Operator, family: None) -> None:
+        """What has moved away is kept, though the operator has not heard of that yet."""
+        async with held_back(operator, "worker"):
+            await live.edit("worker", parentRef={"name": "web"})
+            await live.delete("party")
+            await live.until(lambda: conflicts(operator), "it was decided on old news")
+        await live.until_gone("party")
+        await live.until(lambda: live.owners("worker") == ["web"], "it has moved")
+        assert live.steps("worker") == ["Created", "Starting", "Running"]
+
+    async def test_that_a_policy_refuses_is_told(self, live: Live, family: None) -> None:
+        """The child says so, its parents say for whom they wait, and it does what else is wanted."""
+        async with refusing_deletion(live, "worker"):
+            await live.delete("web")
+            refused = await live.until_reason("worker", "Stalled", "WriteRefused")
+            assert "its deletion (ParentIsBeingDeleted)" in refused["message"]
+            assert "change freeze until Monday" in refused["message"]
+            assert not live.is_ready("worker")
+            blocked = await live.until_reason("web", "Stalled", "DeletionBlocked")
+            assert blocked["message"] == "deletion waits for party, whose own deletion is blocked: look there"
+            await live.edit("worker", desiredState="Stopped")
+            await live.until_phase("Stopped", "worker")
+        await live.edit("worker", displayName="look again")
+        await live.until_gone("web", "party", "worker")
+
+    async def test_held_up_by_somebody_elses_finalizer(
+        self, live: Live, family: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Protection comes and goes meanwhile; in the end, what is in the way is named."""
+        monkeypatch.setattr("hopper.domain.planner.NAMED_AFTER_SECONDS", 1.0)
+        await live.patch("worker", {"metadata": {"finalizers": ["example.com/hold"]}})
+        await live.edit("worker", deletionProtection=True)
+        await until_in_force(live, "worker")
+        await live.delete("party")
+        await live.until_reason("party", "Stalled", "DeletionBlocked")
+        await live.edit("worker", deletionProtection=False)
+        await live.until(lambda: not live.condition("party", "Stalled"), "nothing is protected any more")
+        said = "deletion waits for worker (finalizer example.com/hold): see who is to remove that"
+        await live.until(lambda: live.condition("party", "Ready").get("message") == said, said)
+        await live.patch("worker", {"metadata": {"finalizers": None}})
+        await live.until_gone("party", "worker")
+
     async def test_without_the_operator(self, live: Live) -> None:
         """Garbage collection is the safety net: it follows the ownerReferences."""
         async with running(live.namespace):
@@ -243,6 +337,25 @@ class TestOrphans:
 
 
 class TestTimeToLive:
+    async def test_on_old_news_ends_nobody(self, live: Live, operator: Operator) -> None:
+        await live.create("a", desiredState="Stopped", ttlSecondsAfterFinished=10)
+        await live.until_phase("Stopped", "a")
+        async with held_back(operator, "a"):
+            await live.edit("a", desiredState="Running")
+            await live.until(lambda: conflicts(operator), "it was decided on old news")
+        await live.until_phase("Running", "a")
+        assert live.steps("a") == ["Created", "Stopped", "Starting", "Running"]
+
+    async def test_begins_with_the_own_wish(self, live: Live, operator: Operator) -> None:
+        """However long an ancestor has held it before."""
+        await live.create_from(manifest("a", desiredState="Stopped"), manifest("b", "Event", "a"))
+        await live.until_phase("Stopped", "a", "b")
+        stopped = live.status("b")["stoppedAt"]
+        await live.edit("b", ttlSecondsAfterFinished=3600, desiredState="Stopped")
+        await live.until(lambda: live.condition("b", "Ready")["reason"] == "Stopped", "its own wish")
+        assert live.status("b")["stoppedAt"] >= stopped
+        assert live.steps("b") == ["Created", "Stopped"]
+
     async def test_of_what_has_finished(self, live: Live, operator: Operator) -> None:
         """Stopped and Terminated are ends, Running, Paused and Archived are not."""
         states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]

@@ -83,7 +83,9 @@ class TestHooks:
         await live.until_phase("Running", "a")
         await live.edit("a", desiredState="Paused")
         refused = await live.until_reason("a", "Reconciling", "HookFailed")
-        assert refused["message"] == "hook Steered refused Paused: RuntimeError: no licence for a"
+        assert refused["message"] == (
+            "hook Steered refused Paused: RuntimeError: no licence for a; tried again every 10 s"
+        )
         assert live.phase("a") == "Running"
         assert not live.is_ready("a")
         steered.allow("a", Phase.PAUSED)

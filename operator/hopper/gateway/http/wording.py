@@ -7,8 +7,8 @@ _QUANTITY = "has to be a quantity, such as 500m, 2 or 1Gi"
 
 SAYINGS: Mapping[str, str] = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": f"has to be made of {_NAME}, such as web-1",
-    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "has to be made of lower-case letters, digits, hyphens and dots, "
-    "and a letter or digit at both ends, such as web-1",
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": "has to be made of lower-case letters, "
+    "digits, hyphens and dots, with a letter or digit at both ends and beside each dot, such as web-1",
     r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$": _QUANTITY,
     r"^[A-Za-z_][A-Za-z0-9_.-]*$": "has to begin with a letter or _, and go on with letters, digits, and _ . -",
     r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$": "has to be the name of a "
