@@ -289,6 +289,11 @@ class InstanceStatus:
         """Return the condition of that type, if it is there."""
         return next((c for c in self.conditions if c.type == kind), None)
 
+    def reason(self, kind: ConditionType) -> str | None:
+        """Return the reason of the condition of that type, if it is there."""
+        found = self.condition(kind)
+        return found.reason if found else None
+
     @property
     def is_ready(self) -> bool:
         """Whether the Ready condition is True."""

@@ -75,14 +75,9 @@ def _changes_what_parents_count(old: HopperInstance | None, new: HopperInstance 
         or old.spec.parent_ref != new.spec.parent_ref
         or old.spec.deletion_protection != new.spec.deletion_protection
         or old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
-        or _stalled_for(old) != _stalled_for(new)
+        or old.status.reason(ConditionType.STALLED) != new.status.reason(ConditionType.STALLED)
         or old.metadata.owner_references != new.metadata.owner_references
     )
-
-
-def _stalled_for(instance: HopperInstance) -> str | None:
-    stalled = instance.status.condition(ConditionType.STALLED)
-    return stalled.reason if stalled else None
 
 
 def _parents(instance: HopperInstance | None) -> set[str]:

@@ -69,12 +69,14 @@ def _is_going(child: HopperInstance) -> bool:
 
 def _cannot_go(child: HopperInstance) -> bool:
     """Whether the child says itself why it is not deleted: others below are in the way, or the API server refuses."""
-    stalled = child.status.condition(ConditionType.STALLED)
-    reason = Reason.DELETION_BLOCKED if _is_going(child) else Reason.WRITE_REFUSED
-    protected = child.spec.deletion_protection and not _is_going(child)
-    return not protected and stalled is not None and stalled.reason == reason
+    stalled = child.status.reason(ConditionType.STALLED)
+    if _is_going(child):
+        return stalled == Reason.DELETION_BLOCKED
+    return stalled == Reason.WRITE_REFUSED and not child.spec.deletion_protection
 
 
 def _held_by(child: HopperInstance) -> tuple[str, ...]:
     """Name the finalizers of others that a child which is being deleted still has."""
-    return tuple(it for it in child.metadata.finalizers if it not in _ORDINARY_FINALIZERS) if _is_going(child) else ()
+    if not _is_going(child):
+        return ()
+    return tuple(it for it in child.metadata.finalizers if it not in _ORDINARY_FINALIZERS)

@@ -48,8 +48,8 @@ class Tree(Protocol):
 
 def may_wait_for_a_sibling(service: HopperInstance) -> bool:
     """Whether an instance with a template has said that it waits for another one, or has said nothing yet."""
-    said = service.status.condition(ConditionType.READY)
-    return service.status.phase not in CARRYING and (said is None or said.reason == Reason.DEPENDENCY_NOT_READY)
+    said = service.status.reason(ConditionType.READY)
+    return service.status.phase not in CARRYING and said in (None, Reason.DEPENDENCY_NOT_READY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +270,7 @@ def has_seat(child: HopperInstance, parent: HopperInstance) -> bool:
     """Tell whether the child is below this parent: by its ownerReference or, where that was stripped, by its status."""
     if is_owned_by(child, parent):
         return True
-    said = child.status.condition(ConditionType.HIERARCHY_VALID)
-    accepted = said is not None and said.reason in _ACCEPTED
+    accepted = child.status.reason(ConditionType.HIERARCHY_VALID) in _ACCEPTED
     return accepted and child.parent_name == parent.name == _parent_in_path(child)
 
 

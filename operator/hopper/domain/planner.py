@@ -102,8 +102,7 @@ def _wait_for_children(o: Observed) -> Plan:
     """Tell of a deletion that children hold up, or that takes long: usually they are gone before that."""
     begun = min(o.instance.metadata.deletion_timestamp or o.now, o.now)
     brief = seconds_until(begun + timedelta(seconds=NAMED_AFTER_SECONDS), o.now)
-    stalled = o.instance.status.condition(ConditionType.STALLED)
-    told = stalled is not None and stalled.reason == Reason.DELETION_BLOCKED
+    told = o.instance.status.reason(ConditionType.STALLED) == Reason.DELETION_BLOCKED
     if o.children.protected or o.children.blocked or told or brief <= 0:
         return Plan(status=waiting_deletion_status(o), requeue_after=brief if brief > 0 else None)
     return Plan(requeue_after=brief)
@@ -165,8 +164,7 @@ def _relationships(o: Observed) -> tuple[Relationship, ...]:
 
 def _loss_of_parent(o: Observed) -> tuple[Relationship, ...]:
     """Announce an orphan, once; one that garbage collection will delete still carries the parent's reference."""
-    said = o.instance.status.condition(ConditionType.HIERARCHY_VALID)
-    known = said is not None and said.reason == Reason.ORPHANED
+    known = o.instance.status.reason(ConditionType.HIERARCHY_VALID) == Reason.ORPHANED
     if (
         known
         or o.link.reason is not Reason.ORPHANED

@@ -82,8 +82,7 @@ def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None)
 
 def was_held_by_an_ancestor(status: InstanceStatus) -> bool:
     """Whether the status says that an ancestor, rather than the instance's own wish, holds it where it is."""
-    ready = status.condition(ConditionType.READY)
-    return ready is not None and ready.reason == Reason.INHERITED_FROM
+    return status.reason(ConditionType.READY) == Reason.INHERITED_FROM
 
 
 def waiting_deletion_status(o: Observed) -> InstanceStatus:

@@ -15,6 +15,10 @@ from hopper.domain.service.render import Manifest, Mode, render
 
 Wire = dict[str, Any]
 
+# What the objects of `blueprint(…)` are called.
+BASE = "hopper-shop-web-1"
+PORT: Wire = {"ports": [{"containerPort": 8080}]}
+
 _SPEC: TypeAdapter[TemplateSpec] = TypeAdapter(TemplateSpec)
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
 

@@ -15,9 +15,10 @@ from hopper.api.service import Overrides
 from hopper.domain.service.blueprint import prepare
 from hopper.domain.service.render import Mode, mode_of, render
 from tests.unit.domain.service.samples import (
+    BASE,
     FULL,
+    PORT,
     PROJECT,
-    Wire,
     blueprint,
     instance,
     pod,
@@ -26,9 +27,6 @@ from tests.unit.domain.service.samples import (
     template,
 )
 from tests.unit.domain.service.strategies import OVERRIDES
-
-BASE = "hopper-shop-web-1"
-PORT: Wire = {"ports": [{"containerPort": 8080}]}
 
 
 class TestObjects:

@@ -10,14 +10,13 @@ from hopper.domain.service.render import Mode, render
 from hopper.domain.service.revision import revision
 from tests.unit.domain.service.samples import (
     FULL,
+    PORT,
     Wire,
     blueprint,
     checksum,
     pod_template,
     rendered,
 )
-
-PORT: Wire = {"ports": [{"containerPort": 8080}]}
 
 
 class TestRestarts:

@@ -10,7 +10,9 @@ import pytest
 from hopper.domain.service.render import Mode, render
 from hopper.domain.service.revision import revision
 from tests.unit.domain.service.samples import (
+    BASE,
     FULL,
+    PORT,
     Wire,
     blueprint,
     checksum,
@@ -19,8 +21,6 @@ from tests.unit.domain.service.samples import (
     rendered,
 )
 
-BASE = "hopper-shop-web-1"
-PORT: Wire = {"ports": [{"containerPort": 8080}]}
 CANARY = "s3cret-canary"
 
 

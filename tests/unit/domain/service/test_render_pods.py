@@ -6,14 +6,13 @@ import pytest
 
 from hopper.domain.service.render import Mode, render
 from tests.unit.domain.service.samples import (
+    BASE,
     FULL,
     blueprint,
     container,
     pod,
     rendered,
 )
-
-BASE = "hopper-shop-web-1"
 
 
 class TestContainer:
