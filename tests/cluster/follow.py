@@ -70,9 +70,14 @@ class Follow:
 
     def _take(self, seen: Seen) -> None:
         self.log.append(seen)
-        self.version = max(self.version, int(seen.object["metadata"]["resourceVersion"]))
+        self.version = max(self.version, version(seen.object))
         if seen.kind == "DELETED":
             self.now.pop(seen.name, None)
         else:
             self.now[seen.name] = seen.object
         self._changed()
+
+
+def version(found: Object) -> int:
+    """Return the resourceVersion; of objects of one API server, the greater one is the newer."""
+    return int(found["metadata"]["resourceVersion"])

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from hopper.adapters.connection import Credentials, connect
-from tests.cluster.follow import Follow, Object
+from tests.cluster.follow import Follow, Object, version
 
 MERGE_PATCH = "application/merge-patch+json"
 CONCURRENCY = 16
@@ -95,9 +95,9 @@ class Live:
 
     async def _seen(self, written: Object) -> Object:
         """Wait until the watch has caught up with a write."""
-        version = int(written["metadata"]["resourceVersion"])
+        newest = version(written)
         if self.instances.listed.is_set():
-            await self.until(lambda: self.instances.version >= version, f"version {version}")
+            await self.until(lambda: self.instances.version >= newest, f"version {newest}")
         return written
 
     async def let_go(self) -> None:
@@ -194,6 +194,14 @@ class Live:
             told = f"{ready.get('reason')}: {ready.get('message')}"
             lines.append(f"  {name}: wants {wanted}, is {self.phase(name)}, Ready={ready.get('status')} ({told})")
         return "\n".join(lines) or "  (no instances)"
+
+    def story(self) -> str:
+        """Tell what has been written, one line for each version, for a test that counts writes."""
+        return "\n".join(
+            f"  {version(seen.object)} {seen.kind} {seen.name}"
+            f" generation={seen.object['metadata'].get('generation')}: {json.dumps(seen.object.get('status', {}))}"
+            for seen in self.instances.log
+        )
 
 
 def manifest(name: str, scope: str = "Project", parent: str | None = None, **spec: Any) -> Object:

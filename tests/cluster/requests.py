@@ -58,7 +58,7 @@ class Requests:
         patches = {key: count for key, count in found.items() if key[0] == "PATCH"}
         assert patches.keys() <= most.keys(), f"patched: {patches}"
         for key, count in patches.items():
-            assert count <= most[key], f"{key}: {count} instead of {most[key]} at most"
+            assert count <= most[key], f"{key}: {count} instead of {most[key]} at most\n{self._live.story()}"
 
 
 async def _read_later(live: Live) -> Counter[tuple[str, str]]:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from hopper.api.names import LABEL_INSTANCE
 from hopper.api.resources import CHILDREN, PODS, TEMPLATES, Resource
 from hopper.api.template import USERS_SHOWN
-from tests.cluster.follow import Follow, Object
+from tests.cluster.follow import Follow, Object, version
 from tests.cluster.live import MERGE_PATCH, Live, Refused
 
 SLICES = Resource("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
@@ -97,9 +97,8 @@ class Workloads:
     async def edit(self, kind: str, name: str, patch: object, content_type: str = MERGE_PATCH) -> Object:
         """Change an object, as somebody who is not the operator; the watch has told of it on return."""
         edited: Object = await self._request("PATCH", RESOURCES[kind], name, patch, content_type)
-        version = int(edited["metadata"]["resourceVersion"])
-        follow = self.follows[kind]
-        await self.live.until(lambda: follow.version >= version, f"version {version} of {kind} {name}")
+        newest, follow = version(edited), self.follows[kind]
+        await self.live.until(lambda: follow.version >= newest, f"version {newest} of {kind} {name}")
         return edited
 
     async def edit_status(self, kind: str, name: str, status: Object) -> None:

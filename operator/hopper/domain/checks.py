@@ -127,7 +127,9 @@ def back_off_is_running(o: Observed) -> Hold | None:
 def workload_is_not_available(o: Observed) -> Hold | None:
     if o.workload.available:
         return None
-    if o.phase in CARRYING and o.workload.rolling_out:
+    # A rollout lasts until it is complete; a Deployment may tell of an end before that.
+    rolls_out = o.workload.rolling_out or o.instance.status.reason(ConditionType.READY) == Reason.ROLLING_OUT
+    if o.phase in CARRYING and rolls_out:
         return _wait(o, Reason.ROLLING_OUT, "rolls out a change", o.workload.message)
     return _wait(o, Reason.STARTING, "waits for its workload to become available", o.workload.message)
 

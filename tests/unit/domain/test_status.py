@@ -101,6 +101,28 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
         observe(worker(parent=None), config_problems=("spec.config.x is wrong",), refusal="403: no"),
         ["Ready=False WriteRefused", "Stalled=True WriteRefused", "HierarchyValid=False ParentRequired"],
     ),
+    "a change is rolled out": (
+        observe(instance(phase=Phase.RUNNING), workload=ROLLING_OUT),
+        ["Ready=False RollingOut", "Reconciling=True RollingOut"],
+    ),
+    "its pods went, with no change": (
+        observe(instance(phase=Phase.RUNNING), workload=COMING_UP),
+        ["Ready=False Starting", "Reconciling=True Starting"],
+    ),
+    "a rollout lasts until it is complete, whatever the Deployment tells in between": (
+        observe(
+            instance(
+                phase=Phase.RUNNING,
+                status={"conditions": (condition(ConditionType.READY, "False", Reason.ROLLING_OUT),)},
+            ),
+            workload=COMING_UP,
+        ),
+        ["Ready=False RollingOut", "Reconciling=True RollingOut"],
+    ),
+    "a start is no rollout": (
+        observe(instance(phase=Phase.STARTING), workload=ROLLING_OUT),
+        ["Ready=False Starting", "Reconciling=True Starting"],
+    ),
     "a refused write is why a change is not rolled out": (
         observe(instance(phase=Phase.RUNNING), workload=ROLLING_OUT, refusal="403: no"),
         ["Ready=False WriteRefused", "Stalled=True WriteRefused"],
