@@ -50,8 +50,8 @@ class Settings:
 class Context:
     """Where reads come from and writes go, who may call, and within which limits.
 
-    `unready` says why the registry cannot be trusted yet, `problems` what is wrong with the process. `stopping` ends
-    the streams.
+    `unready` says why the registry cannot be trusted yet, `problems` what is wrong with the process. `stopping` is
+    set by `stop`.
     """
 
     catalogue: Catalogue
@@ -82,6 +82,11 @@ class Context:
         self.entries = Entries(self.catalogue)
         self.streams = Ongoing("event streams", self.settings.max_streams, self.settings.max_streams_of_one)
         self.waits = Ongoing("calls that wait", self.settings.max_waits, self.settings.max_waits_of_one)
+
+    def stop(self) -> None:
+        """End what would go on for long: streams, and calls that wait."""
+        self.stopping.set()
+        self.waiting.end()
 
     def index(self, namespace: str) -> NamespaceIndex:
         """Return the instances of a namespace."""

@@ -154,7 +154,7 @@ class Gateway:
         self._end_serving()
 
     def _end_serving(self) -> None:
-        self.context.stopping.set()
+        self.context.stop()
         self._server.should_exit = True
 
     async def _watch(self) -> None:

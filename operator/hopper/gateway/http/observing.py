@@ -1,5 +1,6 @@
 """Who asked what, and what came of it: one line in the access log and a few numbers for every request."""
 
+import asyncio
 import logging
 import os
 import re
@@ -7,6 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hopper.gateway.http.errors import answer, unavailable
 from hopper.gateway.http.metrics import Metrics
 
 logger = logging.getLogger("hopper.gateway.access")
@@ -26,19 +28,24 @@ class Observing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, code, streams = time.perf_counter(), 500, False
+        started, code, streams, is_answered = time.perf_counter(), 500, False, False
         request_id = _id_of(scope)
 
         async def note(message: Message) -> None:
-            nonlocal code, streams
+            nonlocal code, streams, is_answered
             if message["type"] == "http.response.start":
-                code = message["status"]
+                code, is_answered = message["status"], True
                 message["headers"] = [*message["headers"], (_REQUEST_ID, request_id)]
                 streams = (b"content-type", b"text/event-stream") in _types(message)
             await send(message)
 
         try:
             await self._app(scope, receive, note)
+        except asyncio.CancelledError:
+            # The gateway ends and the time to finish is over: uvicorn would make an error of its own of that.
+            if is_answered or not scope["app"].state.context.stopping.is_set():
+                raise
+            await _at_the_end(scope, receive, note)
         finally:
             self._tell(scope, code, time.perf_counter() - started, request_id, streams=streams)
 
@@ -63,6 +70,11 @@ class Observing:
             "request_id": request_id.decode("ascii"),
         }
         logger.info("%s", " ".join(f"{key}={value}" for key, value in fields.items()), extra={"fields": fields})
+
+
+async def _at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = unavailable("the gateway ended before this was done; it may happen all the same")
+    await answer(problem.code, problem.detail, headers=problem.headers)(scope, receive, send)
 
 
 def _id_of(scope: Scope) -> bytes:

@@ -63,9 +63,12 @@ async def _wait(
         return _result(access, action, before, written, False, f"{written.name} was deleted meanwhile")
     if _is_done(newest, goal, generation):
         return _result(access, action, before, newest, True, f"{newest.name} is {newest.status.phase}")
+    state = f"{newest.name} is {newest.status.phase}"
+    if not over and access.context.stopping.is_set():
+        return _result(access, action, before, newest, False, f"{state}: this gateway is about to end, ask again")
     waited = "" if over else f" after {seconds:g} s"
     why = _cannot(newest, goal, generation) or _ready_message(newest)
-    return _result(access, action, before, newest, False, f"{newest.name} is {newest.status.phase}{waited}: {why}")
+    return _result(access, action, before, newest, False, f"{state}{waited}: {why}")
 
 
 def _is_done(it: HopperInstance, goal: DesiredState, generation: int) -> bool:

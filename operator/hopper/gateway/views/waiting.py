@@ -14,7 +14,14 @@ class Waiting:
     """Who waits for which instance, by uid."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[asyncio.Future[None], Holds]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[bool], Holds]] = {}
+        self._is_over = False
+
+    def end(self) -> None:
+        """Let nobody wait any more: who does gets the answer that the time is over."""
+        self._is_over = True
+        for future in [future for waiting in self._waiting.values() for future in waiting]:
+            _resolve(future, False)
 
     def on_change(self, change: Change) -> None:
         """Wake whoever has waited for this."""
@@ -27,15 +34,16 @@ class Waiting:
         """Return True as soon as `holds` does, False when the time is over. `instance` is its newest version."""
         if holds(instance):
             return True
-        uid, future = instance.metadata.uid, asyncio.get_running_loop().create_future()
+        if self._is_over:
+            return False
+        uid = instance.metadata.uid
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(uid, {})[future] = holds
         try:
             async with asyncio.timeout(seconds):
-                await future
+                return await future
         except TimeoutError:
             return False
-        else:
-            return True
         finally:
             del self._waiting[uid][future]
             if not self._waiting[uid]:
@@ -47,5 +55,10 @@ class Waiting:
 
     def _look(self, uid: str, newest: HopperInstance | None) -> None:
         for future, holds in self._waiting.get(uid, {}).items():
-            if not future.done() and holds(newest):
-                future.set_result(None)
+            if holds(newest):
+                _resolve(future, True)
+
+
+def _resolve(future: asyncio.Future[bool], result: bool) -> None:
+    if not future.done():
+        future.set_result(result)

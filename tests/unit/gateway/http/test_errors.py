@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -140,6 +142,25 @@ class TestApiErrors:
         is_problem(answer, 500, "InternalError")
         assert "secret" not in answer.text
         assert "Traceback" not in answer.text
+
+
+async def test_what_is_cut_short_when_the_gateway_ends(world: World) -> None:
+    """uvicorn cancels what is not done in time, and would answer that with an error of its own."""
+    world.instance("web")
+    asked = asyncio.Event()
+
+    async def hang(*args: Any, **options: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    world.store.patch = hang  # type: ignore[assignment, method-assign]
+    task = asyncio.create_task(world.post("/instances/web/stop"))
+    await asked.wait()
+    world.context.stop()
+    task.cancel()
+    answer = await task
+    is_problem(answer, 503, "ServiceUnavailable")
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_every_code_of_the_contract_has_a_name() -> None:

@@ -192,6 +192,15 @@ class TestWait:
         found = (await task).json()
         assert (found["success"], "deleted" in found["message"]) == (False, True)
 
+    async def test_the_gateway_ends(self, world: World) -> None:
+        world.instance("web")
+        task = await self.ask(world, "stop")
+        world.context.stop()
+        for answer in (await task, await world.post("/instances/web/start?wait=true")):
+            assert (answer.status_code, answer.json()["success"]) == (200, False)
+            assert answer.json()["message"] == "web is Running: this gateway is about to end, ask again"
+        assert world.spec("web")["desiredState"] == "Running"
+
     async def test_a_terminated_one_is_replaced_when_it_is_gone(self, world: World) -> None:
         """A finalizer holds it for a moment."""
         world.instance("web", phase="Terminated", desiredState="Terminated")
