@@ -244,6 +244,20 @@ class TestInclude:
         assert "an included file has it, too" in project.problems("include: [a.yaml]\nservices: {app: {image: a}}")[0]
         assert "in a circle" in project.problems("include: [compose.yaml]\nservices: {app: {image: a}}")[0]
 
+    def test_what_is_included_can_be_overridden(self, project: Project) -> None:
+        project.write("a.yaml", "services: {db: {image: b, ports: ['1:1'], environment: {A: a}}}")
+        project.write("b.yaml", "services: {more: {image: c}}")
+        project.write(
+            "compose.override.yaml",
+            "include: [b.yaml]\nservices: {db: {ports: !override ['2:2'], environment: {B: b}}}",
+        )
+        project.write("compose.yaml", "include: [a.yaml]\nservices: {app: {image: a}}\n---\ninclude: [./a.yaml]")
+        result = Result(imported(project.directory))
+        assert set(names(result.conversion)) == {"app", "db", "more"}
+        assert result.spec("db").image == "b"
+        assert [port.container_port for port in result.spec("db").ports] == [2]
+        assert [entry.name for entry in result.spec("db").env] == ["A", "B"]
+
     def test_includes_cannot_explode(self, project: Project) -> None:
         for number in range(30):
             project.write(f"{number}.yaml", f"include: [{number + 1}.yaml, ./{number + 1}.yaml]")

@@ -62,10 +62,12 @@ class Loader:
                 continue
             report_variables(found.uses, reporter)
             resolved = self._with_extends(path, found.model, reporter)
+            # Before merging, so that a file can override what those before it include.
+            resolved = self._with_includes(path, resolved)
             resolved = rebase_model(resolved, os.path.relpath(path.parent, directory))
             model = merge_models(model, resolved)
         result: Raw = without_tags(model)
-        return self._with_includes(paths[0], result)
+        return result
 
     def _read_variables(self, directory: Path, env_files: Iterable[Path]) -> None:
         known: dict[str, str] = {"COMPOSE_PROJECT_NAME": directory.absolute().name}
@@ -154,13 +156,12 @@ class Loader:
         return services[name]
 
     def _with_includes(self, path: Path, model: Raw) -> Raw:
-        includes = model.pop("include", None)
+        includes = without_tags(model.get("include"))
         reporter = self.report.about(str(path))
-        if includes is None:
-            return model
-        for entry in includes if isinstance(includes, list) else [includes]:
-            model = self._including(path, model, entry, reporter)
-        return model
+        result = {key: value for key, value in model.items() if key != "include"}
+        for entry in includes if isinstance(includes, list) else [includes] if includes is not None else []:
+            result = self._including(path, result, entry, reporter)
+        return result
 
     def _including(self, path: Path, model: Raw, entry: Any, reporter: Reporter) -> Raw:
         details = entry if isinstance(entry, dict) else {"path": entry}
@@ -171,7 +172,7 @@ class Loader:
             return model
         paths = [path.parent / item for item in listed]
         trail = (*self.trail, _key(path))
-        if _key(paths[0]) in trail:
+        if any(_key(wanted) in trail for wanted in paths):
             reporter.problem("include", "files include each other in a circle", "remove one of the includes")
             return model
         self.included.append(paths[0])

@@ -26,7 +26,13 @@ _STRING_OR_LIST: frozenset[Path] = frozenset({("env_file",), ("label_file",), ("
 
 def merge_models(base: Raw, above: Raw) -> Raw:
     """Return a whole compose model with another one merged into it."""
-    return _mappings(base, above, lambda key, old, new: merge_sections(old, new) if key in _SECTIONS else new)
+    return _mappings(base, above, _merge_top_level)
+
+
+def _merge_top_level(key: str, base: Any, above: Any) -> Any:
+    if key == "include":
+        return [entry for value in (base, above) for entry in (value if isinstance(value, list) else [value])]
+    return merge_sections(base, above) if key in _SECTIONS else above
 
 
 def merge_sections(base: Any, above: Any) -> Any:
