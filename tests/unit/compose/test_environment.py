@@ -62,6 +62,15 @@ def test_env_files_and_what_wins(project: Project) -> None:
     assert plain(result) == {"A": "1", "B": "2", "C": "3"}
 
 
+def test_env_files_refer_to_what_is_known(project: Project) -> None:
+    project.write(".env", "TOP=dot\n")
+    project.write("a.env", "ONE=1\nOWN=file\nTOP=file\n")
+    project.write("b.env", "ALL=$ONE-$OWN-$TOP-$NOWHERE\nONE\n")
+    result = project.app("env_file: [a.env, b.env]\nenvironment: {OWN: own}")
+    assert plain(result) == {"ONE": "1", "OWN": "own", "TOP": "file", "ALL": "1-own-dot-"}
+    assert result.dropped["environment.ALL"].message == "the variable NOWHERE has no value"
+
+
 def test_missing_env_files(project: Project) -> None:
     result = project.app("env_file: [a.env, {path: b.env, required: false}, {path: ../c.env, format: raw, x: 1}]")
     assert {"env_file", "env_file.x"} == result.dropped.keys()

@@ -67,8 +67,11 @@ ENV_FILE = """\
 PLAIN=value   # comment
  export EXPORTED = spaced
 HASH=a#b
+COLOUR=#fff
 EMPTY=
 SINGLE='$A # kept'
+QUOTED='it\\'s'
+WINDOWS="C:\\dir \\\\x \\0101"
 DOUBLE="say \\"hi\\"\\n$A \\$A" # comment
 MULTI="first
 second"
@@ -86,8 +89,11 @@ def test_env_files() -> None:
         "PLAIN": "value",
         "EXPORTED": "spaced",
         "HASH": "a#b",
+        "COLOUR": "#fff",
         "EMPTY": "",
         "SINGLE": "$A # kept",
+        "QUOTED": "it's",
+        "WINDOWS": "C:\\dir \\x A",
         "DOUBLE": 'say "hi"\none $A',
         "MULTI": "first\nsecond",
         "REFERS": "value/one/none",
@@ -95,7 +101,7 @@ def test_env_files() -> None:
         "ALONE": None,
         "A": "one",
     }
-    assert parsed.unreadable == (14,)
+    assert parsed.unreadable == (17,)
 
 
 def test_raw_env_files() -> None:
@@ -125,6 +131,11 @@ class TestInProjects:
         result = project.app("environment: {A: '$X', B: '$X'}\nlabels: {l: $Y}")
         assert result.dropped["environment.A, environment.B"].message == "the variable X has no value"
         assert result.dropped["labels.l"].message == "the variable Y has no value"
+
+    def test_without_a_value_in_dot_env(self, project: Project) -> None:
+        project.write(".env", "URL=http://$HOST_NAME/\n")
+        result = project.app("environment: {A: $URL}")
+        assert result.dropped["environment.A"].message == "the variable HOST_NAME has no value"
 
     def test_values_are_typed_by_what_they_say(self, project: Project) -> None:
         result = project.app("scale: ${N:-2}\nread_only: ${RO:-false}\nmem_limit: ${MEM:-64m}", stack="s")

@@ -8,8 +8,9 @@ from hopper.compose.reading.interpolation import interpolate
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)[ \t]*(?P<sign>[=:]?)[ \t]*")
 _COMMENT = re.compile(r"(^|\s)#.*")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "$": "$$"}
+# Within double quotes. Any other backslash stands for itself.
+_ESCAPE = re.compile(r"\\(?:0(?P<octal>[0-7]{3})|(?P<char>[abfnrtv$\\]))")
+_ESCAPES = {**dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)), "$": "$$", "\\": "\\"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,12 @@ class EnvFile:
     unreadable: tuple[int, ...] = ()
 
 
-def parse_env(text: str, outside: Mapping[str, str], *, raw: bool = False) -> EnvFile:
-    """Read the text of a file. Values may refer to `outside` and to variables further up; single quotes prevent it.
+def parse_env(
+    text: str, outside: Mapping[str, str], *, before: Mapping[str, str] | None = None, raw: bool = False
+) -> EnvFile:
+    """Read the text of a file. Values may refer to `outside`, and else to variables further up, or in files `before`.
 
-    With `raw`, everything after the `=` is the value.
+    Single quotes prevent it. With `raw`, everything after the `=` is the value.
     """
     lines = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
     variables: dict[str, str | None] = {}
@@ -46,7 +49,7 @@ def parse_env(text: str, outside: Mapping[str, str], *, raw: bool = False) -> En
             variables[found["name"]] = line.partition(found["sign"])[2]
         else:
             known = {name: value for name, value in variables.items() if value is not None}
-            value, number = _value(lines, number, line[found.end() :], {**known, **outside})
+            value, number = _value(lines, number, line[found.end() :], {**(before or {}), **known, **outside})
             variables[found["name"]] = value
     return EnvFile(variables, tuple(unreadable))
 
@@ -58,17 +61,17 @@ def _value(lines: list[str], following: int, rest: str, known: Mapping[str, str]
         text = rest
         for end in range(following, len(lines) + 1):
             if (close := _closing_quote(text, quote)) is not None:
-                inner = text[1:close]
+                inner = text[1:close].replace(f"\\{quote}", quote)
                 return (inner if quote == "'" else interpolate(_unescape(inner), known)), end
             if end < len(lines):
                 text += "\n" + lines[end]
-    return interpolate(_COMMENT.sub("", rest).strip(), known), following
+    return interpolate(rest.partition(" #")[0].strip(), known), following
 
 
 def _closing_quote(text: str, quote: str) -> int | None:
     position = 1
     while position < len(text):
-        if text[position] == "\\" and quote == '"':
+        if text[position] == "\\":
             position += 1
         elif text[position] == quote:
             return position
@@ -77,4 +80,4 @@ def _closing_quote(text: str, quote: str) -> int | None:
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
+    return _ESCAPE.sub(lambda match: chr(int(match["octal"], 8)) if match["octal"] else _ESCAPES[match["char"]], text)

@@ -100,6 +100,7 @@ class _Reader:
             self.unresolved.append(name)
             result = ""
         self.secrets.extend(secrets_in(value))
+        self.unresolved.extend(unresolved_in(value))
         if is_secret_name(name):
             self.secrets.append(str(result))
         self.parts.append(result)

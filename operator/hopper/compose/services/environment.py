@@ -1,6 +1,6 @@
 """Variables of a service: `env_file` and `environment`, plain and secret ones apart."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ from hopper.compose.project import Project
 from hopper.compose.reading.dotenv import parse_env
 from hopper.compose.reading.merge import as_assignments
 from hopper.compose.reading.syntax import switch
-from hopper.compose.reading.text import as_text, is_blank, secrets_in, unresolved_in
+from hopper.compose.reading.text import Text, as_text, is_blank, secrets_in, unresolved_in
+from hopper.compose.reading.variables import Use, report_variables
 from hopper.compose.report import shown
 from hopper.compose.secret_names import is_secret_name, is_secret_value, is_switch
 from hopper.compose.section import Section
@@ -38,17 +39,17 @@ class Environment:
 
 def read_environment(section: Section, project: Project) -> Environment:
     """Read all variables of a service; `environment` wins over `env_file`."""
-    values: dict[str, str | None] = {}
-    values |= dict(_from_files(section, project))
     own = section.take("environment")
     given = as_assignments(own) if own is not None else {}
     if given is None:
         section.about.problem("environment", "this is neither a mapping nor a list", "write `NAME: value` lines")
         given = {}
-    for name, value in given.items():
-        values[name] = _outside(name, project, section) if value is None else _scalar(name, value, section)
+    values = {
+        name: _outside(name, project, section) if value is None else _scalar(name, value, section)
+        for name, value in given.items()
+    }
     result = Environment()
-    for name, text in values.items():
+    for name, text in (_from_files(section, project, values) | values).items():
         if text is not None and _is_usable(name, text, section):
             _sort_in(result, name, text, section)
     return result
@@ -122,7 +123,10 @@ def _outside(name: str, project: Project, section: Section) -> str | None:
     return value
 
 
-def _from_files(section: Section, project: Project) -> Iterator[tuple[str, str | None]]:
+def _from_files(section: Section, project: Project, own: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the variables of the files, whose values may refer to those of files before, and of the service itself."""
+    result: dict[str, str] = {}
+    outside = {**{name: value for name, value in own.items() if value is not None}, **project.variables}
     entries = section.take("env_file")
     for entry in entries if isinstance(entries, list) else [entries]:
         details = Section(entry if isinstance(entry, dict) else {"path": entry}, section.about, "env_file")
@@ -139,7 +143,17 @@ def _from_files(section: Section, project: Project) -> Iterator[tuple[str, str |
                 advice = "Put it there and import again, or set its variables in the template"
                 section.about.dropped("env_file", f"the file {as_text(path)} {error}", advice)
             continue
-        parsed = parse_env(text, project.variables, raw=form == "raw")
+        parsed = parse_env(text, outside, before=result, raw=form == "raw")
         for line in parsed.unreadable:
             section.about.dropped("env_file", f"line {line} of {as_text(path)} assigns no variable", "Correct it")
-        yield from parsed.variables.items()
+        found = {name: value for name, value in parsed.variables.items() if value is not None}
+        report_variables(
+            (
+                Use(("services", str(section.about.service), "environment", name), value)
+                for name, value in found.items()
+                if isinstance(value, Text) and name not in own
+            ),
+            section.about,
+        )
+        result |= found
+    return result
