@@ -24,6 +24,7 @@ from tests.unit.compose.converting import Project
         ("'' \"\"", ("", "")),
         ("--a='x y'", ("--a=x y",)),
         ("a$b ${c} $(d)", ("a$b", "${c}", "$(d)")),
+        ("a $(b 'c' | d)e `f g`", ("a", "$(b 'c' | d)e", "`f g`")),
         ("# no comment", ("#", "no", "comment")),
     ],
 )
@@ -31,7 +32,7 @@ def test_words(text: str, words: tuple[str, ...]) -> None:
     assert split_words(text) == Words(words)
 
 
-@pytest.mark.parametrize("text", ["a b && c", "a b;c", "a b | c", "a b >c", "a b&"])
+@pytest.mark.parametrize("text", ["a b && c", "a b;c", "a b | c", "a b >c", "a b&", "a b 2>&1"])
 def test_operators_end_the_words(text: str) -> None:
     assert split_words(text) == Words(("a", "b"), cut=True)
 

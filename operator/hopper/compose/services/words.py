@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _OPERATORS = frozenset(";&|<>")
+_QUOTES = frozenset("'\"")
 _SPACE = frozenset(" \t\r\n")
 _ESCAPES = {"t": "\t", "n": "\n"}
 
@@ -17,32 +18,37 @@ class Words:
 
 
 def split_words(text: str) -> Words:
-    """Return the words of a command line."""
+    """Return the words of a command line. What stands in backticks or `$()` is not split, and not run."""
     words: list[str] = []
     word: str | None = None
-    quote = ""
+    closing = ""
     escaped = False
     for char in text:
         if escaped:
             word = (word or "") + _ESCAPES.get(char, char)
             escaped = False
-        elif char == "\\" and quote != "'":
+        elif char == "\\" and closing != "'":
             escaped, word = True, word or ""
-        elif quote:
-            if char == quote:
-                quote = ""
-            else:
-                word = (word or "") + char
-        elif char in "'\"":
-            quote, word = char, word or ""
+        elif closing:
+            word = (word or "") + ("" if char == closing and char in _QUOTES else char)
+            closing = "" if char == closing else closing
         elif char in _SPACE or char in _OPERATORS:
-            if word is not None:
+            # The number of a file that is written to, as in 2>, is no word.
+            if word is not None and not (char == ">" and word[:1].isdigit()):
                 words.append(word)
-                word = None
+            word = None
             if char in _OPERATORS:
                 return Words(tuple(words), cut=True)
         else:
-            word = (word or "") + char
+            closing = _closing(char, word)
+            word = (word or "") + ("" if char in _QUOTES else char)
     if word is not None:
         words.append(word)
-    return Words(tuple(words), unfinished=bool(quote or escaped))
+    return Words(tuple(words), unfinished=bool(closing or escaped))
+
+
+def _closing(char: str, word: str | None) -> str:
+    """Return the character that ends what begins with this one; nothing where it begins nothing."""
+    if char == "(":
+        return ")" if word and word.endswith("$") else ""
+    return char if char in "'\"`" else ""
