@@ -120,12 +120,13 @@ def _load(
     if len(services) > _MAX_SERVICES:
         about.problem("services", f"there are more than {_MAX_SERVICES} services", "split the file")
         services = {}
-    services = {name: service for name, service in services.items() if not _is_provided(name, service, about)}
+    left_out = frozenset(name for name, service in services.items() if _is_provided(name, service, about))
+    services = {name: service for name, service in services.items() if name not in left_out}
     allocated = {name: _allocated(name, names, about) for name in services}
     for name, own in allocated.items():
         origins.setdefault(name, own)
     project = _project(model, source, files, loader.variables, about)
-    return replace(project, services=services, names=allocated)
+    return replace(project, services=services, names=allocated, left_out=left_out)
 
 
 def _convert_project(project: Project, report: Report, *, stack: bool) -> list[ConvertedService]:

@@ -35,7 +35,9 @@ class Project:
     configs: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
-    # The same for the services of other projects that are imported along with this one.
+    # Services that are run by something else than a container.
+    left_out: frozenset[str] = frozenset()
+    # The same as `names` for the services of other projects that are imported along with this one.
     other_names: Mapping[str, str] = field(default_factory=dict)
     own_files: tuple[Path, ...] = ()
     # Other YAML files in the directory.

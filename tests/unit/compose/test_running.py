@@ -149,6 +149,33 @@ class TestDependencies:
         assert result.spec().depends_on == ("elsewhere",)
         assert "waits for elsewhere" in result.notes["depends_on.elsewhere"].message
 
+    def test_those_that_are_not_required_and_begin_stopped_are_not_waited_for(self, project: Project) -> None:
+        text = """
+            services:
+              app:
+                image: a
+                depends_on:
+                  debug: {condition: service_started, required: false}
+                  db: {condition: service_started}
+              debug: {image: a, profiles: [debug]}
+              db: {image: a, profiles: [full]}
+            """
+        result = project.convert(text, stack="s")
+        assert result.spec().depends_on == ("db",)
+        assert "begins Stopped" in result.notes["depends_on.debug"].message
+        project.write(".env", "COMPOSE_PROFILES=other, debug\n")
+        result = project.convert(text, stack="s")
+        assert result.spec().depends_on == ("debug", "db")
+        states = {
+            name: result.manifest("HopperInstance", f"s-{name}")["spec"].get("desiredState") for name in ("debug", "db")
+        }
+        assert states == {"debug": None, "db": "Stopped"}
+
+    def test_those_that_are_left_out_are_not_waited_for(self, project: Project) -> None:
+        result = project.convert("services: {app: {image: a, depends_on: [db]}, db: {provider: {type: cloud}}}")
+        assert result.spec().depends_on is None
+        assert "left out" in result.dropped["depends_on.db"].message
+
     def test_what_never_completes_is_not_waited_for(self, project: Project) -> None:
         result = project.convert(
             """

@@ -1,7 +1,7 @@
 """How a service runs: user, restart, replicas, and what it waits for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -95,14 +95,15 @@ def convert_replicas(section: Section, deploy: Section | None, *, stack: bool) -
     return wanted
 
 
-def convert_profiles(section: Section, *, stack: bool) -> DesiredState:
-    """Return the state that an instance begins with: services with profiles are started on demand."""
-    raw = section.take("profiles")
-    profiles = raw if isinstance(raw, list) else [] if raw is None else [raw]
-    names = [as_text(profile) for profile in profiles if profile is not None]
+def convert_profiles(section: Section, project: Project, *, stack: bool) -> DesiredState:
+    """Return the state that an instance begins with: services with profiles that are not active start on demand."""
+    names = _profiles(section.take("profiles"))
     if not names:
         return DesiredState.RUNNING
     listed = ", ".join(names)
+    if _is_active(names, project):
+        section.about.note("profiles", f"it belongs to {listed}, which COMPOSE_PROFILES makes active")
+        return DesiredState.RUNNING
     if stack:
         section.about.changed(
             "profiles", f"the instance is made Stopped: it belongs to {listed}", "Set desiredState: Running to start it"
@@ -132,6 +133,22 @@ def convert_dependencies(service: str, section: Section, project: Project) -> tu
     return tuple(names[:MAX_DEPENDENCIES])
 
 
+def _profiles(raw: Any) -> list[str]:
+    profiles = raw if isinstance(raw, list) else [] if raw is None else [raw]
+    return [as_text(profile) for profile in profiles if profile is not None]
+
+
+def _is_active(profiles: Sequence[str], project: Project) -> bool:
+    """Tell whether a service of these profiles is started with the project, as one without any is."""
+    active = {profile.strip() for profile in project.variables.get("COMPOSE_PROFILES", "").split(",")}
+    return not profiles or "*" in active or not active.isdisjoint(profiles)
+
+
+def _begins_stopped(name: str, project: Project) -> bool:
+    raw = project.services.get(name)
+    return isinstance(raw, Mapping) and not _is_active(_profiles(raw.get("profiles")), project)
+
+
 def _waits(name: str, details: Mapping[str, Any], section: Section, project: Project) -> bool:
     inner = Section(details, section.about, f"depends_on.{name}")
     condition, required = as_text(inner.take("condition")), inner.take("required")
@@ -145,6 +162,12 @@ def _waits(name: str, details: Mapping[str, Any], section: Section, project: Pro
         if project.names.get(name):
             message = "others wait until it has completed; here it is started again whenever it ends"
             project.about.report.about(project.label, name).changed("restart", message, "Run it as a Job instead")
+        return False
+    if name in project.left_out:
+        section.about.dropped(f"depends_on.{name}", "it is left out, so that nobody waits for it", "Set it up before")
+        return False
+    if _begins_stopped(name, project) and switch(required) is False:
+        section.about.note(f"depends_on.{name}", "it is not required, and not waited for, as it begins Stopped")
         return False
     if project.object_name(name):
         return True

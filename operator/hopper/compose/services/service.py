@@ -140,7 +140,7 @@ def convert_service(source: ServiceInput, project: Project, known: tuple[str, ..
     )
     spec = vetted(spec, section.about)
     replicas = convert_replicas(section, deploy, stack=stack)
-    state = convert_profiles(section, stack=stack)
+    state = convert_profiles(section, project, stack=stack)
     report_deploy(deploy)
     report_unsupported(section)
     section.close()
