@@ -170,8 +170,13 @@ def _project(
         own_files=source.files,
         beside=source.beside,
         volumes=volumes,
-        **{key: value if isinstance(value, dict) else {} for key, value in definitions.items()},
+        configs=_mapping(definitions["configs"]),
+        secrets=_mapping(definitions["secrets"]),
     )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _allocated(name: str, names: Allocator, about: Reporter) -> str:

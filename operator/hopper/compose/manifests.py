@@ -46,11 +46,15 @@ def _secret(name: str, secrets: Mapping[str, str], stack: str | None) -> Manifes
 
 
 def _template(service: ConvertedService, stack: str | None) -> Manifest:
-    spec = dump_template_spec(service.spec)
+    return _object(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=_tidy(dump_template_spec(service.spec)))
+
+
+def _tidy(spec: Manifest) -> Manifest:
+    """Leave out the content of files that come from elsewhere."""
     for file in spec.get("configFiles", ()):
         if "contentFrom" in file:
             del file["content"]
-    return _object(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=spec)
+    return spec
 
 
 def _instance(service: ConvertedService, stack: str) -> Manifest:
@@ -66,5 +70,5 @@ def _instance(service: ConvertedService, stack: str) -> Manifest:
     if (policy := service.restart.as_policy()) is not None:
         spec["restartPolicy"] = policy
     if service.overrides:
-        spec["overrides"] = {kind: own for kind, own in dump(_OVERRIDES, service.overrides).items() if own}
+        spec["overrides"] = _tidy({kind: own for kind, own in dump(_OVERRIDES, service.overrides).items() if own})
     return _object(API_VERSION, INSTANCE_KIND, f"{stack}-{service.name}", stack, spec=spec)

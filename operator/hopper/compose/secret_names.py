@@ -30,7 +30,6 @@ _KNOWN_FORM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"
     r"|sk-[\w-]{20,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
 )
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
 
 
 def is_secret_name(name: str) -> bool:
@@ -44,9 +43,14 @@ def is_switch(value: str) -> bool:
     return value.strip().lower() in _SWITCH
 
 
+def is_secret_text(text: str) -> bool:
+    """Tell whether a text holds a password in a URL, a private key, or a token of a well-known form."""
+    return bool(_KNOWN_FORM.search(text) or URL_PASSWORD.search(text))
+
+
 def is_secret_value(name: str, value: str) -> bool:
     """Tell whether a value holds a secret by itself: a password in a URL or connection string, a key, a login."""
-    if _KNOWN_FORM.search(value) or URL_PASSWORD.search(value):
+    if is_secret_text(value):
         return True
     if any(not is_switch(found["secret"]) for found in _ASSIGNMENT.finditer(value)):
         return True

@@ -99,6 +99,16 @@ class TestVariables:
         assert result.secrets() == {"DB_URL": "postgres://app:turtle-dove@db:5432/app"}
         assert "turtle-dove" not in str(result.manifest("HopperInstance", "shop-app"))
 
+    def test_secret_files(self, project: Project) -> None:
+        project.write("app.ini", "url = postgres://app:turtle-dove@db:5432/app")
+        result = stack(project, "volumes: ['./app.ini:/etc/app.ini']")
+        (file,) = result.overrides()["configFiles"]
+        ref = file["contentFrom"]["secretKeyRef"]
+        data = result.manifest("Secret", ref["name"])["data"]
+        assert base64.b64decode(data[ref["key"]]) == b"url = postgres://app:turtle-dove@hopper-shop-db:15432/app"
+        assert "content" not in file
+        assert result.secrets() == {"app.ini": "url = postgres://app:turtle-dove@db:5432/app"}
+
     def test_the_port_beside_the_host(self, project: Project) -> None:
         result = stack(project, "environment: {DB_HOST: db, DB_PORT: 5432, OTHER_PORT: 5432}")
         assert env(result) == {"DB_HOST": "hopper-shop-db", "DB_PORT": "15432"}

@@ -61,7 +61,6 @@ def test_every_form(project: Project, text: str, volume: str) -> None:
         ('"./directory:/data"', "one by one"),
         ('"./binary:/data"', "into the image"),
         ('"./large:/data"', "into the image"),
-        ('"./key.pem:/data"', "into a Secret"),
         ("{type: npipe, source: a, target: /data}", "named volume"),
         ("{type: image, source: a, target: /data}", "named volume"),
         ('"data:/dev/data"', "another path"),
@@ -74,7 +73,6 @@ def test_what_is_not_mounted_says_what_to_do(project: Project, text: str, said: 
     (project.directory / "directory").mkdir()
     project.write("binary", b"\xff\xfe\0")
     project.write("large", "x" * (256 * 1024 + 1))
-    project.write("key.pem", "-----BEGIN RSA PRIVATE KEY-----\nxyz\n")
     result = project.convert(f"services: {{app: {{image: a, volumes: [{text}]}}}}{TOP}")
     (finding,) = result.dropped.values()
     assert said in finding.advice
@@ -275,19 +273,51 @@ class TestConfigs:
         assert {"configs[1].uid", "configs[5]"} == result.dropped.keys()
         assert "no service uses it" in result.notes["configs.unused"].message
 
-    def test_secrets_do_not_get_into_them(self, project: Project) -> None:
+    def test_those_that_hold_secrets_are_kept_in_the_secret(self, project: Project) -> None:
         project.write("a.conf", "connect to canary-77 now\n")
+        project.write("b/tls.key", "-----BEGIN PRIVATE KEY-----\ncanary-99\n")
         result = project.convert(
             """
             services:
-              app: {image: a, environment: {DB_PASSWORD: canary-77}, configs: [file, inline]}
+              app:
+                image: a
+                environment: {DB_PASSWORD: canary-77}
+                configs: [file, {source: inline, target: /etc/x/tls.key, mode: 0400}]
+                volumes: ["./b/tls.key:/tls/tls.key:ro"]
             configs: {file: {file: a.conf}, inline: {content: "x ${API_TOKEN:-canary-88}"}}
             """
         )
-        assert result.spec().config_files == ()
-        assert all("holds a secret" in finding.message for finding in result.dropped.values())
+        assert {
+            file.path: (file.content, file.mode, file.content_from.secret_key_ref.key)  # type: ignore[union-attr]
+            for file in result.spec().config_files
+        } == {
+            "/file": ("", "0644", "file"),
+            "/etc/x/tls.key": ("", "0400", "tls.key"),
+            "/tls/tls.key": ("", "0644", "tls.key.file"),
+        }
+        assert result.secrets() == {
+            "DB_PASSWORD": "canary-77",
+            "file": "connect to canary-77 now\n",
+            "tls.key": "x canary-88",
+            "tls.key.file": "-----BEGIN PRIVATE KEY-----\ncanary-99\n",
+        }
+        assert "holds a secret, and is kept in the Secret app-secrets" in result.changed["configs[0]"].message
+        assert "canary" not in str(result.manifest("HopperTemplate", "app"))
 
-    def test_what_looks_like_credentials_is_noted(self, project: Project) -> None:
-        project.write("a.conf", "a = 1\nadmin_password = xyz\n")
+    @pytest.mark.parametrize(
+        ("line", "secret"),
+        [
+            ("admin_password = xyz", True),
+            ('  "apiToken": "abc"', True),
+            ("url: amqp://guest:turtle@mq", True),
+            ("password_file: /run/secrets/x", False),
+            ("password = $DB_PASSWORD", False),
+            ("tokens = true", False),
+            ("# password = xyz", False),
+        ],
+    )
+    def test_what_looks_like_credentials(self, project: Project, line: str, secret: bool) -> None:
+        project.write("a.conf", f"a = 1\n{line}\n")
         result = project.app("volumes: ['./a.conf:/a.conf']")
-        assert "held credentials (line 2)" in result.notes["volumes[0]"].message
+        assert (result.spec().config_files[0].content_from is not None) == secret
+        assert (line in result.secrets().get("a.conf", "")) == secret

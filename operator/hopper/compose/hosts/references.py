@@ -89,8 +89,8 @@ def _mentions(service: ConvertedService, ports: Mapping[str, set[int]]) -> Itera
         yield from ((Place(kind, number), mention) for number, mention in find_in_command(words or (), ports))
     for number, mention in find_in_command(spec.healthcheck.test if spec.healthcheck else (), ports):
         yield Place(Kind.HEALTHCHECK, number), mention
-    for file in spec.config_files:
-        yield from ((Place(Kind.FILE, file.path), mention) for mention in find_mentions("", file.content, ports))
+    for path, text in texts_of_files(service).items():
+        yield from ((Place(Kind.FILE, path), mention) for mention in find_mentions("", text, ports))
 
 
 def texts_of_variables(service: ConvertedService) -> dict[str, tuple[Kind, str]]:
@@ -102,4 +102,14 @@ def texts_of_variables(service: ConvertedService) -> dict[str, tuple[Kind, str]]
             texts[entry.name] = Kind.VARIABLE, entry.value
         elif ref is not None and ref.name == service.secret_name and ref.key in service.secrets:
             texts[entry.name] = Kind.SECRET, service.secrets[ref.key]
+    return texts
+
+
+def texts_of_files(service: ConvertedService) -> dict[str, str]:
+    """Return the contents of the files by their paths, those in the service's own Secret included."""
+    texts: dict[str, str] = {}
+    for file in service.spec.config_files:
+        ref = file.content_from.secret_key_ref if file.content_from else None
+        own = service.secrets.get(ref.key, "") if ref is not None and ref.name == service.secret_name else ""
+        texts[file.path] = own or file.content
     return texts

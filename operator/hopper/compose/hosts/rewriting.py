@@ -14,7 +14,7 @@ from hopper.api.template import TemplateSpec
 from hopper.compose.hosts.mentions import Mention, replaced, replaced_words
 from hopper.compose.hosts.own_ports import port_beside, with_own_ports
 from hopper.compose.hosts.reachability import address_of, moved_ports
-from hopper.compose.hosts.references import Kind, Place, Reference, texts_of_variables
+from hopper.compose.hosts.references import Kind, Place, Reference, texts_of_files, texts_of_variables
 from hopper.compose.report import Report, Reporter
 from hopper.compose.services.config_files import MAX_FILE
 from hopper.compose.services.environment import MAX_ENTRIES
@@ -132,11 +132,14 @@ class _Rewriting:
 
     def _override(self, name: str, kind: Kind, value: str) -> None:
         if kind is Kind.SECRET:
-            self.secrets[name] = value
-            ref = KeyRef(name=self.service.override_secret_name(self.neighbours.stack), key=name)
-            self.env[name] = EnvEntry(name=name, value_from=EnvSource(secret_key_ref=ref))
+            self.env[name] = EnvEntry(name=name, value_from=self._kept(name, value))
         else:
             self.env[name] = EnvEntry(name=name, value=value)
+
+    def _kept(self, key: str, value: str) -> EnvSource:
+        """Keep a secret for the overrides, and return where it is found."""
+        self.secrets[key] = value
+        return EnvSource(secret_key_ref=KeyRef(name=self.service.override_secret_name(self.neighbours.stack), key=key))
 
     def _port_beside(self, name: str, reference: Reference) -> None:
         """Where the port stands in a variable of its own, as in DB_HOST and DB_PORT: change that as well."""
@@ -149,11 +152,15 @@ class _Rewriting:
 
     def _file(self, path: str, found: Sequence[Reference]) -> None:
         (file,) = (one for one in self.service.spec.config_files if one.path == path)
-        content = replaced(file.content, self._addresses(found))
-        if len(content) <= MAX_FILE:
+        content = replaced(texts_of_files(self.service)[path], self._addresses(found))
+        if len(content) > MAX_FILE:
+            return
+        if file.content_from is not None and (ref := file.content_from.secret_key_ref) is not None:
+            self.config_files.append(replace(file, content_from=self._kept(ref.key, content)))
+        else:
             self.config_files.append(replace(file, content=content))
-            for one in found:
-                self._tell(one, f"configFiles[{path}]")
+        for one in found:
+            self._tell(one, f"configFiles[{path}]")
 
     def _healthcheck(self, found: Sequence[Reference]) -> None:
         check = self.service.spec.healthcheck

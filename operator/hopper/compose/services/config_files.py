@@ -11,8 +11,9 @@ from hopper.compose.names import object_name
 from hopper.compose.project import Project
 from hopper.compose.reading.syntax import switch
 from hopper.compose.reading.text import as_text, is_blank, secrets_in, unresolved_in
-from hopper.compose.secret_names import PRIVATE_KEY
+from hopper.compose.secret_names import is_secret_name, is_secret_text, is_switch
 from hopper.compose.section import EXTENSION, Section
+from hopper.compose.services.vault import Vault
 
 MAX_FILE = 256 * 1024
 MAX_FILES = 64
@@ -20,16 +21,24 @@ DEFAULT_MODE = "0644"
 # A ConfigMap holds 1 MiB; some of it goes to names.
 MAX_TOTAL = 960 * 1024
 DEVARCH_CONFIG = f"{EXTENSION}devarch-config"
-_CREDENTIAL = re.compile(r"(?im)^[^#\n]{0,80}(password|passwd|secret|token|api_?key)\w{0,40}[\"']?\s{0,8}[:=]\s{0,8}\S")
+_CREDENTIAL = re.compile(
+    r"(?im)^[^#\n]{0,80}(?P<name>(?:password|passwd|secret|token|api_?key)\w{0,40})[\"']?\s{0,8}[:=]\s{0,8}[\"']?"
+    r"(?P<value>[^\s\"'$]\S{0,512})"
+)
 
 
 @dataclass(slots=True)
 class ConfigFiles:
-    """The files of one service. `known` are values that are secret, and must not get into a ConfigMap."""
+    """The files of one service. Those that hold secrets, such as the `known` ones, are kept in its `vault`.
+
+    `variables` are the names of its variables, which are also keys of that.
+    """
 
     section: Section
     project: Project
     known: tuple[str, ...]
+    vault: Vault
+    variables: set[str]
     entries: dict[str, ConfigFileEntry] = field(default_factory=dict)
     _total: int = 0
 
@@ -50,21 +59,28 @@ class ConfigFiles:
         what = _called(source) if source else "the content"
         if path is None:
             return False
-        if PRIVATE_KEY.search(content) or secrets_in(content) or any(secret in content for secret in self.known):
-            advice = f"Put it into a Secret of your own, and have the program read it from there instead of {path}"
-            about.dropped(key, f"{what} holds a secret, which a ConfigMap must not", advice)
-        elif "\0" in content or len(self.entries) >= MAX_FILES or self._total + len(content.encode()) > MAX_TOTAL:
-            advice = "Put it into the image, or into a volume"
-            about.dropped(key, f"{what} does not fit into the ConfigMap", advice)
+        size = len(content.encode())
+        if "\0" in content or len(self.entries) >= MAX_FILES or self._total + size > MAX_TOTAL:
+            about.dropped(key, f"{what} does not fit beside the others", "Put it into the image, or into a volume")
+            return False
+        self._total += size
+        if why := self._secrecy(content):
+            kept = self.vault.file(path.rpartition("/")[2], str(content), self.variables)
+            source_key = EnvSource(secret_key_ref=KeyRef(name=self.vault.name, key=kept))
+            self.entries[path] = ConfigFileEntry(path=path, content_from=source_key, mode=mode)
+            about.changed(key, f"{what} {why}, and is kept in the Secret {self.vault.name}")
         else:
-            self._total += len(content.encode())
             self.entries[path] = ConfigFileEntry(path=path, content=str(content), mode=mode)
-            if credential := _CREDENTIAL.search(content):
-                line = content.count("\n", 0, credential.end()) + 1
-                advice = "If so, take it out before you apply the template"
-                about.note(key, f"{what} looks as if it held credentials (line {line})", advice)
-            return True
-        return False
+        return True
+
+    def _secrecy(self, content: str) -> str:
+        """Return why a text must not get into a ConfigMap; nothing where it may."""
+        if secrets_in(content) or is_secret_text(content) or any(secret in content for secret in self.known):
+            return "holds a secret"
+        for match in _CREDENTIAL.finditer(content):
+            if is_secret_name(match["name"]) and not is_switch(match["value"]):
+                return f"looks as if it held credentials (line {content.count(chr(10), 0, match.start('name')) + 1})"
+        return ""
 
     def refer(self, key: str, target: str, source: EnvSource, *, mode: str) -> None:
         """Place a file that comes from a Secret or ConfigMap. Where that cannot be, it is reported."""

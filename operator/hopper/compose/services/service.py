@@ -111,7 +111,7 @@ def convert_service(source: ServiceInput, project: Project, known: tuple[str, ..
     section.take("extends")  # still there only if what it names could not be read, which is reported
     command, args = convert_command(section, secrecy)
     healthcheck = convert_healthcheck(section, secrecy)
-    files = ConfigFiles(section, project, known)
+    files = ConfigFiles(section, project, known, vault, environment.names)
     place_secrets(source.secrets, files)
     convert_devarch_config(section, files)
     convert_configs(section, project, files)
