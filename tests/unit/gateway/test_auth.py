@@ -215,6 +215,29 @@ class TestKeys:
         keys.put(secret("home", e={"hash": hash_of(everywhere), "namespaces": ["*"]}))
         assert await keys.allows(await keys.identify({"x-api-key": everywhere}), READ, "anywhere")
 
+    async def test_all_are_those_it_may_name(self) -> None:
+        keys, key = ApiKeys("home"), new_key()
+        keys.put(secret("away", a={"hash": hash_of(key), "namespaces": ["*"]}))
+        caller = await keys.identify({"x-api-key": key})
+        assert [await keys.allows(caller, READ, it) for it in ("home", "away", "c")] == [False, True, False]
+
+    async def test_in_several_secrets(self) -> None:
+        """One that has run out, or has a lesser role, takes nothing from the others, whichever came first."""
+        key = new_key()
+        told = {
+            "away": {"called-so-away": {"hash": hash_of(key), "role": "edit"}},
+            "home": {"ci": {"hash": hash_of(key), "role": "view"}},
+            "zone": {"ci": {"hash": hash_of(key), "role": "admin", "expires": "2026-02-28T23:59:59Z"}},
+        }
+        for order in (list(told), list(reversed(told))):
+            keys = ApiKeys("home", clock=lambda: datetime(2026, 3, 1, tzinfo=UTC))
+            for namespace in order:
+                keys.put(secret(namespace, **told[namespace]))
+            caller = await keys.identify({"x-api-key": key})
+            assert caller.name == "key:ci"
+            assert [await keys.allows(caller, READ, it) for it in told] == [True, True, False]
+            assert [await keys.allows(caller, WRITE, it) for it in told] == [True, False, False]
+
     async def test_what_is_no_key(self, caplog: pytest.LogCaptureFixture) -> None:
         keys, key = ApiKeys("home"), new_key()
         raw = secret("home", good={"hash": hash_of(key)}, plain={"hash": key}, list=[], odd={"role": "king"})

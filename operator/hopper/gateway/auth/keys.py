@@ -3,6 +3,7 @@
 A Secret with the label `hopper.dev/api-keys: "true"` holds one key an entry: its name, and as value a JSON object with
 `hash`, `role`, and maybe `namespaces` and `expires`. A key is good for the namespace of its Secret; for others only
 where the Secret is in the gateway's own namespace: whoever may write Secrets somewhere gets no power elsewhere by it.
+The same key may stand in several Secrets, and is good for what each of them says.
 """
 
 import base64
@@ -60,19 +61,22 @@ class KeyEntry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that is accepted."""
+    """A key that is accepted, as one Secret has it."""
 
     name: str
     role: Role
     namespaces: frozenset[str]
     expires: datetime | None
 
+    def allows(self, permission: Permission, namespace: str) -> bool:
+        return bool({"*", namespace} & self.namespaces) and self.role.allows(permission)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyCaller(Caller):
-    """A program with a key."""
+    """A program with a key, and what each Secret says of it."""
 
-    key: ApiKey
+    keys: tuple[ApiKey, ...]
 
 
 def new_key() -> str:
@@ -132,16 +136,18 @@ class ApiKeys:
         sent = headers.get("x-api-key") or bearer(headers)
         if not sent:
             raise UnauthorizedError("send a key: X-API-Key: …", headers=_CHALLENGE)
-        digest = hash_of(sent)
-        key = next((keys[digest] for _, keys in self._secrets.values() if digest in keys), None)
-        if key is None or (key.expires is not None and key.expires <= self._now()):
+        digest, now = hash_of(sent), self._now()
+        known = {where: keys[digest] for where, (_, keys) in self._secrets.items() if digest in keys}
+        good = {where: key for where, key in known.items() if key.expires is None or key.expires > now}
+        if not good:
             raise UnauthorizedError("this key is not accepted", headers=_CHALLENGE)
-        return KeyCaller(f"key:{key.name}", key)
+        # It is called what its Secret at home calls it, if there is one: others must not give it a name.
+        found = [good[where] for where in sorted(good, key=lambda it: (it[0] != self._own_namespace, it))]
+        return KeyCaller(f"key:{found[0].name}", tuple(found))
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
         assert isinstance(caller, KeyCaller)
-        key = caller.key
-        return bool({"*", namespace} & key.namespaces) and key.role.allows(permission)
+        return any(key.allows(permission, namespace) for key in caller.keys)
 
     def _read(self, namespace: str, secret: str, name: str, encoded: str) -> tuple[str, ApiKey] | None:
         try:
@@ -151,6 +157,6 @@ class ApiKeys:
             return None
         wanted = frozenset(entry.namespaces or (namespace,))
         if namespace != self._own_namespace:
-            wanted &= {namespace}
+            wanted = frozenset({namespace} if wanted & {namespace, "*"} else ())
         expires = entry.expires.replace(tzinfo=entry.expires.tzinfo or UTC) if entry.expires else None
         return entry.hash, ApiKey(name, entry.role, wanted, expires)
