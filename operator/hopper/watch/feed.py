@@ -11,6 +11,7 @@ from hopper.ports import Lister
 logger = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
+Key = tuple[str, str]  # namespace, name
 
 
 class Feed:
@@ -31,7 +32,7 @@ class Feed:
         *,
         take: Callable[[Manifest], bool],
         drop: Callable[[Manifest], bool],
-        known: Callable[[], Mapping[tuple[str, str], str]],
+        known: Callable[[], Mapping[Key, str]],
         namespaces: Collection[str] = (),
     ) -> None:
         self.resource = resource
@@ -43,10 +44,14 @@ class Feed:
         self._known = known
         self._unlisted = set(self.namespaces)
         self._missed_at: float | None = None
+        self._lists = 0  # that are on their way
+        self._told: dict[Key, int] = {}  # what the watch has told of meanwhile, and in which version
 
     def on_event(self, kind: str, raw: Manifest) -> None:
         """Take in one watch event."""
         self._missed_at = None  # the watch speaks
+        if self._lists:
+            self._told[_key(raw)] = _version(raw)
         if kind == "DELETED":
             self._drop(raw)
         else:
@@ -79,13 +84,33 @@ class Feed:
 
     async def _list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
         """Take in a whole list; return its version, and how much of it was news."""
+        self._lists += 1
+        try:
+            return await self._take_list(lister, namespace)
+        finally:
+            self._lists -= 1
+            if not self._lists:
+                self._told.clear()
+
+    async def _take_list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
         gone = {key: uid for key, uid in self._known().items() if namespace in (None, key[0])}
         version, news = "", 0
         async for page in lister.pages(self.resource, namespace, self.selector):
             version = page.version
             for raw in page.items:
-                gone.pop((raw["metadata"]["namespace"], raw["metadata"]["name"]), None)
-                news += self._take(raw)
+                key = _key(raw)
+                gone.pop(key, None)
+                # The list may be older than what the watch has told since: what is gone must not come back by it.
+                if self._told.get(key, 0) <= _version(raw):
+                    news += self._take(raw)
         for (where, name), uid in gone.items():
             news += self._drop({"metadata": {"namespace": where, "name": name, "uid": uid}})
         return version, news
+
+
+def _key(raw: Manifest) -> Key:
+    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
+def _version(raw: Manifest) -> int:
+    return int(raw["metadata"]["resourceVersion"])
