@@ -96,9 +96,9 @@ async def update_stack_instance(
     if wanted.enabled is not None and wanted.enabled != wants_up(instance.spec.desired_state):
         spec["desiredState"] = (DesiredState.RUNNING if wanted.enabled else DesiredState.STOPPED).value
         spec["reason"] = reason_of(access, None)
-    if not spec:
-        return instance
-    _check_open(instance)
+    if spec:
+        _check_open(instance)
+    # Where nothing is to change, too: it may have been changed by way of another gateway a moment ago.
     return await change(access, instance, spec)
 
 
@@ -109,7 +109,7 @@ async def replace_overrides(access: Access, instance: HopperInstance, kind: Over
     changes: dict[str, Any] = {kind.field: entries}
     after = replace(before, **changes)
     if after == before:
-        return instance
+        return await change(access, instance, {})
     _check_open(instance)
     if found := _new_problems(access, instance, after):
         raise invalid_service(found, after, part=(kind.wire,))

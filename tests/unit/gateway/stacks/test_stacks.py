@@ -166,6 +166,26 @@ class TestChange:
         assert (await world.put(f"{SHOP}/a", {"enabled": True})).json()["enabled"]
         assert world.spec("shop-a")["desiredState"] == "Paused"
 
+    @pytest.mark.parametrize(
+        ("before", "path", "body"),
+        [
+            ({"desiredState": "Stopped"}, "", {"enabled": True}),
+            ({"description": "new"}, "", {"description": "old"}),
+            ({"overrides": {"ports": OVERRIDES["ports"]}}, "/ports", []),
+        ],
+    )
+    async def test_what_another_gateway_has_just_changed(
+        self, world: World, before: dict[str, Any], path: str, body: Any
+    ) -> None:
+        """It is not taken for so already because this one has not heard of it yet."""
+        spec = service(world, description="old")["spec"]
+        world.store.listeners.clear()
+        world.store.put(INSTANCES, "default", "shop-a", {"spec": spec | before, "status": {"phase": "Running"}})
+        is_problem(await world.put(f"{SHOP}/a{path}", body), 409, "Conflict")
+        assert (await world.put(f"{SHOP}/a{path}", body)).status_code == 200
+        found = world.spec("shop-a")
+        assert (found["desiredState"], found["description"], found.get("overrides", {})) == ("Running", "old", {})
+
     async def test_an_archived_one_is_read_only(self, world: World) -> None:
         service(world, phase="Archived", desiredState="Archived")
         is_problem(await world.put(f"{SHOP}/a", {"enabled": True}), 400, "BadRequest")
