@@ -13,14 +13,14 @@ _LATER = {"Retry-After": "5"}
 
 
 class Rates:
-    """A token bucket a caller: `burst` requests at once, then `per_second`. Those longest silent are forgotten.
+    """A token bucket a caller: `burst` requests at once, one at least, then `per_second`.
 
-    Without a rate there is no limit.
+    Those longest silent are forgotten. Without a rate there is no limit.
     """
 
     def __init__(self, per_second: float | None, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
-        self._burst = float(burst)
+        self._burst = float(max(burst, 1))  # or nobody could ever send one
         self._now = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and since when
 

@@ -44,6 +44,16 @@ class TestRates:
             rates.take(str(number))
         assert len(rates._buckets) == 10_000
 
+    def test_less_than_one_a_second(self) -> None:
+        """Twice that at once would be none at all."""
+        now = [0.0]
+        rates = Rates(0.25, int(2 * 0.25), clock=lambda: now[0])
+        for _ in range(3):
+            rates.take("alice")
+            with pytest.raises(TooManyError):
+                rates.take("alice")
+            now[0] += 4
+
     def test_no_limit(self) -> None:
         rates = Rates(None, 0)
         for _ in range(1000):
