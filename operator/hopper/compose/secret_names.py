@@ -4,7 +4,8 @@ import re
 
 _NAME = re.compile(
     r"""
-    pass(word|wd|phrase|code) | (^|[_.-])pass([_.-]|$) | [_.-]pwd$ | requirepass | masterauth |
+    pass(word|wd|phrase|code|key) | (^|[_.-])pass([_.-]|$) | (?<!by)(?<!com)(?<!tres)pass$ | [_.-]pw$ | (?<=.)pwd$ |
+    masterauth | rediscli_auth | (^|[_.-])(jwt|psk|pin)$ | pepper$ | mnemonic | (auth|master|priv|app|signing)key$ |
     secret | token | credential | (^|[_.-])cred(s)?([_.-]|$) |
     api[_.-]?key | access[_.-]?key | private[_.-]?key | secret[_.-]?key | encryption[_.-]?key | (^|[_.-])keys?$ |
     (^|[_.-])salt$ | cookie$ | (^|[_.-])dsn$ | htpasswd | connection[_.-]?string
@@ -15,7 +16,7 @@ _NAME = re.compile(
 _NO_SECRET = re.compile(r"[_.-](file|path|dir|directory|location|enabled|disabled|required)$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SWITCH = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"})
-_LOGIN_NAME = re.compile(r"(^|[_.-])auth$", re.IGNORECASE)
+_LOGIN_NAME = re.compile(r"(^|[_.-])auth([_.-]users?)?$", re.IGNORECASE)
 _LOGIN = re.compile(r"[^\s/:]+[/:](?!//)\S+")
 
 # The password of a URL; an assignment inside a connection string, JSON or options; well-known forms of tokens.
@@ -28,7 +29,8 @@ _ASSIGNMENT = re.compile(
 )
 _KNOWN_FORM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"
-    r"|sk-[\w-]{20,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+    r"|sk-[\w-]{20,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|hooks\.slack\.com/services/\w+/|discord(app)?\.com/api/webhooks/\d"
+    r"|claim-[\w-]{20})|\$(apr1|2[abxy]|argon2\w{1,2}|[156y])\$[\w./$=,+-]{8}|/bot\d{6,}:[\w-]{20}"
 )
 
 

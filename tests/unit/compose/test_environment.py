@@ -130,6 +130,7 @@ class TestSecrets:
                 "VAULT_DEV_ROOT_TOKEN_ID",
                 "GITEA__database__PASSWD",
             ),
+            *("DBPASS", "ROOTPASS", "ADMIN_PW", "DBPWD", "REDISCLI_AUTH", "TS_AUTHKEY", "MASTERKEY", "WIFI_PSK", "JWT"),
             *("WEBPASSWORD", "DB_CONNECTION_STRING", "ConnectionStrings__Default"),
         ],
     )
@@ -140,7 +141,7 @@ class TestSecrets:
         "name",
         [
             *("USER", "PWD", "BYPASS_PROXY", "COMPASS", "KEYCLOAK_ADMIN", "MONKEY_BUSINESS", "POSTGRES_PASSWORD_FILE"),
-            *("TOKEN_PATH", "SECRETS_DIR", "PASSWORD_LOGIN_ENABLED", "AUTHOR", "HOSTNAME", "DESALTED"),
+            *("TOKEN_PATH", "SECRETS_DIR", "PASSWORD_LOGIN_ENABLED", "AUTHOR", "HOSTNAME", "DESALTED", "BYPASS"),
         ],
     )
     def test_other_names(self, name: str) -> None:
@@ -160,6 +161,10 @@ class TestSecrets:
             ("X", "ghp_abcdefghijklmnopqrstuvwxyz"),
             ("NEO4J_AUTH", "neo4j/s3cret"),
             ("BASIC_AUTH", "admin:s3cret"),
+            ("BASIC_AUTH_USERS", "admin:s3cret"),
+            ("USERS", "admin:$2y$05$abcdefghijkl"),
+            ("HOOK", "https://hooks.slack.com/services/T0/B0/abcdef"),
+            ("PLEX_CLAIM", "claim-abcdefghijklmnopqrst"),
         ],
     )
     def test_values_that_hold_secrets(self, name: str, value: str) -> None:
