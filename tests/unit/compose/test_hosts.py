@@ -183,6 +183,16 @@ class TestElsewhere:
         assert result.spec().config_files[0].content.startswith("targets: ['db:5432'")
         assert [port.container_port for port in result.spec("db").ports] == [5432, 9187]
 
+    def test_groups_of_servers_are_no_hosts(self, project: Project) -> None:
+        project.write(
+            "nginx.conf", "upstream db {\n  server db:5432;\n}\nproxy_pass http://db/; proxy_pass http://db:80;"
+        )
+        result = stack(project, "volumes: ['./nginx.conf:/etc/nginx/nginx.conf']")
+        (file,) = result.overrides()["configFiles"]
+        assert file["content"] == (
+            "upstream db {\n  server hopper-shop-db:15432;\n}\nproxy_pass http://db/; proxy_pass http://hopper-shop-db:80;"
+        )
+
     def test_healthchecks_of_others(self, project: Project) -> None:
         result = stack(project, 'healthcheck: {test: ["CMD", "pg_isready", "-h", "db"], retries: 7}')
         assert result.overrides()["healthcheck"]["test"][-1] == "hopper-shop-db"
@@ -210,6 +220,15 @@ class TestItself:
     def test_it_listens_at_its_name(self, project: Project) -> None:
         result = stack(project, "environment: {CLUSTER_BIND_ADDR: app}")
         assert {one.name: one.value for one in result.spec().env} == {"CLUSTER_BIND_ADDR": "0.0.0.0"}
+
+    def test_where_it_is_reached_is_offered(self, project: Project) -> None:
+        result = stack(project, "environment: {ADVERTISED_LISTENERS: 'A://app:9092', SELF_URL: 'http://app'}")
+        assert [port.container_port for port in result.spec().ports] == [9092]
+
+    @pytest.mark.parametrize(("name", "known"), [("shop.example.com", False), ("shop.internal", True), ("shop", True)])
+    def test_the_name_that_the_world_knows_stays(self, project: Project, name: str, known: bool) -> None:
+        result = stack(project, f"hostname: {name}\n    environment: {{EXTERNAL_URL: 'https://{name}/x'}}")
+        assert env(result) == ({"EXTERNAL_URL": "https://hopper-shop-app/x"} if known else {})
 
     def test_its_name_alone_is_what_it_calls_itself(self, project: Project) -> None:
         assert env(stack(project, "environment: {HOSTNAME: app}")) == {}

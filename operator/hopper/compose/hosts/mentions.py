@@ -12,6 +12,8 @@ _URL = re.compile(
 )
 _WITH_PORT = re.compile(r"(?<![\w.$-])(?<!(?<!/)/)(?P<name>[\w.-]*\w):(?P<port>\d{2,5})(?![\w@-]|\.\d)")
 _BEFORE_PORT = re.compile(r"(?<=\s)(?P<name>[\w.-]*\w) +(?P<port>\d{2,5})(?=[\s;&|)]|$)")
+# What nginx calls a group of servers: `proxy_pass http://NAME` means that group then, and no host.
+_UPSTREAM = re.compile(r"(?m)^\s{0,64}upstream\s{1,64}([\w.-]+)\s{0,64}\{")
 _HOST_OPTION = r"(?:-h|--?[\w-]*(?:host|server|addr|address))"
 _LISTENS = re.compile(r"listen|bind", re.IGNORECASE)
 _ADVERTISED = re.compile(r"advertis|public|external", re.IGNORECASE)
@@ -57,8 +59,9 @@ def says_where_to_listen(text: str) -> bool:
 def find_mentions(key: str, text: str, ports: Mapping[str, Collection[int]]) -> list[Mention]:
     """Return where a text, known by a key, names hosts. `ports` has the hosts' names, and the ports they have."""
     found: dict[int, Mention] = {}
+    upstreams = set(_UPSTREAM.findall(text))
     for mention in (*_in_urls(text), *_with_ports(key, text, ports), *_alone(key, text, ports)):
-        if mention.name in ports:
+        if mention.name in ports and (mention.is_written or mention.name not in upstreams):
             found.setdefault(mention.start, mention)
     return [mention for _, mention in sorted(found.items())]
 

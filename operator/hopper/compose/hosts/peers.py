@@ -6,6 +6,8 @@ from typing import Any
 from hopper.compose.project import Project
 from hopper.compose.reading.text import as_text
 
+_PRIVATE_DOMAINS = frozenset({"internal", "local", "localdomain", "localhost", "lan", "home", "intranet", "private"})
+
 
 def names_in(project: Project) -> dict[str, str]:
     """Return by which names the services of a project reach others, and the object names of those.
@@ -29,12 +31,19 @@ def links_of(service: str, project: Project) -> dict[str, str]:
 
 def _aliases(raw: Mapping[str, Any]) -> Iterator[str]:
     for key in ("container_name", "hostname"):
-        if name := as_text(raw.get(key)):
+        name = as_text(raw.get(key))
+        if name and not (key == "hostname" and _is_public(name)):
             yield name
     networks = raw.get("networks")
     for details in networks.values() if isinstance(networks, dict) else ():
         aliases = details.get("aliases") if isinstance(details, dict) else None
         yield from (as_text(alias) for alias in aliases or () if isinstance(alias, str) and alias)
+
+
+def _is_public(name: str) -> bool:
+    """Tell whether a host name is one under which the world knows the service, as `gitlab.example.com`."""
+    domain, _, last = name.rpartition(".")
+    return bool(domain) and last.lower() not in _PRIVATE_DOMAINS
 
 
 def _links(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

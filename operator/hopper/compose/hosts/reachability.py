@@ -42,7 +42,7 @@ def with_reached_ports(
     called = {service.name: service.service for service in services}
     reaching: dict[str, list[tuple[str, int | None]]] = {}
     for one in references:
-        if not one.is_own:
+        if not one.is_own or one.mention.is_written:  # by its own name, it tells others where it is reached
             reaching.setdefault(one.other, []).append((called[one.service], one.mention.port))
     waiting: dict[str, list[tuple[str, int | None]]] = {}
     for service in services:
