@@ -169,6 +169,18 @@ class TestStop:
         await workloads.edit("Pod", name, {"metadata": {"finalizers": None}})
         await live.until_phase("Stopped", "a")
 
+    async def test_waits_for_no_pod_that_was_evicted(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        """Its record stays until somebody deletes it; nothing of it runs."""
+        await up(live, workloads, "a")
+        ((uid, pod),) = workloads.pods("a").items()
+        await workloads.edit_status("Pod", pod["metadata"]["name"], {"phase": "Failed", "reason": "Evicted"})
+        await live.until(lambda: len(workloads.pods("a")) == 2, "another pod in its place")
+        await live.edit("a", desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        await live.until(lambda: workloads.pods("a").keys() == {uid}, "only the record is left")
+
     @pytest.mark.parametrize(
         ("kind", "kept"), [("Persistent", ("PersistentVolumeClaim",)), ("Singleton", ("PersistentVolumeClaim",))]
     )

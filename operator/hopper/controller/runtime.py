@@ -1,7 +1,7 @@
 """Gather what an instance with a template is to run, and what of it there is."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import restarts_of
 from hopper.domain.service.revision import revision
-from hopper.domain.service.workload import observe, recheck_after
+from hopper.domain.service.workload import has_ended, observe, recheck_after
 from hopper.registry import Children, Templates
 
 Manifest = dict[str, Any]
@@ -43,7 +43,7 @@ class RuntimeGatherer:
         children = self._children.of(instance.namespace, instance.name)
         if instance.spec.template_ref is None and not children:
             return None
-        pods = [child for (kind, _), child in children.items() if kind == "Pod"]
+        pods = _pods(children)
         template = self._template(instance)
         blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
         owned = self._owned(instance, blueprint)
@@ -87,7 +87,7 @@ class RuntimeGatherer:
         left = self._children.of(newcomer.namespace, newcomer.spec.renamed_from.name)
         before = predecessor_of(newcomer, tree)
         claims = (child for (kind, _), child in left.items() if kind == CLAIM and before and _belongs(child, before))
-        return takeover_of(newcomer, tree, pods=any(kind == "Pod" for kind, _ in left), claims=tuple(claims))
+        return takeover_of(newcomer, tree, pods=bool(_pods(left)), claims=tuple(claims))
 
     def _template(self, instance: HopperInstance) -> HopperTemplate | None:
         reference = instance.spec.template_ref
@@ -119,6 +119,10 @@ class RuntimeGatherer:
         """Return the name that an instance got a moment ago, of which its status does not tell yet."""
         known = self._blueprints.get(instance.metadata.uid)
         return known[1].names.base if known else None
+
+
+def _pods(children: Mapping[tuple[str, str], Manifest]) -> list[Manifest]:
+    return [child for (kind, _), child in children.items() if kind == "Pod" and not has_ended(child)]
 
 
 def _belongs(child: Manifest, instance: HopperInstance, base: str | None = None) -> bool:

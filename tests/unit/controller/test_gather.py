@@ -5,7 +5,7 @@ from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, Scope
-from hopper.api.instance import HopperInstance
+from hopper.api.instance import HopperInstance, RenamedFrom
 from hopper.api.names import FINALIZER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.runtime import RuntimeGatherer
@@ -74,3 +74,23 @@ def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_be
     assert observed.runtime
     assert observed.runtime.owned
     assert (observed.workload.available, observed.workload.gone) == (True, True)
+
+
+def test_a_pod_that_has_ended_is_not_waited_for() -> None:
+    """Who evicts pods leaves their records: a stop, or a rename, that waited for those would wait for ever."""
+    children, tree = Children(), NamespaceIndex()
+    owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "web", "uid": PARENT.metadata.uid}
+    metadata = {"namespace": PARENT.namespace, "labels": {LABEL_INSTANCE: "web"}}
+    config = metadata | {"name": "hopper-web", "uid": "config", "ownerReferences": [owner], "resourceVersion": "1"}
+    children.put("ConfigMap", {"kind": "ConfigMap", "metadata": config})
+    tree.put(PARENT)
+    newcomer = instance("site", phase=Phase.CREATED, renamed_from=RenamedFrom(name="web"))
+    runtimes = RuntimeGatherer(Templates(), children, "hopper")
+    found = {}
+    for version, phase in enumerate(("Running", "Failed"), start=2):
+        pod = metadata | {"name": "hopper-web-1", "uid": "pod", "resourceVersion": str(version)}
+        children.put("Pod", {"kind": "Pod", "metadata": pod, "status": {"phase": phase}})
+        takeover = runtimes.takeover(newcomer, tree)
+        assert takeover
+        found[phase] = (gather(PARENT, tree, runtimes, NOW).workload.gone, takeover.pods)
+    assert found == {"Running": (False, True), "Failed": (True, False)}

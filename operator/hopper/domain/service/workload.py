@@ -19,6 +19,8 @@ _HASH = "pod-template-hash"
 _NAMED = 3
 _TOLD = 500
 _KUBELETS_OWN = ("StartError", "ContainerCannotRun")
+# In these phases no container runs, and none will.
+_ENDED = ("Succeeded", "Failed")
 
 # Why a container waits, and what that means. Other reasons (ContainerCreating, PodInitializing) are progress.
 _WAITING = {
@@ -37,8 +39,13 @@ _WAITING = {
 }
 
 
+def has_ended(pod: Manifest) -> bool:
+    """Tell whether a pod is over for good, such as one that its node has evicted: its record may stay for ever."""
+    return pod.get("status", {}).get("phase") in _ENDED
+
+
 def observe(deployment: Manifest | None, pods: Sequence[Manifest], now: datetime) -> Workload:
-    """Judge a workload by its Deployment, as it is in the cluster, and all pods that belong to it."""
+    """Judge a workload by its Deployment, as it is in the cluster, and all of its pods that have not ended."""
     if deployment is None:
         return Workload(available=False, gone=not pods, message=_stopping(pods) or "waits for its Deployment")
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
