@@ -100,10 +100,12 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[argument]
         if isinstance(obj, Sequence) and not isinstance(obj, str) and argument in range(len(obj)):
             return obj[argument]
-        return self.undefined(hint=f"there is no {argument!r} here")
+        # What is between the brackets is not told: it may be the value of a secret variable.
+        return self.undefined(hint="there is no entry for what is in brackets here")
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        return self.getitem(obj, attribute)
+        found = self.getitem(obj, attribute)
+        return self.undefined(hint=f"there is no {attribute!r} here") if isinstance(found, StrictUndefined) else found
 
 
 def _printable(value: Any) -> Any:

@@ -109,10 +109,10 @@ def test_what_is_refused_unseen(text: str, message: str) -> None:
         ("{{ env.MISSING | upper }}", "there is no 'MISSING' here"),
         ("{{ instance.name.__class__ }}", "there is no '__class__' here"),
         ("{{ instance.__class__ }}", "there is no '__class__' here"),
-        ("{{ env['__init__'] }}", "there is no '__init__' here"),
-        ("{{ ports[1] }}", "there is no 1 here"),
-        ("{{ ports['0'] }}", "there is no '0' here"),
-        ("{{ project[0] }}", "there is no 0 here"),
+        ("{{ env['__init__'] }}", "line 1: there is no entry for what is in brackets here"),
+        ("{{ ports[1] }}", "there is no entry"),
+        ("{{ ports['0'] }}", "there is no entry"),
+        ("{{ project[0] }}", "there is no entry"),
         ("{{ env }}", "use the filter join or tojson"),
         ("{{ none }}", "use the filter join or tojson"),
         ("{{ project | join }}", "the filter join needs a list"),
@@ -127,6 +127,14 @@ def test_what_fails_when_it_is_rendered(text: str, message: str) -> None:
     with pytest.raises(TextError) as refused:
         render_text(text, VALUES)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{{ ports[env.TZ] }}", "{{ env[env.TZ] }}", "{{ labels[env.TZ].x }}"])
+def test_no_error_tells_a_value(text: str) -> None:
+    """It may be that of a secret variable, and errors are told in the status."""
+    with pytest.raises(TextError) as refused:
+        render_text(text, VALUES)
+    assert VALUES["env"]["TZ"] not in str(refused.value)
 
 
 class TestBounds:
