@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hopper.domain.service.blueprint import prepare
 from hopper.domain.service.render import Mode, render
 from hopper.domain.service.revision import revision
 from tests.unit.domain.service.samples import (
@@ -16,6 +17,7 @@ from tests.unit.domain.service.samples import (
     checksum,
     pod_template,
     rendered,
+    template,
 )
 
 
@@ -74,6 +76,22 @@ class TestRevision:
     )
     def test_changes_with_anything_in_it(self, overrides: Wire) -> None:
         assert revision(blueprint(FULL, overrides)) != revision(blueprint(FULL))
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"displayName": "Other"}, {"config": {"extra": {"x": 2}}}, {"type": "Ephemeral"}, {"type": "Singleton"}],
+    )
+    def test_changes_with_whatever_else_changes_the_pods(self, change: dict[str, Any]) -> None:
+        """Else the instance would be Ready before they have followed."""
+        text = "{{ instance.displayName | default }} {{ config.extra.x }}"
+        spec = {**FULL, "configFiles": [{"path": "/etc/web/x", "content": text, "template": True}]}
+        before = {"displayName": "Web", "config": {"extra": {"x": 1}}}
+        assert revision(blueprint(spec, **before | change)) != revision(blueprint(spec, **before))
+
+    def test_changes_with_the_template(self) -> None:
+        one, other = (prepare(blueprint().instance, (), template(name=name)) for name in ("one", "other"))
+        assert pod_template(one) != pod_template(other)
+        assert revision(one) != revision(other)
 
     def test_stays_where_nothing_comes_of_it(self) -> None:
         shuffled = {**FULL, "env": list(reversed(FULL["env"])), "ports": list(reversed(FULL["ports"]))}

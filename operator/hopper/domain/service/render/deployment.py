@@ -8,13 +8,13 @@ from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_RESTARTS, ANNOTATIO
 from hopper.api.service import EnvEntry, KeyRef
 from hopper.api.template import ResourceAmounts, Resources
 from hopper.domain.service.blueprint import Blueprint
+from hopper.domain.service.contents import checksum
 from hopper.domain.service.quantity import canonical
 from hopper.domain.service.render.meta import Manifest, manifest
 from hopper.domain.service.render.mode import Mode
 from hopper.domain.service.render.network import port_name
 from hopper.domain.service.render.probes import probes, start_seconds
 from hopper.domain.service.render.security import container_security, pod_security
-from hopper.domain.service.render.storage import checksum
 from hopper.domain.service.render.volumes import mounts, volumes
 from hopper.domain.service.revision import revision
 from hopper.domain.service.variables import in_order

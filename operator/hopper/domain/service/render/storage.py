@@ -3,22 +3,11 @@
 from base64 import b64encode
 
 from hopper.domain.service.blueprint import Blueprint
-from hopper.domain.service.checksum import digest, secret_digest
+from hopper.domain.service.contents import config_data, secret_data
 from hopper.domain.service.quantity import canonical
 from hopper.domain.service.render.meta import Manifest, manifest
 
 DEFAULT_SIZE = "1Gi"
-
-
-def config_data(blueprint: Blueprint) -> dict[str, str]:
-    """Return what the ConfigMap holds: the files without secret values."""
-    return {file.key: file.text for file in blueprint.files if not file.secret and not file.source}
-
-
-def secret_data(blueprint: Blueprint) -> dict[str, str]:
-    """Return what the Secret holds, in plain text: secret variables by name, and the files with secret values."""
-    variables = {e.name: e.value for e in blueprint.spec.env if e.secret and e.value is not None}
-    return variables | {file.key: file.text for file in blueprint.files if file.secret and not file.source}
 
 
 def config_map(blueprint: Blueprint) -> Manifest | None:
@@ -31,14 +20,6 @@ def secret(blueprint: Blueprint) -> Manifest | None:
     """Return the Secret, None where it would be empty. `data`, as `stringData` cannot be read back and compared."""
     data = {key: b64encode(value.encode()).decode() for key, value in secret_data(blueprint).items()}
     return manifest(blueprint, "v1", "Secret", blueprint.names.base, type="Opaque", data=data) if data else None
-
-
-def checksum(blueprint: Blueprint) -> str | None:
-    """Return the hash of all configuration that pods read once, at their start; None where there is none."""
-    config, secrets = config_data(blueprint), secret_data(blueprint)
-    if not config and not secrets:
-        return None
-    return digest([config, secret_digest(secrets, blueprint.instance.metadata.uid)])
 
 
 def claims(blueprint: Blueprint) -> list[Manifest]:
