@@ -263,8 +263,8 @@ class TestWrong:
 
 class TestExchanged:
     async def test_another_template_rolls_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
-        await workloads.template(**ALL)
-        await workloads.template("other", image="web:2")
+        await workloads.template(**ALL | {"volumes": [{"target": "/data", "size": "2Mi"}]})
+        await workloads.template("other", image="web:2", volumes=[{"target": "/data", "size": "1Mi"}])
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
         await workloads.until_users("a")
@@ -273,6 +273,9 @@ class TestExchanged:
         await live.until(lambda: live.is_ready("a"), "ready")
         assert workloads.container("a")["image"] == "web:2"
         await workloads.until_owned("a", "Deployment", "PersistentVolumeClaim")
+        claim = workloads.owned("a")["PersistentVolumeClaim"]
+        assert claim["metadata"]["labels"]["app.kubernetes.io/name"] == "other"
+        assert claim["spec"]["resources"]["requests"]["storage"] == "2Mi", "no claim can shrink"
         await workloads.until_users()
         await workloads.until_users("a", template="other")
         assert live.status("a")["workloadName"] == "hopper-a"

@@ -10,7 +10,7 @@ import yaml
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import CHILDREN
 from hopper.cli.manifests import objects_of
-from hopper.domain.service.drift import differs
+from hopper.domain.service.drift import differs, not_shrunk
 from hopper.ports import NotFoundError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
     parts = []
     for (kind, name), manifest in wanted.items():
         live = await _live(kube, kind, blueprint.instance.namespace, name)
+        if live is not None and kind == _CLAIM:
+            manifest = not_shrunk(manifest, live)
         if live is None or differs(manifest, live):
             parts.append(_diff(kind, name, _projected(live, manifest) if live else None, manifest, mask))
     for kind, name in await _superfluous(kube, blueprint, set(wanted)):

@@ -11,7 +11,7 @@ from hopper.domain.lifecycle import wants_up
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
-from hopper.domain.service.drift import differs
+from hopper.domain.service.drift import differs, not_shrunk
 from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
 Manifest = dict[str, Any]
@@ -61,6 +61,8 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
         live = runtime.owned.get(key)
         if live is None and mode in _ENDED:
             continue
+        if live is not None and key[0] == CLAIM:
+            manifest = not_shrunk(manifest, live)
         if live is None or differs(manifest, live):
             # What is ours may be taken back from anybody; a stranger's object of the same name may not.
             apply.append((manifest, live is not None))

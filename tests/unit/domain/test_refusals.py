@@ -106,3 +106,16 @@ def test_what_is_archived_loses_the_rest() -> None:
     assert [one["kind"] for one in refused(o, "Service").delete] == [
         it for it in ALL if it not in ("PersistentVolumeClaim", "Service")
     ]
+
+
+def test_a_claim_that_is_larger_than_asked_for_keeps_its_size() -> None:
+    """None can shrink: whatever else there is to change about it would be refused as well, and the rollout with it."""
+    o = drifted(world())
+    assert o.runtime
+    larger = copy.deepcopy(o.runtime.owned["PersistentVolumeClaim", CLAIM])
+    larger["spec"]["resources"]["requests"]["storage"] = "5Gi"
+    owned = {**o.runtime.owned, ("PersistentVolumeClaim", CLAIM): larger}
+    changes = plan(replace(o, runtime=replace(o.runtime, owned=owned))).objects
+    (claim,) = (manifest for manifest, _ in changes.apply if manifest["kind"] == "PersistentVolumeClaim")
+    assert claim["spec"] == larger["spec"]
+    assert claim["metadata"]["labels"] == blueprint(FULL).names.labels
