@@ -149,7 +149,8 @@ class Observed:
     @property
     def has_recovered(self) -> bool:
         """Whether what failed runs again without anybody's doing."""
-        runs = self.runtime is not None and self.runtime.current and self.workload.available
+        kept = self.runtime is not None and (self.runtime.current or self.runtime.problem is not None)
+        runs = kept and self.workload.available
         if self.was_silent:
             return self.pulse is Pulse.BEATS and (runs or self.runtime is None)
         return runs

@@ -8,7 +8,7 @@ from datetime import timedelta
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, InstanceStatus
-from hopper.domain.checks import COMPLAINTS, GATES, LASTING, failure_of, first_hold, parent_is_not_ready
+from hopper.domain.checks import COMPLAINTS, GATES, LASTING, Check, failure_of, first_hold, parent_is_not_ready
 from hopper.domain.lifecycle import CARRYING, REACHED, is_legal, next_phase, wants_up
 from hopper.domain.observed import Failure, HookFailure, Observed
 from hopper.domain.plan import Hold, Transition
@@ -45,13 +45,18 @@ class _Walker:
         if not waiting and (refused := self._restart()):
             return refused
         while (target := next_phase(self.o.phase, goal)) is not None:
-            if hold := first_hold(GATES.get(target, ()), self.o) or self._refused_by_hook(target):
+            if hold := first_hold(self._gates(target), self.o) or self._refused_by_hook(target):
                 return hold
             self._step(target)
         if self.o.phase is REACHED[goal]:
             return waiting or first_hold(LASTING[self.o.phase], self.o)
         message = f"is {self.o.phase}, which is final; delete it and create it again to get {goal}"
         return Hold(Reason.ALREADY_FINAL, message, stalled=True)
+
+    def _gates(self, target: Phase) -> tuple[Check, ...]:
+        """Return what may keep it from a phase. What runs again by itself is not to be started: nothing keeps that."""
+        runs_again = self.o.phase is Phase.ERROR and self.o.has_recovered and not self.o.restart_is_requested
+        return () if runs_again and target is Phase.STARTING else GATES.get(target, ())
 
     def _restart_waits(self) -> Hold | None:
         """Nothing is stopped that could not start again; whatever else is wanted goes on meanwhile."""

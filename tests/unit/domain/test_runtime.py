@@ -102,6 +102,28 @@ def test_what_recovers_by_itself_leaves_error() -> None:
     assert said(still_down)["WorkloadAvailable"] == f"False {Reason.CRASH_LOOP}"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "fields"),
+    [
+        ({"problem": ABSENT}, {}),
+        ({"problem": BROKEN}, {}),
+        ({"current": True, "waits_for": ("db",)}, {}),
+        ({"current": True}, {"parent": "gone"}),
+    ],
+    ids=["no template", "a broken one", "a sibling", "no parent"],
+)
+def test_and_what_would_keep_it_from_a_start_does_not_keep_it_there(
+    runtime: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    o = running(phase=Phase.ERROR, since=1, runtime=runtime, **fields)
+    assert phases(plan(o)) == "Error Starting Running"
+    assert plan(replace(o, workload=CRASHED)).transitions == ()
+    asked = replace(o.instance.spec, restarted_at=NOW)
+    if "problem" in runtime or fields:
+        restart = plan(replace(o, instance=replace(o.instance, spec=asked)))
+        assert restart.transitions == (), "no restart is counted that cannot be"
+
+
 def test_a_spec_that_cannot_be_read_is_said_and_starts_nothing() -> None:
     o = observe(instance(phase=Phase.CREATED), spec_problems=("spec.replicas: not a number",))
     assert plan(o).transitions == ()
