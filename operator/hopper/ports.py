@@ -25,7 +25,7 @@ class Cause:
 class ApiError(Exception):
     """The API server answered with an error, or not at all. `code` is that of HTTP, 0 without an answer.
 
-    The tree: `NotFoundError` (404) · `ConflictError` (409: read again) ·
+    The tree: `NotFoundError` (404) · `ConflictError` (409: read again; `OccupiedError`: wait) ·
     `RefusedError` (400, 403, 422: the same request will be refused again until something changes) ·
     `UnavailableError` (no answer, 401, 429, 5xx: try again later).
     """
@@ -42,6 +42,10 @@ class NotFoundError(ApiError):
 
 class ConflictError(ApiError):
     """Somebody else has written in between."""
+
+
+class OccupiedError(ConflictError):
+    """What bears the name is not gone yet."""
 
 
 class RefusedError(ApiError):
@@ -114,7 +118,7 @@ class ChildStore(Protocol):
         """Apply on the server's side. With `force`, fields are taken back from whoever has changed them.
 
         Without it the object is to be new. One that is there and not ours (see its owner) is a `RefusedError`, one that
-        is about to go a `ConflictError`; one of ours that was not recognised any more is taken back.
+        is about to go an `OccupiedError`; one of ours that was not recognised any more is taken back.
         """
 
     async def patch(self, live: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -231,6 +231,22 @@ class TestStop:
             assert not {it["metadata"]["uid"] for it in workloads.owned("a").values()} & before
             assert live.steps("a") == UP
 
+    async def test_and_what_is_not_gone_for_long_is_named(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        await up(live, workloads, "a", template=ALL)
+        (pod,) = (it["metadata"]["name"] for it in workloads.pods("a").values())
+        await workloads.edit("Pod", pod, {"metadata": {"finalizers": ["tests.example.com/hold"]}})
+        await live.delete("a")
+        await live.until_gone("a")
+        await live.create("a", **WEB)
+        held = await live.until_reason("a", "Ready", "NameInUse")
+        assert "PersistentVolumeClaim hopper-a-data" in held["message"], "a pod still uses it"
+        assert live.phase("a") == "Created"
+        await workloads.edit("Pod", pod, {"metadata": {"finalizers": None}})
+        await live.until_phase("Running", "a")
+        await workloads.until_owned("a", *EVERYTHING)
+
     async def test_what_was_orphaned_is_taken_back(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         await up(live, workloads, "a", template=ALL)
         before = {kind: it["metadata"]["uid"] for kind, it in workloads.owned("a").items()}

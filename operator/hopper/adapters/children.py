@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from hopper.adapters.kube import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Kube
 from hopper.api.names import FIELD_MANAGER
 from hopper.api.resources import CHILDREN
-from hopper.ports import ConflictError, NotFoundError, RefusedError
+from hopper.ports import ConflictError, NotFoundError, OccupiedError, RefusedError
 
 Manifest = dict[str, Any]
 
@@ -52,7 +52,7 @@ class KubeChildren:
         )
 
     async def _check_ours(self, manifest: Manifest, conflict: ConflictError) -> None:
-        """Look at what is there already. Raises `RefusedError` where it is a stranger's, `ConflictError` to wait."""
+        """Look at what is there already. Raises `RefusedError` where it is a stranger's, `OccupiedError` to wait."""
         resource = CHILDREN[manifest["kind"]]
         try:
             there = await self._kube.request("GET", _path(manifest), resource=resource.plural)
@@ -62,7 +62,8 @@ class KubeChildren:
         controller = _controller(there)
         leaving = "deletionTimestamp" in there["metadata"] or _is_predecessor(controller, owner)
         if leaving or _is_plain_owner(there, owner):
-            raise ConflictError(f"{resource.kind} {manifest['metadata']['name']} is about to be free") from conflict
+            name = manifest["metadata"]["name"]
+            raise OccupiedError(f"{resource.kind} {name} of an earlier owner is not gone yet") from conflict
         if controller is None and _was_applied_by_us(there):
             return
         if controller is None or controller["uid"] != owner["uid"]:

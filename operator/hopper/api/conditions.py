@@ -42,6 +42,7 @@ class Reason(StrEnum):
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     ROLLING_OUT = "RollingOut"
     TAKING_OVER = "TakingOver"
+    NAME_IN_USE = "NameInUse"
     RENAMED = "Renamed"
 
     # What the instance runs.

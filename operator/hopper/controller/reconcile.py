@@ -23,7 +23,7 @@ from hopper.domain.planner import plan
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
-from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, RefusedError
+from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, OccupiedError, RefusedError
 from hopper.registry import Change
 
 Key = tuple[str, str]  # namespace, name
@@ -120,6 +120,10 @@ class Reconciler:
             await self._apply_objects(decided.objects)
         except RefusedError as error:
             await self._go_on_without(observed, error)
+            raise
+        except OccupiedError as error:
+            observed = replace(observed, occupied=str(error))
+            await self._apply_status(observed, self._plan(observed))
             raise
         return await self._apply_status(observed, decided)
 

@@ -59,6 +59,12 @@ def service_cannot_be_rendered(o: Observed) -> Hold | None:
     return o.runtime.problem if o.runtime else None
 
 
+def names_are_in_use(o: Observed) -> Hold | None:
+    if o.occupied is None:
+        return None
+    return Hold(Reason.NAME_IN_USE, f"waits for the name of what it is to own: {o.occupied}")
+
+
 def dependencies_are_not_ready(o: Observed) -> Hold | None:
     if o.runtime is None or not o.runtime.waits_for:
         return None
@@ -202,6 +208,7 @@ COMPLAINTS: tuple[Check, ...] = (
     hierarchy_is_invalid,
     rename_is_refused,
     service_cannot_be_rendered,
+    names_are_in_use,
 )
 
 _DOWN: tuple[Check, ...] = (children_are_stopping, workload_is_not_gone)

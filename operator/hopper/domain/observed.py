@@ -104,6 +104,7 @@ class Observed:
     spec_problems: tuple[str, ...] = ()  # what cannot be read, and was left out of the instance
     hook_failure: HookFailure | None = None
     refusal: str | None = None  # why the API server refused a write to this instance, in this reconcile
+    occupied: str | None = None  # what of somebody else has to go first, as a write has shown in this reconcile
     refused: frozenset[tuple[str, str]] = frozenset()  # kind and name of what it owns that this is about
 
     @property

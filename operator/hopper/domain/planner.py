@@ -28,7 +28,13 @@ PATIENCE_SECONDS = 2.0
 
 
 _USUALLY_BRIEF = frozenset(
-    {Reason.PARENT_NOT_FOUND, Reason.PARENT_NOT_READY, Reason.TEMPLATE_NOT_FOUND, Reason.DEPENDENCY_NOT_READY}
+    {
+        Reason.PARENT_NOT_FOUND,
+        Reason.PARENT_NOT_READY,
+        Reason.TEMPLATE_NOT_FOUND,
+        Reason.DEPENDENCY_NOT_READY,
+        Reason.NAME_IN_USE,
+    }
 )
 
 

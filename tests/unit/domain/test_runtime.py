@@ -90,6 +90,16 @@ def test_a_newcomer_is_given_a_moment_for_others_to_come_along(runtime: dict[str
     assert (decided.status, decided.requeue_after) == (None, 1.5)
 
 
+def test_a_name_that_an_earlier_instance_has_not_let_go_of_is_waited_for() -> None:
+    left = "PersistentVolumeClaim hopper-web-data of an earlier owner is not gone yet"
+    o = replace(running(phase=Phase.CREATED), occupied=left)
+    assert plan(o).transitions == ()
+    assert said(o) | {"Ready": "False NameInUse", "Reconciling": "True NameInUse"} == said(o)
+    stopped = replace(running(phase=Phase.CREATED, desired=DesiredState.STOPPED), occupied=left, workload=Workload())
+    assert said(stopped)["Ready"] == "False NameInUse"
+    assert plan(replace(running(age=0.5), occupied=left)).status is None, "usually that is brief"
+
+
 def test_what_recovers_by_itself_leaves_error() -> None:
     o = running(phase=Phase.ERROR, since=1, status={"retries": 5}, runtime={"current": True})
     decided = plan(o)
