@@ -132,11 +132,11 @@ class ChildStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list. All parts of one list show the same moment, which `version` names."""
+class Part:
+    """A part of a list. All parts of one list show the same moment, whose `version` the last one tells."""
 
     items: list[dict[str, Any]]
-    version: str
+    version: str = ""
 
 
 class HeartbeatStore(Protocol):
@@ -155,8 +155,8 @@ class Lister(Protocol):
     async def serves(self, resource: Resource) -> bool:
         """Tell whether the API server knows the kind."""
 
-    def pages(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
-        """Yield all objects, a page at a time; of nothing, one empty page."""
+    def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Part]:
+        """Yield all objects, some at a time, as they arrive. Raises where the list ends before it is complete."""
 
 
 class EventSink(Protocol):

@@ -1,11 +1,12 @@
-"""One request to the API server: JSON in, JSON out, errors as in `ports`.
+"""One request to the API server: JSON in, JSON out (or, where it is long, as it arrives), errors as in `ports`.
 
 The generated per-kind clients are not used on the way: they build models that nobody here needs (0.3 ms a call).
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -31,6 +32,9 @@ _ERRORS: Mapping[int, type[ApiError]] = {
 }
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
+# What is long may take its time, as long as more of it arrives.
+STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)
+_CHUNK = 2**17
 
 
 class Kube:
@@ -54,6 +58,34 @@ class Kube:
         query: str = "",
     ) -> dict[str, Any]:
         """Send one request and return the decoded answer. Raises a subclass of `ApiError`."""
+        sent = self._send(method, path, resource, REQUEST_TIMEOUT, body=body, content_type=content_type, query=query)
+        async with sent as response:
+            payload = await response.read()
+        try:
+            answer: dict[str, Any] = json.loads(payload)
+        except ValueError as error:
+            raise UnavailableError(f"{method} {path}: the answer is not JSON: {_shorten(payload)}") from error
+        return answer
+
+    async def stream(self, path: str, *, resource: str, query: str = "") -> AsyncIterator[bytes]:
+        """Get something long, in chunks as they arrive. Raises a subclass of `ApiError`, also in the middle of it."""
+        async with self._send("GET", path, resource, STREAM_TIMEOUT, query=query) as response:
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                yield chunk
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        resource: str,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        body: object = None,
+        content_type: str = JSON,
+        query: str = "",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Hand out the answer, to be read. What goes wrong by the end of that is an error of `ports`."""
         if content_type == APPLY_PATCH:
             body, content_type = _yaml(body), _AsItIs(content_type)
         headers = {"Accept": JSON, "Content-Type": content_type}
@@ -63,22 +95,22 @@ class Kube:
         url = f"{self._client.configuration.host}{path}{f'?{query}' if query else ''}"
         code = 0
         try:
-            response = await self._client.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT
+            answer = await self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=timeout
             )
-            payload = await response.read()
-            code = response.status
+            async with answer.response as response:
+                if response.status >= 400:
+                    payload = await response.read()
+                    code = response.status
+                    raise _ERRORS.get(code, UnavailableError)(
+                        _explain(code, payload), code=code, causes=_causes(payload)
+                    )
+                yield response
+                code = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {brief(error)}") from error
         finally:
             self._observe(method, resource, code)
-        if code >= 400:
-            raise _ERRORS.get(code, UnavailableError)(_explain(code, payload), code=code, causes=_causes(payload))
-        try:
-            answer: dict[str, Any] = json.loads(payload)
-        except ValueError as error:
-            raise UnavailableError(f"{method} {path}: the answer is not JSON: {_shorten(payload)}") from error
-        return answer
 
     async def close(self) -> None:
         """Close the connection pool."""

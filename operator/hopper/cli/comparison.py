@@ -53,8 +53,8 @@ async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[tuple[str, 
     for kind, resource in CHILDREN.items():
         if kind == _CLAIM:
             continue  # kept, whatever the template says
-        async for page in KubeLister(kube).pages(resource, instance.namespace, selector):
-            names = ((kind, raw["metadata"]["name"]) for raw in page.items)
+        async for part in KubeLister(kube).parts(resource, instance.namespace, selector):
+            names = ((kind, raw["metadata"]["name"]) for raw in part.items)
             found += [key for key in names if key not in wanted]
     return found
 

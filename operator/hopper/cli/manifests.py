@@ -116,7 +116,7 @@ async def from_cluster(kube: Kube, namespace: str) -> Manifests:
 
     found = Manifests(namespace)
     for resource in (TEMPLATES, INSTANCES):
-        async for page in KubeLister(kube).pages(resource, namespace):
-            for raw in page.items:
+        async for part in KubeLister(kube).parts(resource, namespace):
+            for raw in part.items:
                 found.put({"kind": resource.kind, **raw})
     return found

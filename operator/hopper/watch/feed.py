@@ -95,9 +95,9 @@ class Feed:
     async def _take_list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
         gone = {key: uid for key, uid in self._known().items() if namespace in (None, key[0])}
         version, news = "", 0
-        async for page in lister.pages(self.resource, namespace, self.selector):
-            version = page.version
-            for raw in page.items:
+        async for part in lister.parts(self.resource, namespace, self.selector):
+            version = part.version
+            for raw in part.items:
                 key = _key(raw)
                 gone.pop(key, None)
                 # The list may be older than what the watch has told since: what is gone must not come back by it.

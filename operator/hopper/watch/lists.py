@@ -1,8 +1,8 @@
 """Lists for kopf: it asks, the feeds list.
 
 kopf hands out the objects of a list one by one, at the cost of a task and a queue for each; it does not tell when the
-list is complete, nor what is gone since the list before. So where it lists, the feed does: page by page into the index,
-with what is missing dropped. kopf gets an empty list of the very same version, and watches from there.
+list is complete, nor what is gone since the list before. So where it lists, the feed does: into the index while it
+arrives, with what is missing dropped. kopf gets an empty list of the very same version, and watches from there.
 """
 
 from collections.abc import Sequence

@@ -14,11 +14,12 @@ from hopper.adapters.listing import KubeLister
 from hopper.api.enums import Phase
 from hopper.api.resources import INSTANCES
 from hopper.domain.plan import MetadataChange
-from hopper.ports import ConflictError, LeaseRecord, Page
-from tests.unit.adapters.server import Answer, Server, says
+from hopper.ports import ApiError, ConflictError, LeaseRecord, Part, RefusedError, UnavailableError
+from tests.unit.adapters.server import Answer, Server, says, says_text
 from tests.unit.domain.builders import NOW, instance, owned_by
 
-PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
+LIST = "/apis/hopper.dev/v1/namespaces/default/hopperinstances"
+PATH = f"{LIST}/web"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/hopper/leases"
 
 WEB = instance("web", phase=Phase.STARTING)
@@ -88,20 +89,54 @@ class TestInstances:
 
 
 class TestLists:
-    async def test_pages_are_followed_to_the_last(self, server: Server) -> None:
-        server.answer = paged([["a", "b"], ["c"], []])
-        pages = [page async for page in KubeLister(server.kube).pages(INSTANCES, "default", "app=x")]
-        assert [(page.items, page.version) for page in pages] == [(["a", "b"], "7"), (["c"], "7"), ([], "7")]
-        assert [it.query for it in server.received] == [
-            {"limit": "500", "labelSelector": "app=x"},
-            {"limit": "500", "labelSelector": "app=x", "continue": "1"},
-            {"limit": "500", "labelSelector": "app=x", "continue": "2"},
-        ]
+    async def test_it_is_asked_for_whole_and_handed_out_in_parts(self, server: Server) -> None:
+        wanted = [{"metadata": {"name": f"a-{number}", "labels": {"text": "x" * 1000}}} for number in range(500)]
+        server.answer = says({"items": wanted, "metadata": {"resourceVersion": "7"}})
+        parts = [part async for part in KubeLister(server.kube).parts(INSTANCES, "default", "app=x")]
+        assert [it for part in parts for it in part.items] == wanted
+        assert max(len(part.items) for part in parts) < len(wanted)
+        assert [part.version for part in parts if part.version] == [parts[-1].version] == ["7"]
+        (received,) = server.received
+        assert (received.path, received.query) == (LIST, {"labelSelector": "app=x"})
+        assert server.observed == [("GET", "hopperinstances", 200)]
 
-    async def test_an_empty_list_may_be_null(self, server: Server) -> None:
+    async def test_of_all_namespaces(self, server: Server) -> None:
         server.answer = says({"items": None, "metadata": {"resourceVersion": "3"}})
-        assert [page async for page in KubeLister(server.kube).pages(INSTANCES, None)] == [Page([], "3")]
-        assert server.received[0].path == "/apis/hopper.dev/v1/hopperinstances"
+        assert [it async for it in KubeLister(server.kube).parts(INSTANCES, None)][-1] == Part([], "3")
+        assert (server.received[0].path, server.received[0].query) == ("/apis/hopper.dev/v1/hopperinstances", {})
+
+    @pytest.mark.parametrize(
+        ("answer", "error"),
+        [
+            (says({"message": "no"}, 403), RefusedError),
+            (says({"message": "busy"}, 429), UnavailableError),
+            (says({"kind": "Status"}), UnavailableError),
+            (says_text('{"items": [{"metadata": {}}, '), UnavailableError),
+            (says_text("<html>"), UnavailableError),
+        ],
+    )
+    async def test_what_is_not_a_whole_list_is_none(
+        self, server: Server, answer: Answer, error: type[ApiError]
+    ) -> None:
+        server.answer = answer
+        with pytest.raises(error):
+            _ = [it async for it in KubeLister(server.kube).parts(INSTANCES, "default")]
+
+    async def test_the_connection_breaks_in_the_middle(self, server: Server) -> None:
+        async def half(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b'{"items": [{"metadata": {"name": "a"}}, {"met')
+            assert request.transport
+            request.transport.close()
+            return response
+
+        server.answer = half
+        parts = KubeLister(server.kube).parts(INSTANCES, "default")
+        assert await anext(parts) == Part([{"metadata": {"name": "a"}}])
+        with pytest.raises(UnavailableError):
+            await anext(parts)
+        assert server.observed == [("GET", "hopperinstances", 0)]
 
 
 class TestLeases:
@@ -137,14 +172,3 @@ class TestLeases:
         (received,) = server.received
         assert (received.method, received.path) == ("PATCH", f"{LEASES}/hopper-operator")
         assert received.body == {"metadata": {"resourceVersion": "8"}, "spec": WIRE["spec"]}
-
-
-def paged(pages: list[list[str]]) -> Answer:
-    """Answer with one page after the other."""
-
-    async def answer(request: web.Request) -> web.Response:
-        number = int(request.query.get("continue", 0))
-        following = {"continue": str(number + 1)} if number + 1 < len(pages) else {}
-        return web.json_response({"items": pages[number], "metadata": {"resourceVersion": "7", **following}})
-
-    return answer

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hopper.api.resources import Resource
-from hopper.ports import Page
+from hopper.ports import Part
 
 Object = dict[str, Any]
 
@@ -27,7 +27,7 @@ def raw(name: str, version: int = 1, *, namespace: str = "default", uid: str = "
 
 
 class Store:
-    """`ports.Lister` over objects in memory; `error` is raised instead of an answer. A page takes `seconds`."""
+    """`ports.Lister` over objects in memory; `error` is raised instead of an answer. A part takes `seconds`."""
 
     def __init__(self, *objects: Object) -> None:
         self.objects = list(objects)
@@ -45,13 +45,13 @@ class Store:
     async def serves(self, resource: Resource) -> bool:
         return True
 
-    async def pages(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
+    async def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Part]:
         self.lists += 1
         if self.error:
             raise self.error
         found = [it for it in self.objects if namespace in (None, it["metadata"]["namespace"])]
         version = str(max((int(it["metadata"]["resourceVersion"]) for it in found), default=1))
-        for it in found:  # pages as small as can be
+        for it in found:  # parts as small as can be
             await asyncio.sleep(self.seconds)
-            yield Page([it], version)
-        yield Page([], version)
+            yield Part([it])
+        yield Part([], version)
