@@ -42,7 +42,7 @@ router = APIRouter(prefix="/instances", tags=["instances"], route_class=JsonRout
 
 Id = Annotated[str, Path(min_length=1, max_length=253, description="Name or uid of the instance.", examples=["web"])]
 MayGet = Annotated[Access, Depends(Requires("get"))]
-MayList = Annotated[Access, Depends(Requires("list"))]
+MayList = Annotated[Access, Depends(Requires("list"))]  # of whatever tells what others are called
 MayCreate = Annotated[Access, Depends(Requires("create"))]
 MayPatch = Annotated[Access, Depends(Requires("patch"))]
 MayDelete = Annotated[Access, Depends(Requires("delete"))]
@@ -113,7 +113,7 @@ async def list_active(request: Request, access: MayList, skip: Skip = 0, limit: 
 async def get_project(
     project_id: Annotated[str, Path(min_length=1, max_length=253, description="Name or uid.", examples=["web"])],
     request: Request,
-    access: MayGet,
+    access: MayList,
 ) -> Response:
     """Answer a project and everything that works directly for it."""
     project = find(access.index, project_id)
@@ -160,7 +160,7 @@ async def delete_instance(
 
 
 @router.get("/{id}/children", response_model=list[InstanceView], summary="List direct children")
-async def list_children(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
+async def list_children(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
     """Answer the direct children, by id."""
     found = find(access.index, id)
     return await _list(request, access, sorted(access.index.children(found.name), key=lambda it: it.name))
@@ -173,7 +173,7 @@ async def list_ancestors(id: Id, request: Request, access: MayGet) -> Response: 
 
 
 @router.get("/{id}/descendants", response_model=list[InstanceView], summary="List what is below")
-async def list_descendants(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
+async def list_descendants(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
     """Answer the children, then their children and so on."""
     return await _list(request, access, tree.descendants(find(access.index, id).name, access.index))
 
@@ -194,7 +194,7 @@ _DEPTH = Query(ge=0, le=1000, description="How many levels below it; all when le
 async def get_hierarchy(
     id: Id,  # noqa: A002
     request: Request,
-    access: MayGet,
+    access: MayList,
     depth: Annotated[int | None, _DEPTH] = None,
 ) -> Response:
     """Answer the instance with everything below it, as a tree."""

@@ -18,7 +18,10 @@ from tests.unit.gateway.world import World, limited
 
 
 class Guarded(Open):
-    """Knows one token, which may only list."""
+    """Knows one token, which may only do one thing."""
+
+    def __init__(self, may: str = "list") -> None:
+        self.may = may
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
         if headers.get("authorization") != "Bearer right":
@@ -26,7 +29,7 @@ class Guarded(Open):
         return Caller("alice")
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
-        return permission.verb == "list"
+        return permission.verb == self.may
 
 
 class TestRouting:
@@ -61,6 +64,21 @@ class TestAccess:
         assert (await world.get("/instances", headers=right)).status_code == 200
         body = is_problem(await world.get("/instances/web", headers=right), 403, "Forbidden")
         assert body["detail"] == "alice may not get hopperinstances in namespace default"
+
+    async def test_who_may_not_list_is_not_told_of_others(self) -> None:
+        world = World(Guarded("get"))
+        world.instance("global", "Global")
+        world.instance("web", parent="global")
+        answers = {
+            path: (await world.get(path, headers={"Authorization": "Bearer right"})).status_code
+            for path in (
+                *("/instances", "/instances/active", "/instances/projects/web", "/registry/topology"),
+                *(f"/instances/global/{it}" for it in ("children", "descendants", "hierarchy", "tree")),
+            )
+        }
+        assert set(answers.values()) == {403}, answers
+        for path in ("", "/status", "/tasks", "/ancestors"):
+            assert (await world.get(f"/instances/web{path}", headers={"Authorization": "Bearer right"})).is_success
 
     async def test_another_namespace(self) -> None:
         world = World(settings=limited(namespaces=frozenset({"default"})))
