@@ -99,9 +99,16 @@ class IntentStore(Protocol):
         """Merge changes into an object. With `metadata.resourceVersion` or `uid`, into exactly that one."""
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str, version: str | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        version: str | None = None,
+        orphan: bool = False,
     ) -> None:
-        """Delete this very object; with a version, only if it is still that one."""
+        """Delete this very object; with a version, only if it is still that one. `orphan` leaves what it owns."""
 
 
 class TemplateStore(Protocol):

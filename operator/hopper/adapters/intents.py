@@ -35,8 +35,15 @@ class KubeIntents:
         )
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str, version: str | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        version: str | None = None,
+        orphan: bool = False,
     ) -> None:
         preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
-        options = {"preconditions": preconditions, "propagationPolicy": "Background"}
+        options = {"preconditions": preconditions, "propagationPolicy": "Orphan" if orphan else "Background"}
         await self._kube.request("DELETE", resource.path(namespace, name), resource=resource.plural, body=options)

@@ -67,8 +67,16 @@ class Store:
         return self.put(resource, namespace, name, merge(old, changes))
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str, version: str | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        version: str | None = None,
+        orphan: bool = False,
     ) -> None:
+        """Delete an object. With `orphan`, what it owns stays, and is not owned any more."""
         self._fail()
         old = self._get(resource, namespace, name)
         if old["metadata"]["uid"] != uid or version not in (None, old["metadata"]["resourceVersion"]):

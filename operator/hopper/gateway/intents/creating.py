@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from hopper.api.config import InstanceConfig
-from hopper.api.enums import Phase, Scope
+from hopper.api.enums import DesiredState, InstanceType, Phase, Scope
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.model import dump
 from hopper.api.names import (
@@ -21,11 +22,12 @@ from hopper.api.names import (
 )
 from hopper.api.resources import INSTANCES
 from hopper.api.service import Overrides
+from hopper.domain.tree import descendants
 from hopper.gateway.access import Access
-from hopper.gateway.http.errors import TakenError, invalid_field
+from hopper.gateway.http.errors import MissingError, TakenError, invalid_field
 from hopper.gateway.intents.placing import check_config, check_place, check_template, resolve_parent
 from hopper.gateway.intents.secrecy import secrets_in
-from hopper.gateway.intents.writes import in_words_of, without
+from hopper.gateway.intents.writes import change, in_words_of, reason_of, without
 from hopper.gateway.models.requests import CreateInstance
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
@@ -143,16 +145,39 @@ def as_if_created(access: Access, manifest: dict[str, Any]) -> HopperInstance:
 
 
 async def remove(access: Access, predecessor: HopperInstance) -> None:
-    """Delete exactly that object, and wait until it is gone: its finalizer may hold it for a moment."""
-    name, context = predecessor.name, access.context
+    """Delete exactly that object, and wait until it is gone: its finalizer may hold it for a moment.
+
+    Volumes outlive that, as they do a termination: its own are the successor's, those of its children stay with them.
+    """
+    name, uid, context = predecessor.name, predecessor.metadata.uid, access.context
+    children = list(access.index.dependents(uid))
+    # Only then, as garbage collection takes its time to let go of what is owned: half a minute where the kinds are new.
+    has_volumes = any(map(_may_have_volumes, (predecessor, *children, *descendants(name, access.index))))
+    if has_volumes:
+        for child in children:
+            await _end_for_good(access, child, name)
     try:
-        await context.intents.delete(INSTANCES, access.namespace, name, uid=predecessor.metadata.uid)
+        await context.intents.delete(INSTANCES, access.namespace, name, uid=uid, orphan=has_volumes)
     except NotFoundError:
         return
     except ConflictError:
         raise TakenError(f"{name} was replaced by someone else in between") from None
     newest = access.index.get(name)
-    if newest is None or newest.metadata.uid != predecessor.metadata.uid:
+    if newest is None or newest.metadata.uid != uid:
         return
     if not await context.waiting.until(replace(newest), lambda it: it is None, _REPLACE_SECONDS):
         raise TakenError(f"{name} is terminated, and still being removed; try again")
+
+
+def _may_have_volumes(instance: HopperInstance) -> bool:
+    has_run = instance.spec.template_ref is not None or instance.status.workload_name is not None
+    return has_run and instance.spec.effective_type is not InstanceType.EPHEMERAL
+
+
+async def _end_for_good(access: Access, child: HopperInstance, parent: str) -> None:
+    """Have a child wanted as its parent has ended it: below the parent's successor it must not come back."""
+    if child.parent_name != parent or child.spec.desired_state is DesiredState.TERMINATED:
+        return
+    spec = {"desiredState": DesiredState.TERMINATED.value, "reason": reason_of(access, f"ended with {parent}")}
+    with suppress(MissingError):
+        await change(access, child, spec)

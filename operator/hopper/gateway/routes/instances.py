@@ -85,7 +85,7 @@ async def _page(request: Request, access: Access, asked: Asked, skip: int, limit
 
 @router.post("", response_model=InstanceDetail, status_code=201, summary="Create an instance")
 async def create_instance(body: CreateInstance, access: MayCreate) -> Response:
-    """Create an instance. One of the same id that is terminated is replaced."""
+    """Create an instance. One of the same id that is terminated is replaced, and leaves it its volumes."""
     instance = await create(access, body)
     location = {"Location": f"/api/v1/instances/{instance.name}"}
     return _detail(instance, 201, location)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hopper.api.names import API_VERSION
 from hopper.api.resources import INSTANCES
 from hopper.ports import Cause, ConflictError, RefusedError, UnavailableError
 from tests.unit.gateway.answers import is_problem
@@ -242,6 +243,32 @@ class TestCreate:
         assert answer.status_code == 201
         assert answer.json()["uid"] != old
         assert (await world.get("/instances/web")).json()["scope"] == "EVENT"
+
+    async def test_what_outlives_the_one_that_is_replaced(self, world: World) -> None:
+        """Volumes, and with them the children who have some, ended as they are."""
+        deleted: dict[str, bool] = {}
+        delete = world.store.delete
+
+        async def note(*where: Any, orphan: bool = False, **options: Any) -> None:
+            deleted[where[-1]] = orphan
+            await delete(*where, orphan=orphan, **options)
+
+        world.store.delete = note  # type: ignore[method-assign]
+        over = {"phase": "Terminated", "desiredState": "Terminated"}
+        old = world.instance("web", **over)
+        world.instance("logical", **over)
+        world.instance("party", "Event", **over, templateRef={"name": "crm"})
+        world.instance("crm", **over, templateRef={"name": "crm"})
+        world.instance("mail")
+        owner = {"apiVersion": API_VERSION, "kind": "HopperInstance", "name": "web", "uid": old["metadata"]["uid"]}
+        for name, parent in (("web-a", "web"), ("moved", "mail")):
+            raw = world.instance(name, "Orchestration", parent, "Terminated", templateRef={"name": "crm"})
+            raw["metadata"]["ownerReferences"] = [owner]
+            world.store.put(INSTANCES, "default", name, raw)
+        for name in ("web", "logical", "party", "crm"):
+            assert (await world.post("/instances", {"name": name, "scope": "PROJECT"})).status_code == 201
+        assert deleted == {"web": True, "logical": False, "party": False, "crm": True}
+        assert (world.spec("web-a")["desiredState"], world.spec("moved")["desiredState"]) == ("Terminated", "Running")
 
     async def test_no_room_left(self, world: World) -> None:
         world.instance("web", config={"limits": {"maxChildInstances": 1}})
