@@ -12,6 +12,7 @@ from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
 from hopper.domain.service.drift import differs, not_shrunk
+from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
 Manifest = dict[str, Any]
@@ -131,6 +132,22 @@ def _may_go(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
     if live["kind"] != CLAIM:
         return True
     return mode is Mode.TERMINATED and instance.spec.effective_type is InstanceType.EPHEMERAL
+
+
+def larger_than_asked(runtime: Runtime) -> dict[str, tuple[str, str]]:
+    """Return the claims that have more room than is asked for, with both sizes: claims can grow, but not shrink."""
+    blueprint, found = runtime.blueprint, dict[str, tuple[str, str]]()
+    if blueprint is None:
+        return found
+    for volume in blueprint.claims:
+        name, asked = blueprint.names.claim(volume.source or volume.target), blueprint.size_of(volume)
+        live = runtime.owned.get((CLAIM, name))
+        if asked is None or live is None or volume.external:
+            continue
+        there = live["spec"]["resources"]["requests"]["storage"]
+        if nanos(there) > nanos(asked):
+            found[name] = there, asked
+    return found
 
 
 def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:

@@ -10,6 +10,7 @@ from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
 from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold, still_brief, workload_is_not_available
 from hopper.domain.heartbeat import heartbeat_condition
 from hopper.domain.lifecycle import UP
+from hopper.domain.objects import larger_than_asked
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import named_after
@@ -163,6 +164,8 @@ def _warnings(o: Observed) -> Iterator[str]:
     elif o.runtime is not None:
         yield from o.runtime.blueprint.warnings if o.runtime.blueprint else ()
         yield from _rivalries(o.runtime.rivals)
+        for name, (there, asked) in larger_than_asked(o.runtime).items():
+            yield f'claim "{name}" keeps its {there}, as none can shrink to the {asked} asked for: set size to {there}'
 
 
 def _rivalries(rivals: tuple[tuple[str, str], ...]) -> Iterator[str]:

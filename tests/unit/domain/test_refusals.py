@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.domain.observed import Observed, Runtime, Workload
 from hopper.domain.plan import ObjectChanges
@@ -115,7 +116,12 @@ def test_a_claim_that_is_larger_than_asked_for_keeps_its_size() -> None:
     larger = copy.deepcopy(o.runtime.owned["PersistentVolumeClaim", CLAIM])
     larger["spec"]["resources"]["requests"]["storage"] = "5Gi"
     owned = {**o.runtime.owned, ("PersistentVolumeClaim", CLAIM): larger}
-    changes = plan(replace(o, runtime=replace(o.runtime, owned=owned))).objects
-    (claim,) = (manifest for manifest, _ in changes.apply if manifest["kind"] == "PersistentVolumeClaim")
+    planned = plan(replace(o, runtime=replace(o.runtime, owned=owned)))
+    (claim,) = (manifest for manifest, _ in planned.objects.apply if manifest["kind"] == "PersistentVolumeClaim")
     assert claim["spec"] == larger["spec"]
     assert claim["metadata"]["labels"] == blueprint(FULL).names.labels
+    assert planned.status
+    warning = planned.status.condition(ConditionType.WARNING)
+    assert warning
+    told = f'claim "{CLAIM}" keeps its 5Gi, as none can shrink to the 0.5Gi asked for: set size to 5Gi'
+    assert told in warning.message
