@@ -27,6 +27,11 @@ _ASSIGNMENT = re.compile(
     r"""(?ix) (password|passwd|passphrase|pwd|secret|token|api[_-]?key|account[_-]?key|access[_-]?key)
         ["')\]]{0,3} \s*[=:]>?\s* ["']? (?P<secret>[^\s;&,"'{}\[\]$]{2,})"""
 )
+# As in WordPress's PHP: `define('AUTH_KEY', '...')`.
+_DEFINED = re.compile(
+    r"define\(\s{0,8}[\"'](?P<name>\w{1,64})[\"']\s{0,8},\s{0,8}[\"'](?P<secret>[^\"'\n]{2,512})[\"']"
+)
+_URL_TOKEN = re.compile(r"://(?=[A-Za-z_-]{0,64}\d)[A-Za-z0-9_-]{16,255}@")
 _KNOWN_FORM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"
     r"|sk-[\w-]{20,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|hooks\.slack\.com/services/\w+/|discord(app)?\.com/api/webhooks/\d"
@@ -46,8 +51,10 @@ def is_switch(value: str) -> bool:
 
 
 def is_secret_text(text: str) -> bool:
-    """Tell whether a text holds a password in a URL, a private key, or a token of a well-known form."""
-    return bool(_KNOWN_FORM.search(text) or URL_PASSWORD.search(text))
+    """Tell whether a text holds a password or token in a URL, a private key, or a token of a well-known form."""
+    if _KNOWN_FORM.search(text) or URL_PASSWORD.search(text) or _URL_TOKEN.search(text):
+        return True
+    return any(is_secret_name(found["name"]) for found in _DEFINED.finditer(text))
 
 
 def is_secret_value(name: str, value: str) -> bool:
@@ -63,4 +70,5 @@ def passwords_in(value: str) -> tuple[str, ...]:
     """Return the parts of a value that are secret by themselves, such as the password of a URL."""
     found = [match["secret"] for match in URL_PASSWORD.finditer(value)]
     found += [match["secret"] for match in _ASSIGNMENT.finditer(value) if not is_switch(match["secret"])]
+    found += [match["secret"] for match in _DEFINED.finditer(value) if is_secret_name(match["name"])]
     return tuple(dict.fromkeys(found))

@@ -164,6 +164,8 @@ class TestSecrets:
             ("BASIC_AUTH_USERS", "admin:s3cret"),
             ("USERS", "admin:$2y$05$abcdefghijkl"),
             ("HOOK", "https://hooks.slack.com/services/T0/B0/abcdef"),
+            ("NOTIFY", "discord://abcdefghij0123456789@1234"),
+            ("PHP", "define( 'AUTH_KEY', 'ab cd' );"),
             ("PLEX_CLAIM", "claim-abcdefghijklmnopqrst"),
         ],
     )
@@ -181,6 +183,8 @@ class TestSecrets:
             ("OPTS", "--token=$TOKEN --password="),
             ("OPTS", "allow_empty_password=yes"),
             ("MAP", "CONTROLLER:PLAINTEXT"),
+            ("PHP", "define('WP_HOME', 'https://example.com');"),
+            ("URL", "ssh://some-longer-user-name@host/x"),
         ],
     )
     def test_other_values(self, name: str, value: str) -> None:
@@ -188,6 +192,10 @@ class TestSecrets:
 
     def test_passwords_inside_values(self) -> None:
         assert passwords_in("postgres://user:p%40w@db/x?password=other") == ("p%40w", "other")
+
+    def test_options_in_values(self, project: Project) -> None:
+        result = project.app("environment: {ARGS: '--requirepass turtle-dove -v', OTHER: '--port 5 --user turtle'}")
+        assert result.secrets() == {"ARGS": "--requirepass turtle-dove -v"}
 
     @pytest.mark.parametrize("value", ["yes", "'true'", "'no'", "'1'", "''", "0"])
     def test_switches_are_no_secrets(self, project: Project, value: str) -> None:

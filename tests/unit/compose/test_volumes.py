@@ -304,6 +304,12 @@ class TestConfigs:
         assert "holds a secret, and is kept in the Secret app-secrets" in result.changed["configs[0]"].message
         assert "canary" not in str(result.manifest("HopperTemplate", "app"))
 
+    def test_the_name_of_the_file_says_it(self, project: Project) -> None:
+        project.write("mongo/keyfile", "abcdef")
+        project.write("mongo/keymap.conf", "abcdef")
+        result = project.app("volumes: ['./mongo/keyfile:/k', './mongo/keymap.conf:/m']")
+        assert result.secrets() == {"k": "abcdef"}
+
     @pytest.mark.parametrize(
         ("line", "secret"),
         [

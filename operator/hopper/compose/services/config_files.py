@@ -21,6 +21,7 @@ DEFAULT_MODE = "0644"
 # A ConfigMap holds 1 MiB; some of it goes to names.
 MAX_TOTAL = 960 * 1024
 DEVARCH_CONFIG = f"{EXTENSION}devarch-config"
+_SECRET_FILE = re.compile(r"keyfile$|^\.?pgpass|^id_(rsa|dsa|ecdsa|ed25519)$", re.IGNORECASE)
 _CREDENTIAL = re.compile(
     r"(?im)^[^#\n]{0,80}(?P<name>(?:password|passwd|secret|token|api_?key)\w{0,40})[\"']?\s{0,8}[:=]\s{0,8}[\"']?"
     r"(?P<value>[^\s\"'$]\S{0,512})"
@@ -64,7 +65,7 @@ class ConfigFiles:
             about.dropped(key, f"{what} does not fit beside the others", "Put it into the image, or into a volume")
             return False
         self._total += size
-        if why := self._secrecy(content):
+        if why := self._secrecy(content, (source or path).rpartition("/")[2]):
             kept = self.vault.file(path.rpartition("/")[2], str(content), self.variables)
             source_key = EnvSource(secret_key_ref=KeyRef(name=self.vault.name, key=kept))
             self.entries[path] = ConfigFileEntry(path=path, content_from=source_key, mode=mode)
@@ -73,8 +74,10 @@ class ConfigFiles:
             self.entries[path] = ConfigFileEntry(path=path, content=str(content), mode=mode)
         return True
 
-    def _secrecy(self, content: str) -> str:
-        """Return why a text must not get into a ConfigMap; nothing where it may."""
+    def _secrecy(self, content: str, name: str) -> str:
+        """Return why a text, from a file of that name, must not get into a ConfigMap; nothing where it may."""
+        if is_secret_name(name) or _SECRET_FILE.search(name):
+            return "is secret by its name"
         if secrets_in(content) or is_secret_text(content) or any(secret in content for secret in self.known):
             return "holds a secret"
         for match in _CREDENTIAL.finditer(content):

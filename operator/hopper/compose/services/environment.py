@@ -18,6 +18,7 @@ from hopper.compose.report import shown
 from hopper.compose.secret_names import is_secret_name, is_secret_value, is_switch
 from hopper.compose.section import Section
 from hopper.compose.services.dollars import literal
+from hopper.compose.services.hiding import spans_in_script
 
 MAX_ENV_FILE = 256 * 1024
 MAX_ENTRIES = 1024
@@ -84,7 +85,8 @@ def _is_secret(name: str, value: str) -> bool:
         return True
     if is_secret_name(name) and (not is_switch(value) or is_blank(value)):
         return True
-    return is_secret_value(name, value)
+    # Options of a program, as in `REDIS_ARGS=--requirepass x`.
+    return is_secret_value(name, value) or (value.lstrip().startswith("-") and bool(spans_in_script(value)))
 
 
 def _is_usable(name: str, value: str, section: Section) -> bool:

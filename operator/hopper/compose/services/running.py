@@ -184,8 +184,11 @@ def _links(section: Section, project: Project) -> list[str]:
     names = []
     for item in raw if isinstance(raw, list) else []:
         name, _, alias = as_text(item).partition(":")
-        advice = "Use the name of the other instance's Service"
-        section.about.dropped("links", f"the name {alias or name} leads nowhere; only the order is kept", advice)
+        if alias in ("", name):
+            section.about.note("links", f"the instance waits for {name}, as by depends_on")
+        else:
+            advice = "Use the name of the other instance's Service"
+            section.about.dropped("links", f"the name {alias} leads nowhere; only the order is kept", advice)
         names.append(name)
     return names
 
