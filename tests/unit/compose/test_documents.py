@@ -82,6 +82,10 @@ def test_quoted_scalars_stay_text() -> None:
     assert read("a: '80'\nb: \"true\"\nc: !!str 80\nd: !!int '80'") == {"a": "80", "b": "true", "c": "80", "d": 80}
 
 
+def test_characters_in_two_escapes() -> None:
+    assert read('"\\ud83d\\udc30": "\\ud83d\\udc30 \\u00e4"') == {"\U0001f430": "\U0001f430 \u00e4"}
+
+
 def test_keys_are_text() -> None:
     assert read("80: a\ntrue: b\n~: c") == {"80": "a", "true": "b", "~": "c"}
 
@@ -134,6 +138,8 @@ def test_unknown_tags_are_ignored_and_noted() -> None:
         ("text", "not a mapping"),
         ("a: \0", "characters that no text has"),
         ('a: "\\UFFFFFFFF"', "impossible escapes"),
+        ('a: "\\ud83d"', "in line 1 has half of a character"),
+        ('"\\ud83d": a', "in line 1 has half of a character"),
         ("[" * (MAX_DEPTH + 5) + "]" * (MAX_DEPTH + 5), "nested deeper"),
         ("[" * 5000, "nested too deep"),
     ],

@@ -121,7 +121,7 @@ class _Builder:
             case _ if node.tag == _PLAIN or (node.tag.startswith(_STANDARD) and not node.tag.endswith(":str")):
                 return plain_scalar(node.value)
             case _:
-                return str(node.value)
+                return _text(node)
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
         own: dict[str, Any] = {}
@@ -129,7 +129,7 @@ class _Builder:
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise _RefusedError(f"the key in {_line(key_node)} is no name", "write the key as text")
-            key = str(key_node.value)
+            key = _text(key_node)
             if key == _MERGE and key_node.tag in (_PLAIN, f"{_STANDARD}merge"):
                 merged = self._sources(value_node) | merged
                 continue
@@ -147,6 +147,15 @@ class _Builder:
                 raise _RefusedError(f"`<<` in {_line(source)} merges no mapping", "give it an alias of a mapping")
             result = self._mapping(source) | result
         return result
+
+
+def _text(node: yaml.Node) -> str:
+    """Return a scalar as text; two escapes that stand for one character, as JSON has them, become that."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        message = f"the text in {_line(node)} has half of a character"
+        raise _RefusedError(message, "correct the escapes there") from None
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

@@ -93,7 +93,8 @@ class Loader:
         try:
             text = self.files.read(path, MAX_COMPOSE_BYTES).content
         except UnreadableFileError as error:
-            fix = "save it as that" if str(error).endswith("UTF-8") else "check the path"
+            fixes = {"UTF-8": "save it as that", "KiB": "split it, and include its parts"}
+            fix = next((fixes[end] for end in fixes if str(error).endswith(end)), "check the path")
             reporter.problem("", f"the file {error}", fix)
             return None
         uses: list[Use] = []
