@@ -101,9 +101,10 @@ def _types(error: ValidationError) -> set[str]:
 
 def _words(error: ValidationError, path: list[str]) -> tuple[str, str]:
     """Return message and fix, without the value: it may be a secret."""
-    below = path[2:] if path[:1] == ["services"] and len(path) > 2 else path
-    names = [step for step in below if not step.isdigit()]
-    fix = next((_FIXES[name] for name in reversed(names) if name in _FIXES), "see the Compose Specification")
+    names = [step for step in path if not step.isdigit()]
+    # The fixes are for keys of services, and for `services` itself: entries at the top level look different.
+    known = names and (names[0] == "services")
+    fix = (_FIXES.get(names[-1]) if known else None) or "see the Compose Specification"
     value: Any = error.validator_value
     match error.validator:
         case "required":
