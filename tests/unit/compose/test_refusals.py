@@ -30,7 +30,10 @@ def test_what_is_no_compose_file(project: Project) -> None:
         ("healthcheck: {test: {a: b}}", "healthcheck.test: this is a mapping, which does not fit here: write a text"),
         ("depends_on: {db: {condition: ready}}", "depends_on.db.condition: this is none of the words that are allowed"),
         ("depends_on: {db: {}}", "depends_on.db: condition is missing: add it"),
-        ("healthcheck: {timeout: [1]}", "healthcheck.timeout: this is a list, not a text: see the Compose Specification"),
+        (
+            "healthcheck: {timeout: [1]}",
+            "healthcheck.timeout: this is a list, not a text: see the Compose Specification",
+        ),
         ("deploy: [a]", "deploy: this is a list, not a mapping or nothing"),
         ("command: {a: b}", "command: this is a mapping"),
         ("environment: 5", "environment: this is a single value, which does not fit here: write `NAME: value` lines"),
