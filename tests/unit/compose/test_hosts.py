@@ -230,5 +230,17 @@ class TestItself:
         result = stack(project, f"hostname: {name}\n    environment: {{EXTERNAL_URL: 'https://{name}/x'}}")
         assert env(result) == ({"EXTERNAL_URL": "https://hopper-shop-app/x"} if known else {})
 
+    def test_whom_it_asks_before_it_is_ready(self, project: Project) -> None:
+        result = stack(project, "environment: {KAFKA_CONTROLLER_QUORUM_VOTERS: '1@app:9093,2@db:9093'}")
+        assert env(result) == {"KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093,2@hopper-shop-db:9093"}
+
+    def test_an_ensemble(self, project: Project) -> None:
+        servers = "ZOO_SERVERS: 'server.1=app:2888:3888;2181 server.2=other:2888:3888;2181'"
+        result = stack(project, f"environment: {{{servers}}}", "  other: {image: a}")
+        assert env(result) == {
+            "ZOO_SERVERS": "server.1=0.0.0.0:2888:3888;2181 server.2=hopper-shop-other:2888:3888;2181"
+        }
+        assert [port.container_port for port in result.spec("other").ports] == [2888, 3888]
+
     def test_its_name_alone_is_what_it_calls_itself(self, project: Project) -> None:
         assert env(stack(project, "environment: {HOSTNAME: app}")) == {}

@@ -11,11 +11,14 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>[\w.-]*\w)(?::(?P<port>\d{1,5}))?(?![\w@:-]|\.\w)"
 )
 _WITH_PORT = re.compile(r"(?<![\w.$-])(?<!(?<!/)/)(?P<name>[\w.-]*\w):(?P<port>\d{2,5})(?![\w@-]|\.\d)")
+# As ZooKeeper has them: `zoo1:2888:3888`.
+_MORE_PORTS = re.compile(r"(:\d{2,5})+(?![\w.-])")
 _BEFORE_PORT = re.compile(r"(?<=\s)(?P<name>[\w.-]*\w) +(?P<port>\d{2,5})(?=[\s;&|)]|$)")
 # What nginx calls a group of servers: `proxy_pass http://NAME` means that group then, and no host.
 _UPSTREAM = re.compile(r"(?m)^\s{0,64}upstream\s{1,64}([\w.-]+)\s{0,64}\{")
 _HOST_OPTION = r"(?:-h|--?[\w-]*(?:host|server|addr|address))"
-_LISTENS = re.compile(r"listen|bind", re.IGNORECASE)
+# A node of ZooKeeper listens where the list of all nodes has it.
+_LISTENS = re.compile(r"listen|bind|zoo(keeper)?_servers", re.IGNORECASE)
 _ADVERTISED = re.compile(r"advertis|public|external", re.IGNORECASE)
 # Smaller numbers behind a name are rather versions, as in `postgres:17`, unless that is a port of the service.
 _LEAST_PORT = 80
@@ -35,7 +38,7 @@ class Mention:
     """Where a text names a host. `port` is the one that it is reached at, None where the text does not tell.
 
     `end` is the end of the name, and of the port if that `is_written`, behind a `separator`. `alone` says that the text
-    is the name.
+    is the name. `also` are further ports, written behind the first one.
     """
 
     start: int
@@ -45,6 +48,12 @@ class Mention:
     is_written: bool = False
     alone: bool = False
     separator: str = ":"
+    also: tuple[int, ...] = ()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All ports that the host is reached at, as far as the text tells."""
+        return self.also if self.port is None else (self.port, *self.also)
 
     def at(self, host: str, port: int | None) -> str:
         """Return what this becomes for another host and port, None for the port that programs take by themselves."""
@@ -108,7 +117,9 @@ def _with_ports(key: str, text: str, ports: Mapping[str, Collection[int]]) -> It
         port = _port(match["port"])
         likely = port is not None and port >= _LEAST_PORT and not _VERSIONED.search(key)
         if likely or port in ports.get(match["name"], ()):
-            yield Mention(match.start("name"), match.end(), match["name"], port, is_written=True)
+            more = _MORE_PORTS.match(text, match.end())
+            also = tuple(filter(None, map(_port, more[0].split(":")[1:]))) if more else ()
+            yield Mention(match.start("name"), match.end(), match["name"], port, is_written=True, also=also)
 
 
 def _before_ports(text: str, ports: Mapping[str, Collection[int]]) -> Iterator[Mention]:

@@ -1,5 +1,6 @@
 """Where a service names itself: a pod does not know its compose name, and needs no name to reach itself."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,6 +11,9 @@ from hopper.compose.report import Report
 from hopper.compose.services.service import ConvertedService
 
 _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - within a pod
+_LOCALHOST = "localhost"
+# Whom a Kafka broker asks before it is Ready, itself among them.
+_ASKED_AT_START = re.compile(r"quorum[_.]?voters", re.IGNORECASE)
 
 
 def without_own_names(
@@ -31,41 +35,45 @@ def without_own_names(
         if checked := [one for one in mine if one.place.kind is Kind.HEALTHCHECK]:
             service = _checked_on_localhost(service, checked)
             about.changed("healthcheck.test", "it looks on localhost now, as a pod does not know its compose name")
-        if listening := [one for one in mine if _says_where_to_listen(one, service)]:
-            service = _listening_everywhere(service, listening)
+        if listening := [one for one in mine if says_where_to_listen(_said(one, service))]:
+            service = _with_own_host(service, listening, _ALL_ADDRESSES)
             keys = ", ".join(dict.fromkeys(str(one.place) for one in listening))
             about.changed(keys, f"it listens on {_ALL_ADDRESSES} now, as a pod does not know its compose name")
+        if asked := [one for one in mine if _ASKED_AT_START.search(_said(one, service))]:
+            service = _with_own_host(service, asked, _LOCALHOST)
+            keys = ", ".join(dict.fromkeys(str(one.place) for one in asked))
+            about.changed(keys, f"it is {_LOCALHOST} to itself, as its Service leads nowhere before it is Ready")
         result.append(service)
     return result
 
 
-def _says_where_to_listen(reference: Reference, service: ConvertedService) -> bool:
+def _said(reference: Reference, service: ConvertedService) -> str:
+    """Return the variable, or the option, that a host belongs to."""
     spec, of = service.spec, reference.place.of
     match reference.place.kind:
         case Kind.VARIABLE:
-            said = str(of)
+            return str(of)
         case Kind.ENTRYPOINT | Kind.COMMAND as kind:
             words = (spec.command if kind is Kind.ENTRYPOINT else spec.args) or ()
-            said = " ".join(words[max(int(of) - 1, 0) : int(of) + 1])
+            return " ".join(words[max(int(of) - 1, 0) : int(of) + 1])
         case _:
-            return False
-    return says_where_to_listen(said)
+            return ""
 
 
 def _checked_on_localhost(service: ConvertedService, found: Sequence[Reference]) -> ConvertedService:
     check = service.spec.healthcheck or Healthcheck()
-    test = replaced_words(check.test, _with_host("localhost", found))
+    test = replaced_words(check.test, _with_host(_LOCALHOST, found))
     return replace(service, spec=replace(service.spec, healthcheck=replace(check, test=test)))
 
 
-def _listening_everywhere(service: ConvertedService, found: Sequence[Reference]) -> ConvertedService:
+def _with_own_host(service: ConvertedService, found: Sequence[Reference], host: str) -> ConvertedService:
     spec = service.spec
     variables: dict[str, list[tuple[Mention, str]]] = {}
     for one in found:
         if one.place.kind is Kind.VARIABLE:
-            variables.setdefault(str(one.place.of), []).append((one.mention, _at(_ALL_ADDRESSES, one.mention)))
+            variables.setdefault(str(one.place.of), []).append((one.mention, _at(host, one.mention)))
     words = {
-        kind: _with_host(_ALL_ADDRESSES, [one for one in found if one.place.kind is kind])
+        kind: _with_host(host, [one for one in found if one.place.kind is kind])
         for kind in (Kind.ENTRYPOINT, Kind.COMMAND)
     }
     spec = replace(

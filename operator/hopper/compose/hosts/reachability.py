@@ -43,7 +43,8 @@ def with_reached_ports(
     reaching: dict[str, list[tuple[str, int | None]]] = {}
     for one in references:
         if not one.is_own or one.mention.is_written:  # by its own name, it tells others where it is reached
-            reaching.setdefault(one.other, []).append((called[one.service], one.mention.port))
+            ports = one.mention.ports or (None,)
+            reaching.setdefault(one.other, []).extend((called[one.service], port) for port in ports)
     waiting: dict[str, list[tuple[str, int | None]]] = {}
     for service in services:
         for wanted in service.spec.depends_on or ():
