@@ -244,6 +244,25 @@ class TestVerbs:
             await live.edit_all(names, desiredState="Running")
             await live.until_phase("Running", *names)
 
+    async def test_stop_what_becomes_a_recreate_in_mid_rollout(
+        self, live: Live, operator: Operator, workloads: Workloads
+    ) -> None:
+        """The Deployment controller would scale none of its ReplicaSets any more."""
+        await workloads.run("a", replicas=3)
+        await live.until_phase("Running", "a")
+        await workloads.edit_template("a", image="held:1")
+        await live.until(lambda: len(workloads.pods("a")) == 4, "a pod of the new revision beside the old ones")
+        await live.edit("a", type="Singleton", replicas=1, desiredState="Stopped")
+        await live.until_phase("Stopped", "a")
+        await live.until(
+            lambda: workloads.deployment("a")["spec"]["strategy"] == {"type": "Recreate"},
+            "one pod at a time from now on",
+        )
+        await workloads.edit_template("a", image="web:2")
+        await live.edit("a", desiredState="Running")
+        await live.until_phase("Running", "a")
+        await workloads.until_pods("a", 1)
+
     async def test_pause_and_resume(self, live: Live, operator: Operator, workloads: Workloads) -> None:
         names = await self.build(live, workloads)
         await live.edit_all(names, desiredState="Paused")

@@ -10,7 +10,8 @@ import yaml
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import CHILDREN
 from hopper.cli.manifests import objects_of
-from hopper.domain.service.drift import differs, not_shrunk
+from hopper.domain.service.drift import differs
+from hopper.domain.service.feasible import feasible
 from hopper.ports import NotFoundError
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
     parts = []
     for (kind, name), manifest in wanted.items():
         live = await _live(kube, kind, blueprint.instance.namespace, name)
-        if live is not None and kind == _CLAIM:
-            manifest = not_shrunk(manifest, live)
-        if live is None or differs(manifest, live):
-            parts.append(_diff(kind, name, _projected(live, manifest) if live else None, manifest, mask))
+        possible = feasible(manifest, live) if live else manifest
+        if live is None or differs(possible, live):
+            parts.append(_diff(kind, name, _projected(live, possible) if live else None, possible, mask))
     for kind, name in await _superfluous(kube, blueprint, set(wanted)):
         parts.append(f"--- live {kind}/{name}\n+++ removed")
     return "\n".join(parts)

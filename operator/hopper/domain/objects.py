@@ -11,7 +11,8 @@ from hopper.domain.lifecycle import wants_up
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
-from hopper.domain.service.drift import differs, not_shrunk
+from hopper.domain.service.drift import differs
+from hopper.domain.service.feasible import feasible
 from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
@@ -62,11 +63,10 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
         live = runtime.owned.get(key)
         if live is None and mode in _ENDED:
             continue
-        if live is not None and key[0] == CLAIM:
-            manifest = not_shrunk(manifest, live)
-        if live is None or differs(manifest, live):
+        possible = feasible(manifest, live) if live else manifest
+        if live is None or differs(possible, live):
             # What is ours may be taken back from anybody; a stranger's object of the same name may not.
-            apply.append((manifest, live is not None))
+            apply.append((possible, live is not None))
     gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(live, instance, mode))
     return ObjectChanges(patch=tuple(_let_go(instance, runtime)), apply=tuple(apply), delete=gone)
 

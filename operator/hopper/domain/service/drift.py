@@ -76,14 +76,6 @@ def removals(rendered: Manifest, live: Manifest) -> list[dict[str, Any]]:
     return [_operation("replace", "/metadata/resourceVersion", live["metadata"]["resourceVersion"]), *operations]
 
 
-def not_shrunk(rendered: dict[str, Any], live: Manifest) -> dict[str, Any]:
-    """Return a rendered claim with no less room than the live one has: the API server would refuse all of it."""
-    want, have = (claim["spec"]["resources"]["requests"]["storage"] for claim in (rendered, live))
-    if nanos(have) <= nanos(want):
-        return rendered
-    return {**rendered, "spec": {**rendered["spec"], "resources": {"requests": {"storage": have}}}}
-
-
 def _metadata(want: Manifest, have: Manifest) -> list[str]:
     found = [f"metadata.labels.{name}" for name in _foreign_labels(want, have)]
     for field in ("labels", "annotations"):

@@ -1,0 +1,40 @@
+"""What can be made of a live object by one write: all that was rendered, or, for a while or for good, less."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hopper.domain.service.quantity import nanos
+
+Manifest = dict[str, Any]
+
+
+def feasible(rendered: Manifest, live: Mapping[str, Any]) -> Manifest:
+    """Return what to apply to a live object in place of what was rendered for it."""
+    if rendered["kind"] == "PersistentVolumeClaim":
+        return _not_shrunk(rendered, live)
+    if rendered["kind"] == "Deployment" and _is_to_be_emptied_first(rendered, live):
+        return _with(rendered, replicas=0, strategy=live["spec"]["strategy"])
+    return rendered
+
+
+def _not_shrunk(claim: Manifest, live: Mapping[str, Any]) -> Manifest:
+    """Have a claim ask for no less room than it has: the API server would refuse all of it."""
+    want, have = (it["spec"]["resources"]["requests"]["storage"] for it in (claim, live))
+    return claim if nanos(have) <= nanos(want) else _with(claim, resources={"requests": {"storage": have}})
+
+
+def _is_to_be_emptied_first(deployment: Manifest, live: Mapping[str, Any]) -> bool:
+    """Tell whether all pods are to go before a Deployment may become a Recreate: it is in the middle of a rollout.
+
+    Were it scaled by the same write, its controller would see to the scaling first, and leave all pods as they are for
+    ever: of several ReplicaSets with pods, it scales none but those of a RollingUpdate.
+    """
+    becomes_recreate = deployment["spec"]["strategy"]["type"] == "Recreate" != live["spec"]["strategy"]["type"]
+    status = live.get("status", {})
+    is_seen = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    is_complete = is_seen and status.get("replicas", 0) == status.get("updatedReplicas", 0)
+    return becomes_recreate and not is_complete
+
+
+def _with(rendered: Manifest, **spec: Any) -> Manifest:
+    return {**rendered, "spec": {**rendered["spec"], **spec}}
