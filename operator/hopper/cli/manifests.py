@@ -10,6 +10,7 @@ from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.cli.documents import ManifestError, namespace_of, read_documents
 from hopper.domain.hierarchy import judge
+from hopper.domain.renaming import named_after, takeover_of
 from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import Mode, mode_of, render
@@ -76,12 +77,25 @@ class Manifests:
             raise ManifestError(
                 f'{instance.name}: there is no HopperTemplate "{reference.name}" (spec.templateRef.name)'
             )
+        instance = self._as_successor(instance)
         ancestors = self.ancestors(instance)
         names = names_of(instance, ancestors, template.name, prefix, Namesakes(self.instances))
         made = prepare(instance, ancestors, template, names=names)
         if made.problems:
             raise ManifestError("\n".join(f"{instance.name}: {problem}" for problem in made.problems))
         return made
+
+    def missing_ancestor(self, instance: HopperInstance) -> str | None:
+        """Return who should be above an instance and is not there; names and what is inherited may depend on it."""
+        above = (instance, *self.ancestors(instance))[-1].parent_name
+        return above if above and self.instances.get(above) is None else None
+
+    def _as_successor(self, instance: HopperInstance) -> HopperInstance:
+        """Return an instance that is about to replace another one as it will be then: with the claims of that one."""
+        takeover = takeover_of(instance, self.instances)
+        if takeover is None or takeover.refusal:
+            return instance
+        return replace(instance, status=named_after(instance.status, takeover))
 
 
 def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:

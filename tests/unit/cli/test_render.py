@@ -99,6 +99,24 @@ def test_words_are_words_to_every_parser(tmp_path: Path) -> None:
         assert re.search(rf"value: [\"']{re.escape(word)}[\"']", printed), word
 
 
+def test_a_parent_that_is_not_there_is_missed(files: Path) -> None:
+    """Below a Project, the objects have other names than without one."""
+    assert hopper("-f", str(files)).stderr == ""
+    (files / "instances.yml").write_text(INSTANCES.split("---")[1])
+    assert 'warning: web-shop: "web", which is above it (spec.parentRef.name)' in hopper("-f", str(files)).stderr
+
+
+def test_a_renamed_instance_has_the_claims_of_the_one_before(files: Path) -> None:
+    project, before = INSTANCES.split("---")
+    renamed = before.replace("web-shop", "web-new").replace("spec:", "spec:\n  renamedFrom: {name: web-shop}")
+    before += "status: {workloadName: hopper-web-shop}\n"  # as it comes from a cluster
+    (files / "instances.yml").write_text("---".join([project, before, renamed]))
+    (files / "template.yaml").write_text(TEMPLATE + "  volumes: [{target: /data}]\n")
+    found = objects(hopper("-f", str(files), "web-new"))
+    assert found["Deployment"]["metadata"]["name"] == "hopper-web-new"
+    assert found["PersistentVolumeClaim"]["metadata"]["name"] == "hopper-web-shop-data"
+
+
 def test_explain_tells_origins_and_no_values(files: Path) -> None:
     result = hopper("-f", str(files), "--explain")
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))

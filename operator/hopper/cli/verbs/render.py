@@ -33,6 +33,7 @@ Explain = Annotated[bool, typer.Option("--explain", help="Tell where each value 
 ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print the values of Secrets.")]
 
 _MASK = "***"
+_MISSING = '"{}", which is above it (spec.parentRef.name), is not there: with it, names and inherited values may differ'
 
 
 def render(
@@ -146,6 +147,8 @@ def _choose(found: Manifests, names: list[str] | None, prefix: str) -> list[Blue
         if instance is None:
             raise ManifestError(f"there is no HopperInstance {name!r}; see: kubectl get hopperinstances")
         if names or instance.spec.template_ref:
+            if missing := found.missing_ancestor(instance):
+                typer.echo(f"warning: {name}: {_MISSING.format(missing)}", err=True)
             chosen.append(found.blueprint(instance, prefix))
     return chosen
 
