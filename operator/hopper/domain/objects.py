@@ -35,7 +35,7 @@ def plan_objects(o: Observed) -> ObjectChanges:
         return _keep_last_good(o.instance, o.runtime, Mode.STOPPED) if _runs_against_its_wish(o) else ObjectChanges()
     if o.phase in (Phase.STARTING, Phase.ERROR) and o.effective.state is DesiredState.PAUSED:
         mode = Mode.PAUSED  # on its way to Paused, it is not to serve for a moment
-    if o.runtime.problem or o.successor is not None:
+    if o.runtime.problem or o.spec_problems or o.successor is not None:
         return _keep_last_good(o.instance, o.runtime, mode)
     changes = _bring_in_line(o.instance, o.runtime, mode)
     return _in_spite_of_refusals(o, o.runtime, mode, changes) if o.refused else changes

@@ -11,8 +11,9 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import NameRef
 from hopper.domain.checks import NAMED_AFTER_SECONDS
+from hopper.domain.hierarchy import Effective
 from hopper.domain.observed import Failure, Observed, Runtime, Workload
-from hopper.domain.plan import Hold
+from hopper.domain.plan import Hold, ObjectChanges
 from hopper.domain.planner import plan
 from tests.unit.domain.builders import NOW, instance, observe, phases, seconds
 
@@ -138,6 +139,18 @@ def test_a_spec_that_cannot_be_read_is_said_and_starts_nothing() -> None:
     o = observe(instance(phase=Phase.CREATED), spec_problems=("spec.replicas: not a number",))
     assert plan(o).transitions == ()
     assert said(o) == {"Ready": "False SpecInvalid", "Stalled": "True SpecInvalid"}
+
+
+def test_what_runs_is_kept_while_its_spec_cannot_be_read() -> None:
+    """What is left out of the spec may be the template's name, or all overrides."""
+    deployment = {"kind": "Deployment", "metadata": {"name": "hopper-a"}, "spec": {"replicas": 1}}
+    deployment["metadata"]["ownerReferences"] = [{"uid": "uid-web", "controller": True}]
+    runtime = Runtime(owned={("Deployment", "hopper-a"): deployment})
+    o = observe(instance(phase=Phase.RUNNING), workload=UP, runtime=runtime)
+    assert plan(o).objects.delete == (deployment,), "without a template"
+    unread = replace(o, spec_problems=("spec.templateRef cannot be read",))
+    assert plan(unread).objects == ObjectChanges()
+    assert plan(replace(unread, effective=Effective(DesiredState.STOPPED))).objects.patch, "it still obeys"
 
 
 def test_time_alone_may_change_what_the_pods_mean() -> None:
