@@ -151,9 +151,9 @@ def _problem(instance: HopperInstance, blueprint: Blueprint | None) -> Hold | No
 
 
 def _is_current(instance: HopperInstance, blueprint: Blueprint | None, deployment: Manifest | None) -> bool:
-    """Tell whether the Deployment was rendered from this blueprint, for an instance that is up."""
+    """Tell whether the Deployment was rendered from this blueprint, for an instance that is up; none, without one."""
     if blueprint is None or deployment is None:
-        return False
+        return blueprint is None and deployment is None
     pods = deployment["spec"]["template"]["metadata"].get("annotations", {})
     return bool(
         deployment["spec"].get("replicas", 1) == blueprint.replicas

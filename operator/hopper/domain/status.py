@@ -59,7 +59,7 @@ def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
         "replicas": (deployment or {}).get("status", {}).get("replicas", 0) if settled else walked.replicas,
         "selector": selector,
         "workload_name": name,
-        "template_generation": running or walked.template_generation,
+        "template_generation": (running or walked.template_generation) if o.instance.spec.template_ref else None,
     }
 
 

@@ -4,14 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
-from hopper.api.enums import Phase, Scope
-from hopper.api.instance import HopperInstance, RenamedFrom
+from hopper.api.enums import Phase, RestartMode, Scope
+from hopper.api.instance import Heartbeat, HopperInstance, RenamedFrom
 from hopper.api.names import FINALIZER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.runtime import RuntimeGatherer
+from hopper.domain.heartbeat import Heard
 from hopper.domain.observed import Children as Seen
+from hopper.domain.planner import plan
 from hopper.registry import Children, NamespaceIndex, Templates
-from tests.unit.domain.builders import NOW, condition, instance
+from tests.unit.domain.builders import NOW, condition, instance, phases, policy, seconds, transition_entry
 
 
 def seen(subject: HopperInstance, *others: HopperInstance) -> Seen:
@@ -64,16 +66,31 @@ def told(stalled: Reason | None, **fields: Any) -> HopperInstance:
 
 
 def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_before() -> None:
-    children, tree = Children(), NamespaceIndex()
+    runtimes = RuntimeGatherer(Templates(), with_volume_left(), "hopper")
+    tree = NamespaceIndex()
+    tree.put(PARENT)
+    observed = gather(PARENT, tree, runtimes, NOW)
+    assert observed.runtime
+    assert observed.runtime.owned
+    assert (observed.workload.available, observed.workload.gone) == (True, True)
+    silent = transition_entry(Phase.RUNNING, Phase.ERROR, reason=Reason.HEARTBEAT_LOST)
+    status = {"history": (silent,), "template_generation": 2}
+    spec = {"heartbeat": Heartbeat(timeout_seconds=10), "restart_policy": policy(RestartMode.NEVER)}
+    subject = instance("web", phase=Phase.ERROR, status=status, **spec)
+    decided = plan(gather(subject, tree, runtimes, NOW, heard=Heard(NOW, NOW - seconds(3600), NOW)))
+    assert phases(decided) == "Error Starting Running", "its heart beats again"
+    assert decided.status
+    assert decided.status.template_generation is None
+
+
+def with_volume_left() -> Children:
+    """Return what is left of a workload: a claim."""
+    children = Children()
     owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": PARENT.name, "uid": PARENT.metadata.uid}
     left = {"name": "hopper-web-data", "namespace": PARENT.namespace, "uid": "claim", "ownerReferences": [owner]}
     left["labels"] = {LABEL_INSTANCE: PARENT.name}
     children.put("PersistentVolumeClaim", {"kind": "PersistentVolumeClaim", "metadata": left})
-    tree.put(PARENT)
-    observed = gather(PARENT, tree, RuntimeGatherer(Templates(), children, "hopper"), NOW)
-    assert observed.runtime
-    assert observed.runtime.owned
-    assert (observed.workload.available, observed.workload.gone) == (True, True)
+    return children
 
 
 def test_a_pod_that_has_ended_is_not_waited_for() -> None:
