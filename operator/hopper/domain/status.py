@@ -71,11 +71,12 @@ def _children_summary(o: Observed, walked: InstanceStatus, hold: Hold | None) ->
 
 
 def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None) -> int | None:
-    """A change that is to start what is in Error stays unanswered while the start waits for the parent.
+    """A change that is to start what is in Error stays unanswered while the start waits for a parent or a sibling.
 
     It would be forgotten otherwise: from this number alone the planner knows that the user has acted.
     """
-    waits = hold is not None and hold.reason in (Reason.PARENT_NOT_READY, *PARENT_IS_AWAY)
+    others = (Reason.PARENT_NOT_READY, Reason.DEPENDENCY_NOT_READY, *PARENT_IS_AWAY)
+    waits = hold is not None and hold.reason in others and not hold.stalled
     if waits and walked.phase is Phase.ERROR:
         return walked.observed_generation
     return o.instance.metadata.generation

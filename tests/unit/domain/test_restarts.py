@@ -10,7 +10,7 @@ import pytest
 from hopper.api.conditions import Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus
-from hopper.domain.observed import Failure, HookFailure, Observed, Workload
+from hopper.domain.observed import Failure, HookFailure, Observed, Runtime, Workload
 from hopper.domain.plan import Hold
 from hopper.domain.planner import plan
 from hopper.domain.walk import HOOK_RETRY_SECONDS, walk
@@ -273,6 +273,19 @@ def test_what_the_user_did_is_not_forgotten_while_the_parent_is_down(
     assert hold.reason is Reason.PARENT_NOT_READY
     assert planned(after(o)) == planned(o)
     (step, *_) = plan(observe(after(o).instance, instance("web", phase=Phase.RUNNING))).transitions
+    assert (step.target, step.reason) == (Phase.STARTING, reason)
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_nor_while_a_sibling_is(act: tuple[dict[str, Any], Reason, int]) -> None:
+    fields, reason, _ = act
+    mended = failed(restart_policy=NEVER, **fields)
+    o = observe(mended, runtime=Runtime(owned={}, waits_for=("db, which is Error",)))
+    hold = hold_of(o)
+    assert hold
+    assert hold.reason is Reason.DEPENDENCY_NOT_READY
+    assert planned(after(o)) == planned(o)
+    (step, *_) = plan(replace(after(o), runtime=Runtime(owned={}))).transitions
     assert (step.target, step.reason) == (Phase.STARTING, reason)
 
 
