@@ -242,5 +242,15 @@ class TestItself:
         }
         assert [port.container_port for port in result.spec("other").ports] == [2888, 3888]
 
+    def test_nodes_find_each_other(self, project: Project) -> None:
+        result = stack(
+            project,
+            "environment: ['discovery.seed_hosts=es02,es03']",
+            "  es02: {image: a, ports: ['9200:9200']}\n  es03: {image: a}",
+        )
+        assert env(result) == {"discovery.seed_hosts": "hopper-shop-es02,hopper-shop-es03"}
+        assert [port.container_port for port in result.spec("es02").ports] == [9200, 9300]
+        assert [port.container_port for port in result.spec("es03").ports] == [9300]
+
     def test_its_name_alone_is_what_it_calls_itself(self, project: Project) -> None:
         assert env(stack(project, "environment: {HOSTNAME: app}")) == {}

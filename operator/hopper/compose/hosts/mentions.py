@@ -31,6 +31,8 @@ _DEFAULT_PORTS = {
     "amqp": 5672,
     "mongodb": 27017,
 }
+# Of variables that list hosts without a port: the nodes of Elasticsearch find each other so.
+_PORTS_OF_VARIABLES = {"discovery.seed_hosts": 9300, "discovery.zen.ping.unicast.hosts": 9300}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,10 @@ def _alone(key: str, text: str, names: Container[str]) -> Iterator[Mention]:
         return
     parts = list(re.finditer(r"[^,;\s]+", text))
     if all(part[0].partition(":")[0] in names for part in parts):
+        port = next((port for end, port in _PORTS_OF_VARIABLES.items() if key.lower().endswith(end)), None)
         for part in parts:
             if part[0] in names:
-                yield Mention(*part.span(), part[0], alone=len(parts) == 1)
+                yield Mention(*part.span(), part[0], port, alone=len(parts) == 1)
 
 
 def _port(text: str) -> int | None:
