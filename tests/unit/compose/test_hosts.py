@@ -175,6 +175,12 @@ class TestElsewhere:
         assert "wait-for db 15" in (result.spec().args or ())[-1]
         assert env(result) == {"ADDRESS_OF_DB_5432": "hopper-shop-db 15432"}
 
+    def test_several_hosts_in_one(self, project: Project) -> None:
+        others = "  node1: {image: a}\n  node2: {image: a}"
+        result = stack(project, 'command: ["server", "http://node{1...2}:9000/data{1...2}"]', others)
+        assert env(result) == {"ADDRESS_OF_NODE_1_2_9000": "hopper-shop-node{1...2}:9000"}
+        assert result.spec().args == ("server", "http://$(ADDRESS_OF_NODE_1_2_9000)/data{1...2}")
+
     def test_config_files(self, project: Project) -> None:
         project.write("prometheus.yml", "targets: ['db:5432', 'db:9187']  # image: db:17\n")
         result = stack(project, "volumes: ['./prometheus.yml:/etc/prometheus.yml']")

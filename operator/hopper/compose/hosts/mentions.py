@@ -10,6 +10,10 @@ _VERSIONED = re.compile(r"image|tag|version", re.IGNORECASE)
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>[\w.-]*\w)(?::(?P<port>\d{1,5}))?(?![\w@:-]|\.\w)"
 )
+# As MinIO has them: `http://minio{1...4}:9000/data`.
+_URL_OF_SEVERAL = re.compile(
+    r"https?://(?P<stem>[\w.-]*)(?P<numbers>\{(?P<first>\d{1,3})\.\.\.\d{1,3}\})(?::(?P<port>\d{1,5}))?"
+)
 _WITH_PORT = re.compile(r"(?<![\w.$-])(?<!(?<!/)/)(?P<name>[\w.-]*\w):(?P<port>\d{2,5})(?![\w@-]|\.\d)")
 # As ZooKeeper has them: `zoo1:2888:3888`.
 _MORE_PORTS = re.compile(r"(:\d{2,5})+(?![\w.-])")
@@ -40,7 +44,8 @@ class Mention:
     """Where a text names a host. `port` is the one that it is reached at, None where the text does not tell.
 
     `end` is the end of the name, and of the port if that `is_written`, behind a `separator`. `alone` says that the text
-    is the name. `also` are further ports, written behind the first one.
+    is the name. `also` are further ports, written behind the first one. `numbers` stands in the place of the number at
+    the end of the name where the text means several hosts, as in `minio{1...4}`.
     """
 
     start: int
@@ -51,6 +56,7 @@ class Mention:
     alone: bool = False
     separator: str = ":"
     also: tuple[int, ...] = ()
+    numbers: str = ""
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -59,6 +65,7 @@ class Mention:
 
     def at(self, host: str, port: int | None) -> str:
         """Return what this becomes for another host and port, None for the port that programs take by themselves."""
+        host = re.sub(r"\d+$", "", host) + self.numbers if self.numbers else host
         return host if port is None else f"{host}{self.separator}{port}"
 
 
@@ -112,6 +119,10 @@ def _in_urls(text: str) -> Iterator[Mention]:
         usual = (_DEFAULT_PORTS.get(part) for part in match["scheme"].lower().split("+"))
         port = _port(match["port"]) if written else next(filter(None, usual), None)
         yield Mention(match.start("name"), match.end(), match["name"], port, is_written=written)
+    for match in _URL_OF_SEVERAL.finditer(text):
+        written, name = match["port"] is not None, f"{match['stem']}{match['first']}"
+        port = _port(match["port"]) if written else None
+        yield Mention(match.start("stem"), match.end(), name, port, is_written=written, numbers=match["numbers"])
 
 
 def _with_ports(key: str, text: str, ports: Mapping[str, Collection[int]]) -> Iterator[Mention]:
