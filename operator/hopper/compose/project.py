@@ -1,5 +1,6 @@
 """A compose project as it was loaded, and what its services need to know of it."""
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,11 @@ class Project:
         if any(wanted.absolute() == own.absolute() for own in self.own_files):
             raise UnreadableFileError("is the compose file itself")
         return self.files.read(wanted, limit)
+
+    def holds(self, path: str) -> bool:
+        """Tell whether an absolute path leads to something in the directory, as `docker compose config` writes them."""
+        directory = os.path.abspath(self.directory)  # noqa: PTH100 - Path.absolute keeps the ..
+        return directory != "/" and os.path.normpath(path).startswith(f"{directory}/")
 
     def object_name(self, service: str) -> str | None:
         """Return the object name of a service, of this project or else of another one; None if there is none."""

@@ -304,6 +304,13 @@ class TestConfigs:
         assert "holds a secret, and is kept in the Secret app-secrets" in result.changed["configs[0]"].message
         assert "canary" not in str(result.manifest("HopperTemplate", "app"))
 
+    def test_paths_as_docker_compose_config_writes_them(self, project: Project) -> None:
+        path = project.write("conf/a.conf", "a=1\n")
+        other = project.write("../shop-2/b.conf", "b=1\n").resolve()
+        result = project.app(f"volumes: ['{path}:/a.conf', '{other}:/b.conf']\nnetworks: {{default: null}}")
+        assert [file.path for file in result.spec().config_files] == ["/a.conf"]
+        assert list(result.dropped) == ["volumes[1]"]
+
     def test_the_name_of_the_file_says_it(self, project: Project) -> None:
         project.write("mongo/keyfile", "abcdef")
         project.write("mongo/keymap.conf", "abcdef")

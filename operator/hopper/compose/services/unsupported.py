@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hopper.compose.reading.merge import as_names
 from hopper.compose.reading.syntax import switch
 from hopper.compose.reading.text import as_text, is_blank
 from hopper.compose.section import Section
@@ -156,6 +157,8 @@ def _report(section: Section, losses: Mapping[str, Loss]) -> None:
             section.about.note(section.key(key), "it asks for nothing beyond the default")
         elif key == "network_mode" and as_text(value) in ("bridge", "default"):
             section.about.note(section.key(key), "this is what every instance has: a network of its own")
+        elif key == "networks" and as_names(value) in ({"default": None}, {"default": {}}):
+            section.about.note(section.key(key), "this is the network that all instances share")
         else:
             section.about.dropped(section.key(key), loss.message, loss.advice)
 

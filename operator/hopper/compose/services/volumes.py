@@ -111,7 +111,7 @@ class Mounts:
         if not source or unresolved_in(source):
             if not unresolved_in(source):
                 about.problem(key, "the bind mount has no source", _FORM)
-        elif advice := bind_advice(source):
+        elif (advice := bind_advice(source)) and not self.project.holds(source):
             about.dropped(key, f"{source} is a part of the machine", advice)
         elif self.files.from_disk(key, source, target):
             about.changed(
