@@ -106,6 +106,8 @@ def found(words: list[str]) -> list[str]:
         ["sh", "-c", f"sleep 5; redis-cli -a {SECRET} ping"],
         ["sh", "-c", f"export API_TOKEN={SECRET} && exec app"],
         ["docker-entrypoint.sh", "mysql", f"-p{SECRET}"],
+        ["CMD-SHELL", f"PGPASSWORD='{SECRET}' psql -U ci -c 'select 1'"],
+        ["sh", "-c", f"TOKEN={SECRET} exec app --port 80"],
     ],
 )
 def test_secrets_in_words(words: list[str]) -> None:

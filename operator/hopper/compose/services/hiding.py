@@ -38,7 +38,7 @@ class Span:
 def spans_in_words(words: Sequence[str], known: Iterable[str] = ()) -> list[list[Span]]:
     """Return for each word where secrets stand in it. `known` are values that are secret wherever they stand."""
     found: list[list[Span]] = [[] for _ in words]
-    for index, span in _by_rules(words):
+    for index, span in _by_rules(words, scripts=True):
         found[index].append(span)
     for index, word in enumerate(words):
         if re.search(r"\s", word):
@@ -72,7 +72,8 @@ def shell_reference(script: str, position: int, name: str) -> str:
             return f'"${{{name}}}"'
 
 
-def _by_rules(words: Sequence[str]) -> Iterator[tuple[int, Span]]:
+def _by_rules(words: Sequence[str], *, scripts: bool = False) -> Iterator[tuple[int, Span]]:
+    """Yield the secrets and the numbers of their words; words may be `scripts`, which are read on their own."""
     program = ""
     option = ""
     for index, word in enumerate(words):
@@ -83,7 +84,8 @@ def _by_rules(words: Sequence[str]) -> Iterator[tuple[int, Span]]:
             option = ""
             continue
         option = ""
-        yield from ((index, span) for span in _inside(word, program))
+        if not (scripts and not word.startswith("-") and re.search(r"\s", word)):
+            yield from ((index, span) for span in _inside(word, program))
         if not program and not bare.startswith("-") and "=" not in bare:
             program = bare.rpartition("/")[2]
         elif matched := _OPTION.fullmatch(bare):

@@ -48,7 +48,8 @@ def _add(
         return
     if len(result) >= MAX_PORTS:
         advice = "A Service names each port: reach instances with many ports by a load balancer of your own"
-        section.about.dropped(item.key, f"there are more than {MAX_PORTS} ports", advice)
+        key = item.key.partition("[")[0]  # once for all of them, however many there are
+        section.about.dropped(key, f"there are more than {MAX_PORTS} ports, and the first ones are offered", advice)
         return
     outside = (entry.host_port or entry.container_port, entry.protocol)
     if outside in offered and entry.host_port and inside not in offered:
