@@ -33,8 +33,8 @@ def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
             parent = tree.get(parent_name)
             if parent is not None:
                 yield parent.name, _patience(parent, tree)
-    if old is None or new is None or old.status.phase != new.status.phase or old.status.is_ready != new.status.is_ready:
-        became_ready = bool(new and new.status.is_ready and not (old and old.status.is_ready))
+    if _changes_what_siblings_wait_for(old, new):
+        became_ready = bool(new and new.status.is_ready and not (old and _is_ready_below(old, new.parent_name)))
         yield from ((name, 0.0) for name in _waiting_for_a_sibling(change.subject, tree, became_ready))
     yield from ((name, 0.0) for name in _renaming(change, tree))
     if old and (new is None or new.parent_name != old.parent_name):
@@ -64,6 +64,20 @@ def _changes_what_children_wait_for(old: HopperInstance | None, new: HopperInsta
         or old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
         or old.metadata.finalizers != new.metadata.finalizers
     )
+
+
+def _changes_what_siblings_wait_for(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    if old is None or new is None:
+        return True
+    return (
+        old.status.phase != new.status.phase
+        or old.status.is_ready != new.status.is_ready
+        or old.parent_name != new.parent_name
+    )
+
+
+def _is_ready_below(sibling: HopperInstance, parent_name: str | None) -> bool:
+    return sibling.status.is_ready and sibling.parent_name == parent_name
 
 
 def _changes_what_parents_count(old: HopperInstance | None, new: HopperInstance | None) -> bool:

@@ -88,6 +88,11 @@ class TestDependents:
         others = [self.waiting("a", "DependencyNotReady"), self.waiting("b", "ParentNotReady"), new]
         assert self.told(db, ready(db), *others, instance("logical")) == {"a", "new"}
 
+    def test_and_of_one_that_has_moved_there(self) -> None:
+        new = instance("new", parent="shop", template_ref=NameRef(name="web"))
+        before, now = ready(instance("db", parent="mail")), ready(instance("db", parent="shop"))
+        assert {"a", "new"} <= self.told(before, now, self.waiting("a", "DependencyNotReady"), new)
+
     def test_of_other_news_only_those_that_have_said_so(self) -> None:
         db = instance("db", parent="shop")
         failed = replace(db, status=replace(db.status, phase=Phase.ERROR))
