@@ -9,7 +9,7 @@ import yaml
 
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import CHILDREN
-from hopper.cli.manifests import objects_of
+from hopper.cli.manifests import objects_of, present_mode
 from hopper.domain.service.drift import differs
 from hopper.domain.service.feasible import feasible
 from hopper.ports import NotFoundError
@@ -25,10 +25,12 @@ _CLAIM = "PersistentVolumeClaim"
 async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
     """Return the diff for one instance, empty where there is none. `mask` stands for the values of Secrets."""
     wanted = {(it["kind"], it["metadata"]["name"]): it for it in objects_of(blueprint)}
-    parts = []
+    parts, mode = [], present_mode(blueprint)
     for (kind, name), manifest in wanted.items():
         live = await _live(kube, kind, blueprint.instance.namespace, name)
-        possible = feasible(manifest, live) if live else manifest
+        if live is None and mode.is_ended:
+            continue
+        possible = feasible(manifest, live, mode) if live else manifest
         if live is None or differs(possible, live):
             parts.append(_diff(kind, name, _projected(live, possible) if live else None, possible, mask))
     for kind, name in await _superfluous(kube, blueprint, set(wanted)):

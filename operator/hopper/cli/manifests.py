@@ -99,9 +99,13 @@ class Manifests:
 
 
 def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:
-    """Return the objects that the operator would apply now; for an instance that never ran, those of a running one."""
-    mode = mode_of(blueprint.instance.status.phase) or Mode.UP
-    return render(blueprint, mode).objects
+    """Return the objects that the operator would apply now."""
+    return render(blueprint, present_mode(blueprint)).objects
+
+
+def present_mode(blueprint: Blueprint) -> Mode:
+    """Return the mode of an instance; of one that never ran, that of a running one."""
+    return mode_of(blueprint.instance.status.phase) or Mode.UP
 
 
 def from_files(paths: list[str], namespace: str | None, default: str) -> Manifests:

@@ -20,8 +20,6 @@ Manifest = dict[str, Any]
 CLAIM = "PersistentVolumeClaim"
 # Without these, pods do not start, or start with something else than was meant.
 _NEEDED_BY_PODS = frozenset({"Secret", "ConfigMap", CLAIM})
-# What is there may stay; nothing is made any more.
-_ENDED = (Mode.ARCHIVED, Mode.TERMINATED)
 
 
 def plan_objects(o: Observed) -> ObjectChanges:
@@ -61,9 +59,9 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
     apply = []
     for key, manifest in wanted.items():
         live = runtime.owned.get(key)
-        if live is None and mode in _ENDED:
+        if live is None and mode.is_ended:
             continue
-        possible = feasible(manifest, live) if live else manifest
+        possible = feasible(manifest, live, mode) if live else manifest
         if live is None or differs(possible, live):
             # What is ours may be taken back from anybody; a stranger's object of the same name may not.
             apply.append((possible, live is not None))
@@ -152,7 +150,7 @@ def larger_than_asked(runtime: Runtime) -> dict[str, tuple[str, str]]:
 
 def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
     """Change only what the phase asks for: the number of pods, and whether they are behind the Service."""
-    if mode in _ENDED:
+    if mode.is_ended:
         return ObjectChanges(delete=tuple(live for live in runtime.owned.values() if _may_go(live, instance, mode)))
     return ObjectChanges(patch=tuple(_adjustments(instance, runtime, mode)))
 

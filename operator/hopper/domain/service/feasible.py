@@ -4,23 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from hopper.domain.service.quantity import nanos
+from hopper.domain.service.render.mode import Mode
 
 Manifest = dict[str, Any]
 
 
-def feasible(rendered: Manifest, live: Mapping[str, Any]) -> Manifest:
-    """Return what to apply to a live object in place of what was rendered for it."""
+def feasible(rendered: Manifest, live: Mapping[str, Any], mode: Mode) -> Manifest:
+    """Return what to apply to a live object in place of what was rendered for it in this mode."""
     if rendered["kind"] == "PersistentVolumeClaim":
-        return _not_shrunk(rendered, live)
+        return _sized(rendered, live, may_grow=not mode.is_ended)
     if rendered["kind"] == "Deployment" and _is_to_be_emptied_first(rendered, live):
         return _with(rendered, replicas=0, strategy=live["spec"]["strategy"])
     return rendered
 
 
-def _not_shrunk(claim: Manifest, live: Mapping[str, Any]) -> Manifest:
-    """Have a claim ask for no less room than it has: the API server would refuse all of it."""
+def _sized(claim: Manifest, live: Mapping[str, Any], *, may_grow: bool) -> Manifest:
+    """Have a claim ask for no less room than it has: the API server would refuse all of it. What has ended stays."""
     want, have = (it["spec"]["resources"]["requests"]["storage"] for it in (claim, live))
-    return claim if nanos(have) <= nanos(want) else _with(claim, resources={"requests": {"storage": have}})
+    grows = may_grow and nanos(want) > nanos(have)
+    return claim if grows else _with(claim, resources={"requests": {"storage": have}})
 
 
 def _is_to_be_emptied_first(deployment: Manifest, live: Mapping[str, Any]) -> bool:

@@ -15,11 +15,15 @@ COMPLETE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2}
 STUCK = {"observedGeneration": 3, "replicas": 3, "updatedReplicas": 1}
 
 
-@pytest.mark.parametrize(("there", "asked"), [("1Gi", "2Gi"), ("2048Mi", "2Gi"), ("2.5Gi", "2.5Gi"), ("1Ti", "1Ti")])
+@pytest.mark.parametrize(
+    ("there", "asked"), [("1Gi", "2Gi"), ("2Gi", "2Gi"), ("2048Mi", "2048Mi"), ("2.5Gi", "2.5Gi"), ("1Ti", "1Ti")]
+)
 def test_a_claim_never_shrinks(there: str, asked: str) -> None:
     claim = rendered(blueprint(VOLUME))["PersistentVolumeClaim"]
     live = {**claim, "spec": {**claim["spec"], "resources": {"requests": {"storage": there}}}}
-    assert feasible(claim, live)["spec"] == claim["spec"] | {"resources": {"requests": {"storage": asked}}}
+    assert feasible(claim, live, Mode.UP)["spec"] == claim["spec"] | {"resources": {"requests": {"storage": asked}}}
+    for ended in (Mode.ARCHIVED, Mode.TERMINATED):
+        assert feasible(claim, live, ended)["spec"] == live["spec"], "nor does it grow once the instance has ended"
 
 
 def deployed(status: dict[str, Any], spec: dict[str, Any] | None = None) -> Manifest:
@@ -31,11 +35,11 @@ def deployed(status: dict[str, Any], spec: dict[str, Any] | None = None) -> Mani
 @pytest.mark.parametrize("status", [STUCK, COMPLETE | {"observedGeneration": 2}, {}], ids=["stuck", "unseen", "new"])
 def test_what_becomes_a_recreate_in_mid_rollout_is_emptied_first(status: dict[str, Any], mode: Mode) -> None:
     live, wanted = deployed(status), rendered(blueprint(VOLUME), mode)["Deployment"]
-    first = feasible(wanted, live)
+    first = feasible(wanted, live, mode)
     assert first["spec"] == wanted["spec"] | {"replicas": 0, "strategy": live["spec"]["strategy"]}
     assert first["metadata"] == wanted["metadata"]
     empty = {**live, "status": {"observedGeneration": 3}}
-    assert feasible(wanted, empty) == wanted
+    assert feasible(wanted, empty, mode) == wanted
 
 
 @pytest.mark.parametrize(
@@ -50,4 +54,4 @@ def test_what_becomes_a_recreate_in_mid_rollout_is_emptied_first(status: dict[st
 )
 def test_everything_else_is_applied_as_it_is(live: Manifest, wanted: dict[str, Any]) -> None:
     manifest = rendered(blueprint(wanted))["Deployment"]
-    assert feasible(manifest, live) == manifest
+    assert feasible(manifest, live, Mode.UP) == manifest

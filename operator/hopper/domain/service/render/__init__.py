@@ -30,7 +30,7 @@ def render(blueprint: Blueprint, mode: Mode) -> Rendered:
 
 
 def _objects(blueprint: Blueprint, mode: Mode) -> list[Manifest]:
-    if mode in (Mode.ARCHIVED, Mode.TERMINATED):
+    if mode.is_ended:
         return claims(blueprint)
     made = (secret(blueprint), config_map(blueprint), *claims(blueprint))
     # What is refused is not to change what runs: so the pods come last.

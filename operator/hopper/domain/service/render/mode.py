@@ -18,6 +18,11 @@ class Mode(StrEnum):
     ARCHIVED = "Archived"
     TERMINATED = "Terminated"
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether what is there may stay as it is, and nothing is made any more."""
+        return self in (Mode.ARCHIVED, Mode.TERMINATED)
+
 
 _MODES = {
     Phase.STARTING: Mode.UP,
