@@ -67,8 +67,10 @@ def _texts(path: str) -> Iterator[tuple[str, str]]:
 def _parsed(text: str, where: str) -> list[object]:
     import yaml
 
+    from hopper.cli.yaml_input import Loader
+
     try:
-        return [document for document in yaml.safe_load_all(text) if document is not None]
+        return [document for document in yaml.load_all(text, Loader) if document is not None]
     except yaml.YAMLError as error:
         raise ManifestError(f"{where}: {error}") from error
 

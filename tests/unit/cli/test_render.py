@@ -117,6 +117,16 @@ def test_a_renamed_instance_has_the_claims_of_the_one_before(files: Path) -> Non
     assert found["PersistentVolumeClaim"]["metadata"]["name"] == "hopper-web-shop-data"
 
 
+def test_dates_and_times_are_texts_as_to_kubectl(files: Path) -> None:
+    more = (
+        "    - {name: DAY, value: 2020-01-01}\n    - {name: TIME, value: 12:30:00}\n    - {name: PI, value: 1:30.5}\n"
+    )
+    (files / "template.yaml").write_text(TEMPLATE + more)
+    container = objects(hopper("-f", str(files)))["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    given = {it["name"]: it.get("value") for it in container["env"]}
+    assert given | {"DAY": "2020-01-01", "TIME": "12:30:00", "PI": "1:30.5"} == given
+
+
 def test_explain_tells_origins_and_no_values(files: Path) -> None:
     result = hopper("-f", str(files), "--explain")
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
