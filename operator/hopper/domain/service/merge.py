@@ -93,6 +93,13 @@ def merge(template: TemplateSpec, overrides: Overrides | None) -> Effective:
     )
 
 
+def with_secrecy(overrides: Overrides, template: TemplateSpec) -> Overrides:
+    """Return the overrides with those variables marked as secret that are so because the template keeps them secret."""
+    base = {entry.name: entry for entry in template.env}
+    marked = (replace(own, secret=True) if _inherits_secrecy(base.get(own.name), own) else own for own in overrides.env)
+    return replace(overrides, env=tuple(marked))
+
+
 class _Notes:
     """What is learnt on the way."""
 
@@ -131,10 +138,14 @@ def _merged(kind: ListKind, base: dict[Any, Any], above: dict[Any, Any], notes: 
 
 
 def _with_secrecy(inherited: EnvEntry | None, own: EnvEntry, notes: _Notes) -> EnvEntry:
-    if inherited is None or not inherited.secret or own.secret is not None or own.value is None:
+    if not _inherits_secrecy(inherited, own):
         return own
     notes.kept_secret.append(f"env[{own.name}]")
     return replace(own, secret=True)
+
+
+def _inherits_secrecy(inherited: EnvEntry | None, own: EnvEntry) -> bool:
+    return inherited is not None and bool(inherited.secret) and own.secret is None and own.value is not None
 
 
 def _healthcheck(template: TemplateSpec, overrides: Overrides, notes: _Notes) -> Any:

@@ -19,6 +19,7 @@ from hopper.gateway.intents.placing import check_config, check_place, check_temp
 from hopper.gateway.intents.secrecy import secrets_in, with_known_secrets
 from hopper.gateway.intents.writes import change, in_words_of, without
 from hopper.gateway.models.requests import UpdateInstance
+from hopper.gateway.views.secrecy import marked
 from hopper.ports import RefusedError
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
@@ -47,8 +48,8 @@ async def update(
     try:
         return await change(access, instance, merge_patch(before, after), metadata, version=version)
     except RefusedError as error:
-        overrides = candidate.spec.overrides
-        raise without(in_words_of(error, FIELDS), secrets_in(overrides.env if overrides else ())) from None
+        secrets = secrets_in(marked(candidate, access.context.templates).env)
+        raise without(in_words_of(error, FIELDS), secrets) from None
 
 
 async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInstance) -> dict[str, Any]:
@@ -64,7 +65,9 @@ async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInsta
     if "config" in given:
         found["config"] = dump(_CONFIG, wanted.config) if wanted.config else None
     if "overrides" in given:
-        found["overrides"] = dump_overrides(_completed(wanted.overrides, instance)) if wanted.overrides else None
+        found["overrides"] = (
+            dump_overrides(_completed(access, wanted.overrides, instance)) if wanted.overrides else None
+        )
     if "parent_id" in given:
         found["parentRef"] = {"name": await resolve_parent(access, wanted.parent_id)} if wanted.parent_id else None
     if "template" in given:
@@ -74,10 +77,10 @@ async def _changes(access: Access, instance: HopperInstance, wanted: UpdateInsta
     return found
 
 
-def _completed(overrides: Overrides, instance: HopperInstance) -> Overrides:
+def _completed(access: Access, overrides: Overrides, instance: HopperInstance) -> Overrides:
     """Return overrides with the values of secrets, which whoever has read them was not told."""
-    before = instance.spec.overrides.env if instance.spec.overrides else ()
-    return replace(overrides, env=with_known_secrets(overrides.env, before))
+    before = marked(instance, access.context.templates)
+    return replace(overrides, env=with_known_secrets(overrides.env, before.env))
 
 
 def _as_if_changed(instance: HopperInstance, spec: dict[str, Any]) -> HopperInstance:

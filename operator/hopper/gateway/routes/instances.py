@@ -36,6 +36,7 @@ from hopper.gateway.views.lists import Asked, Sort
 from hopper.gateway.views.reads import find, lookup
 from hopper.gateway.views.registry import view_status
 from hopper.gateway.views.rendering import flat
+from hopper.gateway.views.secrecy import marked
 from hopper.registry import Criteria
 
 router = APIRouter(prefix="/instances", tags=["instances"], route_class=JsonRoute)
@@ -88,13 +89,19 @@ async def create_instance(body: CreateInstance, access: MayCreate) -> Response:
     """Create an instance. One of the same id that is terminated is replaced, and leaves it its volumes."""
     instance = await create(access, body)
     location = {"Location": f"/api/v1/instances/{instance.name}"}
-    return _detail(instance, 201, location)
+    return _detail(access, instance, 201, location)
 
 
-def _detail(instance: HopperInstance, code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    answer = respond(_DETAIL, view_detail(instance), code, f'"{instance.metadata.resource_version}"')
+def _detail(
+    access: Access, instance: HopperInstance, code: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    answer = respond(_DETAIL, _view(access, instance), code, f'"{instance.metadata.resource_version}"')
     answer.headers.update(headers or {})
     return answer
+
+
+def _view(access: Access, instance: HopperInstance) -> InstanceDetail:
+    return view_detail(instance, marked(instance, access.context.templates))
 
 
 @router.get("/global", response_model=InstanceDetail, summary="Read the Global instance")
@@ -125,7 +132,7 @@ async def get_project(
     if is_known(request, etag):
         return unchanged(etag)
     views = [view_instance(it) for it in below]
-    return respond(_PROJECT, ProjectView(view_detail(project), views, len(views)), etag=etag)
+    return respond(_PROJECT, ProjectView(_view(access, project), views, len(views)), etag=etag)
 
 
 @router.get("/{id}", response_model=InstanceDetail, summary="Read an instance")
@@ -133,7 +140,7 @@ async def get_instance(id: Id, request: Request, access: MayGet) -> Response:  #
     """Answer one instance, by its id or its uid."""
     instance = find(access.index, id)
     etag = f'"{instance.metadata.resource_version}"'
-    return unchanged(etag) if is_known(request, etag) else _detail(instance)
+    return unchanged(etag) if is_known(request, etag) else _detail(access, instance)
 
 
 @router.put("/{id}", response_model=InstanceDetail, summary="Change an instance")
@@ -145,7 +152,7 @@ async def update_instance(
 ) -> Response:
     """Change the fields that are given; null removes one, and those left out stay."""
     version = version_in(if_match) or body.resource_version
-    return _detail(await update(access, find(access.index, id), body, version))
+    return _detail(access, await update(access, find(access.index, id), body, version))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, summary="Terminate an instance")

@@ -27,6 +27,7 @@ from hopper.gateway.intents.secrecy import secrets_in, with_known_secrets
 from hopper.gateway.intents.writes import change, in_words_of, reason_of, without
 from hopper.gateway.models.stacks import CreateStackInstance, OverrideKind, UpdateStackInstance
 from hopper.gateway.stacks.members import checked_name, instance_id, names, object_name, template_of
+from hopper.gateway.views.secrecy import marked
 from hopper.ports import NotFoundError, RefusedError
 
 Manifest = dict[str, Any]
@@ -105,7 +106,8 @@ async def update_stack_instance(
 async def replace_overrides(access: Access, instance: HopperInstance, kind: OverrideKind, body: Any) -> HopperInstance:
     """Replace one kind of overrides and return the instance. A secret without a value keeps the one that it has."""
     before = instance.spec.overrides or Overrides()
-    entries = with_known_secrets(body, before.env) if kind.field == "env" else body
+    known = marked(instance, access.context.templates).env
+    entries = with_known_secrets(body, known) if kind.field == "env" else body
     changes: dict[str, Any] = {kind.field: entries}
     after = replace(before, **changes)
     if after == before:
@@ -117,7 +119,8 @@ async def replace_overrides(access: Access, instance: HopperInstance, kind: Over
     try:
         return await change(access, instance, {"overrides": {kind.wire: value}})
     except RefusedError as error:
-        raise without(in_words_of(error, {f"spec.overrides.{kind.wire}": ""}), secrets_in(after.env)) from None
+        secrets = secrets_in((*after.env, *known))
+        raise without(in_words_of(error, {f"spec.overrides.{kind.wire}": ""}), secrets) from None
 
 
 def _check_open(instance: HopperInstance) -> None:
@@ -143,7 +146,7 @@ async def duplicate(
     spec = copied_spec(await read(access, source)) | {"reason": reason_of(access, f"copy of {source.name}")}
     if spec.get("desiredState") == DesiredState.ARCHIVED:
         spec["desiredState"] = DesiredState.STOPPED.value
-    secrets = secrets_in(source.spec.overrides.env if source.spec.overrides else ())
+    secrets = secrets_in(marked(source, access.context.templates).env)
     if wanted is not None:
         return await create_named(access, checked_name(stack, wanted), spec, secrets)
     for name in islice(_copies(stack, source), _MOST_COPIES):

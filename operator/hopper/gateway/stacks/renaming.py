@@ -28,6 +28,7 @@ from hopper.gateway.stacks.members import (
     object_name,
     successor_in,
 )
+from hopper.gateway.views.secrecy import marked
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
 
 Manifest = dict[str, Any]
@@ -128,7 +129,7 @@ def _held(raw: Manifest, now: datetime) -> str | None:
 
 
 async def _create(access: Access, source: HopperInstance, manifest: Manifest) -> HopperInstance:
-    secrets = secrets_in(source.spec.overrides.env if source.spec.overrides else ())
+    secrets = secrets_in(marked(source, access.context.templates).env)
     try:
         return await create_object(access, manifest, secrets, FIELDS)
     except UnavailableError:

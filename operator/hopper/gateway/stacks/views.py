@@ -10,6 +10,7 @@ from hopper.gateway.models.stacks import OVERRIDE_KINDS, StackInstanceView
 from hopper.gateway.models.words import STATUSES
 from hopper.gateway.stacks.members import instance_id, names, template_of
 from hopper.gateway.views.instances import shown_overrides
+from hopper.gateway.views.secrecy import marked
 
 
 def view_stack_instance(access: Access, stack: HopperInstance, instance: HopperInstance) -> StackInstanceView:
@@ -36,7 +37,6 @@ def view_stack_instance(access: Access, stack: HopperInstance, instance: HopperI
 
 def view_stack_detail(access: Access, stack: HopperInstance, instance: HopperInstance) -> dict[str, Any]:
     """Return an instance of a stack with all its overrides."""
-    overrides = instance.spec.overrides
-    shown = shown_overrides(overrides) if overrides else {}
+    shown = shown_overrides(marked(instance, access.context.templates))
     nested = {it.answer: shown.get(it.wire, [] if it.is_list else None) for it in OVERRIDE_KINDS.values()}
     return asdict(view_stack_instance(access, stack, instance)) | nested

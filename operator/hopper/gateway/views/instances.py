@@ -22,18 +22,17 @@ def view_instance(instance: HopperInstance) -> InstanceView:
     return InstanceView(*_common(instance))
 
 
-def view_detail(instance: HopperInstance) -> InstanceDetail:
-    """Return an instance with all there is to say about it."""
-    return InstanceDetail(*_common(instance), *_details(instance))
+def view_detail(instance: HopperInstance, overrides: Overrides) -> InstanceDetail:
+    """Return an instance with all there is to say about it; `overrides` are its own, marked (`views.secrecy`)."""
+    return InstanceDetail(*_common(instance), *_details(instance, overrides))
 
 
-def _details(instance: HopperInstance) -> tuple[Any, ...]:
-    overrides = instance.spec.overrides
+def _details(instance: HopperInstance, overrides: Overrides) -> tuple[Any, ...]:
     history = [
         TransitionView(it.from_.lower(), it.to.lower(), it.time, it.reason, it.message)
         for it in instance.status.history
     ]
-    return shown_overrides(overrides) if overrides else {}, history
+    return shown_overrides(overrides), history
 
 
 def _common(instance: HopperInstance) -> tuple[Any, ...]:
@@ -92,7 +91,7 @@ def _runtime_metadata(text: str | None) -> dict[str, Any]:
 
 
 def shown_overrides(overrides: Overrides) -> dict[str, Any]:
-    """Return overrides as in the spec, without empty kinds and without the values of secrets."""
+    """Return marked overrides as in the spec, without empty kinds and without the values of secrets."""
     shown = {kind: entries for kind, entries in dump(_OVERRIDES, overrides).items() if entries not in ([], ())}
     if "env" in shown:
         shown["env"] = [without_secret(entry) for entry in shown["env"]]

@@ -264,6 +264,27 @@ class TestOverrides:
         service(world, overrides={"domains": [{"domain": "a.b", "proxyPort": 9}]})
         assert (await world.put(f"{SHOP}/a/labels", OVERRIDES["labels"])).status_code == 200
 
+    async def test_what_the_template_keeps_secret(self, world: World) -> None:
+        """It is so under a value of the instance's own, which does not say so itself, and while nobody knows."""
+        own = [{"name": "TOKEN", "value": "s3cret-own"}, {"name": "TZ", "value": "UTC", "secret": False}]
+        for secret, named in ((True, "web"), (None, "unknown")):
+            world.template("web", env=[{"name": "TOKEN", "value": "s3cret", "secret": secret}])
+            service(world, overrides={"env": own}, templateRef={"name": named})
+            told = [{"name": "TOKEN", "secret": True}, {"name": "TZ", "value": "UTC", "secret": False}]
+            assert (await world.get(f"{SHOP}/a")).json()["env_vars"] == told
+            detail = (await world.get("/instances/shop-a")).json()["overrides"]
+            assert detail == {"env": told}
+            for sent in (
+                world.put(f"{SHOP}/a/env-vars", told),
+                world.put("/instances/shop-a", {"overrides": detail}),
+            ):
+                answer = await sent
+                assert (answer.status_code, "s3cret" in answer.text) == (200, False)
+                assert world.spec("shop-a")["overrides"]["env"] == [own[0] | {"secret": True}, own[1]]
+        world.template("web", env=[{"name": "TOKEN", "value": "open"}])
+        service(world, overrides={"env": own}, templateRef={"name": "web"})
+        assert (await world.get(f"{SHOP}/a")).json()["env_vars"] == own
+
     async def test_a_refusal_names_the_field_of_the_body_and_no_secret(self, world: World) -> None:
         service(world)
         cause = Cause("spec.overrides.env[1].value", "s3cret is too secret", "FieldValueInvalid")

@@ -78,6 +78,7 @@ class TestOne:
 
     async def test_secrets_are_not_answered(self, world: World) -> None:
         env = [{"name": "TOKEN", "value": "s3cret", "secret": True}, {"name": "MODE", "value": "fast"}]
+        world.template("shop")
         world.instance("web3", templateRef={"name": "shop"}, overrides={"env": env, "ports": [{"containerPort": 80}]})
         for path in ("/instances/web3", "/instances?name=web3", "/instances/web3/hierarchy", "/instances/active"):
             answer = await world.get(path)
