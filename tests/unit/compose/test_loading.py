@@ -94,6 +94,25 @@ class TestOverrideFiles:
 
 
 class TestDirectories:
+    def test_files_that_dot_env_names(self, project: Project) -> None:
+        project.write(".env", "COMPOSE_FILE=base.yml:prod/more.yml\n")
+        project.write("compose.yaml", "services: {other: {image: a}}")
+        project.write("base.yml", "services: {app: {image: a, user: '5'}}")
+        project.write(
+            "prod/more.yml", "services: {app: {image: b, volumes: ['./x.conf:/x'], extends: {file: e.yml, service: e}}}"
+        )
+        project.write("e.yml", "services: {e: {working_dir: /right}}")
+        project.write("prod/e.yml", "services: {e: {working_dir: /wrong}}")
+        project.write("x.conf", "right")
+        project.write("prod/x.conf", "wrong")
+        result = Result(imported(project.directory))
+        assert names(result.conversion) == ["app"]
+        assert (result.spec().image, result.spec().user) == ("b", "5")
+        # Paths are relative to the directory of the first file.
+        assert result.spec().working_dir == "/right"
+        assert [file.content for file in result.spec().config_files] == ["right"]
+        assert result.notes[""].message == "not read: compose.yaml"
+
     def test_other_files_beside_a_compose_file_are_named(self, project: Project) -> None:
         project.write("compose.yaml", "services: {app: {image: a}}")
         project.write("redis.yml", "services: {redis: {image: a}}")

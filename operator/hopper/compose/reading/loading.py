@@ -33,6 +33,32 @@ class _File:
     uses: tuple[Use, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a service is, and the directory that its paths are relative to."""
+
+    path: Path
+    service: str
+    directory: Path
+
+    @property
+    def key(self) -> tuple[Path, str]:
+        return _key(self.path), self.service
+
+    def extended(self, extends: Any) -> "_Place | None":
+        """Return where the service is that this one extends; None if it does not say so."""
+        if isinstance(extends, str):
+            return _Place(self.path, extends, self.directory)
+        service = extends.get("service") if isinstance(extends, dict) else None
+        if not isinstance(service, str) or not service:
+            return None
+        file = extends.get("file")
+        if not isinstance(file, str) or not file or _key(self.directory / file) == _key(self.path):
+            return _Place(self.path, service, self.directory)
+        path = self.directory / file
+        return _Place(path, service, path.parent)
+
+
 @dataclass(slots=True)
 class Loader:
     """Reads the files of one project. `outside` are the variables that win over those of `.env`."""
@@ -47,13 +73,16 @@ class Loader:
     included: list[Path] = field(default_factory=list)
     _read: dict[Path, _File | None] = field(default_factory=dict)
 
-    def load(self, paths: Iterable[Path], env_files: Iterable[Path] | None = None) -> Raw:
-        """Return the merged model of files that override one another; paths are relative to the first one's directory.
+    def load(
+        self, paths: Iterable[Path], env_files: Iterable[Path] | None = None, directory: Path | None = None
+    ) -> Raw:
+        """Return the merged model of files that override one another.
 
-        What is wrong becomes a problem in the report.
+        All their paths are relative to the project's `directory`, by default that of the first file, wherever the
+        others are. What is wrong becomes a problem in the report.
         """
         paths = list(paths)
-        directory = paths[0].parent
+        directory = paths[0].parent if directory is None else directory
         self._read_variables(directory, [directory / ".env"] if env_files is None else env_files)
         model: Raw = {}
         for path in paths:
@@ -61,10 +90,9 @@ class Loader:
             if (found := self._file(path, reporter)) is None:
                 continue
             report_variables(found.uses, reporter)
-            resolved = self._with_extends(path, found.model, reporter)
+            resolved = self._with_extends(path, found.model, reporter, directory)
             # Before merging, so that a file can override what those before it include.
-            resolved = self._with_includes(path, resolved)
-            resolved = rebase_model(resolved, os.path.relpath(path.parent, directory))
+            resolved = self._with_includes(path, resolved, directory)
             model = merge_models(model, resolved)
         result: Raw = without_tags(model)
         return result
@@ -108,37 +136,39 @@ class Loader:
             model = merge_models(model, interpolate_tree(wrapped, self.variables, used))
         return _File(model, tuple(uses))
 
-    def _with_extends(self, path: Path, model: Raw, reporter: Reporter) -> Raw:
+    def _with_extends(self, path: Path, model: Raw, reporter: Reporter, directory: Path) -> Raw:
         services = model.get("services")
         if not isinstance(services, dict):
             return model
-        resolved = {name: self._service(path, name, service, reporter, ()) for name, service in services.items()}
+        resolved = {
+            name: self._service(_Place(path, name, directory), service, reporter, ())
+            for name, service in services.items()
+        }
         return model | {"services": resolved}
 
-    def _service(
-        self, path: Path, name: str, service: Any, reporter: Reporter, seen: tuple[tuple[Path, str], ...]
-    ) -> Any:
-        """Return a service merged with what it extends, paths relative to the directory of `path`."""
+    def _service(self, place: "_Place", service: Any, reporter: Reporter, seen: tuple["_Place", ...]) -> Any:
+        """Return a service merged with what it extends, paths relative to the directory of its `place`."""
         extends = service.get("extends") if isinstance(service, dict) else None
-        about = self.report.about(reporter.file, reporter.service or name)
+        about = self.report.about(reporter.file, reporter.service or place.service)
         if not extends:
             return service
         own = {key: value for key, value in service.items() if key != "extends"}
-        base_name, base_path = _extended(extends, path)
-        if base_name is None:
+        wanted = place.extended(extends)
+        if wanted is None:
             about.problem("extends", "it does not say which service", "set extends.service")
             return own
-        if (_key(base_path), base_name) in (*seen, (_key(path), name)):
+        if wanted.key in {one.key for one in (*seen, place)}:
             about.problem("extends", "services extend each other in a circle", "remove one of the extends")
             return own
-        base = self._base(base_path, base_name, path, about)
+        base = self._base(wanted, place.path, about)
         if base is None:
             return service
-        base = self._service(base_path, base_name, base, about, (*seen, (_key(path), name)))
-        return merge_service(rebase_service(base, os.path.relpath(base_path.parent, path.parent)), own)
+        base = self._service(wanted, base, about, (*seen, place))
+        return merge_service(rebase_service(base, os.path.relpath(wanted.directory, place.directory)), own)
 
-    def _base(self, path: Path, name: str, asking: Path, about: Reporter) -> Any:
+    def _base(self, wanted: "_Place", asking: Path, about: Reporter) -> Any:
         """Return the service that another one extends; None if there is none, which is reported by then."""
+        path, name = wanted.path, wanted.service
         if path != asking and _key(path) not in self._read:
             try:
                 self.files.read(path, MAX_COMPOSE_BYTES)
@@ -156,22 +186,22 @@ class Loader:
             report_variables([use for use in found.uses if use.place[:2] == ("services", name)], about)
         return services[name]
 
-    def _with_includes(self, path: Path, model: Raw) -> Raw:
+    def _with_includes(self, path: Path, model: Raw, directory: Path) -> Raw:
         includes = without_tags(model.get("include"))
         reporter = self.report.about(str(path))
         result = {key: value for key, value in model.items() if key != "include"}
         for entry in includes if isinstance(includes, list) else [includes] if includes is not None else []:
-            result = self._including(path, result, entry, reporter)
+            result = self._including(path, result, entry, reporter, directory)
         return result
 
-    def _including(self, path: Path, model: Raw, entry: Any, reporter: Reporter) -> Raw:
+    def _including(self, path: Path, model: Raw, entry: Any, reporter: Reporter, directory: Path) -> Raw:
         details = entry if isinstance(entry, dict) else {"path": entry}
         listed = [item for item in _listed(details.get("path")) if item]
         if not listed or (remote := [item for item in listed if item.startswith(_REMOTE)]):
             what = "files from elsewhere are not fetched" if listed and remote else "it names no file"
             reporter.dropped("include", what, "Download the file, and include it by its path")
             return model
-        paths = [path.parent / item for item in listed]
+        paths = [directory / item for item in listed]
         trail = (*self.trail, _key(path))
         if any(_key(wanted) in trail for wanted in paths):
             reporter.problem("include", "files include each other in a circle", "remove one of the includes")
@@ -189,10 +219,11 @@ class Loader:
         for key in details.keys() - {"path", "env_file", "project_directory"}:
             reporter.dropped(f"include.{key}", "Hopper does not know this key", "Correct its name, or remove it")
         own_directory = details.get("project_directory")
-        base = path.parent / own_directory if isinstance(own_directory, str) else paths[0].parent
-        env_files = [path.parent / item for item in _listed(details.get("env_file"))] or [base / ".env"]
+        base = directory / own_directory if isinstance(own_directory, str) else paths[0].parent
+        env_files = [directory / item for item in _listed(details.get("env_file"))] or [base / ".env"]
         below = Loader(self.files, self.report, self.variables, trail=trail, included=self.included)
-        return _united(model, rebase_model(below.load(paths, env_files), os.path.relpath(base, path.parent)), reporter)
+        included = below.load(paths, env_files, base)
+        return _united(model, rebase_model(included, os.path.relpath(base, directory)), reporter)
 
 
 def _key(path: Path) -> Path:
@@ -213,16 +244,6 @@ def _with_services(document: Raw, reporter: Reporter) -> Raw:
         return document
     reporter.note("", "this is the first format of compose, without `services`")
     return {name: entry for name, entry in document.items() if name not in services} | {"services": services}
-
-
-def _extended(extends: Any, path: Path) -> tuple[str | None, Path]:
-    if isinstance(extends, str):
-        return extends, path
-    if not isinstance(extends, dict):
-        return None, path
-    service, file = extends.get("service"), extends.get("file")
-    name = service if isinstance(service, str) and service else None
-    return name, path.parent / file if isinstance(file, str) and file else path
 
 
 def _listed(value: Any) -> list[str]:

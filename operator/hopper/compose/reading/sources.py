@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hopper.compose.reading.files import Disk, Files
+from hopper.compose.errors import UnreadableFileError
+from hopper.compose.reading.dotenv import parse_env
+from hopper.compose.reading.files import MAX_COMPOSE_BYTES, Disk, Files
 from hopper.compose.report import Report
 
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -43,8 +45,9 @@ def open_beside(source: Source) -> Files:
 def find_sources(paths: Iterable[Path], report: Report) -> list[Source]:
     """Return the projects that files and directories stand for; what is not there becomes a problem.
 
-    A directory stands for its compose file and the override file beside it, as for docker compose. Without one, it
-    stands for every YAML file in it, and, if it has none, for its subdirectories.
+    A directory stands for its compose file and the override file beside it, or for the files that COMPOSE_FILE in its
+    `.env` names, as for docker compose. Without one, it stands for every YAML file in it, and, if it has none, for its
+    subdirectories.
     """
     found: dict[Path, Source] = {}
     for path in paths:
@@ -63,7 +66,9 @@ def _in_directory(directory: Path, report: Report, depth: int = 0) -> Iterator[S
         report.about(str(directory)).problem("", "this directory cannot be read", "check its permissions")
         return
     files = {entry.name: entry for entry in entries if entry.suffix in _SUFFIXES and entry.is_file()}
-    if main := next((files[name] for name in _NAMES if name in files), None):
+    if named := _named_in_dot_env(directory):
+        yield Source(named, tuple(file for file in files.values() if file not in named))
+    elif main := next((files[name] for name in _NAMES if name in files), None):
         overrides = [files[name] for name in _OVERRIDES if name in files and name.startswith(main.stem)]
         read = (main, *overrides[:1])
         yield Source(read, tuple(file for file in files.values() if file not in read))
@@ -73,3 +78,14 @@ def _in_directory(directory: Path, report: Report, depth: int = 0) -> Iterator[S
         for entry in entries:
             if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
                 yield from _in_directory(entry, report, depth + 1)
+
+
+def _named_in_dot_env(directory: Path) -> tuple[Path, ...]:
+    try:
+        text = Disk(directory).read(directory / ".env", MAX_COMPOSE_BYTES).content
+    except UnreadableFileError:
+        return ()
+    variables = parse_env(text, {}).variables
+    separator = variables.get("COMPOSE_PATH_SEPARATOR") or ":"
+    names = (variables.get("COMPOSE_FILE") or "").split(separator)
+    return tuple(directory / name.strip() for name in names if name.strip())
