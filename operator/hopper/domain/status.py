@@ -7,9 +7,16 @@ from typing import Any
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
-from hopper.domain.checks import COMPLAINTS, PARENT_IS_AWAY, first_hold, still_brief, workload_is_not_available
+from hopper.domain.checks import (
+    COMPLAINTS,
+    PARENT_IS_AWAY,
+    first_hold,
+    service_cannot_be_rendered,
+    still_brief,
+    workload_is_not_available,
+)
 from hopper.domain.heartbeat import heartbeat_condition
-from hopper.domain.lifecycle import UP
+from hopper.domain.lifecycle import FINAL, UP
 from hopper.domain.objects import larger_than_asked
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
@@ -111,6 +118,8 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     complaint = first_hold(COMPLAINTS, o)
     if complaint and complaint.reason in PARENT_IS_AWAY:
         complaint = None  # the parent being away says nothing against what runs; HierarchyValid tells of it
+    if complaint and walked.phase in FINAL and complaint is service_cannot_be_rendered(o):
+        complaint = None  # nothing will be rendered for it any more; TemplateResolved tells of it
     refused = complaint if complaint and complaint.reason is Reason.WRITE_REFUSED else None
     blocker = refused or hold or complaint  # what cannot be written is why it waits
     stalled = next((it for it in (refused, hold, complaint) if it and it.stalled), None)

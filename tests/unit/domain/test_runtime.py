@@ -62,6 +62,17 @@ def test_and_can_be_stopped(desired: DesiredState) -> None:
     assert phases(plan(o)).split()[-1] == desired
 
 
+@pytest.mark.parametrize("problem", [ABSENT, BROKEN], ids=["absent", "broken"])
+def test_what_has_ended_needs_no_template(problem: Hold) -> None:
+    """Nothing can be done about it, as its spec is read-only, and nothing has to be."""
+    for phase, ready in ((Phase.ARCHIVED, "True Archived"), (Phase.TERMINATED, "True Terminated")):
+        o = running(Workload(), phase=phase, desired=DesiredState(phase.value), runtime={"problem": problem})
+        assert said(o) | {"Ready": ready, "TemplateResolved": f"False {problem.reason}"} == said(o)
+        assert "Stalled" not in said(o)
+    o = running(Workload(), phase=Phase.STOPPED, desired=DesiredState.STOPPED, runtime={"problem": problem})
+    assert said(o)["Ready"] == f"False {problem.reason}", "it could not start again"
+
+
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
 def test_what_runs_without_a_status_is_stopped(desired: DesiredState) -> None:
     """As after a restore that left statuses out, or a roll-back from an operator with phases of its own."""
