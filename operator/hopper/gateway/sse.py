@@ -71,7 +71,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._context.streams.one(self._caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            ends = [asyncio.create_task(it) for it in (self._pump(send), _until_gone(receive))]
+            ends = [asyncio.create_task(it) for it in (self._pump(send), until_gone(receive))]
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -134,6 +134,7 @@ class EventStream(Response):
         return event(entry.kind.value, describe(entry, token), token)
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
+    """Return when the other side has gone; its request is read by then."""
     while (await receive())["type"] != "http.disconnect":
         pass

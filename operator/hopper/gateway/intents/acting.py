@@ -1,5 +1,6 @@
 """Actions of the lifecycle: they write what is wanted and report what is. No state is ever made up."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from hopper.api.conditions import ConditionType
@@ -15,12 +16,21 @@ from hopper.gateway.intents.writes import change, reason_of
 from hopper.gateway.models.instances import ActionResult
 from hopper.gateway.models.requests import ActionRequest
 from hopper.gateway.models.words import STATUSES
+from hopper.gateway.views.waiting import UntilGone
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how long a caller wants to wait, if they do not go away before."""
+
+    seconds: float
+    until_gone: UntilGone
 
 
 async def act(
-    access: Access, instance: HopperInstance, action: Action, wanted: ActionRequest, wait: float | None
+    access: Access, instance: HopperInstance, action: Action, wanted: ActionRequest, wait: Patience | None
 ) -> ActionResult:
-    """Ask for an action; with `wait`, answer when it has happened, or after so many seconds."""
+    """Ask for an action; with `wait`, answer when it has happened, or after so long."""
     ruling = rule(action, instance)
     if ruling.verdict == "illegal" and not (wanted.force and _may_force(action, instance)):
         raise BadRequestError(ruling.message)
@@ -50,14 +60,15 @@ def _fresh(access: Access, instance: HopperInstance) -> str:
 
 
 async def _wait(
-    access: Access, action: Action, before: HopperInstance, written: HopperInstance, seconds: float
+    access: Access, action: Action, before: HopperInstance, written: HopperInstance, patience: Patience
 ) -> ActionResult:
     goal, generation = goal_of(action, written), written.metadata.generation
 
     def is_over(it: HopperInstance | None) -> bool:
         return it is None or _is_done(it, goal, generation) or bool(_cannot(it, goal, generation))
 
-    over = await access.context.waiting.until(access.index.get(written.name) or written, is_over, seconds)
+    known = access.index.get(written.name) or written
+    over = await access.context.waiting.until(known, is_over, patience.seconds, patience.until_gone)
     newest = access.index.get(written.name)
     if newest is None or newest.metadata.uid != written.metadata.uid:
         return _result(access, action, before, written, False, f"{written.name} was deleted meanwhile")
@@ -66,7 +77,7 @@ async def _wait(
     state = f"{newest.name} is {newest.status.phase}"
     if not over and access.context.stopping.is_set():
         return _result(access, action, before, newest, False, f"{state}: this gateway is about to end, ask again")
-    waited = "" if over else f" after {seconds:g} s"
+    waited = "" if over else f" after {patience.seconds:g} s"
     why = _cannot(newest, goal, generation) or _ready_message(newest)
     return _result(access, action, before, newest, False, f"{state}{waited}: {why}")
 

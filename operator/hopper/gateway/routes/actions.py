@@ -3,17 +3,18 @@
 from contextlib import nullcontext
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 from hopper.domain.actions import Action
 from hopper.gateway.http.answers import respond
 from hopper.gateway.http.bodies import JsonRoute
-from hopper.gateway.intents.acting import act
+from hopper.gateway.intents.acting import Patience, act
 from hopper.gateway.models.instances import ActionResult
 from hopper.gateway.models.requests import ActionRequest
 from hopper.gateway.routes.instances import Id, MayPatch
+from hopper.gateway.sse import until_gone
 from hopper.gateway.views.reads import find
 
 router = APIRouter(prefix="/instances", tags=["lifecycle"], route_class=JsonRoute)
@@ -44,14 +45,16 @@ def _add(action: Action) -> None:
     )
     async def carry_out(
         id: Id,  # noqa: A002
+        request: Request,
         access: MayPatch,
         body: ActionRequest | None = None,
         wait: Wait = False,
         timeout: Timeout = 30.0,
     ) -> Response:
         instance, wanted = find(access.index, id), body or _NO_REQUEST
+        patience = Patience(timeout, lambda: until_gone(request.receive)) if wait else None
         with access.context.waits.one(access.known_caller) if wait else nullcontext():
-            return respond(_RESULT, await act(access, instance, action, wanted, timeout if wait else None))
+            return respond(_RESULT, await act(access, instance, action, wanted, patience))
 
 
 for _action in Action:

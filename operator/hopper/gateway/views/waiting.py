@@ -1,13 +1,16 @@
 """Waits until the watch tells that something has happened to an instance."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.registry import Change
 
 # Looks at the newest version, None when the instance is gone; tells whether the wait is over.
 Holds = Callable[[HopperInstance | None], bool]
+# Returns when whoever waits has gone away.
+UntilGone = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Waiting:
@@ -30,8 +33,13 @@ class Waiting:
             self._look(change.old.metadata.uid, None)
         self._look(uid, change.new)
 
-    async def until(self, instance: HopperInstance, holds: Holds, seconds: float) -> bool:
-        """Return True as soon as `holds` does, False when the time is over. `instance` is its newest version."""
+    async def until(
+        self, instance: HopperInstance, holds: Holds, seconds: float, until_gone: UntilGone | None = None
+    ) -> bool:
+        """Return True as soon as `holds` does, False when the time is over, or whoever waits has gone away.
+
+        `instance` is its newest version.
+        """
         if holds(instance):
             return True
         if self._is_over:
@@ -39,12 +47,17 @@ class Waiting:
         uid = instance.metadata.uid
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(uid, {})[future] = holds
+        goes = asyncio.create_task(until_gone()) if until_gone else None
+        if goes:
+            goes.add_done_callback(lambda _: _resolve(future, False))
         try:
             async with asyncio.timeout(seconds):
                 return await future
         except TimeoutError:
             return False
         finally:
+            if goes:
+                goes.cancel()
             del self._waiting[uid][future]
             if not self._waiting[uid]:
                 del self._waiting[uid]

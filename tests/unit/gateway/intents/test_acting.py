@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.resources import INSTANCES
@@ -191,6 +192,32 @@ class TestWait:
         await world.store.delete(INSTANCES, "default", "web", uid=uid)
         found = (await task).json()
         assert (found["success"], "deleted" in found["message"]) == (False, True)
+
+    async def test_who_goes_away_does_not_wait_any_more(self, world: World) -> None:
+        """They would be counted among those who do for as long as they once wanted."""
+        world.instance("web")
+        gone, sent = asyncio.Event(), list[Message]()
+
+        async def receive() -> Message:
+            if not sent:
+                sent.append({"type": "http.request", "body": b"", "more_body": False})
+                return sent[0]
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            pass
+
+        request = {"type": "http", "method": "POST", "path": "/api/v1/instances/web/stop", "headers": []}
+        request |= {"query_string": b"wait=true&timeout=300", "client": None}
+        task = asyncio.create_task(world.app(request, receive, send))
+        while not len(world.context.waiting):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert world.context.waits.open == 1
+        gone.set()
+        await task
+        assert (len(world.context.waiting), world.context.waits.open) == (0, 0)
+        assert world.spec("web")["desiredState"] == "Stopped"
 
     async def test_the_gateway_ends(self, world: World) -> None:
         world.instance("web")
