@@ -28,6 +28,12 @@ def ancestors(instance: HopperInstance, tree: Tree) -> Iterator[HopperInstance]:
         step = above.parent_name
 
 
+def is_below(instance: HopperInstance, name: str, tree: Tree) -> bool:
+    """Tell whether an instance is among the descendants of a name; one that is called so need not exist."""
+    nearest = (instance, *ancestors(instance, tree))
+    return name != instance.name and any(it.parent_name == name for it in nearest)
+
+
 def descendants(name: str, tree: Tree) -> Iterator[HopperInstance]:
     """Yield those below a name, nearest first; an instance of that name need not exist."""
     seen, layer = {name}, [name]

@@ -8,7 +8,7 @@ from hopper.api.enums import Scope
 from hopper.api.instance import HopperInstance
 from hopper.api.scopes import SCOPES
 from hopper.domain.hierarchy import has_room
-from hopper.domain.tree import ancestors, descendants
+from hopper.domain.tree import descendants, is_below
 from hopper.registry.criteria import Criteria
 from hopper.registry.facets import facets_in
 from hopper.registry.index import NamespaceIndex
@@ -40,7 +40,7 @@ def _fits(it: HopperInstance, index: NamespaceIndex, criteria: Criteria, among: 
     """Check what is cheap first."""
     if not criteria.match(it) or (among is not None and it.name not in among):
         return False
-    if criteria.ancestor is not None and criteria.ancestor not in (above.name for above in ancestors(it, index)):
+    if criteria.ancestor is not None and not is_below(it, criteria.ancestor, index):
         return False
     scope = criteria.can_parent
     return scope is None or (it.spec.scope in SCOPES[scope].parents and has_room(it, index))

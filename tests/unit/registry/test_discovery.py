@@ -68,7 +68,7 @@ def questions(draw: st.DrawFn) -> Criteria:
 def fits(it: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
     """Say it once more, in other words."""
     facts = [
-        asked.ancestor is None or asked.ancestor in [above.name for above in ancestors(it, index)],
+        asked.ancestor is None or it.name in [below.name for below in descendants(asked.ancestor, index)],
         asked.can_parent is None or (asked.can_parent in allowed_children(it.spec.scope) and has_room(it, index)),
         asked.match(it),
     ]
@@ -208,6 +208,7 @@ class TestTree:
         assert worker
         assert list(ancestors(worker, index)) == []
         assert {it.name for it in descendants("web", index)} == {"w1", "w2"}
+        assert [it.name for it in find(index, Criteria(ancestor="web", name="w*"))] == ["w1", "w2"]
 
     def test_no_walk_goes_round(self) -> None:
         index = NamespaceIndex()
