@@ -1,12 +1,12 @@
 """The gateway as a process."""
 
 import gc
-import ipaddress
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from hopper.adapters.connection import Connection
+from hopper.gateway.auth.authority import is_loopback
 from hopper.gateway.context import Settings
 from hopper.gateway.server import AuthMode, Gateway, Options
 from hopper.watch import Process
@@ -52,11 +52,3 @@ def _leave_to_stay() -> None:
     """Have garbage collection pass over what is known by now: to look through thousands of instances takes 0.2 s."""
     gc.collect()
     gc.freeze()
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only programs on this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

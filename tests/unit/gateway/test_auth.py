@@ -263,7 +263,7 @@ class TestKeys:
 
 
 class TestOpen:
-    @pytest.mark.parametrize("host", ["localhost:8090", "127.0.0.1", "[::1]:8090"])
+    @pytest.mark.parametrize("host", ["localhost:8090", "127.0.0.1", "127.8.8.8:8090", "[::1]:8090"])
     async def test_programs_on_this_machine(self, host: str) -> None:
         caller = await Open().identify({"host": host})
         assert not caller.is_known

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -57,7 +58,12 @@ class Authority(Protocol):
         """Tell whether this caller may do that in a namespace."""
 
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+def is_loopback(host: str) -> bool:
+    """Tell whether only programs on this machine can reach an address."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Open:
@@ -75,7 +81,7 @@ class Open:
         if self._only_here:
             origin = headers.get("origin")
             for url in (f"//{headers.get('host', '')}", *([origin] if origin is not None else ())):
-                if _host_of(url) not in _LOOPBACK_NAMES:
+                if not is_loopback(_host_of(url) or ""):
                     raise ForbiddenError("without authentication, only programs on this machine are served")
         return Caller(ANONYMOUS)
 

@@ -181,7 +181,8 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = f"there is no {request.url.path}; the routes are listed in /openapi.json"
     elif error.status_code == 405:
-        allowed = ", ".join(_methods_of(request))
+        # What is not part of the API, such as /docs, is for reading.
+        allowed = ", ".join(_methods_of(request)) or "GET"
         detail = f"{request.method} is not for {request.url.path}, only {allowed}"
         return answer(405, detail, headers={"Allow": allowed})
     return answer(error.status_code, detail, headers=error.headers)

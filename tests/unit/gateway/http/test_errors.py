@@ -42,6 +42,11 @@ class TestRouting:
         is_problem(answer, 405, "MethodNotAllowed")
         assert "GET" in answer.headers["allow"]
 
+    async def test_a_wrong_method_beside_the_api(self, world: World) -> None:
+        answer = await world.client.post("http://gateway/openapi.json")
+        assert is_problem(answer, 405, "MethodNotAllowed")["detail"] == "POST is not for /openapi.json, only GET"
+        assert answer.headers["allow"] == "GET"
+
     async def test_a_missing_instance(self, world: World) -> None:
         assert is_problem(await world.get("/instances/web"), 404, "NotFound")["detail"] == "Instance web not found"
 
