@@ -30,6 +30,7 @@ class Resync:
         self._seconds = seconds
         self._then = then
         self._done_at: float | None = None
+        self._unanswered_at = 0.0
 
     async def begin(self) -> None:
         """Wait until all that exists is known: from then on it is to be compared."""
@@ -57,6 +58,8 @@ class Resync:
             except ApiError as error:
                 logger.warning("resync failed: %s", error)
                 wait = _RETRY_SECONDS
+                if not error.code:  # nobody is there: a process that starts anew would know nothing at all
+                    self._unanswered_at = _now()
 
     async def once(self) -> None:
         """Compare what is known with the API server. Raises `ApiError`."""
@@ -68,7 +71,8 @@ class Resync:
     def problems(self) -> list[str]:
         """Say what is wrong with the flow of events; empty when all is well."""
         found = []
-        if self._done_at is not None and (since := _now() - self._done_at) > _STALE_AFTER * self._seconds:
+        now, tried_at = _now(), max(self._done_at or 0.0, self._unanswered_at)
+        if self._done_at is not None and (since := now - tried_at) > _STALE_AFTER * self._seconds:
             found.append(f"no resync for {since:.0f} s")
         for feed in self._feeds:
             if feed.deaf_seconds > _DEAF_SECONDS:

@@ -310,6 +310,18 @@ class TestHealth:
         await scene.intake.resync.once()
         assert scene.intake.resync.problems() == []
 
+    async def test_nobody_answers(self) -> None:
+        """For that nothing is to be started anew: it could not even go on with what it knows."""
+        scene = await Scene(raw("a")).sync()
+        scene.store.error = UnavailableError("connection refused")
+        resync = asyncio.create_task(scene.intake.resync.run())
+        await asyncio.sleep(10 * RESYNC)
+        assert scene.intake.resync.problems() == []
+        scene.store.error = UnavailableError("500: something is wrong", code=500)
+        await asyncio.sleep(2.6 * RESYNC)
+        assert [it.partition(" for ")[0] for it in scene.intake.resync.problems()] == ["no resync"]
+        resync.cancel()
+
     async def test_before_the_start_is_complete_nothing_is_stale(self) -> None:
         scene = Scene(raw("a"))
         await asyncio.sleep(10 * RESYNC)
