@@ -205,6 +205,12 @@ class TestElsewhere:
         assert result.overrides()["healthcheck"]["retries"] == 7
 
 
+def test_long_words_end(project: Project) -> None:
+    project.write("blob.txt", "a1" * 100_000)
+    result = stack(project, "volumes: ['./blob.txt:/blob.txt']")
+    assert result.overrides() == {}
+
+
 class TestItself:
     def test_the_healthcheck_looks_on_localhost(self, project: Project) -> None:
         result = stack(project, 'healthcheck: {test: "curl -f http://app:8080/live && curl http://app"}')

@@ -8,7 +8,7 @@ _HOST_VARIABLE = re.compile(r"host|addr|server|url|uri|endpoint|broker|upstream|
 _NO_HOST = re.compile(r"(?<!host)(?<!host[_.-])name$", re.IGNORECASE)
 _VERSIONED = re.compile(r"image|tag|version", re.IGNORECASE)
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.]*)://(?:[^@/\s'\"]*@)?(?P<name>[\w.-]*\w)(?::(?P<port>\d{1,5}))?(?![\w@:-]|\.\w)"
+    r"(?P<scheme>[A-Za-z][\w+.]{0,31})://(?:[^@/\s'\"]*@)?(?P<name>[\w.-]*\w)(?::(?P<port>\d{1,5}))?(?![\w@:-]|\.\w)"
 )
 # As MinIO has them: `http://minio{1...4}:9000/data`.
 _URL_OF_SEVERAL = re.compile(
