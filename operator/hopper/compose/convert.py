@@ -112,7 +112,7 @@ def _load(
     """Load a project and name its services; `origins` collects the names, of equal services the first one's."""
     about = report.about(source.label)
     loader = Loader(files, report, environment)
-    model = loader.load(source.files)
+    model = loader.load(source.files, source.env_files)
     raw = model.get("services")
     services = clean_services(raw if isinstance(raw, dict) else {}, source.label, report)
     if raw is not None:  # or this is something else than a compose file, which is told below

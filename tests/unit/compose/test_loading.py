@@ -113,6 +113,11 @@ class TestDirectories:
         assert [file.content for file in result.spec().config_files] == ["right"]
         assert result.notes[""].message == "not read: compose.yaml"
 
+    def test_variables_of_the_file_that_names_another(self, project: Project) -> None:
+        project.write(".env", "COMPOSE_FILE=docker/compose.yml\nTAG=7\n")
+        project.write("docker/compose.yml", "services: {app: {image: 'a:${TAG}'}}")
+        assert Result(imported(project.directory)).spec().image == "a:7"
+
     def test_other_files_beside_a_compose_file_are_named(self, project: Project) -> None:
         project.write("compose.yaml", "services: {app: {image: a}}")
         project.write("redis.yml", "services: {redis: {image: a}}")

@@ -119,7 +119,7 @@ def _converted(paths: Sequence[Path], stack: str | None, prefix: str, env: bool,
     data = typer.get_binary_stream("stdin").read() if _STDIN in paths else None
 
     def open_files(source: Source) -> Files:
-        disk = Disk(root or source.directory, source.files)
+        disk = Disk(root or source.directory, source.named)
         return disk if data is None else WithInput(disk, _STDIN, data)
 
     try:

@@ -21,15 +21,30 @@ _MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The compose file of a project, and those that are merged into it. `beside` are YAML files in its directory."""
+    """The compose file of a project, and those that are merged into it. `beside` are YAML files in its directory.
+
+    `dot_env` is the file of variables that named the others.
+    """
 
     files: tuple[Path, ...]
     beside: tuple[Path, ...] = ()
+    dot_env: Path | None = None
 
     @property
     def label(self) -> str:
         """What to call it in reports: as the user wrote it."""
         return str(self.files[0])
+
+    @property
+    def env_files(self) -> tuple[Path, ...]:
+        """The files of variables, the last of which wins."""
+        own = self.directory / ".env"
+        return (own, self.dot_env) if self.dot_env not in (None, own) else (own,)
+
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """What may be read wherever it is."""
+        return (*self.files, *([self.dot_env] if self.dot_env else []))
 
     @property
     def directory(self) -> Path:
@@ -39,7 +54,7 @@ class Source:
 
 def open_beside(source: Source) -> Files:
     """Return the files that a project may read: its own, and those below its directory."""
-    return Disk(source.directory, source.files)
+    return Disk(source.directory, source.named)
 
 
 def find_sources(paths: Iterable[Path], report: Report) -> list[Source]:
@@ -67,7 +82,7 @@ def _in_directory(directory: Path, report: Report, depth: int = 0) -> Iterator[S
         return
     files = {entry.name: entry for entry in entries if entry.suffix in _SUFFIXES and entry.is_file()}
     if named := _named_in_dot_env(directory):
-        yield Source(named, tuple(file for file in files.values() if file not in named))
+        yield Source(named, tuple(file for file in files.values() if file not in named), directory / ".env")
     elif main := next((files[name] for name in _NAMES if name in files), None):
         overrides = [files[name] for name in _OVERRIDES if name in files and name.startswith(main.stem)]
         read = (main, *overrides[:1])
