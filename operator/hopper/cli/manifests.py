@@ -105,7 +105,8 @@ def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:
 
 def present_mode(blueprint: Blueprint) -> Mode:
     """Return the mode of an instance; of one that never ran, that of a running one."""
-    return mode_of(blueprint.instance.status.phase) or Mode.UP
+    status = blueprint.instance.status
+    return mode_of(status.phase, status.effective_state) or Mode.UP
 
 
 def from_files(paths: list[str], namespace: str | None, default: str) -> Manifests:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from hopper.api.enums import DesiredState, InstanceType, Phase
+from hopper.api.enums import InstanceType
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_REVISION, LABEL_PAUSED
 from hopper.domain.lifecycle import wants_up
@@ -24,15 +24,13 @@ _NEEDED_BY_PODS = frozenset({"Secret", "ConfigMap", CLAIM})
 
 def plan_objects(o: Observed) -> ObjectChanges:
     """Compare what the phase asks for with what there is. Nothing is written for what is as it should be."""
-    mode = mode_of(o.phase)
+    mode = mode_of(o.phase, o.effective.state)
     if o.takeover is not None:
         return ObjectChanges(patch=tuple(_handed_over(o.instance, o.takeover)))
     if o.runtime is None:
         return ObjectChanges()
     if mode is None:
         return _keep_last_good(o.instance, o.runtime, Mode.STOPPED) if _runs_against_its_wish(o) else ObjectChanges()
-    if o.phase in (Phase.STARTING, Phase.ERROR) and o.effective.state is DesiredState.PAUSED:
-        mode = Mode.PAUSED  # on its way to Paused, it is not to serve for a moment
     if o.runtime.problem or o.spec_problems or o.successor is not None:
         return _keep_last_good(o.instance, o.runtime, mode)
     changes = _bring_in_line(o.instance, o.runtime, mode)

@@ -106,6 +106,23 @@ def test_a_parent_that_is_not_there_is_missed(files: Path) -> None:
     assert 'warning: web-shop: "web", which is above it (spec.parentRef.name)' in hopper("-f", str(files)).stderr
 
 
+def test_one_that_cannot_be_rendered_keeps_nobody_else_from_it(files: Path) -> None:
+    lost = INSTANCES.split("---")[1].replace("web-shop", "a-lost").replace("name: shop", "name: none")
+    (files / "instances.yml").write_text(f"{INSTANCES}---{lost}")
+    result = hopper("-f", str(files))
+    assert result.exit_code == 2
+    assert result.stderr == 'error: a-lost: there is no HopperTemplate "none" (spec.templateRef.name)\n'
+    assert {it["metadata"]["name"] for it in yaml.safe_load_all(result.stdout)} == {"hopper-web-shop"}
+
+
+def test_what_is_held_out_of_its_service_is_shown_so(files: Path) -> None:
+    """An instance on its way to Paused is not to serve for a moment."""
+    selected = objects(hopper("-f", str(files)))["Service"]["spec"]["selector"]
+    held = "status: {phase: Starting, effectiveState: Paused}\n"  # as it comes from a cluster
+    (files / "instances.yml").write_text(INSTANCES + held)
+    assert objects(hopper("-f", str(files)))["Service"]["spec"]["selector"].items() > selected.items()
+
+
 def test_a_renamed_instance_has_the_claims_of_the_one_before(files: Path) -> None:
     project, before = INSTANCES.split("---")
     renamed = before.replace("web-shop", "web-new").replace("spec:", "spec:\n  renamedFrom: {name: web-shop}")

@@ -58,7 +58,7 @@ def render(
     """
     from hopper.cli.yaml_output import documents
 
-    found, chosen = _blueprints(instances, filename, namespace, prefix)
+    found, chosen, failed = _blueprints(instances, filename, namespace, prefix)
     for blueprint in chosen:
         if explain:
             typer.echo(_explained(blueprint, found))
@@ -68,6 +68,8 @@ def render(
         objects = objects_of(blueprint)
         for text in documents(objects if show_secrets else map(_masked, objects)):
             typer.echo(text, nl=False)
+    if failed:
+        raise typer.Exit(2)
 
 
 def diff(
@@ -80,6 +82,8 @@ def diff(
 ) -> None:
     """Compare what would be applied with what is in the cluster; like `kubectl diff`, end with 1 where they differ.
 
+    Where some cannot be rendered, end with 2, after all the others.
+
     Without files, what live instances ask for; with files, what these files would change.
 
     Examples:
@@ -90,38 +94,38 @@ def diff(
     """
     from hopper.cli.comparison import compare
 
-    async def work(kube: Kube, current: str) -> bool:
+    async def work(kube: Kube, current: str) -> int:
         found = await _load(kube, filename, namespace, current)
         differs = False
-        for blueprint in _choose(found, instances, prefix):
+        chosen, failed = _choose(found, instances, prefix)
+        for blueprint in chosen:
             text = await compare(kube, blueprint, mask=None if show_secrets else _MASK)
             if text:
                 typer.echo(text)
                 differs = True
             if text and explain:
                 typer.echo(_explained(blueprint, found))
-        return differs
+        return 2 if failed else int(differs)
 
-    if _with_cluster(work):
-        raise typer.Exit(1)
+    raise typer.Exit(_with_cluster(work))
 
 
 def _blueprints(
     instances: list[str] | None, filename: list[str] | None, namespace: str | None, prefix: str
-) -> tuple[Manifests, list[Blueprint]]:
+) -> tuple[Manifests, list[Blueprint], bool]:
     from hopper.cli.documents import ManifestError
     from hopper.cli.manifests import from_files
 
     if filename:
         try:
             found = from_files(filename, namespace, "default")
-            return found, _choose(found, instances, prefix)
+            return found, *_choose(found, instances, prefix)
         except ManifestError as error:
             raise _failed(error) from error
 
-    async def work(kube: Kube, current: str) -> tuple[Manifests, list[Blueprint]]:
+    async def work(kube: Kube, current: str) -> tuple[Manifests, list[Blueprint], bool]:
         live = await _load(kube, None, namespace, current)
-        return live, _choose(live, instances, prefix)
+        return live, *_choose(live, instances, prefix)
 
     return _with_cluster(work)
 
@@ -138,19 +142,33 @@ async def _load(kube: Kube, filename: list[str] | None, namespace: str | None, c
     return found
 
 
-def _choose(found: Manifests, names: list[str] | None, prefix: str) -> list[Blueprint]:
+def _choose(found: Manifests, names: list[str] | None, prefix: str) -> tuple[list[Blueprint], bool]:
+    """Return those that can be rendered, and whether there are others, which are told of."""
     from hopper.cli.documents import ManifestError
 
-    chosen = []
+    chosen, failed = [], False
     for name in names or sorted(set(found.named)):
-        instance = found.instances.get(name)
-        if instance is None:
-            raise ManifestError(f"there is no HopperInstance {name!r}; see: kubectl get hopperinstances")
-        if names or instance.spec.template_ref:
-            if missing := found.missing_ancestor(instance):
-                typer.echo(f"warning: {name}: {_MISSING.format(missing)}", err=True)
-            chosen.append(found.blueprint(instance, prefix))
-    return chosen
+        try:
+            if (blueprint := _blueprint(found, name, prefix, by_name=bool(names))) is not None:
+                chosen.append(blueprint)
+        except ManifestError as error:
+            typer.echo(f"error: {error}", err=True)
+            failed = True
+    return chosen, failed
+
+
+def _blueprint(found: Manifests, name: str, prefix: str, *, by_name: bool) -> Blueprint | None:
+    """Return what an instance runs; None for a logical one that nobody has asked for. Raises `ManifestError`."""
+    from hopper.cli.documents import ManifestError
+
+    instance = found.instances.get(name)
+    if instance is None:
+        raise ManifestError(f"there is no HopperInstance {name!r}; see: kubectl get hopperinstances")
+    if not by_name and instance.spec.template_ref is None:
+        return None
+    if missing := found.missing_ancestor(instance):
+        typer.echo(f"warning: {name}: {_MISSING.format(missing)}", err=True)
+    return found.blueprint(instance, prefix)
 
 
 def _with_cluster(work: Callable[[Kube, str], Awaitable[T]]) -> T:

@@ -9,7 +9,7 @@ problems.problems(effective: Effective) -> tuple[Problem, ...]
     What must not or cannot run; `str(problem)` names field and fix. For a template alone: merge it with None.
 blueprint.prepare(instance, ancestors, template: HopperTemplate, prefix="hopper", names=None) -> Blueprint
     All of the above at once, files rendered: `.problems`, `.warnings`, `.names`, `.replicas`. Never raises.
-render.mode_of(phase: Phase) -> Mode | None
+render.mode_of(phase: Phase, effective: DesiredState | None) -> Mode | None
     How much there is to be. None: leave everything as it is.
 render.render(blueprint, mode: Mode) -> Rendered
     `.objects`: manifests in the order in which to apply them; `.revision`; `.warnings`. ValueError: it has problems.

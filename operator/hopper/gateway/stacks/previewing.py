@@ -31,7 +31,7 @@ def preview(access: Access, stack: HopperInstance, instance: HopperInstance) -> 
 
 
 def _objects(access: Access, instance: HopperInstance) -> tuple[list[Key], list[Key], list[str]]:
-    called, mode = names(access, instance), mode_of(instance.status.phase)
+    called, mode = names(access, instance), mode_of(instance.status.phase, instance.status.effective_state)
     if mode is None:
         return [], [], []
     template = access.context.templates.get(access.namespace, template_of(instance))

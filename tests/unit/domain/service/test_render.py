@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from hopper.api.enums import Phase
+from hopper.api.enums import DesiredState, Phase
 from hopper.api.service import Overrides
 from hopper.domain.service.blueprint import prepare
 from hopper.domain.service.render import Mode, mode_of, render
@@ -96,6 +96,11 @@ class TestModes:
     )
     def test_follow_from_the_phase(self, phase: Phase, mode: Mode | None) -> None:
         assert mode_of(phase) is mode
+
+    def test_what_is_on_its_way_to_paused_does_not_serve_for_a_moment(self) -> None:
+        held = {phase for phase in Phase if mode_of(phase, DesiredState.PAUSED) is not mode_of(phase)}
+        assert held == {Phase.STARTING, Phase.ERROR}
+        assert mode_of(Phase.STARTING, DesiredState.PAUSED) is mode_of(Phase.ERROR, DesiredState.PAUSED) is Mode.PAUSED
 
     def test_paused_changes_nothing_but_the_selector(self) -> None:
         up, paused = rendered(blueprint(FULL)), rendered(blueprint(FULL), Mode.PAUSED)

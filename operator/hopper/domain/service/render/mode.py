@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from hopper.api.enums import Phase
+from hopper.api.enums import DesiredState, Phase
 
 
 class Mode(StrEnum):
@@ -37,6 +37,10 @@ _MODES = {
 }
 
 
-def mode_of(phase: Phase) -> Mode | None:
-    """Return the mode that a phase asks for. None (Created): nothing is to be made, and nothing taken away, yet."""
-    return _MODES.get(phase)
+def mode_of(phase: Phase, effective: DesiredState | None = None) -> Mode | None:
+    """Return the mode that a phase asks for. None (Created): nothing is to be made, and nothing taken away, yet.
+
+    What is on its way to be Paused (`effective`) is not to serve for a moment.
+    """
+    mode = _MODES.get(phase)
+    return Mode.PAUSED if mode is Mode.UP and phase is not Phase.RUNNING and effective is DesiredState.PAUSED else mode
