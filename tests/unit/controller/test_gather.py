@@ -103,11 +103,12 @@ def test_a_pod_that_has_ended_is_not_waited_for() -> None:
     tree.put(PARENT)
     newcomer = instance("site", phase=Phase.CREATED, renamed_from=RenamedFrom(name="web"))
     runtimes = RuntimeGatherer(Templates(), children, "hopper")
-    found = {}
-    for version, phase in enumerate(("Running", "Failed"), start=2):
-        pod = metadata | {"name": "hopper-web-1", "uid": "pod", "resourceVersion": str(version)}
+    found = []
+    going = {"deletionTimestamp": "2026-03-01T12:00:00Z"}
+    for version, (phase, more) in enumerate((("Running", {}), ("Failed", {}), ("Failed", going)), start=2):
+        pod = metadata | more | {"name": "hopper-web-1", "uid": "pod", "resourceVersion": str(version)}
         children.put("Pod", {"kind": "Pod", "metadata": pod, "status": {"phase": phase}})
         takeover = runtimes.takeover(newcomer, tree)
         assert takeover
-        found[phase] = (gather(PARENT, tree, runtimes, NOW).workload.gone, takeover.pods)
-    assert found == {"Running": (False, True), "Failed": (True, False)}
+        found.append((gather(PARENT, tree, runtimes, NOW).workload.gone, takeover.pods))
+    assert found == [(False, True), (True, False), (False, True)], "what is being deleted goes soon"

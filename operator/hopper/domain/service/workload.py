@@ -40,8 +40,11 @@ _WAITING = {
 
 
 def has_ended(pod: Manifest) -> bool:
-    """Tell whether a pod is over for good, such as one that its node has evicted: its record may stay for ever."""
-    return pod.get("status", {}).get("phase") in _ENDED
+    """Tell whether a pod is over for good, such as one that its node has evicted: its record may stay for ever.
+
+    That of one that is being deleted will not: it goes as soon as the node has let go of everything.
+    """
+    return pod.get("status", {}).get("phase") in _ENDED and "deletionTimestamp" not in pod["metadata"]
 
 
 def observe(deployment: Manifest | None, pods: Sequence[Manifest], now: datetime) -> Workload:
