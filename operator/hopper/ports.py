@@ -1,6 +1,6 @@
 """What the controller needs from outside, as protocols; `adapters` holds the real ones."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -162,8 +162,11 @@ class Lister(Protocol):
     async def serves(self, resource: Resource) -> bool:
         """Tell whether the API server knows the kind."""
 
-    def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Part]:
-        """Yield all objects, some at a time, as they arrive. Raises where the list ends before it is complete."""
+    def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncGenerator[Part, None]:
+        """Yield all objects, some at a time, as they arrive; close it if not all are taken.
+
+        Raises where the list ends before it is complete.
+        """
 
 
 class EventSink(Protocol):

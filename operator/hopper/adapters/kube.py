@@ -5,7 +5,7 @@ The generated per-kind clients are not used on the way: they build models that n
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -67,8 +67,11 @@ class Kube:
             raise UnavailableError(f"{method} {path}: the answer is not JSON: {_shorten(payload)}") from error
         return answer
 
-    async def stream(self, path: str, *, resource: str, query: str = "") -> AsyncIterator[bytes]:
-        """Get something long, in chunks as they arrive. Raises a subclass of `ApiError`, also in the middle of it."""
+    async def stream(self, path: str, *, resource: str, query: str = "") -> AsyncGenerator[bytes, None]:
+        """Get something long, in chunks as they arrive; close it if not all is read.
+
+        Raises a subclass of `ApiError`, also in the middle of it.
+        """
         async with self._send("GET", path, resource, STREAM_TIMEOUT, query=query) as response:
             async for chunk in response.content.iter_chunked(_CHUNK):
                 yield chunk

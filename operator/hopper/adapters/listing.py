@@ -5,7 +5,8 @@ some minutes it reads from etcd, object by object, which takes several times as 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import Kube
@@ -32,13 +33,14 @@ class KubeLister:
             return False
         return resource.plural in (kind["name"] for kind in served["resources"])
 
-    async def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Part]:
+    async def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncGenerator[Part, None]:
         path, query = resource.path(namespace), urlencode({"labelSelector": selector}) if selector else ""
         listed = ListReader()
         try:
-            async for chunk in self._kube.stream(path, resource=resource.plural, query=query):
-                yield Part(listed.feed(chunk))
-                await asyncio.sleep(0)  # a long list is not to hold up everything else
+            async with aclosing(self._kube.stream(path, resource=resource.plural, query=query)) as chunks:
+                async for chunk in chunks:
+                    yield Part(listed.feed(chunk))
+                    await asyncio.sleep(0)  # a long list is not to hold up everything else
             yield Part([], listed.version())
         except ValueError as error:
             raise UnavailableError(f"GET {path}: {error}") from error

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from hopper.api.resources import Resource
@@ -95,14 +96,15 @@ class Feed:
     async def _take_list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
         gone = {key: uid for key, uid in self._known().items() if namespace in (None, key[0])}
         version, news = "", 0
-        async for part in lister.parts(self.resource, namespace, self.selector):
-            version = part.version
-            for raw in part.items:
-                key = _key(raw)
-                gone.pop(key, None)
-                # The list may be older than what the watch has told since: what is gone must not come back by it.
-                if self._told.get(key, 0) <= _version(raw):
-                    news += self._take(raw)
+        async with aclosing(lister.parts(self.resource, namespace, self.selector)) as parts:
+            async for part in parts:
+                version = part.version
+                for raw in part.items:
+                    key = _key(raw)
+                    gone.pop(key, None)
+                    # The list may be older than what the watch has told since: what is gone must not come back by it.
+                    if self._told.get(key, 0) <= _version(raw):
+                        news += self._take(raw)
         for (where, name), uid in gone.items():
             news += self._drop({"metadata": {"namespace": where, "name": name, "uid": uid}})
         return version, news

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from hopper.api.resources import Resource
@@ -45,7 +45,7 @@ class Store:
     async def serves(self, resource: Resource) -> bool:
         return True
 
-    async def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncIterator[Part]:
+    async def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncGenerator[Part, None]:
         self.lists += 1
         if self.error:
             raise self.error
