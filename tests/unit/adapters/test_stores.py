@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -137,6 +138,28 @@ class TestLists:
         with pytest.raises(UnavailableError):
             await anext(parts)
         assert server.observed == [("GET", "hopperinstances", 0)]
+
+    async def test_who_has_enough_hangs_up(self, server: Server) -> None:
+        hung_up = asyncio.Event()
+
+        async def endless(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b'{"items": [')
+            try:
+                while True:
+                    await response.write(b'{"metadata": {"name": "a"}},')
+                    await asyncio.sleep(0.01)
+            finally:
+                hung_up.set()
+
+        server.answer = endless
+        parts = KubeLister(server.kube).parts(INSTANCES, "default")
+        while not (await anext(parts)).items:
+            pass
+        await parts.aclose()
+        async with asyncio.timeout(10):
+            await hung_up.wait()
 
 
 class TestLeases:
