@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from hopper.adapters.kube import hang_up
+
 Object = dict[str, Any]
 
 
@@ -53,11 +55,18 @@ class Follow:
         unlimited = aiohttp.ClientTimeout(total=None)
         async with self._session.get(f"{self._path}?{query}", timeout=unlimited) as response:
             response.raise_for_status()
-            async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    return
-                self._take(Seen(event["type"], event["object"]))
+            try:
+                await self._watch(response)
+            finally:
+                if response.connection is not None:
+                    hang_up(response.connection.transport)
+
+    async def _watch(self, response: aiohttp.ClientResponse) -> None:
+        async for line in response.content:
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                return
+            self._take(Seen(event["type"], event["object"]))
 
     def _take_list(self, items: list[Object]) -> None:
         found = {item["metadata"]["name"]: item for item in items}

@@ -8,11 +8,14 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import kopf
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from hopper.adapters.connection import Connection, Credentials
+from hopper.adapters.kube import hang_up
 from hopper.ports import Lister
 from hopper.watch.contact import Contact
 from hopper.watch.failure import failure_of
@@ -197,11 +200,21 @@ class _Sessions:
         self._credentials: Credentials | None = None
         self._session: kopf.AiohttpSession | None = None
         self._opened: list[aiohttp.ClientSession] = []
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
 
     async def close(self) -> None:
-        """Close every connection, those too that a watch was read from when it was cancelled."""
+        """End every connection, those too that a watch was read from when it was cancelled."""
         for session in self._opened:
             await session.close()
+        for transport in self._transports:
+            hang_up(transport)
+        await asyncio.sleep(0)  # the loop may be closed next
+
+    async def _note_transport(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        response = await send(request)
+        if response.connection is not None and response.connection.transport is not None:
+            self._transports.add(response.connection.transport)
+        return response
 
     async def login(self) -> kopf.AiohttpSession:
         credentials = await self._connection.credentials()
@@ -222,7 +235,7 @@ class _Sessions:
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             proxy=found.proxy,
-            middlewares=[self._lists],
+            middlewares=[self._lists, self._note_transport],
         )
         self._opened = [*(it for it in self._opened if not it.closed), session]
         return kopf.AiohttpSession(
