@@ -12,7 +12,7 @@ from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
 from hopper.domain.service.drift import differs
-from hopper.domain.service.feasible import feasible
+from hopper.domain.service.feasible import feasible, room
 from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
@@ -132,16 +132,10 @@ def _may_go(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
 
 def larger_than_asked(runtime: Runtime) -> dict[str, tuple[str, str]]:
     """Return the claims that have more room than is asked for, with both sizes: claims can grow, but not shrink."""
-    blueprint, found = runtime.blueprint, dict[str, tuple[str, str]]()
-    if blueprint is None:
-        return found
-    for volume in blueprint.claims:
-        name, asked = blueprint.names.claim(volume.source or volume.target), blueprint.size_of(volume)
+    found = {}
+    for name, asked in runtime.blueprint.claim_sizes.items() if runtime.blueprint else ():
         live = runtime.owned.get((CLAIM, name))
-        if asked is None or live is None or volume.external:
-            continue
-        there = live["spec"]["resources"]["requests"]["storage"]
-        if nanos(there) > nanos(asked):
+        if asked is not None and live is not None and nanos(there := room(live)) > nanos(asked):
             found[name] = there, asked
     return found
 

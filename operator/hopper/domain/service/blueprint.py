@@ -49,6 +49,12 @@ class Blueprint:
         keeps = self.type is not InstanceType.EPHEMERAL
         return tuple(v for v in self.spec.volumes if v.type is VolumeType.VOLUME and (keeps or v.external))
 
+    @property
+    def claim_sizes(self) -> dict[str, str | None]:
+        """The claims of our own by name, with the size asked for. Mounts of the same source share one."""
+        own = (volume for volume in self.claims if not volume.external)
+        return {self.names.claim(one.source or one.target): self.size_of(one) for one in own}
+
     def size_of(self, volume: VolumeEntry) -> str | None:
         """Return the size asked for: of mounts of the same source, the largest."""
         source = volume.source or volume.target

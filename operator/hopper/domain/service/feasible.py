@@ -20,9 +20,15 @@ def feasible(rendered: Manifest, live: Mapping[str, Any], mode: Mode) -> Manifes
 
 def _sized(claim: Manifest, live: Mapping[str, Any], *, may_grow: bool) -> Manifest:
     """Have a claim ask for no less room than it has: the API server would refuse all of it. What has ended stays."""
-    want, have = (it["spec"]["resources"]["requests"]["storage"] for it in (claim, live))
+    want, have = room(claim), room(live)
     grows = may_grow and nanos(want) > nanos(have)
     return claim if grows else _with(claim, resources={"requests": {"storage": have}})
+
+
+def room(claim: Mapping[str, Any]) -> str:
+    """Return the size that a claim asks for, as a Kubernetes quantity."""
+    size: str = claim["spec"]["resources"]["requests"]["storage"]
+    return size
 
 
 def _is_to_be_emptied_first(deployment: Manifest, live: Mapping[str, Any]) -> bool:

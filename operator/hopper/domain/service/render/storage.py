@@ -23,10 +23,9 @@ def secret(blueprint: Blueprint) -> Manifest | None:
 
 
 def claims(blueprint: Blueprint) -> list[Manifest]:
-    """Return a claim for each volume of our own that is to outlive the pods. Mounts of the same source share one."""
-    own = (volume for volume in blueprint.claims if not volume.external)
-    sizes = {blueprint.names.claim(one.source or one.target): blueprint.size_of(one) or DEFAULT_SIZE for one in own}
-    return [_claim(blueprint, name, size) for name, size in sorted(sizes.items())]
+    """Return a claim for each volume of our own that is to outlive the pods."""
+    sizes = blueprint.claim_sizes
+    return [_claim(blueprint, name, sizes[name] or DEFAULT_SIZE) for name in sorted(sizes)]
 
 
 def _claim(blueprint: Blueprint, name: str, size: str) -> Manifest:
