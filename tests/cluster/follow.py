@@ -58,8 +58,7 @@ class Follow:
             try:
                 await self._watch(response)
             finally:
-                if response.connection is not None:
-                    hang_up(response.connection.transport)
+                hang_up(response)
 
     async def _watch(self, response: aiohttp.ClientResponse) -> None:
         async for line in response.content:

@@ -112,8 +112,7 @@ class Kube:
                 try:
                     yield response
                 finally:
-                    if response.connection is not None:  # not read to its end
-                        hang_up(response.connection.transport)
+                    hang_up(response)
                 code = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {brief(error)}") from error
@@ -125,13 +124,18 @@ class Kube:
         await self._client.close()
 
 
-def hang_up(transport: asyncio.Transport | None) -> None:
-    """End a connection at once.
+def hang_up(response: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer that is not read to its end, at once.
 
     Merely closed, TLS says good-bye first: that takes as long as the other side likes, and nobody waits for it.
     """
-    if transport is not None:
+    if (transport := transport_of(response)) is not None:
         transport.abort()
+
+
+def transport_of(response: aiohttp.ClientResponse) -> asyncio.Transport | None:
+    """Return what an answer is being read from; None once it is read to its end."""
+    return response.connection.transport if response.connection is not None else None
 
 
 def brief(error: BaseException) -> str:

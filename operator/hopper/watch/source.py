@@ -15,7 +15,7 @@ import kopf
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from hopper.adapters.connection import Connection, Credentials
-from hopper.adapters.kube import hang_up
+from hopper.adapters.kube import transport_of
 from hopper.ports import Lister
 from hopper.watch.contact import Contact
 from hopper.watch.failure import failure_of
@@ -207,13 +207,13 @@ class _Sessions:
         for session in self._opened:
             await session.close()
         for transport in self._transports:
-            hang_up(transport)
+            transport.abort()
         await asyncio.sleep(0)  # the loop may be closed next
 
     async def _note_transport(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
         response = await send(request)
-        if response.connection is not None and response.connection.transport is not None:
-            self._transports.add(response.connection.transport)
+        if (transport := transport_of(response)) is not None:
+            self._transports.add(transport)
         return response
 
     async def login(self) -> kopf.AiohttpSession:
