@@ -41,8 +41,8 @@ check: $(READY) ## Run the linters, the type checker and the layer contracts
 bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench
 
-openapi: $(READY) ## Write docs/openapi.json and docs/rest-api.md from the routes of the gateway
-	@$(BIN)/python -m hopper.gateway.documents docs
+openapi: $(READY) ## Write docs/reference/ from the routes of the gateway
+	@$(BIN)/python -m hopper.gateway.documents docs/reference
 
 crds: $(READY) ## Write crds/ from the models, what the chart has of them, and manifests/ from the chart
 	@$(BIN)/python -m hopper.api.crd crds

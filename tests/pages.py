@@ -93,4 +93,4 @@ def _slug(heading: str) -> str:
     return "".join(kept).replace(" ", "-")
 
 
-PAGES = [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]

@@ -14,7 +14,7 @@ from hopper.compose.report import Outcome
 from tests.pages import ROOT, Page
 from tests.unit.compose.test_properties import CONVERTED
 
-PAGE = Page(ROOT / "docs" / "compose-import.md")
+PAGE = Page(ROOT / "docs" / "how-to" / "import-compose-files.md")
 EXAMPLES = ROOT / "docs" / "examples"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# The values that a text may name. `values.py` makes them; docs/templates-and-overrides.md describes them.
+# The values that a text may name. `values.py` makes them; docs/reference/templates-and-overrides.md describes them.
 ROOTS = ("instance", "parent", "project", "env", "ports", "labels", "config")
 MAX_RENDERED = 512 * 1024
 _MAX_NODES = 20_000

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page for people: `docs/rest-api.md`."""
+"""The OpenAPI document as a page for people: `docs/reference/rest-api.md`."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

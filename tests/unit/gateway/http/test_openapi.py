@@ -15,7 +15,7 @@ from hopper.gateway.documents import document, files
 from hopper.gateway.http.wording import SAYINGS
 from tests.unit.gateway.world import World
 
-DOCS = Path(__file__).parents[4] / "docs"
+DOCS = Path(__file__).parents[4] / "docs" / "reference"
 METHODS = {"get", "post", "put", "delete"}
 
 cached = cache(document)
