@@ -148,7 +148,9 @@ class TestManifests:
 
     def test_an_overlay_for_a_namespace_of_ones_own(self, bare: LocalCluster, tmp_path: Path) -> None:
         """The one that docs/how-to/install.md shows: everything moves there, and gets rights there only."""
-        (example,) = (it for _, it in Page(ROOT / "docs" / "how-to" / "install.md").manifests() if it["kind"] == "Kustomization")
+        (example,) = (
+            it for _, it in Page(ROOT / "docs" / "how-to" / "install.md").manifests() if it["kind"] == "Kustomization"
+        )
         example["resources"] = [_relative(OVERLAYS / "namespaced", tmp_path)]
         (tmp_path / "kustomization.yaml").write_text(json.dumps(example))
         objects = build(bare, tmp_path)
