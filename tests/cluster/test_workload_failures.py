@@ -8,8 +8,7 @@ from itertools import pairwise
 import pytest
 
 from hopper.controller.operator import Operator
-from hopper.domain import checks
-from hopper.domain.service import workload
+from hopper.domain import checks, workload
 from tests.cluster.live import MERGE_PATCH, Live, manifest
 from tests.cluster.workloads import ALL, Workloads
 

@@ -13,14 +13,14 @@ from hopper.api.template import HopperTemplate
 from hopper.domain.dependencies import find_circle, waits_for
 from hopper.domain.hierarchy import Tree, predecessor_of
 from hopper.domain.objects import CLAIM
-from hopper.domain.observed import Observed, Runtime, Workload
+from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover, takeover_of
 from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import restarts_of
 from hopper.domain.service.revision import revision
-from hopper.domain.service.workload import has_ended, observe, recheck_after
+from hopper.domain.workload import Workload, has_ended, observe, recheck_after
 from hopper.registry import Children, Templates
 
 Manifest = dict[str, Any]

@@ -10,9 +10,10 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, RestartMode
 from hopper.domain.heartbeat import Pulse, heartbeat_message
 from hopper.domain.lifecycle import CARRYING, wants_up
-from hopper.domain.observed import Failure, Observed
+from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
 from hopper.domain.wording import LONGEST_MESSAGE, shortened, some
+from hopper.domain.workload import Failure
 
 Check = Callable[[Observed], Hold | None]
 

@@ -13,14 +13,7 @@ from hopper.domain.hierarchy import Effective, Link
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover
 from hopper.domain.service.blueprint import Blueprint
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an instance is to be in Error."""
-
-    reason: Reason
-    message: str
+from hopper.domain.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +42,6 @@ class Children:
     blocked: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     expected: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What runs for the instance. A logical instance has nothing to wait for: it is available and gone at once.
-
-    `rolling_out` tells whether it is not available because of a change, rather than because of what became of its pods.
-    """
-
-    available: bool = True
-    gone: bool = True
-    rolling_out: bool = False
-    failure: Failure | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, InstanceStatus
 from hopper.domain.checks import COMPLAINTS, GATES, LASTING, Check, failure_of, first_hold, parent_is_not_ready
 from hopper.domain.lifecycle import CARRYING, REACHED, is_legal, next_phase, wants_up
-from hopper.domain.observed import Failure, HookFailure, Observed
+from hopper.domain.observed import HookFailure, Observed
 from hopper.domain.plan import Hold, Transition
 from hopper.domain.wording import shortened
+from hopper.domain.workload import Failure
 
 HOOK_RETRY_SECONDS = 10.0
 

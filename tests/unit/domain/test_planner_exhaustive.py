@@ -19,9 +19,10 @@ from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.lifecycle import TRANSITIONS
-from hopper.domain.observed import Children, Observed, Workload
+from hopper.domain.observed import Children, Observed
 from hopper.domain.plan import Plan
 from hopper.domain.planner import plan
+from hopper.domain.workload import Workload
 from tests.unit.domain.builders import NOW, condition, instance, observe, policy, seconds
 from tests.unit.domain.world import Pods
 

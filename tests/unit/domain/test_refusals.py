@@ -10,10 +10,11 @@ import pytest
 
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.domain.observed import Observed, Runtime, Workload
+from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.planner import plan
 from hopper.domain.service.render import Mode, render
+from hopper.domain.workload import Workload
 from tests.unit.domain.builders import observe
 from tests.unit.domain.service.samples import FULL, blueprint
 

@@ -10,10 +10,11 @@ import pytest
 from hopper.api.conditions import Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus
-from hopper.domain.observed import Failure, HookFailure, Observed, Runtime, Workload
+from hopper.domain.observed import HookFailure, Observed, Runtime
 from hopper.domain.plan import Hold
 from hopper.domain.planner import plan
 from hopper.domain.walk import HOOK_RETRY_SECONDS, walk
+from hopper.domain.workload import Failure, Workload
 from tests.unit.domain.builders import NOW, instance, observe, phases, policy, seconds, transition_entry
 
 CRASH = Failure(Reason.BACK_OFF, "crash loop: exit code 1")

@@ -12,9 +12,10 @@ from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import NameRef
 from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.hierarchy import Effective
-from hopper.domain.observed import Failure, Observed, Runtime, Workload
+from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Hold, ObjectChanges
 from hopper.domain.planner import plan
+from hopper.domain.workload import Failure, Workload
 from tests.unit.domain.builders import NOW, instance, observe, phases, seconds
 
 ABSENT = Hold(Reason.TEMPLATE_NOT_FOUND, 'template "python" (spec.templateRef.name) does not exist')

@@ -11,9 +11,10 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import ChildrenSummary, Condition, HopperInstance, InstanceStatus, NameRef
 from hopper.api.service import EnvEntry, Overrides
-from hopper.domain.observed import Children, Failure, HookFailure, Observed, Workload
+from hopper.domain.observed import Children, HookFailure, Observed
 from hopper.domain.planner import plan
 from hopper.domain.wording import LONGEST_MESSAGE
+from hopper.domain.workload import Failure, Workload
 from tests.unit.domain.builders import NOW, condition, from_wire, instance, observe, policy, seconds
 
 GLOBAL = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)

@@ -12,10 +12,11 @@ from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HISTORY_LIMIT, HopperInstance
 from hopper.domain import walk as walk_module
 from hopper.domain.checks import NAMED_AFTER_SECONDS
-from hopper.domain.observed import Children, Observed, Workload
+from hopper.domain.observed import Children, Observed
 from hopper.domain.plan import Hold, Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.walk import IllegalTransitionError, walk
+from hopper.domain.workload import Workload
 from tests.unit.domain.builders import NOW, instance, observe, phases, seconds, transition_entry
 
 COMING_UP = Workload(available=False, gone=False, message="1 of 2 pods ready")

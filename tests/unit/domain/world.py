@@ -23,9 +23,10 @@ from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, Metadata, OwnerReference
 from hopper.api.names import ORPHAN_FINALIZER
-from hopper.domain.observed import Failure, HookFailure, Observed, Workload
+from hopper.domain.observed import HookFailure, Observed
 from hopper.domain.plan import MetadataChange, Plan, Transition
 from hopper.domain.planner import plan
+from hopper.domain.workload import Failure, Workload
 from tests.unit.domain.builders import NOW, Forest, look
 
 Cascade = Literal["background", "foreground", "orphan"]

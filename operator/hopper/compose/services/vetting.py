@@ -7,7 +7,7 @@ from typing import Any
 from hopper.api.template import TemplateSpec
 from hopper.compose.report import Reporter
 from hopper.domain.service.merge import LIST_KINDS, merge
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems import problems
 
 _FIELD = re.compile(r"[A-Za-z]+")
@@ -33,7 +33,7 @@ def vetted(spec: TemplateSpec, about: Reporter) -> TemplateSpec:
     return spec
 
 
-def _without(spec: TemplateSpec, problem: Problem, about: Reporter) -> TemplateSpec:
+def _without(spec: TemplateSpec, problem: ServiceProblem, about: Reporter) -> TemplateSpec:
     field = _FIELD.match(problem.field)
     kind = field[0] if field else ""
     change: dict[str, Any] = {}

@@ -1,11 +1,11 @@
 """What an instance with a template runs: merged, checked, rendered, compared, judged. Pure.
 
-merge.merge(template: TemplateSpec, overrides: Overrides | None) -> Effective
+merge.merge(template: TemplateSpec, overrides: Overrides | None) -> EffectiveService
     The effective service (`.spec`, in the form of a template), with `.provenance`: path of a value → `Origin`.
-naming.names_of(instance, ancestors, template_name, prefix="hopper", namesakes: Namesakes | None = None) -> Names
+naming.names_of(instance, ancestors, template_name, prefix="hopper", namesakes: Namesakes | None = None) -> ObjectNames
     `.base`, `.claim(volume)`, `.selector`, `.labels`; `selector_of(instance_name)` alone gives the selector. Only with
     `Namesakes(tree)` it is certain that no two instances share a name.
-problems.problems(effective: Effective) -> tuple[Problem, ...]
+problems.problems(effective: EffectiveService) -> tuple[ServiceProblem, ...]
     What must not or cannot run; `str(problem)` names field and fix. For a template alone: merge it with None.
 blueprint.prepare(instance, ancestors, template: HopperTemplate, prefix="hopper", names=None) -> Blueprint
     All of the above at once, files rendered: `.problems`, `.warnings`, `.names`, `.replicas`. Never raises.

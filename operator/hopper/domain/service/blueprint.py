@@ -9,12 +9,12 @@ from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.service import ConfigFileEntry, VolumeEntry
 from hopper.api.template import HopperTemplate, TemplateSpec
 from hopper.domain.service.files import ConfigFile
-from hopper.domain.service.merge import Effective, merge
-from hopper.domain.service.naming import Names, names_of
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService, merge
+from hopper.domain.service.naming import ObjectNames, names_of
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems import problems, size_problems
 from hopper.domain.service.quantity import nanos
-from hopper.domain.service.text import TextError, render_text
+from hopper.domain.service.text_template import TextError, render_text
 from hopper.domain.service.values import Variables, values_of
 
 
@@ -23,10 +23,10 @@ class Blueprint:
     """What is rendered for an instance. Only one without `problems` can be rendered."""
 
     instance: HopperInstance
-    effective: Effective
-    names: Names
+    effective: EffectiveService
+    names: ObjectNames
     files: tuple[ConfigFile, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ServiceProblem, ...] = ()
 
     @property
     def spec(self) -> TemplateSpec:
@@ -83,7 +83,7 @@ def prepare(
     ancestors: Sequence[HopperInstance],
     template: HopperTemplate,
     prefix: str = DEFAULT_PREFIX,
-    names: Names | None = None,
+    names: ObjectNames | None = None,
 ) -> Blueprint:
     """Put together what an instance runs, whose ancestors are given nearest first. Never raises: see `problems`.
 
@@ -98,8 +98,8 @@ def prepare(
 
 
 def _files(
-    instance: HopperInstance, ancestors: Sequence[HopperInstance], effective: Effective, names: Names
-) -> tuple[tuple[ConfigFile, ...], tuple[Problem, ...]]:
+    instance: HopperInstance, ancestors: Sequence[HopperInstance], effective: EffectiveService, names: ObjectNames
+) -> tuple[tuple[ConfigFile, ...], tuple[ServiceProblem, ...]]:
     files, found = [], []
     values = values_of(instance, ancestors, effective, names)
     for entry in effective.spec.config_files:
@@ -114,6 +114,6 @@ def _files(
     return tuple(files), tuple(found)
 
 
-def _problem(entry: ConfigFileEntry, effective: Effective, message: str) -> Problem:
+def _problem(entry: ConfigFileEntry, effective: EffectiveService, message: str) -> ServiceProblem:
     path = f"configFiles[{entry.path}]"
-    return Problem(f"{path}.content", message, effective.origin(path))
+    return ServiceProblem(f"{path}.content", message, effective.origin(path))

@@ -10,7 +10,7 @@ from typing import Any
 
 from hopper.api.service import EnvEntry, Overrides
 from hopper.api.template import TemplateSpec
-from hopper.domain.service.problem import Origin, Problem
+from hopper.domain.service.problem import Origin, ServiceProblem
 
 HEALTHCHECK = "healthcheck"
 
@@ -39,7 +39,7 @@ LIST_KINDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
+class EffectiveService:
     """The service that an instance runs.
 
     `spec` has the form of a template: the seven kinds merged, everything else as the template has it. `overridden` and
@@ -53,7 +53,7 @@ class Effective:
     removed: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
     kept_secret: frozenset[str] = frozenset()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ServiceProblem, ...] = ()
 
     def origin(self, entry: str) -> Origin:
         """Tell where an entry comes from, given its path."""
@@ -69,7 +69,7 @@ class Effective:
         return _values_of(self)
 
 
-def merge(template: TemplateSpec, overrides: Overrides | None) -> Effective:
+def merge(template: TemplateSpec, overrides: Overrides | None) -> EffectiveService:
     """Apply the overrides to the template.
 
     An override replaces the whole entry with its key. One thing is inherited: a variable that the template keeps secret
@@ -83,7 +83,7 @@ def merge(template: TemplateSpec, overrides: Overrides | None) -> Effective:
         above = _by_key(kind, getattr(overrides, kind.field), Origin.OVERRIDE, notes)
         changes[kind.field] = tuple(_merged(kind, base, above, notes))
     changes[HEALTHCHECK] = _healthcheck(template, overrides, notes)
-    return Effective(
+    return EffectiveService(
         spec=replace(template, **changes),
         overridden=frozenset(notes.overridden),
         removed=tuple(notes.removed),
@@ -108,7 +108,7 @@ class _Notes:
         self.removed: list[str] = []
         self.missed: list[str] = []
         self.kept_secret: list[str] = []
-        self.problems: list[Problem] = []
+        self.problems: list[ServiceProblem] = []
 
 
 def _by_key(kind: ListKind, entries: tuple[Any, ...], origin: Origin, notes: _Notes) -> dict[Any, Any]:
@@ -116,7 +116,7 @@ def _by_key(kind: ListKind, entries: tuple[Any, ...], origin: Origin, notes: _No
     for entry in entries:
         key = kind.key(entry)
         if key in found:
-            notes.problems.append(Problem(kind.path(entry), "is there twice: remove one of the two", origin))
+            notes.problems.append(ServiceProblem(kind.path(entry), "is there twice: remove one of the two", origin))
         found[key] = entry
     return found
 
@@ -162,11 +162,11 @@ def _healthcheck(template: TemplateSpec, overrides: Overrides, notes: _Notes) ->
     return own
 
 
-def _nothing_to_remove(path: str) -> Problem:
-    return Problem(path, "$remove takes an inherited entry away, and a template inherits none: delete the entry")
+def _nothing_to_remove(path: str) -> ServiceProblem:
+    return ServiceProblem(path, "$remove takes an inherited entry away, and a template inherits none: delete the entry")
 
 
-def _values_of(effective: Effective) -> Iterator[tuple[str, Any, Origin]]:
+def _values_of(effective: EffectiveService) -> Iterator[tuple[str, Any, Origin]]:
     spec = effective.spec
     lists = {kind.field for kind in LIST_KINDS}
     for field, wire, default in _fields(type(spec)):

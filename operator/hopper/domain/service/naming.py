@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ObjectNames:
     """The names of everything that belongs to one instance.
 
     `base` is the name of the Deployment, Service, ConfigMap, Secret and Ingress. `claims` is what the names of its
@@ -87,7 +87,7 @@ def names_of(
     template: str,
     prefix: str = DEFAULT_PREFIX,
     namesakes: Namesakes | None = None,
-) -> Names:
+) -> ObjectNames:
     """Name what belongs to an instance whose ancestors are given nearest first, and which runs that template.
 
     The name given first, kept in `status.workloadName`, stays for good: under a new parent or prefix, an instance would
@@ -108,7 +108,8 @@ def names_of(
         LABEL_MANAGED_BY: MANAGED_BY,
     }
     part_of = {LABEL_APP_PART_OF: project} if project is not None else {}
-    return Names(base, claim_prefix(instance) or base, instance.namespace, selector, pod_labels, pod_labels | part_of)
+    labels = pod_labels | part_of
+    return ObjectNames(base, claim_prefix(instance) or base, instance.namespace, selector, pod_labels, labels)
 
 
 def claim_prefix(instance: HopperInstance) -> str | None:

@@ -18,7 +18,7 @@ _PLACE = {Origin.OVERRIDE: "spec.overrides.", Origin.INSTANCE: "spec."}
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ServiceProblem:
     """Why a service must not or cannot run.
 
     `field` is a path such as `env[TZ].value`, `message` says what is wrong and what to do about it. Neither ever holds

@@ -10,8 +10,8 @@ from hopper.api.instance import HopperInstance
 from hopper.api.model import dump
 from hopper.api.service import EnvEntry, PortEntry
 from hopper.domain.config import effective_config
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.naming import Names, nearest_project
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.naming import ObjectNames, nearest_project
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 
@@ -41,7 +41,7 @@ class Variables(Mapping[str, str]):
 
 
 def values_of(
-    instance: HopperInstance, ancestors: Sequence[HopperInstance], effective: Effective, names: Names
+    instance: HopperInstance, ancestors: Sequence[HopperInstance], effective: EffectiveService, names: ObjectNames
 ) -> dict[str, Any]:
     """Return the values for one instance whose ancestors are given nearest first. What is not set is left out."""
     spec = effective.spec

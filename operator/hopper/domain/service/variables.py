@@ -23,7 +23,7 @@ def in_order(entries: Iterable[EnvEntry]) -> tuple[EnvEntry, ...]:
         return tuple(given.values())
 
 
-def find_circle(entries: Iterable[EnvEntry]) -> tuple[str, ...] | None:
+def find_reference_cycle(entries: Iterable[EnvEntry]) -> tuple[str, ...] | None:
     """Return the names of variables that refer to each other in a circle, None without one."""
     try:
         _sorter({entry.name: entry for entry in entries}).prepare()

@@ -5,21 +5,21 @@ from collections.abc import Iterable
 from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
 from hopper.domain.service.merge import LIST_KINDS
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.problem import ServiceProblem
 from hopper.gateway.http.errors import FieldError, InvalidError, field_error
 
 Location = tuple[str | int, ...]
 
 
 def invalid_service(
-    found: Iterable[Problem], source: TemplateSpec | Overrides, *, root: Location = (), part: Location = ()
+    found: Iterable[ServiceProblem], source: TemplateSpec | Overrides, *, root: Location = (), part: Location = ()
 ) -> InvalidError:
     """Return the 422 about these problems. The body holds `source` at `root`, or only a `part` of it."""
     errors = [_error(problem, source, root, part) for problem in found]
     return InvalidError("; ".join(f"{it['field']}: {it['message']}" for it in errors), errors=errors)
 
 
-def _error(problem: Problem, source: TemplateSpec | Overrides, root: Location, part: Location) -> FieldError:
+def _error(problem: ServiceProblem, source: TemplateSpec | Overrides, root: Location, part: Location) -> FieldError:
     place = location_of(problem.field, source)
     if place[: len(part)] == part:
         return field_error(("body", *root, *place[len(part) :]), problem.message, "service_invalid")

@@ -17,7 +17,7 @@ from hopper.domain.actions import is_alive, is_final
 from hopper.domain.hierarchy import judge
 from hopper.domain.lifecycle import wants_up
 from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.problem import ServiceProblem
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import BadRequestError, MissingError, TakenError
 from hopper.gateway.intents.creating import as_if_created, create_object, remove
@@ -128,7 +128,7 @@ def _check_open(instance: HopperInstance) -> None:
         raise BadRequestError(f"{instance.name} is {instance.spec.desired_state}: its spec is read-only")
 
 
-def _new_problems(access: Access, instance: HopperInstance, overrides: Overrides) -> tuple[Problem, ...]:
+def _new_problems(access: Access, instance: HopperInstance, overrides: Overrides) -> tuple[ServiceProblem, ...]:
     """Return what these overrides would do wrong together with the template, and those that are there do not."""
     template = access.context.templates.get(access.namespace, template_of(instance))
     if template is None:

@@ -8,7 +8,7 @@ from hopper.domain.actions import is_alive
 from hopper.domain.hierarchy import judge
 from hopper.domain.lifecycle import CARRYING
 from hopper.domain.renaming import takeover_of
-from hopper.domain.service.naming import Names, Namesakes, names_of
+from hopper.domain.service.naming import Namesakes, ObjectNames, names_of
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import MissingError, invalid_field
 from hopper.gateway.views.reads import lookup
@@ -112,7 +112,7 @@ def template_of(instance: HopperInstance) -> str:
     return instance.spec.template_ref.name
 
 
-def names(access: Access, instance: HopperInstance) -> Names:
+def names(access: Access, instance: HopperInstance) -> ObjectNames:
     """Return what belongs to an instance is called, by the same rules as the operator."""
     index, prefix = access.index, access.context.settings.prefix
     return names_of(instance, judge(instance, index).ancestors, template_of(instance), prefix, Namesakes(index))

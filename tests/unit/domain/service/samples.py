@@ -10,7 +10,7 @@ from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.service import Overrides
 from hopper.api.template import HopperTemplate, TemplateSpec, parse_template
 from hopper.domain.service.blueprint import Blueprint, prepare
-from hopper.domain.service.merge import Effective, merge
+from hopper.domain.service.merge import EffectiveService, merge
 from hopper.domain.service.render import Manifest, Mode, render
 
 Wire = dict[str, Any]
@@ -83,7 +83,7 @@ def overrides_of(wire: Wire) -> Overrides:
     return _OVERRIDES.validate_python(wire)
 
 
-def merged(spec: Wire | None = None, overrides: Wire | None = None) -> Effective:
+def merged(spec: Wire | None = None, overrides: Wire | None = None) -> EffectiveService:
     return merge(spec_of(spec), overrides_of(overrides) if overrides is not None else None)
 
 

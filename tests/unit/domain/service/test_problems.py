@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
 from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.problem import Origin, Problem
+from hopper.domain.service.problem import Origin, ServiceProblem
 from hopper.domain.service.problems import problems
 from hopper.domain.service.render import Mode, render
 from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, By
@@ -105,7 +105,7 @@ class TestProblem:
         theirs, own = told(spec, overrides)
         assert theirs.startswith("template: spec.env[A]: has neither")
         assert own.startswith("spec.overrides.env[B]: has neither")
-        assert str(Problem("replicas", "x", Origin.INSTANCE)) == "spec.replicas: x"
+        assert str(ServiceProblem("replicas", "x", Origin.INSTANCE)) == "spec.replicas: x"
 
     def test_of_a_file_names_path_and_line(self) -> None:
         file = {"path": "/etc/a.conf", "content": "\n{{ env.X }}", "template": True}

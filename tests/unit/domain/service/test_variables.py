@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.service import EnvEntry
-from hopper.domain.service.variables import find_circle, in_order, references
+from hopper.domain.service.variables import find_reference_cycle, in_order, references
 
 
 def entries(**values: str) -> list[EnvEntry]:
@@ -29,11 +29,11 @@ def test_each_follows_those_that_it_refers_to() -> None:
 
 def test_circles_are_found_and_left_in_order() -> None:
     circle = entries(A="$(B)", B="$(C)", C="$(A)")
-    found = find_circle(circle)
+    found = find_reference_cycle(circle)
     assert found is not None
     assert set(found) == {"A", "B", "C"}
     assert in_order(circle) == tuple(circle)
-    assert find_circle(entries(A="$(A)", B="$(A)")) is None
+    assert find_reference_cycle(entries(A="$(A)", B="$(A)")) is None
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from(["", "$(A)", "$(B)$(C)", "$(F)", "$$(A)"])))
@@ -41,7 +41,7 @@ def test_nothing_is_lost(values: dict[str, str]) -> None:
     given_entries = entries(**values)
     ordered = in_order(given_entries)
     assert sorted(entry.name for entry in ordered) == sorted(values)
-    if find_circle(given_entries) is None:
+    if find_reference_cycle(given_entries) is None:
         names = [entry.name for entry in ordered]
         for entry in ordered:
             before = references(str(entry.value)) & values.keys() - {entry.name}

@@ -8,8 +8,8 @@ wherever an object is read, by the models.
 
 from collections.abc import Callable, Iterator
 
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems.environment import variable_problems
 from hopper.domain.service.problems.files import file_problems
 from hopper.domain.service.problems.health import health_problems
@@ -21,7 +21,7 @@ from hopper.domain.service.problems.volumes import volume_problems
 
 __all__ = ["problems", "size_problems"]
 
-_CHECKS: tuple[Callable[[Effective], Iterator[Problem]], ...] = (
+_CHECKS: tuple[Callable[[EffectiveService], Iterator[ServiceProblem]], ...] = (
     process_problems,
     port_problems,
     volume_problems,
@@ -33,6 +33,6 @@ _CHECKS: tuple[Callable[[Effective], Iterator[Problem]], ...] = (
 )
 
 
-def problems(effective: Effective) -> tuple[Problem, ...]:
+def problems(effective: EffectiveService) -> tuple[ServiceProblem, ...]:
     """Return what is wrong with a service, in the order of its fields; empty where it can run."""
     return (*effective.problems, *(problem for check in _CHECKS for problem in check(effective)))

@@ -4,21 +4,21 @@ from collections.abc import Iterator
 
 from hopper.api.names import RESERVED_ENV
 from hopper.api.service import EnvEntry, EnvSource
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems.forms import wrong_source, wrong_text
-from hopper.domain.service.variables import find_circle
+from hopper.domain.service.variables import find_reference_cycle
 
 
-def variable_problems(effective: Effective) -> Iterator[Problem]:
+def variable_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     for entry in effective.spec.env:
         path = f"env[{entry.name}]"
         origin = effective.origin(path)
-        yield from (Problem(f"{path}{field}", wrong, origin) for field, wrong in _entry(entry))
-    if circle := find_circle(effective.spec.env):
+        yield from (ServiceProblem(f"{path}{field}", wrong, origin) for field, wrong in _entry(entry))
+    if circle := find_reference_cycle(effective.spec.env):
         path = f"env[{circle[0]}]"
         message = f"refers to itself through {' → '.join(circle)}: give one of them a value of its own"
-        yield Problem(f"{path}.value", message, effective.origin(path))
+        yield ServiceProblem(f"{path}.value", message, effective.origin(path))
 
 
 def _entry(entry: EnvEntry) -> Iterator[tuple[str, str]]:

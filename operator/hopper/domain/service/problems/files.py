@@ -5,24 +5,25 @@ from posixpath import normpath
 
 from hopper.api.enums import VolumeType
 from hopper.api.service import ConfigFileEntry, EnvSource
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems.forms import lies_within, wrong_path, wrong_source
 from hopper.domain.service.problems.volumes import system_directory
-from hopper.domain.service.text import TextError, check
+from hopper.domain.service.text_template import TextError, check
 
 
-def file_problems(effective: Effective) -> Iterator[Problem]:
+def file_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     for entry in effective.spec.config_files:
         path = f"configFiles[{entry.path}]"
         origin = effective.origin(path)
         wrong = _wrong_file_path(entry.path) or _clash(entry, effective)
         if wrong is not None:
-            yield Problem(f"{path}.path", wrong, origin)
+            yield ServiceProblem(f"{path}.path", wrong, origin)
         if (wrong := _wrong_content(entry)) is not None:
-            yield Problem(f"{path}.content", wrong, origin)
+            yield ServiceProblem(f"{path}.content", wrong, origin)
         if entry.content_from is not None:
-            yield from (Problem(f"{path}{field}", wrong, origin) for field, wrong in _source(entry, entry.content_from))
+            found = _source(entry, entry.content_from)
+            yield from (ServiceProblem(f"{path}{field}", wrong, origin) for field, wrong in found)
 
 
 def _wrong_file_path(path: str) -> str | None:
@@ -35,7 +36,7 @@ def _wrong_file_path(path: str) -> str | None:
     return None
 
 
-def _clash(entry: ConfigFileEntry, effective: Effective) -> str | None:
+def _clash(entry: ConfigFileEntry, effective: EffectiveService) -> str | None:
     for other in effective.spec.config_files:
         if other.path != entry.path and lies_within(entry.path, other.path):
             return f"lies below the file {other.path}, which is no directory: rename one of them"

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from hopper.domain.service.merge import HEALTHCHECK, Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import HEALTHCHECK, EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems.forms import wrong_text
 
 
-def health_problems(effective: Effective) -> Iterator[Problem]:
+def health_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     check = effective.spec.healthcheck
     if check is not None and (wrong := _wrong_test(check.test)):
-        yield Problem(f"{HEALTHCHECK}.test", wrong, effective.origin(HEALTHCHECK))
+        yield ServiceProblem(f"{HEALTHCHECK}.test", wrong, effective.origin(HEALTHCHECK))
 
 
 def _wrong_test(test: tuple[str, ...]) -> str | None:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from hopper.api.names import GROUP, OWN_LABELS
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
@@ -17,11 +17,11 @@ _CONVENTION = "app.kubernetes.io"
 _CONTROLLERS = frozenset({"pod-template-hash", "controller-revision-hash", "pod-template-generation"})
 
 
-def label_problems(effective: Effective) -> Iterator[Problem]:
+def label_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     for label in effective.spec.labels:
         path = f"labels[{label.name}]"
         if wrong := _wrong_name(label.name) or _reserved(label.name):
-            yield Problem(f"{path}.name", wrong, effective.origin(path))
+            yield ServiceProblem(f"{path}.name", wrong, effective.origin(path))
 
 
 def _wrong_name(name: str) -> str | None:

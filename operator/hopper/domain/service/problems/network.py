@@ -6,14 +6,14 @@ from ipaddress import ip_address
 
 from hopper.api.enums import Protocol
 from hopper.api.service import DomainEntry
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 _MAX_HOST = 253
 
 
-def port_problems(effective: Effective) -> Iterator[Problem]:
+def port_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     offered: dict[tuple[int, Protocol], str] = {}
     for port in effective.spec.ports:
         path = f"ports[{port.container_port}/{port.protocol}]"
@@ -21,24 +21,24 @@ def port_problems(effective: Effective) -> Iterator[Problem]:
         other = offered.setdefault((number, port.protocol), path)
         if other != path:
             message = f"would be offered as port {number}, as {other} is: give one of them another hostPort"
-            yield Problem(f"{path}.hostPort", message, effective.origin(path))
+            yield ServiceProblem(f"{path}.hostPort", message, effective.origin(path))
         if port.host_ip is not None and not _is_address(port.host_ip):
-            yield Problem(f"{path}.hostIP", "is not an IP address: correct or remove it", effective.origin(path))
+            yield ServiceProblem(f"{path}.hostIP", "is not an IP address: correct or remove it", effective.origin(path))
 
 
-def domain_problems(effective: Effective) -> Iterator[Problem]:
+def domain_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     reachable = [port.container_port for port in effective.spec.ports if port.protocol is Protocol.TCP]
     for domain in effective.spec.domains:
         path = f"domains[{domain.domain}]"
         origin = effective.origin(path)
         if wrong := _wrong_host(domain):
-            yield Problem(path, wrong, origin)
+            yield ServiceProblem(path, wrong, origin)
         if not reachable:
-            yield Problem(path, "leads nowhere, as there is no TCP port: add one to ports", origin)
+            yield ServiceProblem(path, "leads nowhere, as there is no TCP port: add one to ports", origin)
         elif domain.proxy_port not in (None, *reachable):
             known = ", ".join(map(str, reachable))
             message = f"{domain.proxy_port} is not among the container's TCP ports: use one of {known}, or add it"
-            yield Problem(f"{path}.proxyPort", message, origin)
+            yield ServiceProblem(f"{path}.proxyPort", message, origin)
 
 
 def _wrong_host(domain: DomainEntry) -> str | None:

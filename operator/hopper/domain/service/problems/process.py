@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from hopper.api.enums import SecurityProfile
 from hopper.api.template import ResourceAmounts, TemplateSpec
-from hopper.domain.service.merge import Effective
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.merge import EffectiveService
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems.forms import wrong_path, wrong_text
 from hopper.domain.service.quantity import nanos
 
@@ -25,30 +25,32 @@ def is_image(text: str) -> bool:
     return bool(_IMAGE.fullmatch(text))
 
 
-def process_problems(effective: Effective) -> Iterator[Problem]:
+def process_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     spec = effective.spec
     if not is_image(spec.image):
-        yield Problem("image", "is not the name of an image: write one such as nginx:1.27, in lower-case letters")
+        yield ServiceProblem("image", "is not the name of an image: write a name such as nginx:1.27, in lower case")
     for field, words in (("command", spec.command), ("args", spec.args)):
         for index, word in enumerate(words or ()):
             if wrong := wrong_text(word):
-                yield Problem(f"{field}[{index}]", wrong)
+                yield ServiceProblem(f"{field}[{index}]", wrong)
     if spec.working_dir is not None and (wrong := wrong_path(spec.working_dir)):
-        yield Problem("workingDir", wrong)
+        yield ServiceProblem("workingDir", wrong)
     yield from _user(spec)
     yield from _resources(spec)
 
 
-def _user(spec: TemplateSpec) -> Iterator[Problem]:
+def _user(spec: TemplateSpec) -> Iterator[ServiceProblem]:
     if spec.user is None:
         return
     if any(int(number) > _MAX_ID for number in spec.user.split(":")):
-        yield Problem("user", f"is too large: use numbers up to {_MAX_ID}")
+        yield ServiceProblem("user", f"is too large: use numbers up to {_MAX_ID}")
     elif int(spec.user.split(":")[0]) == 0 and spec.security_profile is SecurityProfile.RESTRICTED:
-        yield Problem("user", "is root: name another user, or set securityProfile to Baseline if the image needs root")
+        yield ServiceProblem(
+            "user", "is root: set another user, or securityProfile: Baseline for an image that needs root"
+        )
 
 
-def _resources(spec: TemplateSpec) -> Iterator[Problem]:
+def _resources(spec: TemplateSpec) -> Iterator[ServiceProblem]:
     if spec.resources is None:
         return
     requests, limits = spec.resources.requests or ResourceAmounts(), spec.resources.limits or ResourceAmounts()
@@ -59,6 +61,8 @@ def _resources(spec: TemplateSpec) -> Iterator[Problem]:
         for kind, amount in (("requests", request), ("limits", limit)):
             if amount is not None and nanos(amount) % unit:
                 least = "1m, a thousandth of a CPU" if name == "cpu" else "a byte"
-                yield Problem(f"resources.{kind}.{name}", f"is finer than {least}: round it")
+                yield ServiceProblem(f"resources.{kind}.{name}", f"is more precise than {least}: round it")
         if request is not None and limit is not None and nanos(request) > nanos(limit):
-            yield Problem(f"resources.requests.{name}", f"is more than the limit of {limit}: lower it or raise that")
+            yield ServiceProblem(
+                f"resources.requests.{name}", f"is above the limit of {limit}: lower it or raise the limit"
+            )

@@ -6,9 +6,9 @@ from posixpath import normpath
 
 from hopper.api.enums import VolumeType
 from hopper.api.service import VolumeEntry
-from hopper.domain.service.merge import Effective
+from hopper.domain.service.merge import EffectiveService
 from hopper.domain.service.naming import slug
-from hopper.domain.service.problem import Problem
+from hopper.domain.service.problem import ServiceProblem
 from hopper.domain.service.problems.forms import lies_within, wrong_object_name, wrong_path
 from hopper.domain.service.quantity import nanos
 
@@ -19,7 +19,7 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108
 _PATH_LIKE = re.compile(r"[./~\\]|.*[/\\]|[A-Za-z]:")
 
 
-def volume_problems(effective: Effective) -> Iterator[Problem]:
+def volume_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
     mounted: dict[str, str] = {}
     claims: dict[str, str] = {}
     for volume in effective.spec.volumes:
@@ -33,7 +33,7 @@ def volume_problems(effective: Effective) -> Iterator[Problem]:
             if claims.setdefault(slug(source), source) != source:
                 known = claims[slug(source)]
                 wrongs.append((".source", f"and {known} would be the same claim {slug(source)}: rename one of them"))
-        yield from (Problem(f"{path}{field}", wrong, effective.origin(path)) for field, wrong in wrongs)
+        yield from (ServiceProblem(f"{path}{field}", wrong, effective.origin(path)) for field, wrong in wrongs)
 
 
 def system_directory(path: str) -> str | None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from hopper.api.conditions import Reason
-from hopper.domain.observed import Workload
-from hopper.domain.service.workload import observe, recheck_after
+from hopper.domain.workload import Workload, observe, recheck_after
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OLD, NEW = "old", "new"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.domain.service.text import MAX_RENDERED, ROOTS, TextError, check, render_text
+from hopper.domain.service.text_template import MAX_RENDERED, ROOTS, TextError, check, render_text
 
 VALUES: dict[str, Any] = {
     "instance": {"name": "web-1", "path": "shop/web-1"},

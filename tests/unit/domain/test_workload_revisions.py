@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hopper.api.conditions import Reason
-from hopper.domain.service.workload import observe
+from hopper.domain.workload import observe
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CRASH = {"reason": "CrashLoopBackOff", "message": "back-off"}

@@ -5,11 +5,11 @@ present one, are available, it is told in the message and nothing else happens.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from hopper.api.conditions import Reason
-from hopper.domain.observed import Failure, Workload
 
 Manifest = Mapping[str, Any]
 
@@ -37,6 +37,29 @@ _WAITING = {
     "RunContainerError": Reason.CONTAINER_START_FAILED,
     "StartError": Reason.CONTAINER_START_FAILED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason and message of an instance in phase Error."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """State of the Deployment and pods of an instance.
+
+    The defaults describe a logical instance, which has no pods: it counts as available and as gone.
+    `rolling_out` says whether the workload is unavailable because of a change and not because its pods failed.
+    """
+
+    available: bool = True
+    gone: bool = True
+    rolling_out: bool = False
+    failure: Failure | None = None
+    message: str = ""
 
 
 def has_ended(pod: Manifest) -> bool:
@@ -117,8 +140,8 @@ def _latest(status: Manifest, pods: Sequence[Manifest]) -> list[list[Manifest]]:
     if not status.get("updatedReplicas") or len(alive) < status.get("replicas", 0):
         return []
     latest = max((_created(pod) for pod in alive), default="")
-    revisions = sorted({str(_revision(pod)) for pod in alive if _created(pod) == latest})
-    return [sorted((pod for pod in alive if str(_revision(pod)) == one), key=_name) for one in revisions]
+    revisions = sorted({str(_pod_template_hash(pod)) for pod in alive if _created(pod) == latest})
+    return [sorted((pod for pod in alive if str(_pod_template_hash(pod)) == one), key=_name) for one in revisions]
 
 
 def _first_failure(pods: Iterable[Manifest], now: datetime) -> Failure | None:
@@ -195,7 +218,7 @@ def _scheduled(pod: Manifest) -> Manifest:
     return next((condition for condition in conditions if condition["type"] == "PodScheduled"), {})
 
 
-def _revision(pod: Manifest) -> str | None:
+def _pod_template_hash(pod: Manifest) -> str | None:
     found: str | None = pod["metadata"].get("labels", {}).get(_HASH)
     return found
 
