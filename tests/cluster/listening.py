@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hopper.api.enums import Health
-from hopper.registry import Catalogue
+from hopper.gateway.discovery import Catalogue
 from tests.cluster.rest import Rest, serving
 
 _SLICE_SECONDS = 0.1
@@ -57,7 +57,7 @@ class Listening:
                 index = context.index(self._namespace)
                 for name in names[turn % slices :: slices]:
                     if instance := index.get(name):
-                        context.flusher.beat(instance)
+                        context.heartbeat_writer.beat(instance)
                 turn += 1
                 await asyncio.sleep(_SLICE_SECONDS)
 

@@ -29,11 +29,11 @@ from hopper.domain.heartbeat import LOST_AFTER
 from hopper.domain.lifecycle import INHERITED, REACHED, TRANSITIONS, next_phase
 from hopper.domain.planner import PATIENCE_SECONDS
 from hopper.domain.walk import HOOK_RETRY_SECONDS
+from hopper.gateway.discovery import Criteria, EventKind
+from hopper.gateway.discovery.heartbeat_writer import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
+from hopper.gateway.discovery.journal import CAPACITY
 from hopper.gateway.http.metrics import Metrics as GatewayMetrics
-from hopper.registry import Criteria, EventKind
 from hopper.registry.beats import STALE_SECONDS
-from hopper.registry.flusher import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
-from hopper.registry.journal import CAPACITY
 
 Row = tuple[str, ...]
 

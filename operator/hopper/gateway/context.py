@@ -9,6 +9,7 @@ from typing import Any
 from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.gateway.auth import Authority
+from hopper.gateway.discovery import Catalogue, HeartbeatWriter
 from hopper.gateway.http.limits import Ongoing, Rates
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.views.lists import Lists
@@ -17,7 +18,7 @@ from hopper.gateway.views.rendering import Rendered
 from hopper.gateway.views.waiting import Waiting
 from hopper.gateway.views.whole import Whole
 from hopper.ports import IntentStore, UnavailableError
-from hopper.registry import Catalogue, Change, Flusher, NamespaceIndex, Templates
+from hopper.registry import Change, NamespaceIndex, Templates
 from hopper.watch import Reader
 
 
@@ -58,7 +59,7 @@ class Context:
     templates: Templates
     intents: IntentStore
     authority: Authority
-    flusher: Flusher
+    heartbeat_writer: HeartbeatWriter
     settings: Settings = field(default_factory=Settings)
     reader: Reader = field(default_factory=Reader)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

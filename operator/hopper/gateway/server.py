@@ -24,9 +24,10 @@ from hopper.gateway.app import build_app
 from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
 from hopper.gateway.auth.keys import SELECTOR
 from hopper.gateway.context import Context, Settings
+from hopper.gateway.discovery import Catalogue, HeartbeatWriter
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.http.protocol import Protocol
-from hopper.registry import Catalogue, Flusher, Templates
+from hopper.registry import Templates
 from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Gateway:
         self._keys = ApiKeys(connection.namespace)
         catalogue = Catalogue()
         host = os.environ.get("HOSTNAME") or socket.gethostname()
-        flusher = Flusher(
+        heartbeat_writer = HeartbeatWriter(
             KubeHeartbeats(self._beat_kube),
             catalogue.beats,
             catalogue.instances,
@@ -96,7 +97,7 @@ class Gateway:
             templates=Templates(),
             intents=KubeIntents(self._kube),
             authority=self._authority(),
-            flusher=flusher,
+            heartbeat_writer=heartbeat_writer,
             settings=replace(options.settings, namespace=home, namespaces=frozenset(served)),
             unready=self._unready,
             problems=lambda: self._resync.problems(),
@@ -186,7 +187,7 @@ class Gateway:
         self._on_synced()
         logger.info("synced: %d instances", len(self.context.catalogue.instances))
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.context.flusher.run())
+            group.create_task(self.context.heartbeat_writer.run())
             group.create_task(self._resync.run())
 
     def _authority(self) -> Authority:

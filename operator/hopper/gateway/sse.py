@@ -15,8 +15,8 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from hopper.gateway.context import Context
+from hopper.gateway.discovery import EventKind, Journal, JournalEntry
 from hopper.gateway.models.words import SCOPES, STATUSES
-from hopper.registry import Entry, EventKind, Journal
 
 KEEP_ALIVE = b": keep-alive\n\n"
 _RETRY = b"retry: 1000\n\n"
@@ -37,7 +37,7 @@ def event(kind: str, data: Mapping[str, Any], token: str) -> bytes:
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (token.encode(), kind.encode(), to_json(data))
 
 
-def describe(entry: Entry, token: str) -> dict[str, Any]:
+def describe(entry: JournalEntry, token: str) -> dict[str, Any]:
     """Return what an entry of the journal tells."""
     detail = {}
     for key, value in entry.detail.items():
@@ -129,7 +129,7 @@ class EventStream(Response):
         return event("snapshot", {"revision": token, "total": total, "reset": reset}, token)
 
     @staticmethod
-    def _tell(entry: Entry, journal: Journal) -> bytes:
+    def _tell(entry: JournalEntry, journal: Journal) -> bytes:
         token = journal.token(entry.revision)
         return event(entry.kind.value, describe(entry, token), token)
 

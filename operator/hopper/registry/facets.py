@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator
 
 from hopper.api.heartbeat import shard_of
 from hopper.api.instance import HopperInstance
-from hopper.registry.criteria import Criteria, capabilities_of
 
 # What is asked about, and the answer: ("scope", "Project").
 Facet = tuple[str, str]
@@ -62,22 +61,6 @@ def facets_of(instance: HopperInstance) -> Iterator[Facet]:
         yield "heartbeat", str(shard_of(instance.name))
 
 
-def facets_in(criteria: Criteria) -> Iterator[tuple[Facet, ...]]:
-    """Yield what is asked for, each time the facets of which one is enough.
-
-    `parent` and `template` are not kept here: the index has them for purposes of its own.
-    """
-    if criteria.scope is not None:
-        yield (("scope", criteria.scope),)
-    if criteria.phases:
-        yield tuple(("phase", phase) for phase in criteria.phases)
-    if criteria.type is not None:
-        yield (("type", criteria.type),)
-    for capability in criteria.capabilities:
-        yield (("capability", capability),)
-    for label, value in criteria.labels.items():
-        yield (("label", f"{label}={value}"),)
-    if criteria.parent is not None:
-        yield (("parent", criteria.parent),)
-    if criteria.template is not None:
-        yield (("template", criteria.template),)
+def capabilities_of(instance: HopperInstance) -> tuple[str, ...]:
+    """Return the capabilities in `spec.config`. Children do not inherit capabilities."""
+    return (instance.spec.config and instance.spec.config.capabilities) or ()

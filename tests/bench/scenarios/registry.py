@@ -14,7 +14,8 @@ from hopper.api.enums import Phase, Scope
 from hopper.api.heartbeat import SHARDS, Beat, configmap_labels, configmap_name, dump_beat, shard_of
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.domain.tree import ancestors, subtree
-from hopper.registry import Catalogue, Criteria, NamespaceIndex, find, possible_parents
+from hopper.gateway.discovery import Catalogue, Criteria, find, possible_parents
+from hopper.registry import NamespaceIndex
 
 NAMESPACE = "default"
 WHEN = "2026-03-01T12:00:00Z"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hopper.api.resources import INSTANCES
+from hopper.gateway.discovery import Catalogue, Journal
 from hopper.gateway.sse import KEEP_ALIVE, EventStream
-from hopper.registry import Catalogue, Journal
 from tests.unit.gateway.world import World, limited
 
 SECONDS = 5

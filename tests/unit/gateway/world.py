@@ -15,7 +15,8 @@ from hopper.api.template import parse_template
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import Authority, Open
 from hopper.gateway.context import Context, Settings
-from hopper.registry import Catalogue, Flusher, Templates
+from hopper.gateway.discovery import Catalogue, HeartbeatWriter
+from hopper.registry import Templates
 from tests.unit.gateway.store import Store
 
 SETTINGS = Settings(requests_per_second=1e6, burst=10**6)
@@ -49,7 +50,7 @@ class World:
             templates=Templates(),
             intents=self.store,
             authority=authority or Open(only_here=False),
-            flusher=Flusher(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),
+            heartbeat_writer=HeartbeatWriter(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),
             settings=settings,
             unready=lambda: self.problems,
         )

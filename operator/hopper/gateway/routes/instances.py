@@ -12,6 +12,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import GLOBAL_NAME
 from hopper.domain import tree
 from hopper.gateway.access import Access, Requires
+from hopper.gateway.discovery import Criteria
 from hopper.gateway.http.answers import as_json, etag_of, is_known, respond, unchanged, version_in
 from hopper.gateway.http.bodies import JsonRoute
 from hopper.gateway.http.errors import MissingError
@@ -37,7 +38,6 @@ from hopper.gateway.views.reads import find, lookup
 from hopper.gateway.views.registry import view_status
 from hopper.gateway.views.rendering import flat
 from hopper.gateway.views.secrecy import marked
-from hopper.registry import Criteria
 
 router = APIRouter(prefix="/instances", tags=["instances"], route_class=JsonRoute)
 

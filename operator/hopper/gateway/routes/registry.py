@@ -11,6 +11,7 @@ from hopper.api.heartbeat import Vitals
 from hopper.api.resources import INSTANCES
 from hopper.gateway.access import Access, Requires
 from hopper.gateway.context import Context
+from hopper.gateway.discovery import Criteria
 from hopper.gateway.http.answers import as_json, is_known, unchanged
 from hopper.gateway.http.bodies import JsonRoute
 from hopper.gateway.models.registry import RegistryHealth, RegistryList, Topology
@@ -19,7 +20,6 @@ from hopper.gateway.routes.instances import Id, MayList
 from hopper.gateway.sse import EventStream
 from hopper.gateway.views.reads import find, lookup
 from hopper.gateway.views.registry import draw_topology, list_entries, revision_of, tell_health
-from hopper.registry import Criteria
 
 router = APIRouter(prefix="/registry", tags=["registry"], route_class=JsonRoute)
 
@@ -148,5 +148,5 @@ async def beat(
     body: Annotated[Vitals | None, Body(examples=[{"active_tasks": 3, "queue_depth": 0, "status": "healthy"}])] = None,
 ) -> Response:
     """Tell that an instance lives, and how it does. This costs no write to the instance."""
-    access.context.flusher.beat(find(access.index, id), body or _NO_VITALS)
+    access.context.heartbeat_writer.beat(find(access.index, id), body or _NO_VITALS)
     return Response(status_code=204)

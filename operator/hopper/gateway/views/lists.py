@@ -8,8 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hopper.api.instance import HopperInstance
-from hopper.registry import Catalogue, Criteria
-from hopper.registry.facets import facets_in
+from hopper.gateway.discovery import Catalogue, Criteria
 
 _REMEMBERED = 32
 _ANY = Criteria()
@@ -95,7 +94,7 @@ class Lists:
         ):
             return None
         index = self._catalogue.instances.namespace(namespace)
-        groups = [[index.having(facet) for facet in facets] for facets in facets_in(it)]
+        groups = [[index.having(facet) for facet in facets] for facets in it.facet_groups()]
         if not groups:
             return None
         found = [set[str]().union(*group) for group in groups]

@@ -8,16 +8,16 @@ from hopper.api.heartbeat import Vitals
 from hopper.api.instance import HopperInstance
 from hopper.domain.health import Verdict, health_of
 from hopper.domain.lifecycle import CARRYING
+from hopper.gateway.discovery.journal import EventKind, Journal
 from hopper.registry.beats import Beats, News
 from hopper.registry.index import Change, NamespaceIndex, Registry
-from hopper.registry.journal import EventKind, Journal
 
 _NOTHING_TOLD = Vitals()
 _NOT_KNOWN = Verdict(Health.UNKNOWN, "")
 
 
 @dataclass(frozen=True, slots=True)
-class RollUp:
+class HealthRollUp:
     """The worst health of an instance and all below it, and the name of one that is so."""
 
     health: Health
@@ -25,7 +25,7 @@ class RollUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class HealthMetrics:
     """How an instance does. Seconds of uptime count from when it last became Running; None while it is not up."""
 
     vitals: Vitals
@@ -39,7 +39,9 @@ class _Namespace:
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.names: dict[Health, set[str]] = {health: set() for health in Health}
-        self.worst: dict[str, RollUp] | None = None  # what is above one that is not at its best; None: to be found out
+        self.worst: dict[str, HealthRollUp] | None = (
+            None  # what is above one that is not at its best; None: to be found out
+        )
 
     def move(self, name: str, verdict: Verdict | None) -> Verdict | None:
         old = self.verdicts.pop(name, None)
@@ -51,7 +53,7 @@ class _Namespace:
         return old
 
 
-class Healths:
+class HealthIndex:
     """Keeps a verdict on each instance: call `on_change` and `on_news` with what registry and beats answer to `put`."""
 
     def __init__(self, registry: Registry, beats: Beats, journal: Journal | None = None) -> None:
@@ -65,10 +67,10 @@ class Healths:
         known = self._namespaces.get(instance.namespace)
         return known.verdicts.get(instance.name, _NOT_KNOWN) if known else _NOT_KNOWN
 
-    def rolled_up(self, instance: HopperInstance) -> RollUp:
+    def rolled_up(self, instance: HopperInstance) -> HealthRollUp:
         """Return the worst of an instance and all below it."""
         known = self._namespaces.get(instance.namespace)
-        own = RollUp(self.of(instance).health, instance.name)
+        own = HealthRollUp(self.of(instance).health, instance.name)
         if known is None:
             return own
         if known.worst is None:
@@ -80,12 +82,12 @@ class Healths:
         known = self._namespaces.get(namespace)
         return set().union(*(known.names[health] for health in healths)) if known else set()
 
-    def metrics(self, instance: HopperInstance, now: datetime | None = None) -> Metrics:
+    def metrics(self, instance: HopperInstance, now: datetime | None = None) -> HealthMetrics:
         """Return what the last heartbeat told of an instance, and for how long it has been up."""
         beat, started = self._beats.last(instance), instance.status.started_at
         up = started is not None and instance.status.phase in CARRYING
         uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if up and started else None
-        return Metrics(beat or _NOTHING_TOLD, uptime, beat.at if beat else None)
+        return HealthMetrics(beat or _NOTHING_TOLD, uptime, beat.at if beat else None)
 
     def on_change(self, change: Change) -> None:
         """Take in a change of the registry."""
@@ -124,17 +126,17 @@ class Healths:
             self._journal.write(EventKind.HEALTH, instance, **told)
 
 
-def _roll_up(known: _Namespace, index: NamespaceIndex) -> dict[str, RollUp]:
+def _roll_up(known: _Namespace, index: NamespaceIndex) -> dict[str, HealthRollUp]:
     """Pass every verdict up, the worst first: each instance takes the first that comes, and so do all above it.
 
     Those with nobody below them are left out: they are what they are themselves.
     """
-    found: dict[str, RollUp] = {}
+    found: dict[str, HealthRollUp] = {}
     for health in sorted(Health, key=lambda it: it.severity, reverse=True):
         for name in sorted(known.names[health]):
             step: str | None = name if index.children(name) else _parent(index, name)
             while step is not None and step not in found and index.get(step) is not None:
-                found[step] = RollUp(health, name)
+                found[step] = HealthRollUp(health, name)
                 step = _parent(index, step)
     return found
 

@@ -45,7 +45,7 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class Flusher:
+class HeartbeatWriter:
     """Takes heartbeats in and writes them down: one patch a shard and tick, whatever number of instances beat.
 
     The same patch says that this gateway was listening until then. `replica` names it among others. What cannot be

@@ -14,7 +14,8 @@ from hopper.api.instance import HopperInstance, NameRef
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import has_room
 from hopper.domain.tree import ancestors, descendants, subtree
-from hopper.registry import Change, Criteria, Registry, find, possible_parents
+from hopper.gateway.discovery import Criteria, find, possible_parents
+from hopper.registry import Change, Registry
 from hopper.registry.index import NamespaceIndex
 from tests.unit.domain.builders import instance
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from hopper.api.enums import Health
 from hopper.api.instance import HopperInstance
+from hopper.gateway.discovery.criteria import Criteria
+from hopper.gateway.discovery.health import HealthIndex
+from hopper.gateway.discovery.journal import Journal
+from hopper.gateway.discovery.search import find
 from hopper.registry.beats import Beats, News
-from hopper.registry.criteria import Criteria
-from hopper.registry.discovery import find
-from hopper.registry.health import Healths
 from hopper.registry.index import Change, Registry
-from hopper.registry.journal import Journal
 
 _IN_TROUBLE = tuple(health for health in Health if health.is_trouble)
 
@@ -24,10 +24,10 @@ class Catalogue:
     instances: Registry = field(default_factory=Registry)
     beats: Beats = field(default_factory=Beats)
     journal: Journal = field(default_factory=Journal)
-    healths: Healths = field(init=False)
+    healths: HealthIndex = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "healths", Healths(self.instances, self.beats, self.journal))
+        object.__setattr__(self, "healths", HealthIndex(self.instances, self.beats, self.journal))
 
     def on_change(self, change: Change) -> None:
         """Take in a change of the registry."""

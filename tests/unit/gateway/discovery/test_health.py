@@ -14,7 +14,7 @@ from hopper.api.heartbeat import Vitals
 from hopper.api.instance import HopperInstance
 from hopper.domain.health import worst
 from hopper.domain.tree import descendants
-from hopper.registry import Catalogue, Criteria, RollUp
+from hopper.gateway.discovery import Catalogue, Criteria, HealthRollUp
 from tests.bench.scenarios.registry import INDEX, filled
 from tests.unit.domain.builders import NOW, condition, instance, seconds
 from tests.unit.registry.beating import beat, beating, configmap, later, same_shard
@@ -57,7 +57,7 @@ class World:
         assert it
         return self.catalogue.healths.of(it).health
 
-    def rolled_up(self, name: str) -> RollUp:
+    def rolled_up(self, name: str) -> HealthRollUp:
         it = self.catalogue.instances.namespace("default").get(name)
         assert it
         return self.catalogue.healths.rolled_up(it)
@@ -134,8 +134,8 @@ class TestRollUp:
         world.put(looking("web", Health.HEALTHY, "global"))
         world.put(looking("worker", Health.DEGRADED, "web"))
         world.put(looking("mail", Health.HEALTHY, "global"))
-        assert world.rolled_up("global") == world.rolled_up("web") == RollUp(Health.DEGRADED, "worker")
-        assert world.rolled_up("mail") == RollUp(Health.HEALTHY, "mail")
+        assert world.rolled_up("global") == world.rolled_up("web") == HealthRollUp(Health.DEGRADED, "worker")
+        assert world.rolled_up("mail") == HealthRollUp(Health.HEALTHY, "mail")
         assert world.of("global") is Health.HEALTHY
         world.put(looking("worker", Health.DEGRADED, "mail"))
         assert (world.rolled_up("web").health, world.rolled_up("mail").health) == (Health.HEALTHY, Health.DEGRADED)
@@ -145,7 +145,7 @@ class TestRollUp:
     def test_of_one_that_is_not_known(self) -> None:
         world, stranger = World(), instance("stranger")
         assert world.catalogue.healths.of(stranger).health is Health.UNKNOWN
-        assert world.catalogue.healths.rolled_up(stranger) == RollUp(Health.UNKNOWN, "stranger")
+        assert world.catalogue.healths.rolled_up(stranger) == HealthRollUp(Health.UNKNOWN, "stranger")
 
     @given(
         st.lists(

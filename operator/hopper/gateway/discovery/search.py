@@ -9,8 +9,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.scopes import SCOPES
 from hopper.domain.hierarchy import has_room
 from hopper.domain.tree import descendants, is_below
-from hopper.registry.criteria import Criteria
-from hopper.registry.facets import facets_in
+from hopper.gateway.discovery.criteria import Criteria
 from hopper.registry.index import NamespaceIndex
 
 _EVERYTHING = Criteria()
@@ -59,7 +58,7 @@ def _candidates(index: NamespaceIndex, criteria: Criteria, among: Collection[str
 
 
 def _indexes(index: NamespaceIndex, criteria: Criteria, among: Collection[str] | None) -> Iterator[Collection[str]]:
-    for facets in facets_in(criteria):
+    for facets in criteria.facet_groups():
         yield _together(index.having(facet) for facet in facets)
     if criteria.can_parent is not None:
         yield _together(index.having(("scope", scope)) for scope in SCOPES[criteria.can_parent].parents)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, HopperInstance
-from hopper.registry import Change, Journal
+from hopper.gateway.discovery import Journal
+from hopper.registry import Change
 from tests.unit.domain.builders import NOW, instance, transition_entry
 from tests.unit.registry.beating import reborn
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hopper.api.enums import Health, Phase
 from hopper.api.heartbeat import SHARDS, Vitals, gateway_key, parse_beat, parse_presence, shard_of
 from hopper.api.instance import HopperInstance
+from hopper.gateway.discovery import HeartbeatWriter
 from hopper.ports import RefusedError
-from hopper.registry import Beats, Flusher, Registry
+from hopper.registry import Beats, Registry
 from tests.unit.domain.builders import NOW
 from tests.unit.registry.beating import AWAY, MemoryStore, beating, later, reborn, same_shard
 
@@ -30,14 +31,14 @@ class Gateway:
         for it in instances:
             self.registry.put(it)
         clock: Callable[[], datetime] = lambda: self.now  # noqa: E731
-        self.flusher = Flusher(store, self.beats, self.registry, replica=replica, clock=clock)
+        self.writer = HeartbeatWriter(store, self.beats, self.registry, replica=replica, clock=clock)
         self.key = gateway_key(replica)
 
     async def tick(self, seconds: float = 1.0) -> int:
         """Let time pass and have what is due written; return how many writes that were."""
         self.now += timedelta(seconds=seconds)
         before = len(self.store.writes)
-        await self.flusher.flush()
+        await self.writer.flush()
         self.watch()
         return len(self.store.writes) - before
 
@@ -60,7 +61,7 @@ class TestWrites:
     async def test_one_beat(self, store: MemoryStore) -> None:
         web = beating()
         gateway = Gateway(store, web)
-        sent = gateway.flusher.beat(web, Vitals(active_tasks=2, status=Health.DEGRADED))
+        sent = gateway.writer.beat(web, Vitals(active_tasks=2, status=Health.DEGRADED))
         assert gateway.beats.last(web) == sent
         assert await gateway.tick() == 1
         assert parse_beat(store.data()["web"]) == sent
@@ -71,8 +72,8 @@ class TestWrites:
         gateway = Gateway(store, *instances)
         for _ in range(3):
             for it in instances:
-                gateway.flusher.beat(it)
-                gateway.flusher.beat(it)
+                gateway.writer.beat(it)
+                gateway.writer.beat(it)
             assert await gateway.tick() == SHARDS
         assert len([key for key in store.data() if key.startswith("w-")]) == 200
 
@@ -98,7 +99,7 @@ class TestWrites:
         writes = []
         for _ in range(9):
             for it in instances[:10] if writes else instances:
-                gateway.flusher.beat(it)
+                gateway.writer.beat(it)
             writes.append(await gateway.tick())
         assert writes == [1, 0, 0, 1, 0, 0, 1, 0, 0]
 
@@ -106,7 +107,7 @@ class TestWrites:
         web = beating()
         other = replace(web, metadata=replace(web.metadata, namespace="other", uid="uid-other"))
         gateway = Gateway(store, web, other)
-        gateway.flusher.beat(other)
+        gateway.writer.beat(other)
         await gateway.tick()
         assert "web" not in store.data("default")
         assert parse_beat(store.data("other")["web"]) == gateway.beats.last(other)
@@ -117,9 +118,9 @@ class TestFailures:
         web = beating()
         gateway = Gateway(store, web)
         store.failure = AWAY
-        gateway.flusher.beat(web)
+        gateway.writer.beat(web)
         assert await gateway.tick() == 0
-        newer = gateway.flusher.beat(web)
+        newer = gateway.writer.beat(web)
         assert await gateway.tick() == 0
         store.failure = None
         assert await gateway.tick() == 1
@@ -156,8 +157,8 @@ class TestFailures:
     async def test_two_that_create_it_at_once(self, store: MemoryStore) -> None:
         web = beating()
         first, second = Gateway(store, web), Gateway(store, web, replica="b")
-        first.flusher.beat(web)
-        second.flusher.beat(web)
+        first.writer.beat(web)
+        second.writer.beat(web)
         await asyncio.gather(first.tick(), second.tick())
         await asyncio.gather(first.tick(), second.tick())
         assert {first.key, second.key, "web"} == set(store.data())
@@ -175,11 +176,11 @@ class TestFailures:
     async def test_the_last_beat_is_never_lost_for_good(self, failing: list[bool], beating_: list[bool]) -> None:
         store, web = MemoryStore(), beating()
         gateway = Gateway(store, web)
-        last = gateway.flusher.beat(web)
+        last = gateway.writer.beat(web)
         for fails, beats in zip(failing, beating_, strict=False):
             store.failure = AWAY if fails else None
             if beats:
-                last = gateway.flusher.beat(web)
+                last = gateway.writer.beat(web)
             await gateway.tick()
         store.failure = None
         await gateway.tick()
@@ -191,7 +192,7 @@ class TestCleaningUp:
         stays, goes, dies = (beating(name) for name in same_shard(3))
         gateway = Gateway(store, stays, goes, dies)
         for it in (stays, goes, dies):
-            gateway.flusher.beat(it)
+            gateway.writer.beat(it)
         await gateway.tick()
         gateway.registry.remove("default", goes.name, goes.metadata.uid)
         gateway.registry.remove("default", dies.name, dies.metadata.uid)
@@ -204,7 +205,7 @@ class TestCleaningUp:
         old, new = (beating(name) for name in same_shard(2))
         slow, fast = Gateway(store, old), Gateway(store, old, new, replica="b")
         await slow.tick()
-        fast.flusher.beat(new)
+        fast.writer.beat(new)
         await fast.tick()
         slow.watch()
         for _ in range(20):
@@ -222,7 +223,7 @@ class TestCleaningUp:
     async def test_of_an_empty_namespace_too(self, store: MemoryStore) -> None:
         web = beating()
         gateway = Gateway(store, web)
-        gateway.flusher.beat(web)
+        gateway.writer.beat(web)
         await gateway.tick()
         gateway.registry.remove("default", "web", web.metadata.uid)
         writes = [await gateway.tick() for _ in range(100)]
@@ -235,18 +236,18 @@ class TestLeaving:
         web = beating()
         gateway = Gateway(store, web)
         await gateway.tick()
-        last = gateway.flusher.beat(web)
-        await gateway.flusher.leave()
+        last = gateway.writer.beat(web)
+        await gateway.writer.leave()
         assert set(store.data()) == {"web"}
         assert parse_beat(store.data()["web"]) == last
 
     async def test_run_does_all_that(self, store: MemoryStore) -> None:
         web = beating()
         gateway = Gateway(store, web)
-        running = asyncio.create_task(gateway.flusher.run())
+        running = asyncio.create_task(gateway.writer.run())
         await asyncio.wait_for(store.written.wait(), 5)
         assert set(store.data()) == {gateway.key}
-        gateway.flusher.beat(web)
+        gateway.writer.beat(web)
         running.cancel()
         await asyncio.wait([running])
         assert set(store.data()) == {"web"}

@@ -29,7 +29,7 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One event, about the instance of that name. `detail` depends on the kind (docs/instance-registry.md)."""
 
     revision: int
@@ -51,7 +51,7 @@ class Journal:
     def __init__(
         self, capacity: int = CAPACITY, clock: Callable[[], datetime] = lambda: datetime.now(UTC), epoch: str = ""
     ) -> None:
-        self._entries: deque[Entry] = deque(maxlen=capacity)
+        self._entries: deque[JournalEntry] = deque(maxlen=capacity)
         self._clock = clock
         self._epoch = epoch or uuid.uuid4().hex[:8]
         self._waiting: set[asyncio.Future[None]] = set()
@@ -72,7 +72,7 @@ class Journal:
         known = epoch == self._epoch and number.isascii() and number.isdigit() and len(number) < 20
         return int(number) if known and int(number) <= self.revision else None
 
-    def since(self, revision: int) -> list[Entry] | None:
+    def since(self, revision: int) -> list[JournalEntry] | None:
         """Return what came after a revision; None where not all of that is kept any more."""
         missing = self.revision - revision
         if missing > len(self._entries) or missing < 0:
@@ -95,7 +95,9 @@ class Journal:
             return
         self.revision += 1
         self._entries.append(
-            Entry(self.revision, self._clock(), kind, instance.namespace, instance.name, instance.metadata.uid, detail)
+            JournalEntry(
+                self.revision, self._clock(), kind, instance.namespace, instance.name, instance.metadata.uid, detail
+            )
         )
         for future in self._waiting:
             if not future.done():
