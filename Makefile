@@ -42,10 +42,10 @@ bench: $(READY) ## Measure against the raw API server and a plain kopf operator
 	@$(BIN)/python -m tests.bench
 
 openapi: $(READY) ## Write docs/reference/ from the routes of the gateway
-	@$(BIN)/python -m hopper.gateway.documents docs/reference
+	@$(BIN)/python -m tests.generators.rest_docs docs/reference
 
 crds: $(READY) ## Write crds/ from the models, what the chart has of them, and manifests/ from the chart
-	@$(BIN)/python -m hopper.api.crd crds
+	@$(BIN)/python -m tests.generators.crds crds
 	@$(BIN)/python -m tests.packaging
 
 manifests: crds openapi ## The same: all that is generated

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hopper.api.crd import KINDS, render
+from hopper.api.crd import KINDS
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
 from hopper.local.progress import Progress
 from hopper.local.terminal import for_terminal
@@ -31,6 +31,7 @@ from tests.bench.process import ROOT
 from tests.bench.rates import Rates
 from tests.bench.report import as_json, print_figures, print_rates, print_rows, rows
 from tests.bench.scenarios import cascade, gateway, growth, lifecycle, raw, registry, workloads
+from tests.generators.crds import render_crd_file
 
 SCENARIOS = ("lifecycle", "cascade", "workloads", "growth", "registry", "gateway")
 
@@ -149,7 +150,7 @@ class Bench:
 async def prepared(cluster: Cluster) -> AsyncIterator[Client]:
     """Install all definitions, and connect."""
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    for definition in (*map(render, KINDS), PEER.definition(), PEER_TEMPLATES.definition()):
+    for definition in (*map(render_crd_file, KINDS), PEER.definition(), PEER_TEMPLATES.definition()):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=definition)
     async with connected() as client:
         for kind in (HOPPER, PEER, HOPPER_TEMPLATES, PEER_TEMPLATES):

@@ -15,7 +15,6 @@ import pytest
 from hopper.api.names import LABEL_API_KEYS
 from hopper.api.resources import INSTANCES
 from hopper.gateway.auth.keys import hash_of, new_key
-from hopper.gateway.documents import document
 from hopper.gateway.server import AuthMode
 from hopper.local import LocalCluster
 from tests.cluster.live import Live, Refused
@@ -23,6 +22,7 @@ from tests.cluster.proxy import Fault, proxy
 from tests.cluster.rest import Answer, Rest, limited, serving
 from tests.cluster.rights import until_allowed
 from tests.cluster.test_access import service_account
+from tests.generators.rest_docs import openapi_document
 
 LOOK = ["get", "list", "watch"]
 
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 def calls() -> Iterator[Call]:
     """One for each operation of the API, with the examples of its schema."""
-    spec = document()
+    spec = openapi_document()
     for path, operations in spec["paths"].items():
         if not path.startswith("/api/v1"):
             continue

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
 
-from hopper.gateway.documents import document
 from hopper.local import Cluster
 from tests.cluster.fuzzing import Town, inhabited
+from tests.generators.rest_docs import openapi_document
 
 # In all; a run that is worth the name takes 100,000 and an hour: HOPPER_FUZZ_REQUESTS=100000 pytest -s this file.
 REQUESTS = int(os.environ.get("HOPPER_FUZZ_REQUESTS", "800"))
 
 # A stream never ends by itself; it has tests of its own.
-schema = schemathesis.openapi.from_dict(document()).exclude(path="/api/v1/registry/events")
+schema = schemathesis.openapi.from_dict(openapi_document()).exclude(path="/api/v1/registry/events")
 schema.config.checks.negative_data_rejection.expected_statuses.append("413")
 # Whatever can be wrong with each value by itself: thousands of requests, which the fuzzer without a cluster makes too.
 schema.config.phases.coverage.enabled = REQUESTS >= 10_000

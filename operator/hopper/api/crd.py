@@ -1,15 +1,8 @@
-"""The CustomResourceDefinitions, made from the models.
+"""The CustomResourceDefinitions, built from the models. `make crds` writes them to `crds/`."""
 
-`python -m hopper.api.crd DIR` writes them into a directory, as `make crds` does.
-"""
-
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from hopper.api.cel import Rules, attach
 from hopper.api.instance import HopperInstance
@@ -32,8 +25,6 @@ from hopper.api.template import HopperTemplate
 from hopper.api.template_rules import template_rules
 
 Manifest = dict[str, Any]
-
-_HEADER = "# Generated from the models in operator/hopper/api by `make crds`. Do not edit.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,37 +156,3 @@ def _version(kind: Kind) -> Manifest:
         "schema": {"openAPIV3Schema": attach(schema, kind.rules(properties["spec"]["properties"]))},
     }
     return {key: value for key, value in version.items() if value}
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML as people write it: list items indented, no anchors for values that happen to be the same object."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, indentless=False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def render(kind: Kind) -> str:
-    """Return the file for `crds/`."""
-    manifest = custom_resource_definition(kind)
-    return _HEADER + yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
-
-
-def write(directory: Path) -> None:
-    """Write one file for each kind into `directory`, and leave everything else there alone."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS:
-        (directory / f"{kind.crd_name}.yaml").write_text(render(kind), encoding="utf-8")
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Write the definitions into the directory that the only argument names."""
-    if len(arguments) != 1:
-        sys.exit("usage: python -m hopper.api.crd DIR")
-    write(Path(arguments[0]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -11,14 +11,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hopper.gateway.documents import document, files
 from hopper.gateway.http.wording import SAYINGS
+from tests.generators.rest_docs import openapi_document, rest_docs
 from tests.unit.gateway.world import World
 
 DOCS = Path(__file__).parents[4] / "docs" / "reference"
 METHODS = {"get", "post", "put", "delete"}
 
-cached = cache(document)
+cached = cache(openapi_document)
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -31,9 +31,9 @@ OPERATIONS = [pytest.param(*it, id=f"{it[0]} {it[1]}") for it in operations()]
 SCHEMAS = [pytest.param(name, it, id=name) for name, it in cached()["components"]["schemas"].items()]
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", rest_docs())
 def test_the_files_are_up_to_date(name: str) -> None:
-    assert (DOCS / name).read_text(encoding="utf-8") == files()[name], "run `make openapi`"
+    assert (DOCS / name).read_text(encoding="utf-8") == rest_docs()[name], "run `make openapi`"
 
 
 @pytest.mark.parametrize(("method", "path", "it"), OPERATIONS)

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page for people: `docs/reference/rest-api.md`."""
+"""`docs/reference/rest-api.md`: the OpenAPI document of the gateway as a Markdown page."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,8 +27,8 @@ each field that is wrong: `{"field": "body -> scope", "message": "…", "type": 
 """
 
 
-def render(document: Document) -> str:
-    """Return the page."""
+def render_rest_page(document: Document) -> str:
+    """Return the Markdown page of an OpenAPI document."""
     return "".join(_Page(document).parts())
 
 
