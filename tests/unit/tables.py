@@ -33,7 +33,7 @@ from hopper.gateway.discovery import Criteria, EventKind
 from hopper.gateway.discovery.heartbeat_writer import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
 from hopper.gateway.discovery.journal import CAPACITY
 from hopper.gateway.http.metrics import Metrics as GatewayMetrics
-from hopper.registry.beats import STALE_SECONDS
+from hopper.registry.heartbeats import STALE_SECONDS
 
 Row = tuple[str, ...]
 

@@ -10,7 +10,7 @@ from hopper.domain.config import effective_value
 from hopper.domain.hierarchy import Tree, is_hopper_reference
 from hopper.domain.lifecycle import FINAL, UP
 from hopper.domain.tree import descendants
-from hopper.registry import Change
+from hopper.registry import InstanceChange
 
 # A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
 SUMMARY_DELAY = 1.0
@@ -18,7 +18,7 @@ SUMMARY_DELAY = 1.0
 CHILD_DELAY = 0.1
 
 
-def affected(change: Change, tree: Tree) -> Iterator[tuple[str, float]]:
+def affected(change: InstanceChange, tree: Tree) -> Iterator[tuple[str, float]]:
     """Yield names of relatives that a change concerns, each with the delay (seconds) that is soon enough.
 
     The changed instance itself is not among them.
@@ -125,7 +125,7 @@ def waiting_to_replace(name: str, tree: Tree) -> Iterator[str]:
     return (it.name for it in tree.successors(name) if it.status.phase not in UP)
 
 
-def _renaming(change: Change, tree: Tree) -> Iterator[str]:
+def _renaming(change: InstanceChange, tree: Tree) -> Iterator[str]:
     """Yield who waits to replace the changed one, and, where that waits itself, whom it replaces, and its rivals."""
     yield from waiting_to_replace(change.subject.name, tree)
     renamed = change.subject.spec.renamed_from

@@ -8,7 +8,7 @@ from hopper.controller.fanout import affected
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key
 from hopper.ports import Lister
-from hopper.registry import Change, Registry
+from hopper.registry import InstanceChange, InstanceIndex
 from hopper.watch import Feed, Reader, Resync, instance_feed
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,14 @@ class Intake:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: InstanceIndex,
         reader: Reader,
         queue: KeyedQueue[Key],
         lister: Lister,
         namespaces: Collection[str],
         *,
         feeds: Sequence[Feed] = (),
-        listeners: Sequence[Callable[[Change], None]] = (),
+        listeners: Sequence[Callable[[InstanceChange], None]] = (),
         resync_seconds: float = 600.0,
     ) -> None:
         self._registry = registry
@@ -39,12 +39,12 @@ class Intake:
         self.resync = Resync(self.feeds, lister, seconds=resync_seconds, then=self.look_at_everybody)
         self.synced = asyncio.Event()
 
-    def _note(self, change: Change) -> None:
+    def _note(self, change: InstanceChange) -> None:
         self.on_change(change)
         if change.new:
             self._queue.add((change.new.namespace, change.new.name))
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: InstanceChange) -> None:
         """Have the relatives of a changed instance look again, and tell the listeners."""
         for listener in self._listeners:
             listener(change)

@@ -22,14 +22,14 @@ from hopper.controller.election import Election
 from hopper.controller.fanout import CHILD_DELAY, SUMMARY_DELAY, waiting_to_replace
 from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
+from hopper.controller.indexes import Indexes
 from hopper.controller.intake import Intake
 from hopper.controller.metrics import Metrics
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Key, Reconciler
 from hopper.controller.templates import TemplateReconciler
-from hopper.controller.world import World
 from hopper.ports import ApiError, ConflictError, UnavailableError
-from hopper.registry import Change
+from hopper.registry import InstanceChange
 from hopper.watch import Contact, until_served, watch_all
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ class Operator:
         self._connection = connection
         self._options = options
         self.metrics = Metrics()
-        self.world = World()
-        self.registry = self.world.instances
+        self.indexes = Indexes()
+        self.registry = self.indexes.instances
         host = os.environ.get("HOSTNAME") or socket.gethostname()
         # The Lease has connections of its own: it must not queue behind the work.
         self._lease_kube = Kube(connection.client(), self._count_request)
@@ -81,10 +81,10 @@ class Operator:
             on_drop=self.metrics.events_dropped.inc,
         )
         self._lister = KubeLister(self._kube)
-        feeds = self.world.feeds(options.namespaces, on_instance=self._look_at, on_template=self._on_template)
+        feeds = self.indexes.feeds(options.namespaces, on_instance=self._look_at, on_template=self._on_template)
         self.intake = Intake(
             self.registry,
-            self.world.reader,
+            self.indexes.reader,
             self.queue,
             self._lister,
             options.namespaces,
@@ -94,7 +94,7 @@ class Operator:
         )
         hooks = Hooks.installed(options.hooks, aside=self.queue.aside)
         self._reconciler = Reconciler(
-            self.world,
+            self.indexes,
             KubeInstances(self._kube),
             KubeChildren(self._kube),
             self.events,
@@ -103,7 +103,7 @@ class Operator:
             on_change=self.intake.on_change,
             prefix=options.prefix,
         )
-        templates = TemplateReconciler(self.world, KubeTemplates(self._kube))
+        templates = TemplateReconciler(self.indexes, KubeTemplates(self._kube))
         self._template_queue: KeyedQueue[Key] = KeyedQueue(
             self._only_when_leading(templates.reconcile),
             concurrency=2,
@@ -169,7 +169,7 @@ class Operator:
         """Stand by, with all instances known and none touched, until it is this replica's turn."""
         await election.acquire()
         self.intake.look_at_everybody()
-        for template in self.world.templates:
+        for template in self.indexes.templates:
             self._template_queue.add((template.namespace, template.name))
         await election.keep()
 
@@ -190,7 +190,7 @@ class Operator:
         for user in self.registry.namespace(namespace).users(template):
             self.queue.add((namespace, user.name))
 
-    def _note_users(self, change: Change) -> None:
+    def _note_users(self, change: InstanceChange) -> None:
         """Have templates count their users again, once for many changes."""
         used = {it.spec.template_ref.name if it and it.spec.template_ref else None for it in (change.old, change.new)}
         if len(used) == 2:  # one of them may be None: begun or ended

@@ -13,9 +13,9 @@ from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, FIELD_MANAGER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
+from hopper.controller.indexes import Indexes
 from hopper.controller.metrics import Metrics
 from hopper.controller.runtime import RuntimeGatherer
-from hopper.controller.world import World
 from hopper.domain.objects import object_key
 from hopper.domain.observed import Observed
 from hopper.domain.plan import ObjectChanges, Plan, Transition
@@ -24,7 +24,7 @@ from hopper.domain.renaming import takeover_of
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, OccupiedError, RefusedError
-from hopper.registry import Change
+from hopper.registry import InstanceChange
 
 Key = tuple[str, str]  # namespace, name
 Manifest = dict[str, Any]
@@ -48,22 +48,22 @@ class Reconciler:
 
     def __init__(
         self,
-        world: World,
+        indexes: Indexes,
         store: InstanceStore,
         owned: ChildStore,
         events: EventSink,
         hooks: Hooks,
         metrics: Metrics,
         *,
-        on_change: Callable[[Change], None],
+        on_change: Callable[[InstanceChange], None],
         prefix: str = DEFAULT_PREFIX,
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
-        self._registry = world.instances
-        self._children = world.children
-        self._beats = world.beats
-        self._reader = world.reader
-        self._runtimes = RuntimeGatherer(world.templates, world.children, prefix)
+        self._registry = indexes.instances
+        self._children = indexes.owned_objects
+        self._beats = indexes.heartbeats
+        self._reader = indexes.reader
+        self._runtimes = RuntimeGatherer(indexes.templates, indexes.owned_objects, prefix)
         self._store = store
         self._owned = owned
         self._events = events

@@ -21,7 +21,7 @@ from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import restarts_of
 from hopper.domain.service.revision import revision
 from hopper.domain.workload import Workload, has_ended, observe, recheck_after
-from hopper.registry import Children, Templates
+from hopper.registry import OwnedObjectIndex, TemplateIndex
 
 Manifest = dict[str, Any]
 _BLUEPRINTS_KEPT = 1000
@@ -30,7 +30,7 @@ _BLUEPRINTS_KEPT = 1000
 class RuntimeGatherer:
     """Knows templates and children. Blueprints are kept while nothing that they are made of has changed."""
 
-    def __init__(self, templates: Templates, children: Children, prefix: str) -> None:
+    def __init__(self, templates: TemplateIndex, children: OwnedObjectIndex, prefix: str) -> None:
         self._templates = templates
         self._children = children
         self._prefix = prefix

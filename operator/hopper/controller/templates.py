@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hopper.api.template import parse_template
+from hopper.controller.indexes import Indexes
 from hopper.controller.reconcile import Key, wall_clock
-from hopper.controller.world import World
 from hopper.domain.service.template_status import template_status
 from hopper.ports import NotFoundError, TemplateStore
 
@@ -13,18 +13,18 @@ from hopper.ports import NotFoundError, TemplateStore
 class TemplateReconciler:
     """Keeps the status of templates true; what they render to is the instances' own affair."""
 
-    def __init__(self, world: World, store: TemplateStore, clock: Callable[[], datetime] = wall_clock) -> None:
-        self._world = world
+    def __init__(self, indexes: Indexes, store: TemplateStore, clock: Callable[[], datetime] = wall_clock) -> None:
+        self._indexes = indexes
         self._store = store
         self._clock = clock
 
     async def reconcile(self, key: Key) -> float | None:
         """Write the status of one template where it differs; it is not looked at again by itself. Raises `ApiError`."""
         namespace, name = key
-        template = self._world.templates.get(namespace, name)
+        template = self._indexes.templates.get(namespace, name)
         if template is None or template.metadata.deletion_timestamp:
             return None
-        users = sorted(user.name for user in self._world.instances.namespace(namespace).users(name))
+        users = sorted(user.name for user in self._indexes.instances.namespace(namespace).users(name))
         status = template_status(template, users, self._clock())
         if status == template.status:
             return None
@@ -32,5 +32,5 @@ class TemplateReconciler:
             raw = await self._store.write_status(template, status)
         except NotFoundError:
             return None
-        self._world.templates.put(parse_template(raw))
+        self._indexes.templates.put(parse_template(raw))
         return None

@@ -18,7 +18,7 @@ from hopper.gateway.views.rendering import Rendered
 from hopper.gateway.views.waiting import Waiting
 from hopper.gateway.views.whole import Whole
 from hopper.ports import IntentStore, UnavailableError
-from hopper.registry import Change, NamespaceIndex, Templates
+from hopper.registry import InstanceChange, NamespaceIndex, TemplateIndex
 from hopper.watch import Reader
 
 
@@ -56,7 +56,7 @@ class Context:
     """
 
     catalogue: Catalogue
-    templates: Templates
+    templates: TemplateIndex
     intents: IntentStore
     authority: Authority
     heartbeat_writer: HeartbeatWriter
@@ -105,7 +105,7 @@ class Context:
             self.on_change(change)
         return instance
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: InstanceChange) -> None:
         """Hear of a change of the registry, whoever has made it."""
         self.catalogue.on_change(change)
         self.waiting.on_change(change)

@@ -27,7 +27,7 @@ from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.http.protocol import Protocol
-from hopper.registry import Templates
+from hopper.registry import TemplateIndex
 from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Gateway:
         home = connection.namespace if not served or connection.namespace in served else served[0]
         self.context = Context(
             catalogue=catalogue,
-            templates=Templates(),
+            templates=TemplateIndex(),
             intents=KubeIntents(self._kube),
             authority=self._authority(),
             heartbeat_writer=heartbeat_writer,

@@ -1,16 +1,16 @@
 """In-memory indexes of the objects in the cluster, fed by the watch."""
 
-from hopper.registry.beats import Beats, News
-from hopper.registry.children import Children
-from hopper.registry.index import Change, NamespaceIndex, Registry
-from hopper.registry.templates import Templates
+from hopper.registry.heartbeats import HeartbeatIndex, HeartbeatChange
+from hopper.registry.owned_objects import OwnedObjectIndex
+from hopper.registry.instances import InstanceChange, NamespaceIndex, InstanceIndex
+from hopper.registry.templates import TemplateIndex
 
 __all__ = [
-    "Beats",
-    "Change",
-    "Children",
+    "HeartbeatIndex",
+    "InstanceChange",
+    "OwnedObjectIndex",
     "NamespaceIndex",
-    "News",
-    "Registry",
-    "Templates",
+    "HeartbeatChange",
+    "InstanceIndex",
+    "TemplateIndex",
 ]

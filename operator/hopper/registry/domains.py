@@ -11,7 +11,7 @@ Manifest = dict[str, Any]
 Claim = tuple[str, str]  # since when, and the name of the instance
 
 
-class Domains:
+class DomainIndex:
     """Claims by namespace and domain. `on_news` hears namespace and name of those whose rivals are others now."""
 
     def __init__(self) -> None:

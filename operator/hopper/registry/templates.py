@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hopper.api.template import HopperTemplate
 
 
-class Templates:
+class TemplateIndex:
     """The newest known version of each template."""
 
     def __init__(self) -> None:

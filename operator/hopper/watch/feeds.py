@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from hopper.api.names import LABEL_HEARTBEATS
 from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
 from hopper.api.template import parse_template
-from hopper.registry import Beats, Change, News, Registry, Templates
+from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceChange, InstanceIndex, TemplateIndex
 from hopper.watch.feed import Feed
 from hopper.watch.reader import Reader
 
@@ -19,11 +19,11 @@ Manifest = dict[str, Any]
 
 
 def instance_feed(
-    registry: Registry, reader: Reader, on_change: Callable[[Change], None], namespaces: Collection[str]
+    registry: InstanceIndex, reader: Reader, on_change: Callable[[InstanceChange], None], namespaces: Collection[str]
 ) -> Feed:
     """Feed the registry; `on_change` hears of what is news to it."""
 
-    def note(change: Change | None) -> bool:
+    def note(change: InstanceChange | None) -> bool:
         if change:
             on_change(change)
         return change is not None
@@ -43,10 +43,12 @@ def instance_feed(
     return Feed(INSTANCES, take=take, drop=drop, known=registry.uids, namespaces=namespaces)
 
 
-def heartbeat_feed(beats: Beats, on_news: Callable[[News], None], namespaces: Collection[str]) -> Feed:
+def heartbeat_feed(
+    beats: HeartbeatIndex, on_news: Callable[[HeartbeatChange], None], namespaces: Collection[str]
+) -> Feed:
     """Feed the heartbeats, without the other ConfigMaps of Hopper; `on_news` hears what each version tells."""
 
-    def note(news: News | None) -> bool:
+    def note(news: HeartbeatChange | None) -> bool:
         if news:
             on_news(news)
         return news is not None
@@ -62,7 +64,7 @@ def heartbeat_feed(beats: Beats, on_news: Callable[[News], None], namespaces: Co
     return Feed(CHILDREN["ConfigMap"], selector, take=take, drop=drop, known=beats.uids, namespaces=namespaces)
 
 
-def template_feed(templates: Templates, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:
+def template_feed(templates: TemplateIndex, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:
     """Feed the templates; `on_change` hears namespace and name of what is news to them."""
 
     def take(raw: Manifest) -> bool:

@@ -12,7 +12,7 @@ from hopper.api.conditions import ConditionType
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, NameRef
 from hopper.controller.fanout import affected
-from hopper.registry import Change
+from hopper.registry import InstanceChange
 from tests.unit.domain.builders import Forest, condition, instance, ready, seconds
 from tests.unit.domain.trees import CASCADES, Tree, edits, orders, trees
 from tests.unit.domain.world import World
@@ -26,7 +26,7 @@ class DrivenWorld(World):
         self.told: set[str] = set()
 
     def changed(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
-        change = Change(old, new)
+        change = InstanceChange(old, new)
         self.told.add(change.subject.name)
         self.told.update(name for name, _ in affected(change, self))
 
@@ -76,7 +76,7 @@ class TestDependents:
     """A sibling is told of what it waits for, and of nothing else."""
 
     def told(self, old: HopperInstance, new: HopperInstance, *others: HopperInstance) -> set[str]:
-        return {name for name, _ in affected(Change(old, new), Forest((*others, new)))}
+        return {name for name, _ in affected(InstanceChange(old, new), Forest((*others, new)))}
 
     def waiting(self, name: str, reason: str) -> HopperInstance:
         made = instance(name, parent="shop", template_ref=NameRef(name="web"))

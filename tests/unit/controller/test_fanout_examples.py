@@ -12,7 +12,7 @@ from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus, NameRef, RenamedFrom
 from hopper.api.names import FINALIZER
 from hopper.controller.fanout import SUMMARY_DELAY, affected
-from hopper.registry import Change, NamespaceIndex
+from hopper.registry import InstanceChange, NamespaceIndex
 from tests.unit.domain.builders import instance, ready
 
 GUARDED = (FINALIZER,)
@@ -48,7 +48,7 @@ def told(forest: NamespaceIndex, old: HopperInstance | None, new: HopperInstance
     else:
         forest.put(new)
     found: dict[str, float] = {}
-    for name, delay in affected(Change(old, new), forest):
+    for name, delay in affected(InstanceChange(old, new), forest):
         found[name] = min(delay, found.get(name, delay))
     return found
 

@@ -12,7 +12,7 @@ from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.heartbeat import Heard
 from hopper.domain.observed import Children as Seen
 from hopper.domain.planner import plan
-from hopper.registry import Children, NamespaceIndex, Templates
+from hopper.registry import NamespaceIndex, OwnedObjectIndex, TemplateIndex
 from tests.unit.domain.builders import NOW, condition, instance, phases, policy, seconds, transition_entry
 
 
@@ -20,7 +20,7 @@ def seen(subject: HopperInstance, *others: HopperInstance) -> Seen:
     tree = NamespaceIndex()
     for one in (subject, *others):
         tree.put(one)
-    runtimes = RuntimeGatherer(Templates(), Children(), "hopper")
+    runtimes = RuntimeGatherer(TemplateIndex(), OwnedObjectIndex(), "hopper")
     return gather(subject, tree, runtimes, NOW).children
 
 
@@ -66,7 +66,7 @@ def told(stalled: Reason | None, **fields: Any) -> HopperInstance:
 
 
 def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_before() -> None:
-    runtimes = RuntimeGatherer(Templates(), with_volume_left(), "hopper")
+    runtimes = RuntimeGatherer(TemplateIndex(), with_volume_left(), "hopper")
     tree = NamespaceIndex()
     tree.put(PARENT)
     observed = gather(PARENT, tree, runtimes, NOW)
@@ -83,9 +83,9 @@ def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_be
     assert decided.status.template_generation is None
 
 
-def with_volume_left() -> Children:
+def with_volume_left() -> OwnedObjectIndex:
     """Return what is left of a workload: a claim."""
-    children = Children()
+    children = OwnedObjectIndex()
     owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": PARENT.name, "uid": PARENT.metadata.uid}
     left = {"name": "hopper-web-data", "namespace": PARENT.namespace, "uid": "claim", "ownerReferences": [owner]}
     left["labels"] = {LABEL_INSTANCE: PARENT.name}
@@ -95,14 +95,14 @@ def with_volume_left() -> Children:
 
 def test_a_pod_that_has_ended_is_not_waited_for() -> None:
     """Who evicts pods leaves their records: a stop, or a rename, that waited for those would wait for ever."""
-    children, tree = Children(), NamespaceIndex()
+    children, tree = OwnedObjectIndex(), NamespaceIndex()
     owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "web", "uid": PARENT.metadata.uid}
     metadata = {"namespace": PARENT.namespace, "labels": {LABEL_INSTANCE: "web"}}
     config = metadata | {"name": "hopper-web", "uid": "config", "ownerReferences": [owner], "resourceVersion": "1"}
     children.put("ConfigMap", {"kind": "ConfigMap", "metadata": config})
     tree.put(PARENT)
     newcomer = instance("site", phase=Phase.CREATED, renamed_from=RenamedFrom(name="web"))
-    runtimes = RuntimeGatherer(Templates(), children, "hopper")
+    runtimes = RuntimeGatherer(TemplateIndex(), children, "hopper")
     found = []
     going = {"deletionTimestamp": "2026-03-01T12:00:00Z"}
     for version, (phase, more) in enumerate((("Running", {}), ("Failed", {}), ("Failed", going)), start=2):

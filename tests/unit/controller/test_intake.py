@@ -12,7 +12,7 @@ import pytest
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.intake import Intake
 from hopper.ports import UnavailableError
-from hopper.registry import Change, Registry
+from hopper.registry import InstanceChange, InstanceIndex
 from hopper.watch import Feed, Reader
 from tests.unit.watch.cluster import Store, raw
 
@@ -40,9 +40,9 @@ class Scene:
 
     def __init__(self, *objects: dict[str, Any], namespaces: tuple[str, ...] = ("default",)) -> None:
         self.store = Store(*objects)
-        self.registry = Registry()
+        self.registry = InstanceIndex()
         self.line = Line()
-        self.changes: list[Change] = []
+        self.changes: list[InstanceChange] = []
         self.intake = Intake(
             self.registry,
             Reader(),

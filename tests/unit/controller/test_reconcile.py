@@ -14,9 +14,9 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, RenamedFrom
 from hopper.controller.hooks import Hooks
+from hopper.controller.indexes import Indexes
 from hopper.controller.metrics import Metrics
 from hopper.controller.reconcile import Reconciler
-from hopper.controller.world import World
 from hopper.domain.plan import MetadataChange
 from hopper.ports import ConflictError, RefusedError
 from tests.unit.domain.builders import NOW, instance
@@ -59,9 +59,9 @@ class Silent:
         pass
 
 
-def reconciler(world: World, store: SlowStore) -> Reconciler:
+def reconciler(indexes: Indexes, store: SlowStore) -> Reconciler:
     return Reconciler(
-        world,
+        indexes,
         store,
         None,  # type: ignore[arg-type]
         Silent(),
@@ -73,15 +73,15 @@ def reconciler(world: World, store: SlowStore) -> Reconciler:
 
 
 async def test_what_cannot_be_deleted_says_so_and_goes_on_to_obey(caplog: pytest.LogCaptureFixture) -> None:
-    world, store = World(), SlowStore()
+    indexes, store = Indexes(), SlowStore()
     over = {"phase": Phase.STOPPED, "desired": DesiredState.STOPPED, "ttl_seconds_after_finished": 10, "since": 20.0}
-    world.instances.put(instance("web", **over))
-    work = reconciler(world, store)
+    indexes.instances.put(instance("web", **over))
+    work = reconciler(indexes, store)
     for turn in (1, 2):
         with caplog.at_level("INFO"), pytest.raises(RefusedError, match="change freeze"):
             await work.reconcile(("default", "web"))
         assert store.deletions == turn
-    found = world.instances.namespace("default").get("web")
+    found = indexes.instances.namespace("default").get("web")
     assert found
     stalled = found.status.condition(ConditionType.STALLED)
     assert stalled
@@ -90,9 +90,9 @@ async def test_what_cannot_be_deleted_says_so_and_goes_on_to_obey(caplog: pytest
     assert "deleting" not in caplog.text
     store.versions = 200
     moved_on = replace(found, spec=replace(found.spec, desired_state=DesiredState.ARCHIVED))
-    world.instances.put(replace(moved_on, metadata=replace(moved_on.metadata, resource_version="200", generation=2)))
+    indexes.instances.put(replace(moved_on, metadata=replace(moved_on.metadata, resource_version="200", generation=2)))
     await work.reconcile(("default", "web"))
-    found = world.instances.namespace("default").get("web")
+    found = indexes.instances.namespace("default").get("web")
     assert found
     assert (found.status.phase, found.status.condition(ConditionType.STALLED)) == (Phase.ARCHIVED, None)
 
@@ -105,18 +105,18 @@ async def test_what_cannot_be_deleted_says_so_and_goes_on_to_obey(caplog: pytest
     ],
 )
 async def test_of_two_that_would_take_over_in_one_moment_only_one_begins(parent: str | None, first: str) -> None:
-    world = World()
-    work = reconciler(world, SlowStore())
-    world.instances.put(instance("global", Scope.GLOBAL, phase=Phase.RUNNING))
-    world.instances.put(instance("shop-a", Scope.PROJECT, parent=parent, phase=Phase.RUNNING))
+    indexes = Indexes()
+    work = reconciler(indexes, SlowStore())
+    indexes.instances.put(instance("global", Scope.GLOBAL, phase=Phase.RUNNING))
+    indexes.instances.put(instance("shop-a", Scope.PROJECT, parent=parent, phase=Phase.RUNNING))
 
     async def arrive(name: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
         newcomer = instance(name, Scope.PROJECT, parent=parent, renamed_from=RenamedFrom(name="shop-a"))
-        world.instances.put(newcomer)
+        indexes.instances.put(newcomer)
         with suppress(ConflictError):
             await work.reconcile((newcomer.namespace, name))
 
     await asyncio.gather(arrive("shop-c", 0), arrive("shop-b", 0.5))
-    tree = world.instances.namespace("default")
+    tree = indexes.instances.namespace("default")
     assert [it.name for it in tree if it.status.predecessor is not None] == [first]

@@ -9,7 +9,7 @@ from hopper.api.template import HopperTemplate, TemplateSpec
 from hopper.domain.dependencies import find_circle, waits_for
 from hopper.domain.observed import Runtime
 from hopper.domain.planner import plan
-from hopper.registry import Registry
+from hopper.registry import InstanceIndex
 from tests.unit.domain.builders import NOW, instance, observe
 
 
@@ -20,7 +20,7 @@ def template(*depends_on: str) -> HopperTemplate:
 
 def circle(subject: str, edges: dict[str, tuple[str, ...]], **phases: Phase) -> tuple[str, ...]:
     """Find the circle on which one of the services of the stack "shop" is; all are Created, or in the phase given."""
-    registry = Registry()
+    registry = InstanceIndex()
     for name in edges:
         phase = phases.get(name, Phase.CREATED)
         registry.put(instance(f"shop-{name}", Scope.ORCHESTRATION, parent="shop", phase=phase))
@@ -49,7 +49,7 @@ def test_who_is_on_its_way_breaks_the_circle() -> None:
 
 def test_nobody_waits_for_itself() -> None:
     assert circle("a", {"a": ("a", "shop-a")}) == ()
-    registry = Registry()
+    registry = InstanceIndex()
     alone = instance("shop-a", Scope.ORCHESTRATION, parent="shop", phase=Phase.CREATED)
     registry.put(alone)
     assert waits_for(alone, template("a"), registry.namespace("default")) == ()

@@ -16,7 +16,7 @@ from hopper.gateway.app import build_app
 from hopper.gateway.auth import Authority, Open
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
-from hopper.registry import Templates
+from hopper.registry import TemplateIndex
 from tests.unit.gateway.store import Store
 
 SETTINGS = Settings(requests_per_second=1e6, burst=10**6)
@@ -47,7 +47,7 @@ class World:
         catalogue.journal.open()
         self.context = Context(
             catalogue=catalogue,
-            templates=Templates(),
+            templates=TemplateIndex(),
             intents=self.store,
             authority=authority or Open(only_here=False),
             heartbeat_writer=HeartbeatWriter(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),

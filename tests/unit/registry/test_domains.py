@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hopper.registry.domains import Domains
+from hopper.registry.domains import DomainIndex
 
 Manifest = dict[str, Any]
 
 
-class Heard(Domains):
+class Heard(DomainIndex):
     """Collects who is to be looked at."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hopper.api.resources import SECRETS
-from hopper.registry import Templates
+from hopper.registry import TemplateIndex
 from hopper.watch import Feed, template_feed
 from tests.unit.watch.cluster import Object, Store, raw
 
@@ -20,7 +20,7 @@ def template(image: object, version: int = 1) -> dict[str, Any]:
 
 async def test_an_unreadable_template_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
     told: list[str] = []
-    templates = Templates()
+    templates = TemplateIndex()
     feed = template_feed(templates, lambda namespace, name: told.append(f"{namespace}/{name}"), ["n"])
     await feed.refill(Store(template(image=["not", "a", "name"])), "n")
     assert feed.current.is_set()

@@ -8,8 +8,8 @@ from hopper.gateway.discovery.criteria import Criteria
 from hopper.gateway.discovery.health import HealthIndex
 from hopper.gateway.discovery.journal import Journal
 from hopper.gateway.discovery.search import find
-from hopper.registry.beats import Beats, News
-from hopper.registry.index import Change, Registry
+from hopper.registry.heartbeats import HeartbeatIndex, HeartbeatChange
+from hopper.registry.instances import InstanceChange, InstanceIndex
 
 _IN_TROUBLE = tuple(health for health in Health if health.is_trouble)
 
@@ -21,20 +21,20 @@ class Catalogue:
     Call `journal.open()` when everything that existed at the start is known.
     """
 
-    instances: Registry = field(default_factory=Registry)
-    beats: Beats = field(default_factory=Beats)
+    instances: InstanceIndex = field(default_factory=InstanceIndex)
+    beats: HeartbeatIndex = field(default_factory=HeartbeatIndex)
     journal: Journal = field(default_factory=Journal)
     healths: HealthIndex = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "healths", HealthIndex(self.instances, self.beats, self.journal))
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: InstanceChange) -> None:
         """Take in a change of the registry."""
         self.journal.note(change)
         self.healths.on_change(change)
 
-    def on_news(self, news: News) -> None:
+    def on_news(self, news: HeartbeatChange) -> None:
         """Take in what the heartbeats tell."""
         self.healths.on_news(news)
 

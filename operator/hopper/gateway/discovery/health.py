@@ -9,8 +9,8 @@ from hopper.api.instance import HopperInstance
 from hopper.domain.health import Verdict, health_of
 from hopper.domain.lifecycle import CARRYING
 from hopper.gateway.discovery.journal import EventKind, Journal
-from hopper.registry.beats import Beats, News
-from hopper.registry.index import Change, NamespaceIndex, Registry
+from hopper.registry.heartbeats import HeartbeatIndex, HeartbeatChange
+from hopper.registry.instances import InstanceChange, NamespaceIndex, InstanceIndex
 
 _NOTHING_TOLD = Vitals()
 _NOT_KNOWN = Verdict(Health.UNKNOWN, "")
@@ -56,7 +56,7 @@ class _Namespace:
 class HealthIndex:
     """Keeps a verdict on each instance: call `on_change` and `on_news` with what registry and beats answer to `put`."""
 
-    def __init__(self, registry: Registry, beats: Beats, journal: Journal | None = None) -> None:
+    def __init__(self, registry: InstanceIndex, beats: HeartbeatIndex, journal: Journal | None = None) -> None:
         self._registry = registry
         self._beats = beats
         self._journal = journal
@@ -89,7 +89,7 @@ class HealthIndex:
         uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if up and started else None
         return HealthMetrics(beat or _NOTHING_TOLD, uptime, beat.at if beat else None)
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: InstanceChange) -> None:
         """Take in a change of the registry."""
         namespace = self._namespaces.setdefault(change.subject.namespace, _Namespace())
         if change.new is None:
@@ -102,7 +102,7 @@ class HealthIndex:
             namespace.worst = None
         self._judge(namespace, change.new)
 
-    def on_news(self, news: News) -> None:
+    def on_news(self, news: HeartbeatChange) -> None:
         """Take in what a ConfigMap of heartbeats told: who beats is well again, and for the others time goes on."""
         namespace, index = self._namespaces.get(news.namespace), self._registry.namespace(news.namespace)
         if namespace is None:

@@ -20,8 +20,8 @@ from hopper.api.heartbeat import (
 )
 from hopper.api.instance import HopperInstance
 from hopper.ports import ApiError, HeartbeatStore, NotFoundError
-from hopper.registry.beats import STALE_SECONDS, Beats
-from hopper.registry.index import NamespaceIndex, Registry
+from hopper.registry.heartbeats import STALE_SECONDS, HeartbeatIndex
+from hopper.registry.instances import InstanceIndex, NamespaceIndex
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class HeartbeatWriter:
     def __init__(
         self,
         store: HeartbeatStore,
-        beats: Beats,
-        registry: Registry,
+        beats: HeartbeatIndex,
+        registry: InstanceIndex,
         *,
         replica: str,
         clock: Callable[[], datetime] = wall_clock,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import islice
 
 from hopper.api.instance import HistoryEntry, HopperInstance
-from hopper.registry.index import Change
+from hopper.registry.instances import InstanceChange
 
 CAPACITY = 10_000
 
@@ -103,12 +103,12 @@ class Journal:
             if not future.done():
                 future.set_result(None)
 
-    def note(self, change: Change) -> None:
+    def note(self, change: InstanceChange) -> None:
         """Write down everything that one change of the index means."""
         old, new = change.old, change.new
         if old and new and old.metadata.uid != new.metadata.uid:
-            self.note(Change(old, None))
-            self.note(Change(None, new))
+            self.note(InstanceChange(old, None))
+            self.note(InstanceChange(None, new))
         elif new is None:
             self._note_parent(change.subject, change.subject.parent_name, None)
             self.write(EventKind.UNREGISTERED, change.subject)

@@ -10,7 +10,7 @@ from hopper.api.scopes import SCOPES
 from hopper.domain.hierarchy import has_room
 from hopper.domain.tree import descendants, is_below
 from hopper.gateway.discovery.criteria import Criteria
-from hopper.registry.index import NamespaceIndex
+from hopper.registry.instances import NamespaceIndex
 
 _EVERYTHING = Criteria()
 _WILDCARD = re.compile(r"[*?\[]")

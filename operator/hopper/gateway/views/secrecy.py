@@ -5,10 +5,10 @@ from dataclasses import replace
 from hopper.api.instance import HopperInstance
 from hopper.api.service import Overrides
 from hopper.domain.service.merge import with_secrecy
-from hopper.registry import Templates
+from hopper.registry import TemplateIndex
 
 
-def marked(instance: HopperInstance, templates: Templates) -> Overrides:
+def marked(instance: HopperInstance, templates: TemplateIndex) -> Overrides:
     """Return the overrides of an instance, in which all that is secret is marked so.
 
     A variable that the template keeps secret is so under another value as well. Of a template that is not known, that

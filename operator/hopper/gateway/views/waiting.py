@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from hopper.api.instance import HopperInstance
-from hopper.registry import Change
+from hopper.registry import InstanceChange
 
 # Looks at the newest version, None when the instance is gone; tells whether the wait is over.
 Holds = Callable[[HopperInstance | None], bool]
@@ -26,7 +26,7 @@ class Waiting:
         for future in [future for waiting in self._waiting.values() for future in waiting]:
             _resolve(future, False)
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: InstanceChange) -> None:
         """Wake whoever has waited for this."""
         uid = change.subject.metadata.uid
         if change.old and change.old.metadata.uid != uid:

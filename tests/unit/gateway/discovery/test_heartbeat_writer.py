@@ -17,7 +17,7 @@ from hopper.api.heartbeat import SHARDS, Vitals, gateway_key, parse_beat, parse_
 from hopper.api.instance import HopperInstance
 from hopper.gateway.discovery import HeartbeatWriter
 from hopper.ports import RefusedError
-from hopper.registry import Beats, Registry
+from hopper.registry import HeartbeatIndex, InstanceIndex
 from tests.unit.domain.builders import NOW
 from tests.unit.registry.beating import AWAY, MemoryStore, beating, later, reborn, same_shard
 
@@ -26,8 +26,8 @@ class Gateway:
     """A gateway whose clock moves by hand and whose watch tells what is written as soon as it is asked."""
 
     def __init__(self, store: MemoryStore, *instances: HopperInstance, replica: str = "a") -> None:
-        self.store, self.registry, self.now = store, Registry(), NOW
-        self.beats = Beats(clock=lambda: self.now.timestamp())
+        self.store, self.registry, self.now = store, InstanceIndex(), NOW
+        self.beats = HeartbeatIndex(clock=lambda: self.now.timestamp())
         for it in instances:
             self.registry.put(it)
         clock: Callable[[], datetime] = lambda: self.now  # noqa: E731

@@ -15,8 +15,8 @@ from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import has_room
 from hopper.domain.tree import ancestors, descendants, subtree
 from hopper.gateway.discovery import Criteria, find, possible_parents
-from hopper.registry import Change, Registry
-from hopper.registry.index import NamespaceIndex
+from hopper.registry import InstanceChange, InstanceIndex
+from hopper.registry.instances import NamespaceIndex
 from tests.unit.domain.builders import instance
 
 NAMES = [f"{word}-{n}" for word in ("web", "shop") for n in range(4)]
@@ -79,7 +79,7 @@ def fits(it: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
 class TestFind:
     @given(changes=st.lists(versions(), max_size=25), asked=st.lists(questions(), min_size=1, max_size=5))
     def test_agrees_with_a_filter_over_everything(self, changes: list[dict[str, Any]], asked: list[Criteria]) -> None:
-        registry, expected = Registry(), {}
+        registry, expected = InstanceIndex(), {}
         for version, said in enumerate(changes, start=1):
             name, there = said.pop("name"), said.pop("there")
             known = expected.get(name)
@@ -89,7 +89,7 @@ class TestFind:
                 it = replace(
                     it, metadata=replace(it.metadata, uid=known.metadata.uid if known else f"{name}-{version}")
                 )
-                assert registry.put(it) == Change(known, it)
+                assert registry.put(it) == InstanceChange(known, it)
                 expected[name] = it
             elif known:
                 registry.remove("default", name, expected.pop(name).metadata.uid)

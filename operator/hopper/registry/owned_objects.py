@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hopper.api.names import INSTANCE_KIND, LABEL_INSTANCE
-from hopper.registry.domains import Domains
+from hopper.registry.domains import DomainIndex
 
 Manifest = dict[str, Any]
 ChildKey = tuple[str, str]  # kind, name
@@ -13,11 +13,11 @@ _POD_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", 
 _NO_CHILDREN: Mapping[ChildKey, Manifest] = {}
 
 
-class Children:
+class OwnedObjectIndex:
     """The newest known version of each child, without what nothing is derived from; and which `domains` they claim."""
 
     def __init__(self) -> None:
-        self.domains = Domains()
+        self.domains = DomainIndex()
         self._by_owner: dict[tuple[str, str], dict[ChildKey, Manifest]] = {}
         self._owners: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → instance
         self._uids: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → uid

@@ -17,7 +17,7 @@ _LAST = "\x7f"  # comes after everything that a name may hold
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class InstanceChange:
     """One change of the index; `old` is None for a new instance, `new` for one that is gone."""
 
     old: HopperInstance | None
@@ -169,7 +169,7 @@ class NamespaceIndex:
             yield self._dependents, uid
 
 
-class Registry:
+class InstanceIndex:
     """All namespaces. Fed from the watch and from the answers to our own writes, in any order: the newest wins."""
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ class Registry:
         """Return all known instances: uids by namespace and name."""
         return {(it.namespace, it.name): it.metadata.uid for it in self}
 
-    def put(self, instance: HopperInstance) -> Change | None:
+    def put(self, instance: HopperInstance) -> InstanceChange | None:
         """Take in a version of an instance; return what changed, None for what is not newer than what is known."""
         if instance.metadata.uid in self._gone:
             return None
@@ -212,9 +212,9 @@ class Registry:
         if old and _version(old) >= _version(instance):
             return None
         index.put(instance)
-        return Change(old, instance)
+        return InstanceChange(old, instance)
 
-    def remove(self, namespace: str, name: str, uid: str) -> Change | None:
+    def remove(self, namespace: str, name: str, uid: str) -> InstanceChange | None:
         """Take out an instance that is gone; return what changed, None where it was not there."""
         self._gone[uid] = None
         while len(self._gone) > _TOMBSTONES:
@@ -226,7 +226,7 @@ class Registry:
         index.discard(name)
         if not len(index):
             del self._namespaces[namespace]
-        return Change(old, None)
+        return InstanceChange(old, None)
 
 
 def _version(instance: HopperInstance) -> int:

@@ -25,7 +25,7 @@ STALE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class HeartbeatChange:
     """What one version of a ConfigMap has told: whose entries are new. Time has gone on for all of that shard."""
 
     namespace: str
@@ -45,7 +45,7 @@ class _Shard:
     until: datetime | None = None
 
 
-class Beats:
+class HeartbeatIndex:
     """The newest heartbeat of each instance. Fed from the watch of ConfigMaps, and from those who beat here.
 
     Whether a gateway is still there is judged by `clock` (seconds, monotonic) and by what it tells, as with Leases: not
@@ -72,7 +72,7 @@ class Beats:
         """Take in a heartbeat that has come in here; the newest wins."""
         self._keep(self._shards.setdefault((namespace, shard_of(name)), _Shard()), name, beat)
 
-    def put(self, raw: Mapping[str, Any]) -> News | None:
+    def put(self, raw: Mapping[str, Any]) -> HeartbeatChange | None:
         """Take in a version of a ConfigMap; None where it holds no heartbeats, or none that are new."""
         number, metadata = shard_in(raw), raw["metadata"]
         if number is None:
@@ -92,15 +92,15 @@ class Beats:
         for name in entries:
             self._keep(shard, name, parse_beat(data[name]))
         self._listen(shard)
-        return News(metadata["namespace"], number, tuple(entries))
+        return HeartbeatChange(metadata["namespace"], number, tuple(entries))
 
-    def remove(self, namespace: str, name: str, uid: str) -> News | None:
+    def remove(self, namespace: str, name: str, uid: str) -> HeartbeatChange | None:
         """Forget a ConfigMap that is gone, and what stood in it; None where it was not known."""
         for (of, number), shard in self._shards.items():
             if (of, configmap_name(number), shard.uid) == (namespace, name, uid):
                 del self._shards[of, number]
                 self.revision += 1
-                return News(namespace, number, tuple(shard.data))
+                return HeartbeatChange(namespace, number, tuple(shard.data))
         return None
 
     def uids(self) -> dict[tuple[str, str], str]:

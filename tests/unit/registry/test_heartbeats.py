@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hopper.api.heartbeat import dump_beat, gateway_key, shard_of
 from hopper.domain.heartbeat import Heard
-from hopper.registry import Beats
+from hopper.registry import HeartbeatIndex
 from tests.unit.registry.beating import beat, beating, configmap, later, reborn, same_shard
 
 WEB = beating()
@@ -16,7 +16,7 @@ WEB = beating()
 
 class TestEntries:
     def test_are_those_of_the_newest_version(self) -> None:
-        beats = Beats()
+        beats = HeartbeatIndex()
         news = beats.put(configmap(2, ("web", beat(at=2))))
         assert news is not None
         assert (news.namespace, news.names) == ("default", ("web",))
@@ -25,20 +25,20 @@ class TestEntries:
         assert beats.last(WEB) == beat(at=2)
 
     def test_only_those_that_are_new_are_told_of(self) -> None:
-        beats, (first, second) = Beats(), same_shard(2)
+        beats, (first, second) = HeartbeatIndex(), same_shard(2)
         beats.put(configmap(1, (first, beat(first)), (second, beat(second))))
         news = beats.put(configmap(2, (first, beat(first)), (second, beat(second, at=5))))
         assert news is not None
         assert news.names == (second,)
 
     def test_a_predecessor_does_not_beat_for_its_successor(self) -> None:
-        beats = Beats()
+        beats = HeartbeatIndex()
         beats.put(configmap(1, ("web", beat(at=5)), gateways={"a": (0, 6)}))
         assert beats.last(reborn(WEB)) is None
         assert beats.heard(reborn(WEB)) == Heard(None, later(0), later(6))
 
     def test_what_comes_in_here_counts_before_it_is_written(self) -> None:
-        beats = Beats()
+        beats = HeartbeatIndex()
         beats.put(configmap(1, ("web", beat(at=1))))
         beats.note("default", "web", beat(at=2, active_tasks=3))
         assert beats.last(WEB) == beat(at=2, active_tasks=3)
@@ -48,14 +48,14 @@ class TestEntries:
         assert beats.last(WEB) == beat(at=4)
 
     def test_an_entry_that_is_removed_is_forgotten(self) -> None:
-        beats, (first, second) = Beats(), same_shard(2)
+        beats, (first, second) = HeartbeatIndex(), same_shard(2)
         beats.put(configmap(1, (first, beat(first)), (second, beat(second))))
         beats.put(configmap(2, (first, beat(first))))
         assert list(beats.of("default", shard_of(first))) == [first]
 
     @pytest.mark.parametrize("text", ["", "x", "{}", "[]", '{"uid":"uid-web"}', '{"uid":"uid-web","at":"yesterday"}'])
     def test_nonsense_is_left_alone(self, text: str) -> None:
-        beats = Beats()
+        beats = HeartbeatIndex()
         raw = configmap(1, gateways={"a": (0, 1)})
         raw["data"] |= {"web": text, "_gateway.b": text}
         assert beats.put(raw) is not None
@@ -67,7 +67,7 @@ class TestEntries:
         ['"active_tasks":-1', '"error_rate":2', '"response_time_ms":NaN', '"status":"inactive"', '"status":"x"'],
     )
     def test_values_out_of_range_are_nonsense(self, vitals: str) -> None:
-        beats, raw = Beats(), configmap(1)
+        beats, raw = HeartbeatIndex(), configmap(1)
         raw["data"]["web"] = dump_beat(beat()).replace("}", f",{vitals}}}")
         beats.put(raw)
         assert beats.last(WEB) is None
@@ -75,12 +75,12 @@ class TestEntries:
     def test_other_configmaps_are_none_of_ours(self) -> None:
         raw = configmap(1, ("web", beat()))
         for labels in (None, {}, {"hopper.dev/heartbeats": "no"}):
-            assert Beats().put({**raw, "metadata": {**raw["metadata"], "labels": labels}}) is None
+            assert HeartbeatIndex().put({**raw, "metadata": {**raw["metadata"], "labels": labels}}) is None
         for name in ("hopper-heartbeats-4", "hopper-heartbeats-", "hopper-heartbeats-01", "mine"):
-            assert Beats().put({**raw, "metadata": {**raw["metadata"], "name": name}}) is None
+            assert HeartbeatIndex().put({**raw, "metadata": {**raw["metadata"], "name": name}}) is None
 
     def test_one_that_is_deleted_leaves_nothing(self) -> None:
-        beats, raw = Beats(), configmap(5, ("web", beat()), gateways={"a": (0, 1)})
+        beats, raw = HeartbeatIndex(), configmap(5, ("web", beat()), gateways={"a": (0, 1)})
         beats.put(raw)
         (key,) = beats.uids()
         assert beats.remove(*key, uid="another") is None
@@ -93,7 +93,7 @@ class TestEntries:
 class TestListening:
     def setup_method(self) -> None:
         self.now = 0.0
-        self.beats = Beats(clock=lambda: self.now)
+        self.beats = HeartbeatIndex(clock=lambda: self.now)
         self.version = 0
 
     def tell(self, at: float, **gateways: tuple[float, float]) -> Heard:

@@ -8,7 +8,7 @@ from hopper.api.heartbeat import shard_in
 from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import CHILDREN, PODS, Resource
 from hopper.domain.heartbeat import condition_is_outdated
-from hopper.registry import Beats, Children, News, Registry, Templates
+from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceIndex, OwnedObjectIndex, TemplateIndex
 from hopper.watch import Feed, Reader, template_feed
 
 Manifest = dict[str, Any]
@@ -17,18 +17,18 @@ Look = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Indexes:
     """The indexes that decisions are made from."""
 
-    instances: Registry = field(default_factory=Registry)
-    templates: Templates = field(default_factory=Templates)
-    children: Children = field(default_factory=Children)
-    beats: Beats = field(default_factory=Beats)
+    instances: InstanceIndex = field(default_factory=InstanceIndex)
+    templates: TemplateIndex = field(default_factory=TemplateIndex)
+    owned_objects: OwnedObjectIndex = field(default_factory=OwnedObjectIndex)
+    heartbeats: HeartbeatIndex = field(default_factory=HeartbeatIndex)
     reader: Reader = field(default_factory=Reader)
 
     def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
         """Return the feeds of templates and children; the callbacks hear whom a change concerns."""
-        self.children.domains.on_news = on_instance
+        self.owned_objects.domains.on_news = on_instance
         owned = [self._child_feed(resource, namespaces, on_instance) for resource in (*CHILDREN.values(), PODS)]
         return [template_feed(self.templates, on_template, namespaces), *owned]
 
@@ -37,8 +37,8 @@ class World:
 
         def take(raw: Manifest) -> bool:
             if shard_in(raw) is not None:
-                return self._hear(self.beats.put(raw), on_instance)
-            owner = self.children.put(resource.kind, raw)
+                return self._hear(self.heartbeats.put(raw), on_instance)
+            owner = self.owned_objects.put(resource.kind, raw)
             if owner:
                 on_instance(raw["metadata"]["namespace"], owner)
             return owner is not None
@@ -46,25 +46,25 @@ class World:
         def drop(raw: Manifest) -> bool:
             metadata = raw["metadata"]
             which = (metadata["namespace"], metadata["name"], metadata["uid"])
-            if resource.kind == "ConfigMap" and (news := self.beats.remove(*which)):
+            if resource.kind == "ConfigMap" and (news := self.heartbeats.remove(*which)):
                 return self._hear(news, on_instance)
-            owner = self.children.remove(resource.kind, *which, metadata.get("resourceVersion"))
+            owner = self.owned_objects.remove(resource.kind, *which, metadata.get("resourceVersion"))
             if owner:
                 on_instance(metadata["namespace"], owner)
             return owner is not None
 
         def known() -> Mapping[tuple[str, str], str]:
-            children = self.children.uids(resource.kind)
-            return {**children, **self.beats.uids()} if resource.kind == "ConfigMap" else children
+            children = self.owned_objects.uids(resource.kind)
+            return {**children, **self.heartbeats.uids()} if resource.kind == "ConfigMap" else children
 
         selector = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
         return Feed(resource, selector, take=take, drop=drop, known=known, namespaces=namespaces)
 
-    def _hear(self, news: News | None, on_instance: Look) -> bool:
+    def _hear(self, news: HeartbeatChange | None, on_instance: Look) -> bool:
         """Have those looked at of whom the heartbeats now say something else: of the others, nothing is to be done."""
         if news is None:
             return False
         for instance in self.instances.namespace(news.namespace).expecting_beats(news.shard):
-            if condition_is_outdated(instance, self.beats.heard(instance)):
+            if condition_is_outdated(instance, self.heartbeats.heard(instance)):
                 on_instance(instance.namespace, instance.name)
         return True

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance, NameRef, OwnerReference, RenamedFrom
-from hopper.registry import Change, Registry
-from hopper.registry.index import NamespaceIndex
+from hopper.registry import InstanceChange, InstanceIndex
+from hopper.registry.instances import NamespaceIndex
 from tests.unit.domain.builders import condition, instance, owned_by
 
 OVERHEAD = 2048  # bytes per instance beside the instance itself
@@ -34,33 +34,33 @@ def names(found: Any) -> set[str]:
 
 class TestVersions:
     def test_the_first_is_new(self) -> None:
-        registry, web = Registry(), at(1)
-        assert registry.put(web) == Change(None, web)
+        registry, web = InstanceIndex(), at(1)
+        assert registry.put(web) == InstanceChange(None, web)
 
     def test_a_newer_one_replaces_an_older_one(self) -> None:
-        registry, old, new = Registry(), at(9), at(10)
+        registry, old, new = InstanceIndex(), at(9), at(10)
         registry.put(old)
-        assert registry.put(new) == Change(old, new)
+        assert registry.put(new) == InstanceChange(old, new)
         assert registry.namespace("default").get("web") is new
 
     def test_older_ones_and_the_same_again_change_nothing(self) -> None:
-        registry, new = Registry(), at(10)
+        registry, new = InstanceIndex(), at(10)
         registry.put(new)
         assert registry.put(at(9)) is None
         assert registry.put(at(10)) is None
         assert registry.namespace("default").get("web") is new
 
     def test_one_reborn_replaces_its_predecessor(self) -> None:
-        registry, old, new = Registry(), at(9), at(12, uid="second")
+        registry, old, new = InstanceIndex(), at(9), at(12, uid="second")
         registry.put(old)
-        assert registry.put(new) == Change(old, new)
+        assert registry.put(new) == InstanceChange(old, new)
         assert registry.remove("default", "web", old.metadata.uid) is None
         assert registry.put(at(10)) is None
         assert registry.namespace("default").get("web") is new
 
     @given(order=st.permutations(range(6)), gone=st.booleans())
     def test_in_any_order_the_newest_is_left(self, order: list[int], gone: bool) -> None:
-        registry = Registry()
+        registry = InstanceIndex()
         for version in order:
             if gone and version == 5:
                 registry.remove("default", "web", "uid-default-web")
@@ -72,31 +72,31 @@ class TestVersions:
 
 class TestTombstones:
     def test_what_is_gone_does_not_come_back(self) -> None:
-        registry, web = Registry(), at(1)
+        registry, web = InstanceIndex(), at(1)
         registry.put(web)
-        assert registry.remove("default", "web", web.metadata.uid) == Change(web, None)
+        assert registry.remove("default", "web", web.metadata.uid) == InstanceChange(web, None)
         assert registry.put(at(2)) is None
         assert len(registry) == 0
 
     def test_also_where_it_was_gone_before_it_was_known(self) -> None:
-        registry, web = Registry(), at(1)
+        registry, web = InstanceIndex(), at(1)
         assert registry.remove("default", "web", web.metadata.uid) is None
         assert registry.put(web) is None
 
     def test_twice_gone_is_gone(self) -> None:
-        registry, web = Registry(), at(1)
+        registry, web = InstanceIndex(), at(1)
         registry.put(web)
         registry.remove("default", "web", web.metadata.uid)
         assert registry.remove("default", "web", web.metadata.uid) is None
 
     def test_a_successor_of_the_same_name_is_welcome(self) -> None:
-        registry, web = Registry(), at(1)
+        registry, web = InstanceIndex(), at(1)
         registry.put(web)
         registry.remove("default", "web", web.metadata.uid)
         assert registry.put(at(2, uid="second")) is not None
 
     def test_there_are_not_more_and_more_of_them(self) -> None:
-        registry = Registry()
+        registry = InstanceIndex()
         for n in range(30_000):
             registry.remove("default", "web", str(n))
         assert len(registry._gone) == 10_000
@@ -105,7 +105,7 @@ class TestTombstones:
 
 class TestNamespaces:
     def test_are_apart(self) -> None:
-        registry = Registry()
+        registry = InstanceIndex()
         registry.put(at(1, namespace="one"))
         registry.put(at(2, "child", namespace="two", scope=Scope.ORCHESTRATION, parent="web"))
         assert names(registry.namespace("one")) == {"web"}
@@ -115,11 +115,11 @@ class TestNamespaces:
         assert len(registry) == 2
 
     def test_an_unknown_one_is_empty(self) -> None:
-        index = Registry().namespace("nowhere")
+        index = InstanceIndex().namespace("nowhere")
         assert (len(index), index.get("web"), list(index.children("web"))) == (0, None, [])
 
     def test_an_empty_one_is_forgotten(self) -> None:
-        registry, web = Registry(), at(1)
+        registry, web = InstanceIndex(), at(1)
         registry.put(web)
         registry.remove("default", "web", web.metadata.uid)
         assert not registry._namespaces
@@ -243,7 +243,7 @@ def test_memory() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        registry = Registry()
+        registry = InstanceIndex()
         for it in (*given, *newer):
             registry.put(it)
         gc.collect()
