@@ -8,7 +8,7 @@ from hopper.gateway.discovery.criteria import Criteria
 from hopper.gateway.discovery.health import HealthIndex
 from hopper.gateway.discovery.journal import Journal
 from hopper.gateway.discovery.search import find
-from hopper.registry.heartbeats import HeartbeatIndex, HeartbeatChange
+from hopper.registry.heartbeats import HeartbeatChange, HeartbeatIndex
 from hopper.registry.instances import InstanceChange, InstanceIndex
 
 _IN_TROUBLE = tuple(health for health in Health if health.is_trouble)

@@ -9,8 +9,8 @@ from hopper.api.instance import HopperInstance
 from hopper.domain.health import Verdict, health_of
 from hopper.domain.lifecycle import CARRYING
 from hopper.gateway.discovery.journal import EventKind, Journal
-from hopper.registry.heartbeats import HeartbeatIndex, HeartbeatChange
-from hopper.registry.instances import InstanceChange, NamespaceIndex, InstanceIndex
+from hopper.registry.heartbeats import HeartbeatChange, HeartbeatIndex
+from hopper.registry.instances import InstanceChange, InstanceIndex, NamespaceIndex
 
 _NOTHING_TOLD = Vitals()
 _NOT_KNOWN = Verdict(Health.UNKNOWN, "")

@@ -53,7 +53,9 @@ class TestChanges:
 
     def test_one_moves(self) -> None:
         written = journal()
-        written.note(InstanceChange(WORKER, instance("worker", Scope.ORCHESTRATION, parent="shop", phase=Phase.STARTING)))
+        written.note(
+            InstanceChange(WORKER, instance("worker", Scope.ORCHESTRATION, parent="shop", phase=Phase.STARTING))
+        )
         assert told(written) == [
             "child_removed worker",
             "child_added worker",
