@@ -8,14 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hopper.api.names import TEMPLATE_PLURAL
-from hopper.api.resources import CHILDREN
+from hopper.api.resources import OWNED_RESOURCES
 from tests.bench.client import Client, RequestKey
 from tests.bench.objects import Kind
 
 _LINE = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _READS = ("GET", "LIST")
-_CHILDREN = {(it.group, it.plural) for it in CHILDREN.values()}
+_CHILDREN = {(it.group, it.plural) for it in OWNED_RESOURCES.values()}
 # The cluster's own controllers PUT what they have to say about these, so no operator here does.
 _WRITES_OF_OTHERS = ("PUT",)
 # Longer than any operator here holds a write back.

@@ -20,13 +20,12 @@ from hopper.api.names import (
     TEMPLATE_PLURAL,
     VERSION,
 )
+from hopper.api.resources import Manifest
 from hopper.domain.hierarchy import effective_state, judge
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
 from hopper.registry import NamespaceIndex
 from tests.bench.peer_status import PEER_GROUP
-
-Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from hopper.api.heartbeat import configmap_name, shard_of
-from hopper.api.resources import CHILDREN
+from hopper.api.resources import OWNED_RESOURCES
 from tests.cluster.live import Live
 from tests.cluster.workloads import ALL, Workloads
 
@@ -38,7 +38,7 @@ async def run_everything(live: Live, workloads: Workloads) -> None:
 
 async def _take_back_everything(live: Live, workloads: Workloads) -> None:
     """Strip all objects of what says whose they are: they are recognised by a look at each."""
-    await workloads.until_owned("shop-web", *CHILDREN)
+    await workloads.until_owned("shop-web", *OWNED_RESOURCES)
     owned = workloads.owned("shop-web")
     names = {kind: it["metadata"]["name"] for kind, it in owned.items()}
     await asyncio.gather(*(workloads.edit(kind, name, {"metadata": {"labels": None}}) for kind, name in names.items()))

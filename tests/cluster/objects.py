@@ -7,10 +7,9 @@ from urllib.parse import urlencode
 
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.names import FIELD_MANAGER
-from hopper.api.resources import CHILDREN
+from hopper.api.resources import OWNED_RESOURCES, Manifest
 from tests.cluster.live import Live, manifest
 
-Manifest = dict[str, Any]
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -46,6 +45,6 @@ class Objects:
         await self._send("DELETE", target, {"propagationPolicy": "Background"}, "application/json", {})
 
     async def _send(self, method: str, target: Manifest, body: object, kind: str, query: dict[str, str]) -> Manifest:
-        path = CHILDREN[target["kind"]].path(self.namespace, target["metadata"]["name"])
+        path = OWNED_RESOURCES[target["kind"]].path(self.namespace, target["metadata"]["name"])
         found: Manifest = await self.live.request(method, f"{path}?{urlencode(query)}", body, kind)
         return found

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
+from hopper.api.resources import INSTANCES, OWNED_RESOURCES, TEMPLATES
 from tests.cluster.live import Live
 from tests.cluster.prometheus import Numbers
 
-_PLURALS = {it.plural for it in (*CHILDREN.values(), INSTANCES, TEMPLATES)}
+_PLURALS = {it.plural for it in (*OWNED_RESOURCES.values(), INSTANCES, TEMPLATES)}
 STATUS = ("PATCH", "hopperinstances/status")
 METADATA = ("PATCH", "hopperinstances")
 TEMPLATE_STATUS = ("PATCH", "hoppertemplates/status")

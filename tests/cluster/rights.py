@@ -6,13 +6,13 @@ import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
+from hopper.api.resources import Manifest
 from tests.cluster.live import Live
 
-Manifest = dict[str, Any]
 EVERYWHERE = "*"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _KNOWN_SECONDS = 30

@@ -14,7 +14,7 @@ from kubernetes.aio.config import incluster_config
 
 from hopper.adapters import connection
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
-from hopper.api.resources import CHILDREN, INSTANCES, PODS, TEMPLATES
+from hopper.api.resources import INSTANCES, OWNED_RESOURCES, PODS, TEMPLATES
 from hopper.local import Cluster
 from tests.cluster.live import Live, manifest
 from tests.cluster.prometheus import Numbers
@@ -32,7 +32,7 @@ def rules(*, events: bool = True) -> list[dict[str, Any]]:
         {"apiGroups": [INSTANCES.group], "resources": [f"{INSTANCES.plural}/status"], "verbs": ["patch"]},
         {"apiGroups": [TEMPLATES.group], "resources": [TEMPLATES.plural], "verbs": LOOK},
         {"apiGroups": [PODS.group], "resources": [PODS.plural], "verbs": LOOK},
-        *({"apiGroups": [it.group], "resources": [it.plural], "verbs": LOOK} for it in CHILDREN.values()),
+        *({"apiGroups": [it.group], "resources": [it.plural], "verbs": LOOK} for it in OWNED_RESOURCES.values()),
     ]
     told = [{"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]}]
     return needed + told * events

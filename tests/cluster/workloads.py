@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hopper.api.names import LABEL_INSTANCE
-from hopper.api.resources import CHILDREN, PODS, TEMPLATES, Resource
+from hopper.api.resources import OWNED_RESOURCES, PODS, TEMPLATES, Resource
 from hopper.api.template import USERS_SHOWN
 from tests.cluster.follow import Follow, Object, version
 from tests.cluster.live import MERGE_PATCH, Live, Refused
 
 SLICES = Resource("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
-RESOURCES = {it.kind: it for it in (*CHILDREN.values(), PODS, SLICES, TEMPLATES)}
+RESOURCES = {it.kind: it for it in (*OWNED_RESOURCES.values(), PODS, SLICES, TEMPLATES)}
 # What the simulated nodes of the tests look for (stages/pods.yaml).
 BEHAVES = "tests.example.com/behaves"
 # A service with one object of each of four kinds.
@@ -74,7 +74,7 @@ class Workloads:
 
     def owned(self, instance: str) -> dict[str, Object]:
         """Return what belongs to an instance, pods not among it, by kind; of several claims, the last one."""
-        found = ((kind, it) for kind in CHILDREN for it in self.now(kind).values())
+        found = ((kind, it) for kind in OWNED_RESOURCES for it in self.now(kind).values())
         return {kind: it for kind, it in found if _owner(it) == instance and not is_ending(it)}
 
     def deployment(self, instance: str) -> Object:

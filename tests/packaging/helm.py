@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from hopper.api.resources import Manifest
 from hopper.local import binaries
 from hopper.local.catalogue import TOOLS
 from hopper.local.paths import cache_dir
@@ -21,8 +22,6 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "hopper"
 RELEASE = "hopper"
 NAMESPACE = "hopper-system"
-
-Manifest = dict[str, Any]
 
 
 class HelmError(Exception):

@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from hopper.api.cel import Refusal, Rule, attach
-from hopper.api.enums import DesiredState, Protocol
+from hopper.api.enums import DesiredState, PortProtocol
 from hopper.api.instance import HopperInstance
 from hopper.api.schema import Schema, object_schema, structural_schema
 
@@ -92,7 +92,7 @@ class TestStructuralSchema:
         [
             (bool, False, "Here. Defaults to false."),
             (DesiredState | None, None, "Here. One of Running, Paused, Stopped, Archived, Terminated."),
-            (Protocol, Protocol.TCP, "Here. Defaults to TCP."),
+            (PortProtocol, PortProtocol.TCP, "Here. Defaults to TCP."),
         ],
     )
     def test_says_what_kubectl_explain_keeps_to_itself(self, annotation: Any, default: Any, description: str) -> None:

@@ -1,14 +1,11 @@
 """The objects that instances own, written with server-side apply."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Kube
 from hopper.api.names import FIELD_MANAGER
-from hopper.api.resources import CHILDREN
+from hopper.api.resources import OWNED_RESOURCES, Manifest
 from hopper.ports import ConflictError, NotFoundError, OccupiedError, RefusedError
-
-Manifest = dict[str, Any]
 
 
 class KubeChildren:
@@ -36,12 +33,12 @@ class KubeChildren:
     async def delete(self, live: Manifest) -> None:
         options = {"preconditions": {"uid": live["metadata"]["uid"]}, "propagationPolicy": "Background"}
         try:
-            await self._kube.request("DELETE", _path(live), resource=CHILDREN[live["kind"]].plural, body=options)
+            await self._kube.request("DELETE", _path(live), resource=OWNED_RESOURCES[live["kind"]].plural, body=options)
         except NotFoundError:
             return  # gone is what was wanted
 
     async def _apply(self, manifest: Manifest, *, force: bool) -> Manifest:
-        resource = CHILDREN[manifest["kind"]]
+        resource = OWNED_RESOURCES[manifest["kind"]]
         return await self._kube.request(
             "PATCH",
             _path(manifest),
@@ -53,7 +50,7 @@ class KubeChildren:
 
     async def _check_ours(self, manifest: Manifest, conflict: ConflictError) -> None:
         """Look at what is there already. Raises `RefusedError` where it is a stranger's, `OccupiedError` to wait."""
-        resource = CHILDREN[manifest["kind"]]
+        resource = OWNED_RESOURCES[manifest["kind"]]
         try:
             there = await self._kube.request("GET", _path(manifest), resource=resource.plural)
         except NotFoundError:
@@ -74,7 +71,7 @@ class KubeChildren:
         return await self._kube.request(
             "PATCH",
             _path(live),
-            resource=CHILDREN[live["kind"]].plural,
+            resource=OWNED_RESOURCES[live["kind"]].plural,
             body=body,
             content_type=content_type,
             query=urlencode({"fieldManager": FIELD_MANAGER}),
@@ -83,7 +80,7 @@ class KubeChildren:
 
 def _path(manifest: Manifest) -> str:
     metadata = manifest["metadata"]
-    return CHILDREN[manifest["kind"]].path(metadata["namespace"], metadata["name"])
+    return OWNED_RESOURCES[manifest["kind"]].path(metadata["namespace"], metadata["name"])
 
 
 def _only_to_create(manifest: Manifest) -> Manifest:

@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 from hopper.adapters.kube import MERGE_PATCH, Kube
 from hopper.api.heartbeat import configmap_labels, configmap_name
 from hopper.api.names import GATEWAY_MANAGER
-from hopper.api.resources import CHILDREN
+from hopper.api.resources import OWNED_RESOURCES
 
-_CONFIGMAPS = CHILDREN["ConfigMap"]
+_CONFIGMAPS = OWNED_RESOURCES["ConfigMap"]
 _MANAGER = urlencode({"fieldManager": GATEWAY_MANAGER})
 
 

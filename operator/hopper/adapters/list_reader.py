@@ -5,9 +5,8 @@ import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
-Manifest = dict[str, Any]
+from hopper.api.resources import Manifest
 
 # Nothing but metadata stands before it. Go writes an empty list as null.
 _ITEMS = re.compile(r'"items"\s*:\s*(\[|null)')

@@ -19,12 +19,11 @@ from hopper.api.names import (
     TEMPLATE_SINGULAR,
     VERSION,
 )
+from hopper.api.resources import Manifest
 from hopper.api.rules import instance_rules
 from hopper.api.schema import object_schema
 from hopper.api.template import HopperTemplate
 from hopper.api.template_rules import template_rules
-
-Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

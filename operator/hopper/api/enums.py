@@ -76,7 +76,7 @@ class RoutingFallback(StrEnum):
     RULES = "Rules"
 
 
-class Protocol(StrEnum):
+class PortProtocol(StrEnum):
     """Transport protocol of a port."""
 
     TCP = "TCP"

@@ -1,9 +1,17 @@
 """Where the API server serves each kind that Hopper reads or writes."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from hopper.api.names import GROUP, INSTANCE_KIND, INSTANCE_PLURAL, TEMPLATE_KIND, TEMPLATE_PLURAL, VERSION
+
+# An object in the form in which the API server sends and accepts it.
+Manifest = dict[str, Any]
+# The namespace and name of an object whose kind is known from the context.
+NamespacedName = tuple[str, str]
+# The kind and name of an object whose namespace is known from the context.
+ObjectKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,8 @@ TEMPLATES = Resource(TEMPLATE_KIND, GROUP, VERSION, TEMPLATE_PLURAL)
 PODS = Resource("Pod", "", "v1", "pods")
 SECRETS = Resource("Secret", "", "v1", "secrets")
 
-# What instances own: rendered, applied, watched and healed.
-CHILDREN: dict[str, Resource] = {
+# The kinds of owned objects, in the order in which they are applied.
+OWNED_RESOURCES: dict[str, Resource] = {
     resource.kind: resource
     for resource in (
         Resource("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims"),

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from hopper.api.enums import Protocol, VolumeType
+from hopper.api.enums import PortProtocol, VolumeType
 from hopper.api.model import WIRE
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -20,7 +20,7 @@ class PortEntry:
     """A port of the container; merged by containerPort and protocol."""
 
     container_port: Annotated[Port, Field(description="The port the process listens on.")]
-    protocol: Annotated[Protocol, Field(description="Transport protocol.")] = Protocol.TCP
+    protocol: Annotated[PortProtocol, Field(description="Transport protocol.")] = PortProtocol.TCP
     host_port: Annotated[
         Port | None, Field(description="The port offered by the Service; the container port when left out.")
     ] = None

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import APPLY_PATCH
 from hopper.api.names import GROUP, LABEL_APP_PART_OF
-from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
+from hopper.api.resources import INSTANCES, OWNED_RESOURCES, TEMPLATES, Manifest
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from hopper.adapters.kube import Kube
 
-Manifest = dict[str, Any]
 
-_RESOURCES = {**CHILDREN, INSTANCES.kind: INSTANCES, TEMPLATES.kind: TEMPLATES}
+_RESOURCES = {**OWNED_RESOURCES, INSTANCES.kind: INSTANCES, TEMPLATES.kind: TEMPLATES}
 
 
 class Change(StrEnum):

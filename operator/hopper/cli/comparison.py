@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
-from hopper.api.resources import CHILDREN
+from hopper.api.resources import OWNED_RESOURCES, Manifest, ObjectKey
 from hopper.cli.manifests import objects_of, present_mode
 from hopper.domain.service.drift import differs
 from hopper.domain.service.feasible import feasible
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hopper.adapters.kube import Kube
     from hopper.domain.service.blueprint import Blueprint
 
-Manifest = dict[str, Any]
 _CLAIM = "PersistentVolumeClaim"
 
 
@@ -39,20 +38,20 @@ async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
 
 
 async def _live(kube: Kube, kind: str, namespace: str, name: str) -> Manifest | None:
-    resource = CHILDREN[kind]
+    resource = OWNED_RESOURCES[kind]
     try:
         return await kube.request("GET", resource.path(namespace, name), resource=resource.plural)
     except NotFoundError:
         return None
 
 
-async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[tuple[str, str]]) -> list[tuple[str, str]]:
+async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[ObjectKey]) -> list[ObjectKey]:
     from hopper.adapters.listing import KubeLister
 
     instance = blueprint.instance
     selector = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_INSTANCE}={instance.name}"
     found = []
-    for kind, resource in CHILDREN.items():
+    for kind, resource in OWNED_RESOURCES.items():
         if kind == _CLAIM:
             continue  # kept, whatever the template says
         async for part in KubeLister(kube).parts(resource, instance.namespace, selector):

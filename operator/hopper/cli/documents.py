@@ -10,10 +10,9 @@ from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.api.names import GROUP, INSTANCE_KIND, TEMPLATE_KIND
+from hopper.api.resources import Manifest
 from hopper.api.schema import Schema, object_schema
 from hopper.api.template import HopperTemplate
-
-Manifest = dict[str, Any]
 
 _MODELS: dict[str, type[Any]] = {INSTANCE_KIND: HopperInstance, TEMPLATE_KIND: HopperTemplate}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
+from hopper.api.resources import Manifest
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.cli.documents import ManifestError, namespace_of, read_documents
 from hopper.domain.hierarchy import judge
@@ -19,7 +20,6 @@ from hopper.registry import NamespaceIndex
 if TYPE_CHECKING:
     from hopper.adapters.kube import Kube
 
-Manifest = dict[str, Any]
 
 # Stand in for what only the API server gives.
 _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from hopper.api.names import DEFAULT_PREFIX, GLOBAL_NAME
+from hopper.api.resources import Manifest
 from hopper.compose.circles import without_circles
 from hopper.compose.hosts.own_names import without_own_names
 from hopper.compose.hosts.reachability import report_host_names, with_reached_ports
 from hopper.compose.hosts.references import find_references
 from hopper.compose.hosts.rewriting import with_stack_names
-from hopper.compose.manifests import Manifest, manifests
+from hopper.compose.manifests import manifests
 from hopper.compose.names import MAX_NAME, Allocator, object_name, project_name
 from hopper.compose.project import Project
 from hopper.compose.reading.cleaning import clean_services

@@ -9,11 +9,10 @@ from pydantic import TypeAdapter
 from hopper.api.enums import DesiredState, Scope
 from hopper.api.model import dump
 from hopper.api.names import API_VERSION, INSTANCE_KIND, LABEL_APP_PART_OF, TEMPLATE_KIND
+from hopper.api.resources import Manifest
 from hopper.api.service import Overrides
 from hopper.api.template import dump_template_spec
 from hopper.compose.services.service import ConvertedService
-
-Manifest = dict[str, Any]
 
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from hopper.api.heartbeat import shard_in
 from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
-from hopper.api.resources import CHILDREN, PODS, Resource
+from hopper.api.resources import OWNED_RESOURCES, PODS, Manifest, NamespacedName, Resource
 from hopper.domain.heartbeat import condition_is_outdated
 from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceIndex, OwnedObjectIndex, TemplateIndex
 from hopper.watch import Feed, Reader, template_feed
 
-Manifest = dict[str, Any]
 # Namespace and name of what is to be looked at again.
 Look = Callable[[str, str], None]
 
@@ -29,7 +27,7 @@ class Indexes:
     def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
         """Return the feeds of templates and children; the callbacks hear whom a change concerns."""
         self.owned_objects.domains.on_news = on_instance
-        owned = [self._child_feed(resource, namespaces, on_instance) for resource in (*CHILDREN.values(), PODS)]
+        owned = [self._child_feed(resource, namespaces, on_instance) for resource in (*OWNED_RESOURCES.values(), PODS)]
         return [template_feed(self.templates, on_template, namespaces), *owned]
 
     def _child_feed(self, resource: Resource, namespaces: Collection[str], on_instance: Look) -> Feed:
@@ -53,7 +51,7 @@ class Indexes:
                 on_instance(metadata["namespace"], owner)
             return owner is not None
 
-        def known() -> Mapping[tuple[str, str], str]:
+        def known() -> Mapping[NamespacedName, str]:
             children = self.owned_objects.uids(resource.kind)
             return {**children, **self.heartbeats.uids()} if resource.kind == "ConfigMap" else children
 

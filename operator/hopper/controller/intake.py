@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 
+from hopper.api.resources import NamespacedName
 from hopper.controller.fanout import affected
 from hopper.controller.queue import KeyedQueue
-from hopper.controller.reconcile import Key
 from hopper.ports import Lister
 from hopper.registry import InstanceChange, InstanceIndex
 from hopper.watch import Feed, Reader, Resync, instance_feed
@@ -24,7 +24,7 @@ class Intake:
         self,
         registry: InstanceIndex,
         reader: Reader,
-        queue: KeyedQueue[Key],
+        queue: KeyedQueue[NamespacedName],
         lister: Lister,
         namespaces: Collection[str],
         *,

@@ -17,7 +17,7 @@ from hopper.adapters.leases import KubeLease
 from hopper.adapters.listing import KubeLister
 from hopper.adapters.templates import KubeTemplates
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
-from hopper.api.resources import INSTANCES, TEMPLATES
+from hopper.api.resources import INSTANCES, TEMPLATES, NamespacedName
 from hopper.controller.election import Election
 from hopper.controller.fanout import CHILD_DELAY, SUMMARY_DELAY, waiting_to_replace
 from hopper.controller.hooks import Hook, Hooks
@@ -26,7 +26,7 @@ from hopper.controller.indexes import Indexes
 from hopper.controller.intake import Intake
 from hopper.controller.metrics import Metrics
 from hopper.controller.queue import KeyedQueue
-from hopper.controller.reconcile import Key, Reconciler
+from hopper.controller.reconcile import Reconciler
 from hopper.controller.templates import TemplateReconciler
 from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.registry import InstanceChange
@@ -34,7 +34,7 @@ from hopper.watch import Contact, until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Key], Awaitable[float | None]]
+Work = Callable[[NamespacedName], Awaitable[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Operator:
         self._lease_kube = Kube(connection.client(), self._count_request)
         self._election = self._candidate(options.lease_namespace, host) if options.lease_namespace else None
         self._kube = Kube(connection.client(), self._count_request, self._may_write)
-        self.queue: KeyedQueue[Key] = KeyedQueue(
+        self.queue: KeyedQueue[NamespacedName] = KeyedQueue(
             self._only_when_leading(self._work),
             concurrency=options.concurrency,
             longest_delay=_longest_delay,
@@ -104,7 +104,7 @@ class Operator:
             prefix=options.prefix,
         )
         templates = TemplateReconciler(self.indexes, KubeTemplates(self._kube))
-        self._template_queue: KeyedQueue[Key] = KeyedQueue(
+        self._template_queue: KeyedQueue[NamespacedName] = KeyedQueue(
             self._only_when_leading(templates.reconcile),
             concurrency=2,
             longest_delay=_longest_delay,
@@ -200,13 +200,13 @@ class Operator:
     def _only_when_leading(self, work: Work) -> Work:
         """Leave the work alone while standing by: who takes over looks at everybody. Decide nothing on old news."""
 
-        async def guarded(key: Key) -> float | None:
+        async def guarded(key: NamespacedName) -> float | None:
             await self.intake.resync.until_current()
             return await work(key) if self._may_write() else None
 
         return guarded
 
-    async def _work(self, key: Key) -> float | None:
+    async def _work(self, key: NamespacedName) -> float | None:
         try:
             delay = await self._reconciler.reconcile(key)
         except ConflictError:
@@ -218,7 +218,7 @@ class Operator:
         self.metrics.reconciles.labels("ok").inc()
         return delay
 
-    def _report_failure(self, key: Key, error: Exception, delay: float) -> None:
+    def _report_failure(self, key: NamespacedName, error: Exception, delay: float) -> None:
         name = "/".join(key)
         if isinstance(error, ConflictError):
             logger.debug("%s: changed in between, looking again", name)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, FIELD_MANAGER, LABEL_INSTANCE
+from hopper.api.resources import Manifest, NamespacedName
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
@@ -25,9 +25,6 @@ from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, OccupiedError, RefusedError
 from hopper.registry import InstanceChange
-
-Key = tuple[str, str]  # namespace, name
-Manifest = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +69,7 @@ class Reconciler:
         self._on_change = on_change
         self._clock = clock
 
-    async def reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: NamespacedName) -> float | None:
         """Do what is to be done for one instance; return when to look again (seconds), None for at the next change.
 
         Raises `ports.ApiError` where the API server does not play along; the queue then comes back later.

@@ -4,11 +4,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
+from hopper.api.resources import Manifest, ObjectKey
 from hopper.api.template import HopperTemplate
 from hopper.domain.dependencies import find_circle, waits_for
 from hopper.domain.hierarchy import Tree, predecessor_of
@@ -23,7 +23,6 @@ from hopper.domain.service.revision import revision
 from hopper.domain.workload import Workload, has_ended, observe, recheck_after
 from hopper.registry import OwnedObjectIndex, TemplateIndex
 
-Manifest = dict[str, Any]
 _BLUEPRINTS_KEPT = 1000
 
 
@@ -75,7 +74,7 @@ class RuntimeGatherer:
             return o
         return replace(o, runtime=replace(o.runtime, owned=self._owned(o.instance, o.runtime.blueprint)))
 
-    def _owned(self, instance: HopperInstance, blueprint: Blueprint | None) -> dict[tuple[str, str], Manifest]:
+    def _owned(self, instance: HopperInstance, blueprint: Blueprint | None) -> dict[ObjectKey, Manifest]:
         children = self._children.of(instance.namespace, instance.name)
         base = blueprint.names.base if blueprint else instance.status.workload_name
         return {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance, base)}
@@ -121,7 +120,7 @@ class RuntimeGatherer:
         return known[1].names.base if known else None
 
 
-def _pods(children: Mapping[tuple[str, str], Manifest]) -> list[Manifest]:
+def _pods(children: Mapping[ObjectKey, Manifest]) -> list[Manifest]:
     return [child for (kind, _), child in children.items() if kind == "Pod" and not has_ended(child)]
 
 
@@ -134,7 +133,7 @@ def _belongs(child: Manifest, instance: HopperInstance, base: str | None = None)
     return bool(child["metadata"]["name"] == base or child["kind"] == CLAIM)
 
 
-def _deployment(owned: dict[tuple[str, str], Manifest]) -> Manifest | None:
+def _deployment(owned: dict[ObjectKey, Manifest]) -> Manifest | None:
     return next((child for (kind, _), child in owned.items() if kind == "Deployment"), None)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from hopper.api.resources import NamespacedName
 from hopper.api.template import parse_template
 from hopper.controller.indexes import Indexes
-from hopper.controller.reconcile import Key, wall_clock
+from hopper.controller.reconcile import wall_clock
 from hopper.domain.service.template_status import template_status
 from hopper.ports import NotFoundError, TemplateStore
 
@@ -18,7 +19,7 @@ class TemplateReconciler:
         self._store = store
         self._clock = clock
 
-    async def reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: NamespacedName) -> float | None:
         """Write the status of one template where it differs; it is not looked at again by itself. Raises `ApiError`."""
         namespace, name = key
         template = self._indexes.templates.get(namespace, name)

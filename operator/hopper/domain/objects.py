@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from hopper.api.enums import InstanceType
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_REVISION, LABEL_PAUSED
+from hopper.api.resources import Manifest, ObjectKey
 from hopper.domain.lifecycle import wants_up
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
@@ -16,7 +16,6 @@ from hopper.domain.service.feasible import feasible, room
 from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render import Mode, mode_of, owner_reference, render
 
-Manifest = dict[str, Any]
 CLAIM = "PersistentVolumeClaim"
 # Without these, pods do not start, or start with something else than was meant.
 _NEEDED_BY_PODS = frozenset({"Secret", "ConfigMap", CLAIM})
@@ -96,7 +95,7 @@ def _made_from(deployment: Manifest) -> tuple[str | None, str | None]:
     return revision, of_pods.get(ANNOTATION_CHECKSUM)
 
 
-def object_key(manifest: Manifest) -> tuple[str, str]:
+def object_key(manifest: Manifest) -> ObjectKey:
     """Return by what an object is told from the others of its instance: kind and name."""
     return manifest["kind"], manifest["metadata"]["name"]
 
@@ -110,7 +109,7 @@ def _let_go(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manife
             yield live, {"metadata": {"ownerReferences": kept}}
 
 
-def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[tuple[str, str], Manifest]:
+def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[ObjectKey, Manifest]:
     if runtime.blueprint is None:  # the instance has become a logical one
         return {}
     objects = render(replace(runtime.blueprint, instance=instance), mode).objects

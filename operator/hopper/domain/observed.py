@@ -8,6 +8,7 @@ from typing import Any
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, RestartPolicy
+from hopper.api.resources import ObjectKey
 from hopper.domain.heartbeat import NOTHING, Heard, Pulse, pulse_of
 from hopper.domain.hierarchy import Effective, Link
 from hopper.domain.plan import Hold
@@ -54,7 +55,7 @@ class Runtime:
     this very blueprint. `rivals` holds the domains that another instance claims as well, each with its name.
     """
 
-    owned: Mapping[tuple[str, str], dict[str, Any]]
+    owned: Mapping[ObjectKey, dict[str, Any]]
     blueprint: Blueprint | None = None
     problem: Hold | None = None
     template_generation: int | None = None
@@ -84,7 +85,7 @@ class Observed:
     hook_failure: HookFailure | None = None
     refusal: str | None = None  # why the API server refused a write to this instance, in this reconcile
     occupied: str | None = None  # what of somebody else has to go first, as a write has shown in this reconcile
-    refused: frozenset[tuple[str, str]] = frozenset()  # kind and name of what it owns that this is about
+    refused: frozenset[ObjectKey] = frozenset()  # kind and name of what it owns that this is about
 
     @property
     def phase(self) -> Phase:

@@ -1,11 +1,11 @@
 """What the planner decides: one frozen record, from which actions, status and events follow."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import InstanceStatus, OwnerReference
+from hopper.api.resources import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,6 @@ class Relationship:
     reason: Reason
     message: str
     warning: bool = False
-
-
-Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,10 @@ from typing import Any
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
+from hopper.api.resources import Manifest
 from hopper.domain.hierarchy import Effective, Tree, predecessor_of
 from hopper.domain.lifecycle import FINAL
 from hopper.domain.service.naming import claim_prefix
-
-Manifest = dict[str, Any]
 
 # Nothing runs in these, and nothing is going to.
 _DOWN = frozenset({Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED})

@@ -5,9 +5,9 @@ So a newcomer is news to nobody but itself and the one that came first, however 
 
 from bisect import insort
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
 
-Manifest = dict[str, Any]
+from hopper.api.resources import Manifest, NamespacedName
+
 Claim = tuple[str, str]  # since when, and the name of the instance
 
 
@@ -16,8 +16,8 @@ class DomainIndex:
 
     def __init__(self) -> None:
         self.on_news: Callable[[str, str], None] = lambda namespace, name: None
-        self._claims: dict[tuple[str, str], list[Claim]] = {}  # namespace and domain → the oldest claim first
-        self._mine: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}  # namespace and instance → since, domains
+        self._claims: dict[NamespacedName, list[Claim]] = {}  # namespace and domain → the oldest claim first
+        self._mine: dict[NamespacedName, tuple[str, tuple[str, ...]]] = {}  # namespace and instance → since, domains
 
     def put(self, namespace: str, instance: str, ingress: Manifest | None) -> None:
         """Take in the Ingress of an instance, None where it has none any more."""

@@ -18,6 +18,7 @@ from hopper.api.heartbeat import (
     shard_of,
 )
 from hopper.api.instance import HopperInstance
+from hopper.api.resources import NamespacedName
 from hopper.domain.heartbeat import Heard
 
 # A gateway that has told nothing for so many seconds, while another one has, has gone without saying so.
@@ -103,7 +104,7 @@ class HeartbeatIndex:
                 return HeartbeatChange(namespace, number, tuple(shard.data))
         return None
 
-    def uids(self) -> dict[tuple[str, str], str]:
+    def uids(self) -> dict[NamespacedName, str]:
         """Return all known ConfigMaps: uids by namespace and name."""
         return {(of, configmap_name(number)): it.uid for (of, number), it in self._shards.items() if it.uid}
 

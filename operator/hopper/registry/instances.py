@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hopper.api.instance import HopperInstance
+from hopper.api.resources import NamespacedName
 from hopper.domain.hierarchy import may_wait_for_a_sibling
 from hopper.registry.facets import Facet, Facets
 
@@ -199,7 +200,7 @@ class InstanceIndex:
         known = index.get(name) if index else None
         return known is not None and known.metadata.resource_version == version
 
-    def uids(self) -> dict[tuple[str, str], str]:
+    def uids(self) -> dict[NamespacedName, str]:
         """Return all known instances: uids by namespace and name."""
         return {(it.namespace, it.name): it.metadata.uid for it in self}
 

@@ -1,16 +1,13 @@
 """What the instances own in the cluster: workload objects and pods, as they are, by the instance they belong to."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from hopper.api.names import INSTANCE_KIND, LABEL_INSTANCE
+from hopper.api.resources import Manifest, NamespacedName, ObjectKey
 from hopper.registry.domains import DomainIndex
 
-Manifest = dict[str, Any]
-ChildKey = tuple[str, str]  # kind, name
-
 _POD_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
-_NO_CHILDREN: Mapping[ChildKey, Manifest] = {}
+_NO_CHILDREN: Mapping[ObjectKey, Manifest] = {}
 
 
 class OwnedObjectIndex:
@@ -18,15 +15,15 @@ class OwnedObjectIndex:
 
     def __init__(self) -> None:
         self.domains = DomainIndex()
-        self._by_owner: dict[tuple[str, str], dict[ChildKey, Manifest]] = {}
-        self._owners: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → instance
-        self._uids: dict[str, dict[tuple[str, str], str]] = {}  # kind → namespace and name → uid
+        self._by_owner: dict[NamespacedName, dict[ObjectKey, Manifest]] = {}
+        self._owners: dict[str, dict[NamespacedName, str]] = {}  # kind → namespace and name → instance
+        self._uids: dict[str, dict[NamespacedName, str]] = {}  # kind → namespace and name → uid
 
-    def of(self, namespace: str, instance: str) -> Mapping[ChildKey, Manifest]:
+    def of(self, namespace: str, instance: str) -> Mapping[ObjectKey, Manifest]:
         """Return the children of an instance by kind and name."""
         return self._by_owner.get((namespace, instance), _NO_CHILDREN)
 
-    def uids(self, kind: str) -> Mapping[tuple[str, str], str]:
+    def uids(self, kind: str) -> Mapping[NamespacedName, str]:
         """Return all known objects of a kind: uids by namespace and name."""
         return self._uids.get(kind, {})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from hopper.api.resources import NamespacedName
 from hopper.api.template import HopperTemplate
 
 
@@ -9,7 +10,7 @@ class TemplateIndex:
     """The newest known version of each template."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], HopperTemplate] = {}
+        self._known: dict[NamespacedName, HopperTemplate] = {}
 
     def get(self, namespace: str, name: str) -> HopperTemplate | None:
         return self._known.get((namespace, name))
@@ -17,7 +18,7 @@ class TemplateIndex:
     def __iter__(self) -> Iterator[HopperTemplate]:
         return iter(self._known.values())
 
-    def uids(self) -> dict[tuple[str, str], str]:
+    def uids(self) -> dict[NamespacedName, str]:
         """Return all known templates: uids by namespace and name."""
         return {key: template.metadata.uid for key, template in self._known.items()}
 

@@ -4,15 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
-from typing import Any
 
-from hopper.api.resources import Resource
+from hopper.api.resources import Manifest, NamespacedName, Resource
 from hopper.ports import Lister
 
 logger = logging.getLogger(__name__)
-
-Manifest = dict[str, Any]
-Key = tuple[str, str]  # namespace, name
 
 
 class Feed:
@@ -33,7 +29,7 @@ class Feed:
         *,
         take: Callable[[Manifest], bool],
         drop: Callable[[Manifest], bool],
-        known: Callable[[], Mapping[Key, str]],
+        known: Callable[[], Mapping[NamespacedName, str]],
         namespaces: Collection[str] = (),
     ) -> None:
         self.resource = resource
@@ -46,7 +42,7 @@ class Feed:
         self._unlisted = set(self.namespaces)
         self._missed_at: float | None = None
         self._lists = 0  # that are on their way
-        self._told: dict[Key, int] = {}  # what the watch has told of meanwhile, and in which version
+        self._told: dict[NamespacedName, int] = {}  # what the watch has told of meanwhile, and in which version
 
     def on_event(self, kind: str, raw: Manifest) -> None:
         """Take in one watch event."""
@@ -110,7 +106,7 @@ class Feed:
         return version, news
 
 
-def _key(raw: Manifest) -> Key:
+def _key(raw: Manifest) -> NamespacedName:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
 
 

@@ -2,20 +2,17 @@
 
 import logging
 from collections.abc import Callable, Collection
-from typing import Any
 
 from pydantic import ValidationError
 
 from hopper.api.names import LABEL_HEARTBEATS
-from hopper.api.resources import CHILDREN, INSTANCES, TEMPLATES
+from hopper.api.resources import INSTANCES, OWNED_RESOURCES, TEMPLATES, Manifest
 from hopper.api.template import parse_template
 from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceChange, InstanceIndex, TemplateIndex
 from hopper.watch.feed import Feed
 from hopper.watch.reader import Reader
 
 logger = logging.getLogger(__name__)
-
-Manifest = dict[str, Any]
 
 
 def instance_feed(
@@ -61,7 +58,7 @@ def heartbeat_feed(
         return note(beats.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
 
     selector = f"{LABEL_HEARTBEATS}=true"
-    return Feed(CHILDREN["ConfigMap"], selector, take=take, drop=drop, known=beats.uids, namespaces=namespaces)
+    return Feed(OWNED_RESOURCES["ConfigMap"], selector, take=take, drop=drop, known=beats.uids, namespaces=namespaces)
 
 
 def template_feed(templates: TemplateIndex, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:

@@ -10,6 +10,7 @@ import pytest
 
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase, Scope
+from hopper.api.resources import Manifest
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.planner import plan
@@ -18,7 +19,6 @@ from hopper.domain.workload import Workload
 from tests.unit.domain.builders import observe
 from tests.unit.domain.service.samples import FULL, blueprint
 
-Manifest = dict[str, Any]
 NAME = "hopper-shop-web-1"
 CLAIM = f"{NAME}-web-data"
 DRIFT = {"labels": {"app.kubernetes.io/name": "other"}}

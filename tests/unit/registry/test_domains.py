@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from hopper.registry.domains import DomainIndex
-
-Manifest = dict[str, Any]
 
 
 class Heard(DomainIndex):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from hopper.api.resources import Manifest
 from hopper.registry import OwnedObjectIndex
-
-Manifest = dict[str, Any]
 
 
 def child(version: int = 1, *, label: str | None = "a", owner: str | None = "a", uid: str = "1") -> Manifest:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
-from hopper.api.enums import Protocol
+from hopper.api.enums import PortProtocol
 from hopper.api.service import DomainEntry, PortEntry
 from hopper.compose.reading.syntax import ShortPort, port_range, split_port
 from hopper.compose.reading.text import as_text, is_blank, unresolved_in
@@ -28,15 +28,18 @@ def convert_ports(section: Section, domains: Sequence[DomainEntry] = ()) -> tupl
     wanted = [*_published(section), *_exposed(section)]
     behind = {domain.proxy_port for domain in domains if domain.proxy_port is not None}
     wanted += [_Wanted("expose", PortEntry(container_port=port)) for port in sorted(behind)]
-    result: dict[tuple[int, Protocol], PortEntry] = {}
-    offered: set[tuple[int, Protocol]] = set()
+    result: dict[tuple[int, PortProtocol], PortEntry] = {}
+    offered: set[tuple[int, PortProtocol]] = set()
     for item in wanted:
         _add(item, result, offered, section)
     return tuple(result.values())
 
 
 def _add(
-    item: _Wanted, result: dict[tuple[int, Protocol], PortEntry], offered: set[tuple[int, Protocol]], section: Section
+    item: _Wanted,
+    result: dict[tuple[int, PortProtocol], PortEntry],
+    offered: set[tuple[int, PortProtocol]],
+    section: Section,
 ) -> None:
     """Add a port where it and the port that the Service offers for it are free; report it otherwise."""
     entry = item.entry
@@ -141,9 +144,9 @@ def _is_unresolved(item: Any) -> bool:
     return any(unresolved_in(value) for value in values)
 
 
-def _protocol(text: Any) -> Protocol | None:
+def _protocol(text: Any) -> PortProtocol | None:
     try:
-        return Protocol((text or "tcp").upper())
+        return PortProtocol((text or "tcp").upper())
     except ValueError:
         return None
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hopper.api.resources import Manifest
 from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render.mode import Mode
-
-Manifest = dict[str, Any]
 
 
 def feasible(rendered: Manifest, live: Mapping[str, Any], mode: Mode) -> Manifest:

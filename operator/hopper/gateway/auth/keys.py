@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hopper.api.names import LABEL_API_KEYS
-from hopper.api.resources import INSTANCES
+from hopper.api.resources import INSTANCES, NamespacedName
 from hopper.gateway.auth.authority import Caller, Permission
 from hopper.gateway.auth.tokens import bearer
 from hopper.gateway.http.errors import UnauthorizedError
@@ -108,7 +108,7 @@ class ApiKeys:
     def __init__(self, own_namespace: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._own_namespace = own_namespace
         self._now = clock
-        self._secrets: dict[tuple[str, str], tuple[str, dict[str, ApiKey]]] = {}  # uid, and keys by hash
+        self._secrets: dict[NamespacedName, tuple[str, dict[str, ApiKey]]] = {}  # uid, and keys by hash
 
     def put(self, raw: Mapping[str, Any]) -> bool:
         """Take in a version of a Secret."""
@@ -128,7 +128,7 @@ class ApiKeys:
         del self._secrets[metadata["namespace"], metadata["name"]]
         return True
 
-    def uids(self) -> dict[tuple[str, str], str]:
+    def uids(self) -> dict[NamespacedName, str]:
         """Return all Secrets known: uids by namespace and name."""
         return {where: uid for where, (uid, _) in self._secrets.items()}
 

@@ -11,7 +11,7 @@ from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance
 from hopper.api.model import dump
 from hopper.api.names import ANNOTATION_CREATED_BY, API_VERSION, INSTANCE_KIND
-from hopper.api.resources import INSTANCES
+from hopper.api.resources import INSTANCES, Manifest
 from hopper.api.service import Overrides
 from hopper.domain.actions import is_alive, is_final
 from hopper.domain.hierarchy import judge
@@ -30,7 +30,6 @@ from hopper.gateway.stacks.members import checked_name, instance_id, names, obje
 from hopper.gateway.views.secrecy import marked
 from hopper.ports import NotFoundError, RefusedError
 
-Manifest = dict[str, Any]
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
 # Where the fields of an instance come from, in the body of a request.
 FIELDS: Mapping[str, str] = {"metadata.name": "instance_id", "spec": "", "spec.templateRef.name": "template_service_id"}

@@ -1,14 +1,13 @@
 """What the deletion of a stack's instance would take along: what is rendered for it now, and would not be any more."""
 
 from hopper.api.instance import HopperInstance
+from hopper.api.resources import ObjectKey
 from hopper.domain.hierarchy import judge
 from hopper.domain.service.blueprint import prepare
 from hopper.domain.service.render import Mode, mode_of, render
 from hopper.gateway.access import Access
 from hopper.gateway.models.stacks import DeletePreview, ObjectView
 from hopper.gateway.stacks.members import instance_id, instances_of, names, template_of
-
-Key = tuple[str, str]  # kind, name
 
 
 def preview(access: Access, stack: HopperInstance, instance: HopperInstance) -> DeletePreview:
@@ -30,7 +29,7 @@ def preview(access: Access, stack: HopperInstance, instance: HopperInstance) -> 
     )
 
 
-def _objects(access: Access, instance: HopperInstance) -> tuple[list[Key], list[Key], list[str]]:
+def _objects(access: Access, instance: HopperInstance) -> tuple[list[ObjectKey], list[ObjectKey], list[str]]:
     called, mode = names(access, instance), mode_of(instance.status.phase, instance.status.effective_state)
     if mode is None:
         return [], [], []

@@ -5,11 +5,10 @@ dies between the two writes has changed nothing; the same rename may be repeated
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RENAMING_TO
-from hopper.api.resources import INSTANCES
+from hopper.api.resources import INSTANCES, Manifest
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.naming import claim_prefix
 from hopper.domain.wording import some
@@ -30,8 +29,6 @@ from hopper.gateway.stacks.members import (
 )
 from hopper.gateway.views.secrecy import marked
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
-
-Manifest = dict[str, Any]
 
 HELD_SECONDS = 60.0
 CATCH_UP_SECONDS = 5.0

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from hopper.api.enums import Protocol
+from hopper.api.enums import PortProtocol
 from hopper.api.service import DomainEntry
 from hopper.domain.service.merge import EffectiveService
 from hopper.domain.service.problem import ServiceProblem
@@ -14,7 +14,7 @@ _MAX_HOST = 253
 
 
 def port_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
-    offered: dict[tuple[int, Protocol], str] = {}
+    offered: dict[tuple[int, PortProtocol], str] = {}
     for port in effective.spec.ports:
         path = f"ports[{port.container_port}/{port.protocol}]"
         number = port.host_port or port.container_port
@@ -27,7 +27,7 @@ def port_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
 
 
 def domain_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
-    reachable = [port.container_port for port in effective.spec.ports if port.protocol is Protocol.TCP]
+    reachable = [port.container_port for port in effective.spec.ports if port.protocol is PortProtocol.TCP]
     for domain in effective.spec.domains:
         path = f"domains[{domain.domain}]"
         origin = effective.origin(path)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from hopper.api.resources import Manifest
 from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.render.deployment import deployment, restarts_of
-from hopper.domain.service.render.meta import Manifest, owner_reference
+from hopper.domain.service.render.meta import owner_reference
 from hopper.domain.service.render.mode import Mode, mode_of
 from hopper.domain.service.render.network import ingress, service
 from hopper.domain.service.render.storage import claims, config_map, secret

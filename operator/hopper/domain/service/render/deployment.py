@@ -5,12 +5,13 @@ from typing import Any
 from hopper.api.enums import InstanceType
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_RESTARTS, ANNOTATION_REVISION
+from hopper.api.resources import Manifest
 from hopper.api.service import EnvEntry, KeyRef
 from hopper.api.template import ResourceAmounts, Resources
 from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.contents import checksum
 from hopper.domain.service.quantity import canonical
-from hopper.domain.service.render.meta import Manifest, manifest
+from hopper.domain.service.render.meta import manifest
 from hopper.domain.service.render.mode import Mode
 from hopper.domain.service.render.network import port_name
 from hopper.domain.service.render.probes import probes, start_seconds

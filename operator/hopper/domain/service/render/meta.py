@@ -4,9 +4,8 @@ from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.api.names import API_VERSION, INSTANCE_KIND
+from hopper.api.resources import Manifest
 from hopper.domain.service.blueprint import Blueprint
-
-Manifest = dict[str, Any]
 
 
 def owner_reference(instance: HopperInstance) -> Manifest:

@@ -1,9 +1,10 @@
 """The Service, which gives the pods an address, and the Ingress, which gives that address host names."""
 
-from hopper.api.enums import Protocol
+from hopper.api.enums import PortProtocol
 from hopper.api.names import LABEL_PAUSED
+from hopper.api.resources import Manifest
 from hopper.domain.service.blueprint import Blueprint
-from hopper.domain.service.render.meta import Manifest, manifest
+from hopper.domain.service.render.meta import manifest
 from hopper.domain.service.render.mode import Mode
 
 
@@ -41,13 +42,13 @@ def ingress(blueprint: Blueprint) -> Manifest | None:
     return manifest(blueprint, "networking.k8s.io/v1", "Ingress", blueprint.names.base, spec={"rules": rules})
 
 
-def port_name(port: int, protocol: Protocol) -> str:
+def port_name(port: int, protocol: PortProtocol) -> str:
     """Return the name of a port, such as `tcp-80`."""
     return f"{protocol.lower()}-{port}"
 
 
 def _service_port(blueprint: Blueprint, container_port: int | None) -> int:
     """Return the Service's port for a port of the container; by default the lowest one that speaks TCP."""
-    ports = (port for port in blueprint.spec.ports if port.protocol is Protocol.TCP)
+    ports = (port for port in blueprint.spec.ports if port.protocol is PortProtocol.TCP)
     found = next(port for port in ports if container_port in (None, port.container_port))
     return found.host_port or found.container_port

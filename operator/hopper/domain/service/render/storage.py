@@ -2,10 +2,11 @@
 
 from base64 import b64encode
 
+from hopper.api.resources import Manifest
 from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.contents import config_data, secret_data
 from hopper.domain.service.quantity import canonical
-from hopper.domain.service.render.meta import Manifest, manifest
+from hopper.domain.service.render.meta import manifest
 
 DEFAULT_SIZE = "1Gi"
 
