@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hopper.api.enums import Protocol, VolumeType
+from hopper.api.enums import PortProtocol, VolumeType
 from hopper.api.service import (
     ConfigFileEntry,
     DomainEntry,
@@ -39,7 +39,7 @@ def _kinds(remove: st.SearchStrategy[bool | None]) -> dict[str, st.SearchStrateg
     ports = _records(
         PortEntry,
         container_port=_NUMBERS,
-        protocol=st.sampled_from(Protocol),
+        protocol=st.sampled_from(PortProtocol),
         host_port=st.none() | _NUMBERS,
         remove=remove,
     )
