@@ -4,14 +4,12 @@ A failure makes an Error of the instance only where nothing serves. While pods o
 present one, are available, it is told in the message and nothing else happens.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from hopper.api.conditions import Reason
-
-Manifest = Mapping[str, Any]
+from hopper.api.resources import Manifest
 
 # A pod may wait for a node or a volume that is on its way.
 UNSCHEDULABLE_GRACE_SECONDS = 60.0

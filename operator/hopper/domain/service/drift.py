@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hopper.api.names import OWN_LABELS
+from hopper.api.resources import Manifest
 from hopper.domain.service.quantity import nanos
 
-Manifest = Mapping[str, Any]
 _Key = Callable[[Mapping[str, Any]], str]
 _MISSING: Any = object()
 _SAME: list[str] = []
