@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from hopper.adapters.connection import connect
-from hopper.controller.operator import Operator, Options
+from hopper.controller.operator import Operator, OperatorOptions
 from tests.cluster.prometheus import Numbers
 
 START_SECONDS = 20
@@ -22,7 +22,7 @@ _COLLECT_SECONDS = 2
 async def running(*namespaces: str, **options: Any) -> AsyncIterator[Operator]:
     """Run an operator from readiness on; on exit it has stopped, left no task behind and done nothing illegal."""
     before = asyncio.all_tasks()
-    operator = Operator(await connect(), Options(namespaces=namespaces, **options))
+    operator = Operator(await connect(), OperatorOptions(namespaces=namespaces, **options))
     run = asyncio.create_task(operator.run(), name="operator")
     synced = asyncio.create_task(operator.intake.synced.wait())
     try:

@@ -173,7 +173,7 @@ class TestRefusals:
                 "-n", live.namespace, "--metrics-port", str(port), KUBECONFIG=str(cluster.kubeconfig)
             )
         assert code == 1
-        assert f"port {port} is taken; choose another one with --metrics-port" in said
+        assert f"port {port} is in use; choose another one with --metrics-port" in said
         assert "Traceback" not in said
 
     async def test_credentials_that_are_not_accepted(self, cluster: Cluster, live: Live, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ async def test_without_rights(
     (told,) = (line for line in run.log.splitlines() if " ERROR " in line)
     plurals = "configmaps, deployments, ingresses, persistentvolumeclaims, pods, secrets, services"
     assert f"not allowed to list and watch {plurals} of namespace {live.namespace}: bind the rights" in told
-    assert told.endswith("; ending")
+    assert told.endswith("; exiting")
     assert "Traceback" not in run.log
 
 
@@ -238,5 +238,5 @@ async def test_started_before_the_definitions(
         # Without them there is nothing to do: it ends, so that a new one waits for them.
         await asyncio.to_thread(bare.kubectl, "delete", "--filename", str(CRDS))
         assert await run.wait() == 1
-        assert re.search(r"ERROR +hopper: https://.* does not serve hopper.*: install the CRDs.*; ending", run.log)
+        assert re.search(r"ERROR +hopper: https://.* does not serve hopper.*: install the CRDs.*; exiting", run.log)
         assert "Traceback" not in run.log

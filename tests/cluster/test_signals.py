@@ -17,7 +17,7 @@ from hopper.adapters.connection import connect
 from hopper.adapters.events import EventLane
 from hopper.adapters.kube import Kube
 from hopper.api.instance import parse_instance
-from hopper.controller.operator import Operator, Options
+from hopper.controller.operator import Operator, OperatorOptions
 from hopper.local import Cluster
 from tests.cluster.chaos import own_local
 from tests.cluster.live import Live, manifest
@@ -180,7 +180,7 @@ class TestProbes:
             between.rule = lambda call: None if call.method != "GET" or "hopperinstances" not in call.path else 503
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
             await live.create("a")
-            operator = Operator(await connect(), Options(namespaces=[live.namespace], metrics_port=0))
+            operator = Operator(await connect(), OperatorOptions(namespaces=[live.namespace], metrics_port=0))
             run = asyncio.create_task(operator.run())
             try:
                 await live.until(lambda: between.faults, "a list has failed")

@@ -21,8 +21,8 @@ from hopper.cli.main import app
 from hopper.controller.election import Timing
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import TIMEOUT_SECONDS
-from hopper.controller.metrics import Metrics
-from hopper.controller.operator import Options
+from hopper.controller.metrics import OperatorMetrics
+from hopper.controller.operator import OperatorOptions
 from hopper.domain.actions import Action, rule
 from hopper.domain.checks import NAMED_AFTER_SECONDS
 from hopper.domain.heartbeat import LOST_AFTER
@@ -150,7 +150,7 @@ def _flag(option: Any) -> str:
 
 def metrics() -> str:
     """The metrics of an operator that knows one instance."""
-    shown = Metrics()
+    shown = OperatorMetrics()
     metadata = Metadata(name="web", namespace="default", uid="1", creation_timestamp=datetime.now(UTC))
     shown.watch_instances([HopperInstance(metadata=metadata, spec=InstanceSpec(scope=Scope.PROJECT))])
     shown.watch_queue(lambda: 0, lambda: 0)
@@ -166,7 +166,7 @@ def gateway_metrics() -> str:
     return _metrics(shown)
 
 
-def _metrics(shown: Metrics | GatewayMetrics) -> str:
+def _metrics(shown: OperatorMetrics | GatewayMetrics) -> str:
     families = text_string_to_metric_families(shown.render().decode())
     rows = [_metric(family, shown) for family in families if family.name.startswith("hopper_")]
     return table(("metric", "kind", "labels", "meaning"), sorted(rows))
@@ -185,7 +185,7 @@ def action_codes() -> str:
     return table(("status", *(f"`{action}`" for action in Action)), map(row, DesiredState))
 
 
-def _metric(family: Any, shown: Metrics | GatewayMetrics) -> Row:
+def _metric(family: Any, shown: OperatorMetrics | GatewayMetrics) -> Row:
     # What has labels shows them only once it has counted something.
     declared = {getattr(it, "_name", ""): getattr(it, "_labelnames", ()) for it in vars(shown).values()}
     labels = declared.get(family.name) or {name for sample in family.samples for name in sample.labels} - {"le"}
@@ -194,7 +194,7 @@ def _metric(family: Any, shown: Metrics | GatewayMetrics) -> Row:
 
 
 def timing() -> str:
-    lease, options = Timing(), Options()
+    lease, options = Timing(), OperatorOptions()
     rows = (
         ("a newcomer's first status waits for its parent, if that is all it waits for", PATIENCE_SECONDS),
         ("a parent's count of its children may be behind", SUMMARY_DELAY),

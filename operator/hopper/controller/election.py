@@ -12,9 +12,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hopper.ports import ApiError, ConflictError, GivenUpError, LeaseRecord, LeaseStore, NotFoundError
+from hopper.process.system import wall_clock
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Election:
         identity: str,
         *,
         timing: Timing = Timing(),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._store = store
         self._identity = identity

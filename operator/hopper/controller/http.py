@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from hopper.adapters.sockets import ALL_ADDRESSES, listening
-from hopper.controller.metrics import Metrics
+from hopper.controller.metrics import OperatorMetrics
+from hopper.process.system import ALL_ADDRESSES, open_listener
 
 
 class StatusServer:
     """Serves plain text on one port; 200 is good, 503 names what is wrong."""
 
-    def __init__(self, metrics: Metrics, health: Callable[[], list[str]], readiness: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, metrics: OperatorMetrics, health: Callable[[], list[str]], readiness: Callable[[], list[str]]
+    ) -> None:
         self._metrics = metrics
         self._health = health
         self._readiness = readiness
@@ -25,7 +27,7 @@ class StatusServer:
     async def start(self, port: int, host: str = ALL_ADDRESSES) -> None:
         """Listen, by default on all addresses; port 0 picks a free one. Raises `OSError` where the port is taken."""
         await self._runner.setup()
-        await web.SockSite(self._runner, listening(host, port)).start()
+        await web.SockSite(self._runner, open_listener(host, port)).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hopper.adapters.connection import Connection
-from hopper.controller.garbage import keep_what_is_loaded
-from hopper.controller.operator import Operator, Options
-from hopper.watch import Process
+from hopper.controller.operator import Operator, OperatorOptions
+from hopper.process.process import Process
+from hopper.process.system import exempt_loaded_objects_from_gc
 
 
 def serve(
@@ -14,7 +14,7 @@ def serve(
     namespaces: Sequence[str],
     all_namespaces: bool,
     leader_elect: bool,
-    options: Options,
+    options: OperatorOptions,
     verbose: bool,
     json_logs: bool,
 ) -> int:
@@ -24,7 +24,7 @@ def serve(
     """
     process = Process("operator", namespaces, all_namespaces, verbose, json_logs)
     process.set_up()
-    keep_what_is_loaded()
+    exempt_loaded_objects_from_gc()
 
     def make(connection: Connection, served: tuple[str, ...]) -> Operator:
         election = (options.lease_namespace or connection.namespace) if leader_elect else None

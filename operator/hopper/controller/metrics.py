@@ -23,7 +23,7 @@ _RESULTS = ("ok", "conflict", "error")
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
+class OperatorMetrics:
     """One set of metrics, in a registry of its own: two operators in one process do not share numbers."""
 
     def __init__(self) -> None:

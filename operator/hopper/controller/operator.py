@@ -24,7 +24,7 @@ from hopper.controller.hooks import Hook, Hooks
 from hopper.controller.http import StatusServer
 from hopper.controller.indexes import Indexes
 from hopper.controller.intake import Intake
-from hopper.controller.metrics import Metrics
+from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Reconciler
 from hopper.controller.templates import TemplateReconciler
@@ -38,7 +38,7 @@ Work = Callable[[NamespacedName], Awaitable[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class OperatorOptions:
     """How to run. No namespaces means all. `metrics_port` None: no HTTP server; 0: any free port.
 
     With `lease_namespace`, work only while holding the Lease there; None: this is the only replica. `prefix` begins the
@@ -57,10 +57,10 @@ class Options:
 class Operator:
     """Runs until `stop()` is called or the watch gives up."""
 
-    def __init__(self, connection: Connection, options: Options = Options()) -> None:
+    def __init__(self, connection: Connection, options: OperatorOptions = OperatorOptions()) -> None:
         self._connection = connection
         self._options = options
-        self.metrics = Metrics()
+        self.metrics = OperatorMetrics()
         self.indexes = Indexes()
         self.registry = self.indexes.instances
         host = os.environ.get("HOSTNAME") or socket.gethostname()

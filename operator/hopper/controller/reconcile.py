@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
@@ -14,7 +14,7 @@ from hopper.api.resources import Manifest, NamespacedName
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
-from hopper.controller.metrics import Metrics
+from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.objects import object_key
 from hopper.domain.observed import Observed
@@ -24,6 +24,7 @@ from hopper.domain.renaming import takeover_of
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, OccupiedError, RefusedError
+from hopper.process.system import wall_clock
 from hopper.registry import InstanceChange
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,6 @@ _WORTH_AN_EVENT = {
     Reason.TTL_EXPIRED: "deleted, as its time to live is over (spec.ttlSecondsAfterFinished)",
     Reason.RENAMED: "deleted, as another instance has replaced it (spec.renamedFrom there)",
 }
-
-
-def wall_clock() -> datetime:
-    """Return the time, in whole seconds as Kubernetes timestamps have."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 class Reconciler:
@@ -50,7 +46,7 @@ class Reconciler:
         owned: ChildStore,
         events: EventSink,
         hooks: Hooks,
-        metrics: Metrics,
+        metrics: OperatorMetrics,
         *,
         on_change: Callable[[InstanceChange], None],
         prefix: str = DEFAULT_PREFIX,
@@ -81,7 +77,8 @@ class Reconciler:
             return None
         problems = self._reader.problems(instance)
         heard = self._beats.heard(instance)
-        observed = gather(instance, tree, self._runtimes, self._clock(), heard=heard, spec_problems=problems)
+        now = self._clock().replace(microsecond=0)  # Kubernetes timestamps have whole seconds
+        observed = gather(instance, tree, self._runtimes, now, heard=heard, spec_problems=problems)
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))

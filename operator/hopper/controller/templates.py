@@ -6,9 +6,9 @@ from datetime import datetime
 from hopper.api.resources import NamespacedName
 from hopper.api.template import parse_template
 from hopper.controller.indexes import Indexes
-from hopper.controller.reconcile import wall_clock
 from hopper.domain.service.template_status import template_status
 from hopper.ports import NotFoundError, TemplateStore
+from hopper.process.system import wall_clock
 
 
 class TemplateReconciler:
@@ -26,7 +26,7 @@ class TemplateReconciler:
         if template is None or template.metadata.deletion_timestamp:
             return None
         users = sorted(user.name for user in self._indexes.instances.namespace(namespace).users(name))
-        status = template_status(template, users, self._clock())
+        status = template_status(template, users, self._clock().replace(microsecond=0))
         if status == template.status:
             return None
         try:

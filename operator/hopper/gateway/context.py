@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from hopper.api.instance import HopperInstance
@@ -18,6 +18,7 @@ from hopper.gateway.views.rendering import Rendered
 from hopper.gateway.views.waiting import Waiting
 from hopper.gateway.views.whole import Whole
 from hopper.ports import IntentStore, UnavailableError
+from hopper.process.system import wall_clock
 from hopper.registry import InstanceChange, NamespaceIndex, TemplateIndex
 from hopper.watch import Reader
 
@@ -62,7 +63,7 @@ class Context:
     heartbeat_writer: HeartbeatWriter
     settings: Settings = field(default_factory=Settings)
     reader: Reader = field(default_factory=Reader)
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], datetime] = wall_clock
     unready: Callable[[], list[str]] = list
     problems: Callable[[], list[str]] = list
     metrics: Metrics = field(default_factory=Metrics)

@@ -1,6 +1,5 @@
 """The gateway as a process."""
 
-import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +8,8 @@ from hopper.adapters.connection import Connection
 from hopper.gateway.auth.authority import is_loopback
 from hopper.gateway.context import Settings
 from hopper.gateway.server import AuthMode, Gateway, Options
-from hopper.watch import Process
+from hopper.process.process import Process
+from hopper.process.system import exempt_loaded_objects_from_gc
 
 logger = logging.getLogger("hopper")
 
@@ -40,15 +40,13 @@ def serve(
     settings = Settings(requests_per_second=limit, burst=int(2 * rate), prefix=prefix)
     options = Options(host=host, port=port, auth=auth, settings=settings)
 
+    def on_synced() -> None:
+        # A garbage collection that scans thousands of instances takes 0.2 s.
+        exempt_loaded_objects_from_gc(collect_first=True)
+
     def make(connection: Connection, served: tuple[str, ...]) -> Gateway:
-        gateway = Gateway(connection, replace(options, namespaces=served), _leave_to_stay)
+        gateway = Gateway(connection, replace(options, namespaces=served), on_synced)
         gateway.listen()
         return gateway
 
     return process.run(make, port=port, port_option="--port")
-
-
-def _leave_to_stay() -> None:
-    """Have garbage collection pass over what is known by now: to look through thousands of instances takes 0.2 s."""
-    gc.collect()
-    gc.freeze()

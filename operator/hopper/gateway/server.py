@@ -18,7 +18,6 @@ from hopper.adapters.intents import KubeIntents
 from hopper.adapters.kube import Kube
 from hopper.adapters.listing import KubeLister
 from hopper.adapters.reviews import KubeReviews
-from hopper.adapters.sockets import listening
 from hopper.api.resources import INSTANCES, SECRETS, TEMPLATES
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
@@ -27,6 +26,7 @@ from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
 from hopper.gateway.http.metrics import Metrics
 from hopper.gateway.http.protocol import Protocol
+from hopper.process.system import open_listener
 from hopper.registry import TemplateIndex
 from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
 
@@ -129,7 +129,7 @@ class Gateway:
 
     def listen(self) -> None:
         """Open the port. Raises `OSError` where it is taken."""
-        self._socket = listening(self._options.host, self._options.port, _BACKLOG)
+        self._socket = open_listener(self._options.host, self._options.port, _BACKLOG)
         # asyncio does so only for sockets that name their protocol, which this one does not: every answer, being sent
         # in two parts, would wait 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

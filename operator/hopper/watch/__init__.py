@@ -4,7 +4,6 @@ from hopper.watch.contact import Contact
 from hopper.watch.definitions import until_served
 from hopper.watch.feed import Feed
 from hopper.watch.feeds import heartbeat_feed, instance_feed, template_feed
-from hopper.watch.process import Process
 from hopper.watch.reader import Reader
 from hopper.watch.resync import Resync
 from hopper.watch.source import watch_all
@@ -12,7 +11,6 @@ from hopper.watch.source import watch_all
 __all__ = [
     "Contact",
     "Feed",
-    "Process",
     "Reader",
     "Resync",
     "heartbeat_feed",

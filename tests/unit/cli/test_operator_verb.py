@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hopper.cli.main import app
-from hopper.controller.operator import Options
+from hopper.controller.operator import OperatorOptions
 
 
 def run(*args: str) -> Any:
@@ -58,7 +58,7 @@ def test_the_exit_code_is_that_of_the_operator(served: list[dict[str, Any]]) -> 
     (options,) = served
     assert (options["namespaces"], options["all_namespaces"]) == ([], False)
     assert options["leader_elect"] is False
-    assert options["options"] == Options(metrics_port=8080)
+    assert options["options"] == OperatorOptions(metrics_port=8080)
 
 
 def test_what_the_environment_says(served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_what_the_environment_says(served: list[dict[str, Any]], monkeypatch: py
         monkeypatch.setenv(f"HOPPER_{name}", value)
     run("--concurrency=8")
     (options,) = served
-    assert options["options"] == Options(metrics_port=8080, prefix="acme", concurrency=8, resync_seconds=60)
+    assert options["options"] == OperatorOptions(metrics_port=8080, prefix="acme", concurrency=8, resync_seconds=60)
 
 
 def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
@@ -87,7 +87,7 @@ def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
     (options,) = served
     assert options["namespaces"] == ["a", "b"]
     assert options["leader_elect"]
-    assert options["options"] == Options(
+    assert options["options"] == OperatorOptions(
         metrics_port=None, lease_namespace="ops", prefix="acme", concurrency=4, resync_seconds=60
     )
     assert (options["verbose"], options["json_logs"]) == (True, True)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from hopper.controller.http import StatusServer
-from hopper.controller.metrics import Metrics
+from hopper.controller.metrics import OperatorMetrics
 
 
 class Scene:
@@ -18,7 +18,7 @@ class Scene:
     def __init__(self) -> None:
         self.sick: list[str] = []
         self.unready: list[str] = []
-        self.metrics = Metrics()
+        self.metrics = OperatorMetrics()
         self.server = StatusServer(self.metrics, lambda: self.sick, lambda: self.unready)
 
     async def get(self, path: str) -> tuple[int, str]:

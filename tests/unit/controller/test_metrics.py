@@ -5,17 +5,17 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from hopper.api.enums import Phase, Scope
-from hopper.controller.metrics import Metrics
+from hopper.controller.metrics import OperatorMetrics
 from tests.unit.domain.builders import instance
 
 
-def samples(metrics: Metrics) -> dict[tuple[str, frozenset[str]], float]:
+def samples(metrics: OperatorMetrics) -> dict[tuple[str, frozenset[str]], float]:
     families = text_string_to_metric_families(metrics.render().decode())
     return {(it.name, frozenset(it.labels.values())): it.value for family in families for it in family.samples}
 
 
 def test_the_names_and_labels() -> None:
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     metrics.watch_instances([])
     metrics.watch_queue(lambda: 0, lambda: 0)
     metrics.watch_leadership(lambda: True)
@@ -37,7 +37,7 @@ def test_the_names_and_labels() -> None:
 
 
 def test_results_are_there_before_the_first_error() -> None:
-    found = samples(Metrics())
+    found = samples(OperatorMetrics())
     assert {it: found["hopper_reconciles_total", frozenset({it})] for it in ("ok", "conflict", "error")} == {
         "ok": 0,
         "conflict": 0,
@@ -47,7 +47,7 @@ def test_results_are_there_before_the_first_error() -> None:
 
 def test_instances_are_counted_when_somebody_asks() -> None:
     instances = [instance("a", phase=Phase.RUNNING), instance("b", phase=Phase.RUNNING)]
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     metrics.watch_instances(instances)
     assert samples(metrics)["hopper_instances", frozenset({"Running", "Project"})] == 2
     instances[:] = [instance("a", Scope.EVENT, phase=Phase.STOPPED)]
@@ -58,7 +58,7 @@ def test_instances_are_counted_when_somebody_asks() -> None:
 
 def test_queue_and_leadership_are_read_when_somebody_asks() -> None:
     depth, age, leads = [3], [1.5], [False]
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     metrics.watch_queue(lambda: depth[0], lambda: age[0])
     metrics.watch_leadership(lambda: leads[0])
     depth[0], age[0], leads[0] = 4, 2.5, True
@@ -70,7 +70,7 @@ def test_queue_and_leadership_are_read_when_somebody_asks() -> None:
 
 
 def test_two_operators_in_one_process_do_not_share_numbers() -> None:
-    one, two = Metrics(), Metrics()
+    one, two = OperatorMetrics(), OperatorMetrics()
     one.transitions.labels("Created", "Starting", "DesiredState").inc()
     labels = frozenset({"Created", "Starting", "DesiredState"})
     assert samples(one)["hopper_transitions_total", labels] == 1

@@ -15,7 +15,7 @@ from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, RenamedFrom
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
-from hopper.controller.metrics import Metrics
+from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.reconcile import Reconciler
 from hopper.domain.plan import MetadataChange
 from hopper.ports import ConflictError, RefusedError
@@ -66,7 +66,7 @@ def reconciler(indexes: Indexes, store: SlowStore) -> Reconciler:
         None,  # type: ignore[arg-type]
         Silent(),
         Hooks(),
-        Metrics(),
+        OperatorMetrics(),
         on_change=lambda change: None,
         clock=lambda: NOW,
     )

@@ -65,13 +65,13 @@ def run(
     check_namespaces(namespace, all_namespaces)
     if leader_elect_namespace and not leader_elect:
         raise typer.BadParameter("--leader-elect-namespace needs --leader-elect")
-    from hopper.controller.garbage import collect_seldom
+    from hopper.process.system import reduce_gc_frequency
 
-    collect_seldom()
+    reduce_gc_frequency()
     from hopper.controller.main import serve
-    from hopper.controller.operator import Options
+    from hopper.controller.operator import OperatorOptions
 
-    options = Options(
+    options = OperatorOptions(
         metrics_port=None if metrics_port < 0 else metrics_port,
         lease_namespace=leader_elect_namespace,
         prefix=prefix,

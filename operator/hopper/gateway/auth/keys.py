@@ -24,6 +24,7 @@ from hopper.api.resources import INSTANCES, NamespacedName
 from hopper.gateway.auth.authority import Caller, Permission
 from hopper.gateway.auth.tokens import bearer
 from hopper.gateway.http.errors import UnauthorizedError
+from hopper.process.system import wall_clock
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class ApiKeys:
 
     scheme: str | None = "apiKey"
 
-    def __init__(self, own_namespace: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, own_namespace: str, clock: Callable[[], datetime] = wall_clock) -> None:
         self._own_namespace = own_namespace
         self._now = clock
         self._secrets: dict[NamespacedName, tuple[str, dict[str, ApiKey]]] = {}  # uid, and keys by hash

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hopper.api.enums import Phase
 from hopper.api.heartbeat import (
@@ -20,6 +20,7 @@ from hopper.api.heartbeat import (
 )
 from hopper.api.instance import HopperInstance
 from hopper.ports import ApiError, HeartbeatStore, NotFoundError
+from hopper.process.system import wall_clock
 from hopper.registry.heartbeats import STALE_SECONDS, HeartbeatIndex
 from hopper.registry.instances import InstanceIndex, NamespaceIndex
 
@@ -39,10 +40,6 @@ _NO_VITALS = Vitals()
 
 Place = tuple[str, int]  # namespace, shard
 Changes = dict[str, str | None]
-
-
-def wall_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 class HeartbeatWriter:

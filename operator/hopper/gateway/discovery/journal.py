@@ -5,11 +5,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 
 from hopper.api.instance import HistoryEntry, HopperInstance
+from hopper.process.system import wall_clock
 from hopper.registry.instances import InstanceChange
 
 CAPACITY = 10_000
@@ -48,9 +49,7 @@ class Journal:
     recognises as not its own.
     """
 
-    def __init__(
-        self, capacity: int = CAPACITY, clock: Callable[[], datetime] = lambda: datetime.now(UTC), epoch: str = ""
-    ) -> None:
+    def __init__(self, capacity: int = CAPACITY, clock: Callable[[], datetime] = wall_clock, epoch: str = "") -> None:
         self._entries: deque[JournalEntry] = deque(maxlen=capacity)
         self._clock = clock
         self._epoch = epoch or uuid.uuid4().hex[:8]

@@ -15,7 +15,7 @@ import pytest
 
 from hopper.adapters.connection import Connection, NoClusterError
 from hopper.ports import GivenUpError
-from hopper.watch import Process
+from hopper.process.process import Process
 
 REFUSED = GivenUpError("not allowed: bind the rights")
 TAKEN = OSError(errno.EADDRINUSE, "in use")
@@ -50,8 +50,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(_: Connection) -> None:
         return None
 
-    monkeypatch.setattr("hopper.watch.process.connect", connect)
-    monkeypatch.setattr("hopper.watch.process.check_credentials", check)
+    monkeypatch.setattr("hopper.process.process.connect", connect)
+    monkeypatch.setattr("hopper.process.process.check_credentials", check)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
 
 
@@ -89,10 +89,10 @@ def test_whom_it_serves(cluster: None, options: dict[str, Any], served: tuple[st
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (REFUSED, "not allowed: bind the rights; ending"),
-        (ExceptionGroup("all", [ExceptionGroup("some", [REFUSED])]), "not allowed: bind the rights; ending"),
-        (TAKEN, "port 80 is taken; choose another one with --port"),
-        (ExceptionGroup("all", [TAKEN]), "port 80 is taken; choose another one with --port"),
+        (REFUSED, "not allowed: bind the rights; exiting"),
+        (ExceptionGroup("all", [ExceptionGroup("some", [REFUSED])]), "not allowed: bind the rights; exiting"),
+        (TAKEN, "port 80 is in use; choose another one with --port"),
+        (ExceptionGroup("all", [TAKEN]), "port 80 is in use; choose another one with --port"),
         (NoClusterError("no cluster: set KUBECONFIG"), "no cluster: set KUBECONFIG"),
     ],
 )
@@ -113,7 +113,7 @@ def test_what_nobody_thought_of_is_told_in_full(
 ) -> None:
     assert run(Service(failure))[0] == 1
     said = capsys.readouterr().err
-    assert "the gateway gave up" in said
+    assert "the gateway failed" in said
     assert "Traceback" in said
 
 

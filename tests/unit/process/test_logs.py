@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from hopper.adapters.logs import set_up_logging
+from hopper.process.logs import set_up_logging
 
 FORGED = "ok\n2026-01-01 00:00:00,000 INFO    hopper: web: Running → Terminated\x1b[31m\x00\r\x85\u2028end"
 

@@ -1,4 +1,4 @@
-"""How a process of Hopper's logs: to stderr, as text or as JSON."""
+"""Logging of a Hopper process: to stderr, as text or as JSON."""
 
 import json
 import logging
@@ -6,14 +6,14 @@ import re
 import sys
 from typing import Any
 
-# Where kopf tells, with a traceback, of each task of its that fails: whoever watches says it once, in our words.
-_TOLD_OTHERWISE = ("kopf._cogs.aiokits.aiotasks", "kopf._core.reactor.orchestration", "kopf._core.reactor.running")
+# kopf logs a traceback for each of its tasks that fails. Hopper logs such a failure itself, once and in one line.
+_SILENCED_LOGGERS = ("kopf._cogs.aiokits.aiotasks", "kopf._core.reactor.orchestration", "kopf._core.reactor.running")
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
-    """Log to stderr: Hopper at INFO, what it is built on at WARNING; everything at DEBUG when verbose."""
+    """Log to stderr: Hopper at INFO, libraries at WARNING; everything at DEBUG when verbose."""
     handler = logging.StreamHandler(sys.stderr)
     text = _TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonFormatter() if json_logs else text)
@@ -21,20 +21,27 @@ def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("hopper").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for name in _TOLD_OTHERWISE:
+    for name in _SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.NOTSET if verbose else logging.CRITICAL)
 
 
 class _TextFormatter(logging.Formatter):
-    """A message is one line, whatever is in it: nobody whose words are logged writes lines of their own."""
+    """Text formatter that keeps each message on one line.
+
+    Control characters are escaped, because messages quote text from users and must not forge log lines.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        record.message = _CONTROL.sub(lambda it: it[0].encode("unicode_escape").decode(), record.message)
+        record.message = _CONTROL_CHARACTERS.sub(_escape, record.message)
         return super().formatMessage(record)
 
 
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line; a record's `fields` are members of it."""
+    """Formatter that writes one JSON object per line and adds the members of a record's `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Set-up of a process: logging, signals and exit codes, listening sockets, garbage collector, clock."""
