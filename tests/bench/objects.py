@@ -21,7 +21,7 @@ from hopper.api.names import (
     VERSION,
 )
 from hopper.api.resources import Manifest
-from hopper.domain.hierarchy import effective_state, judge
+from hopper.domain.hierarchy import effective_state, parent_link
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
 from hopper.registry import NamespaceIndex
@@ -97,7 +97,7 @@ def running_status() -> dict[str, Any]:
     created = datetime.now(UTC).replace(microsecond=0)
     metadata = {"name": "i-0000", "namespace": "bench", "uid": "0", "creationTimestamp": created}
     found = parse_instance({"metadata": metadata, "spec": {"scope": Scope.PROJECT}})
-    link = judge(found, NamespaceIndex())
+    link = parent_link(found, NamespaceIndex())
     decided = plan(Observed(now=created, instance=found, link=link, effective=effective_state(found, link.ancestors)))
     assert decided.status is not None
     return dump_status(decided.status)

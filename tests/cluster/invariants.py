@@ -8,7 +8,7 @@ from itertools import pairwise
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HISTORY_LIMIT
-from hopper.domain.lifecycle import REACHED, TRANSITIONS
+from hopper.domain.lifecycle import TARGET_PHASE, TRANSITIONS
 from tests.cluster.follow import Follow, Object
 
 ONLY_WHILE_TRUE = {ConditionType.RECONCILING, ConditionType.STALLED}
@@ -62,7 +62,7 @@ def _conditions(version: Object, status: Object) -> Iterator[str]:
     ready = conditions.get(ConditionType.READY, {}).get("status") == "True"
     if ready and ONLY_WHILE_TRUE & conditions.keys():
         yield "Ready, and yet Reconciling or Stalled"
-    if ready and REACHED[DesiredState(status["effectiveState"])] != status["phase"]:
+    if ready and TARGET_PHASE[DesiredState(status["effectiveState"])] != status["phase"]:
         yield f"Ready in {status['phase']}, but it is to be {status['effectiveState']}"
     if status.get("observedGeneration", 0) > version["metadata"]["generation"]:
         yield "observed a generation that is not there yet"

@@ -14,7 +14,7 @@ import pytest
 from hopper.api.names import FINALIZER
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.operator import Operator
-from hopper.domain.planner import PATIENCE_SECONDS
+from hopper.domain.planner import FIRST_STATUS_DELAY_SECONDS
 from tests.cluster.live import Live, manifest
 from tests.cluster.prometheus import Numbers
 from tests.cluster.running import running
@@ -177,7 +177,7 @@ class TestParentAndChildren:
         writes = await Writes.begin(live)
         await live.create_from(*(reversed(tree) if reverse else tree))
         # A child says that it waits for its parent where that does not follow at once.
-        each = 1 if writes.seconds < PATIENCE_SECONDS - 1 else 2
+        each = 1 if writes.seconds < FIRST_STATUS_DELAY_SECONDS - 1 else 2
         await live.until_phase("Running", "global", *projects, *workers)
         for project in projects:
             await until_counted(live, project, 10)

@@ -243,7 +243,7 @@ class TestCascade:
         self, live: Live, family: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Protection comes and goes meanwhile; in the end, what is in the way is named."""
-        monkeypatch.setattr("hopper.domain.planner.NAMED_AFTER_SECONDS", 1.0)
+        monkeypatch.setattr("hopper.domain.planner.DETAILS_AFTER_SECONDS", 1.0)
         await live.patch("worker", {"metadata": {"finalizers": ["example.com/hold"]}})
         await live.edit("worker", deletionProtection=True)
         await until_in_force(live, "worker")

@@ -133,7 +133,7 @@ class TestCycles:
         )
         for name, circle in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
             stalled = await live.until_reason(name, "Stalled", "ParentCycle")
-            assert stalled["message"].startswith(f"spec.parentRef.name leads in a circle: {circle}; change")
+            assert stalled["message"].startswith(f"spec.parentRef.name leads in a cycle: {circle}; change")
             assert live.owners(name) == []
         await live.until_reason("below", "Ready", "ParentNotReady")
         await live.until_phase("Running", "bystander")

@@ -120,7 +120,7 @@ class TestReasons:
     async def test_one_pod_of_two_is_no_error(
         self, live: Live, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(checks, "NAMED_AFTER_SECONDS", 1.0)
+        monkeypatch.setattr(checks, "DETAILS_AFTER_SECONDS", 1.0)
         await workloads.run("a", replicas=2)
         await live.until_phase("Running", "a")
         one, _ = workloads.pods("a").values()

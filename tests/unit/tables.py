@@ -24,10 +24,10 @@ from hopper.controller.hooks import TIMEOUT_SECONDS
 from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.operator import OperatorOptions
 from hopper.domain.actions import Action, rule
-from hopper.domain.checks import NAMED_AFTER_SECONDS
+from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.heartbeat import LOST_AFTER
-from hopper.domain.lifecycle import INHERITED, REACHED, TRANSITIONS, next_phase
-from hopper.domain.planner import PATIENCE_SECONDS
+from hopper.domain.lifecycle import INHERITED, TARGET_PHASE, TRANSITIONS, next_phase
+from hopper.domain.planner import FIRST_STATUS_DELAY_SECONDS
 from hopper.domain.walk import HOOK_RETRY_SECONDS
 from hopper.gateway.discovery import Criteria, EventKind
 from hopper.gateway.discovery.heartbeat_writer import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
@@ -178,9 +178,9 @@ def action_codes() -> str:
 
     def row(state: DesiredState) -> Row:
         metadata = Metadata(name="web", namespace="default", uid="1", creation_timestamp=datetime.now(UTC))
-        spec, status = InstanceSpec(scope=Scope.PROJECT, desired_state=state), InstanceStatus(phase=REACHED[state])
+        spec, status = InstanceSpec(scope=Scope.PROJECT, desired_state=state), InstanceStatus(phase=TARGET_PHASE[state])
         it = HopperInstance(metadata=metadata, spec=spec, status=status)
-        return f"{REACHED[state].lower()}", *(codes[rule(action, it).verdict] for action in Action)
+        return f"{TARGET_PHASE[state].lower()}", *(codes[rule(action, it).verdict] for action in Action)
 
     return table(("status", *(f"`{action}`" for action in Action)), map(row, DesiredState))
 
@@ -196,9 +196,9 @@ def _metric(family: Any, shown: OperatorMetrics | GatewayMetrics) -> Row:
 def timing() -> str:
     lease, options = Timing(), OperatorOptions()
     rows = (
-        ("a newcomer's first status waits for its parent, if that is all it waits for", PATIENCE_SECONDS),
+        ("a newcomer's first status waits for its parent, if that is all it waits for", FIRST_STATUS_DELAY_SECONDS),
         ("a parent's count of its children may be behind", SUMMARY_DELAY),
-        ("a wait is named in detail (which pods, which children) after", NAMED_AFTER_SECONDS),
+        ("a wait is named in detail (which pods, which children) after", DETAILS_AFTER_SECONDS),
         ("a hook may take", TIMEOUT_SECONDS),
         ("a refused stop, pause or resume is tried again after", HOOK_RETRY_SECONDS),
         ("everything is looked at again every", options.resync_seconds),

@@ -10,8 +10,8 @@ from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
 from hopper.api.resources import Manifest
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.cli.documents import ManifestError, namespace_of, read_documents
-from hopper.domain.hierarchy import judge
-from hopper.domain.renaming import named_after, takeover_of
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.renaming import status_with_predecessor, takeover_of
 from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import Mode, mode_of, render
@@ -65,7 +65,7 @@ class Manifests:
 
     def ancestors(self, instance: HopperInstance) -> tuple[HopperInstance, ...]:
         """Return whom an instance is below, nearest first."""
-        return judge(instance, self.instances).ancestors
+        return parent_link(instance, self.instances).ancestors
 
     def blueprint(self, instance: HopperInstance, prefix: str = DEFAULT_PREFIX) -> Blueprint:
         """Put together what an instance runs. Raises `ManifestError` naming everything that is wrong."""
@@ -95,7 +95,7 @@ class Manifests:
         takeover = takeover_of(instance, self.instances)
         if takeover is None or takeover.refusal:
             return instance
-        return replace(instance, status=named_after(instance.status, takeover))
+        return replace(instance, status=status_with_predecessor(instance.status, takeover))
 
 
 def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:

@@ -8,7 +8,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
 from hopper.domain.hierarchy import Tree, is_hopper_reference
-from hopper.domain.lifecycle import FINAL, UP
+from hopper.domain.lifecycle import ACTIVE, FINAL
 from hopper.domain.tree import descendants
 from hopper.registry import InstanceChange
 
@@ -109,27 +109,27 @@ def _patience(parent: HopperInstance, tree: Tree) -> float:
     below = tree.dependents(parent.metadata.uid)
     if parent.metadata.deletion_timestamp:
         return SUMMARY_DELAY if below else 0.0
-    waits = parent.status.phase is Phase.STOPPING and not any(child.status.phase in UP for child in below)
+    waits = parent.status.phase is Phase.STOPPING and not any(child.status.phase in ACTIVE for child in below)
     return 0.0 if waits else SUMMARY_DELAY
 
 
 def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
     """Yield siblings that may wait for this one to be Ready (dependsOn of their templates)."""
-    for other in tree.services_held_back(sibling.parent_name):
+    for other in tree.waiting_services(sibling.parent_name):
         if other.name != sibling.name and (became_ready or other.status.condition(ConditionType.READY)):
             yield other.name
 
 
 def waiting_to_replace(name: str, tree: Tree) -> Iterator[str]:
     """Yield those who cannot start while something of the instance of that name is left."""
-    return (it.name for it in tree.successors(name) if it.status.phase not in UP)
+    return (it.name for it in tree.successors(name) if it.status.phase not in ACTIVE)
 
 
 def _renaming(change: InstanceChange, tree: Tree) -> Iterator[str]:
     """Yield who waits to replace the changed one, and, where that waits itself, whom it replaces, and its rivals."""
     yield from waiting_to_replace(change.subject.name, tree)
     renamed = change.subject.spec.renamed_from
-    if renamed is not None and (change.old or change.subject).status.phase not in UP:
+    if renamed is not None and (change.old or change.subject).status.phase not in ACTIVE:
         yield renamed.name
         yield from (name for name in waiting_to_replace(renamed.name, tree) if name != change.subject.name)
 

@@ -9,12 +9,12 @@ from hopper.api.names import FINALIZER, FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from hopper.api.scopes import allowed_children
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.config import config_problems
-from hopper.domain.heartbeat import NOTHING, Heard
-from hopper.domain.hierarchy import Tree, effective_state, judge
-from hopper.domain.lifecycle import UP
-from hopper.domain.observed import Children, Observed
-from hopper.domain.renaming import held_down, successor_of
-from hopper.domain.wording import some
+from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord
+from hopper.domain.hierarchy import Tree, effective_state, parent_link
+from hopper.domain.lifecycle import ACTIVE
+from hopper.domain.messages import join_names
+from hopper.domain.observed import ChildSummary, Observed
+from hopper.domain.renaming import state_while_replaced, successor_of
 
 # Ours, and those that garbage collection removes by itself.
 _ORDINARY_FINALIZERS = frozenset({FINALIZER, FOREGROUND_FINALIZER, ORPHAN_FINALIZER})
@@ -26,16 +26,16 @@ def gather(
     runtimes: RuntimeGatherer,
     now: datetime,
     *,
-    heard: Heard = NOTHING,
+    heard: HeartbeatRecord = NO_HEARTBEATS,
     spec_problems: tuple[str, ...] = (),
 ) -> Observed:
     """Observe one instance within its namespace."""
-    link, successor = judge(instance, tree), successor_of(instance, tree)
+    link, successor = parent_link(instance, tree), successor_of(instance, tree)
     observed = Observed(
         now=now,
         instance=instance,
         link=link,
-        effective=held_down(effective_state(instance, link.ancestors), instance, successor),
+        effective=state_while_replaced(effective_state(instance, link.ancestors), instance, successor),
         successor=successor,
         takeover=runtimes.takeover(instance, tree),
         children=_children(instance, tree),
@@ -47,18 +47,18 @@ def gather(
     return replace(observed, runtime=found[0], workload=found[1]) if found else observed
 
 
-def _children(instance: HopperInstance, tree: Tree) -> Children:
+def _children(instance: HopperInstance, tree: Tree) -> ChildSummary:
     named, owned = tree.children(instance.name), tree.dependents(instance.metadata.uid)
     if not named and not owned:
-        return Children()
+        return ChildSummary()
     fitting = allowed_children(instance.spec.scope)
-    return Children(
+    return ChildSummary(
         total=len(owned),
         ready=sum(child.status.is_ready for child in owned),
-        up=tuple(child.name for child in owned if child.status.phase in UP),
+        active=tuple(child.name for child in owned if child.status.phase in ACTIVE),
         protected=tuple(child.name for child in owned if child.spec.deletion_protection and not _is_going(child)),
         blocked=tuple(child.name for child in owned if _cannot_go(child)),
-        held=tuple(f"{child.name} (finalizer {some(found)})" for child in owned if (found := _held_by(child))),
+        held=tuple(f"{child.name} (finalizer {join_names(found)})" for child in owned if (found := _held_by(child))),
         expected=any(child.spec.scope in fitting for child in named),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hopper.api.heartbeat import shard_in
 from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import OWNED_RESOURCES, PODS, Manifest, NamespacedName, Resource
-from hopper.domain.heartbeat import condition_is_outdated
+from hopper.domain.heartbeat import is_condition_outdated
 from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceIndex, OwnedObjectIndex, TemplateIndex
 from hopper.watch import Feed, Reader, template_feed
 
@@ -63,6 +63,6 @@ class Indexes:
         if news is None:
             return False
         for instance in self.instances.namespace(news.namespace).expecting_beats(news.shard):
-            if condition_is_outdated(instance, self.heartbeats.heard(instance)):
+            if is_condition_outdated(instance, self.heartbeats.heard(instance)):
                 on_instance(instance.namespace, instance.name)
         return True

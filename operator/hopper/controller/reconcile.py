@@ -116,7 +116,7 @@ class Reconciler:
             await self._go_on_without(observed, error)
             raise
         except OccupiedError as error:
-            observed = replace(observed, occupied=str(error))
+            observed = replace(observed, name_conflict=str(error))
             await self._apply_status(observed, self._plan(observed))
             raise
         return await self._apply_status(observed, decided)
@@ -189,7 +189,7 @@ class Reconciler:
         if observed.link.parent is None:
             return nullcontext()
         tree = self._registry.namespace(observed.instance.namespace)
-        return tree.taking_seat(observed.instance, observed.link.parent)
+        return tree.reserve_slot(observed.instance, observed.link.parent)
 
     def _place_taken(self, observed: Observed, status: InstanceStatus) -> AbstractContextManager[None]:
         """Let one newcomer at a time begin to take over: what is there would be divided between two.
@@ -203,7 +203,7 @@ class Reconciler:
         now = takeover_of(observed.instance, tree)
         if now and now.refusal:
             raise ConflictError(now.refusal)
-        return tree.taking_seat(observed.instance, predecessor)
+        return tree.reserve_slot(observed.instance, predecessor)
 
     async def _apply_status(self, observed: Observed, decided: Plan) -> float | None:
         if decided.status is None or decided.status == observed.instance.status:
@@ -241,7 +241,7 @@ class Reconciler:
         self._events.announce(instance, reason=transition.target, message=message, warning=failed)
 
     def _announce_all(self, instance: HopperInstance, decided: Plan) -> None:
-        for it in decided.relationships:
+        for it in decided.hierarchy_events:
             _log(instance, it.subject, f"{it.message} ({it.reason})", it.reason, warning=it.warning)
             if subject := self._registry.namespace(instance.namespace).get(it.subject):
                 self._events.announce(subject, reason=it.reason, message=it.message, warning=it.warning)

@@ -10,7 +10,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
 from hopper.api.resources import Manifest, ObjectKey
 from hopper.api.template import HopperTemplate
-from hopper.domain.dependencies import find_circle, waits_for
+from hopper.domain.dependencies import find_dependency_cycle, missing_dependencies
 from hopper.domain.hierarchy import Tree, predecessor_of
 from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Observed, Runtime
@@ -47,18 +47,18 @@ class RuntimeGatherer:
         blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
         owned = self._owned(instance, blueprint)
         problem = _problem(instance, blueprint)
-        missing = waits_for(instance, template, tree) if template else ()
+        missing = missing_dependencies(instance, template, tree) if template else ()
         deployment = _deployment(owned)
         runtime = Runtime(
             owned=owned,
             blueprint=blueprint,
             problem=problem,
             template_generation=template.metadata.generation if template else None,
-            waits_for=missing,
-            circle=find_circle(instance, self._template, tree) if missing else (),
+            missing_dependencies=missing,
+            cycle=find_dependency_cycle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
             recheck_after=recheck_after(pods, now),
-            rivals=self._children.domains.rivals(instance.namespace, instance.name),
+            contested_domains=self._children.domains.rivals(instance.namespace, instance.name),
         )
         workload = observe(deployment, pods, now)
         if blueprint and not problem and not runtime.current:

@@ -7,7 +7,7 @@ from typing import Literal
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance
-from hopper.domain.lifecycle import REACHED, next_phase, wants_up
+from hopper.domain.lifecycle import TARGET_PHASE, next_phase, wants_started
 
 
 class Action(StrEnum):
@@ -34,7 +34,7 @@ _TRIES_AGAIN = frozenset({Action.START, Action.RESUME})
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class ActionVerdict:
     """Whether an action is allowed. `illegal`: this state has no way there; `already`: nothing is left to ask for."""
 
     verdict: Literal["allowed", "illegal", "already"]
@@ -54,21 +54,25 @@ def goal_of(action: Action, instance: HopperInstance) -> DesiredState:
     return _GOALS.get(action, instance.spec.desired_state)
 
 
-def rule(action: Action, instance: HopperInstance) -> Ruling:
+def rule(action: Action, instance: HopperInstance) -> ActionVerdict:
     """Decide whether the lifecycle table has a way from where an instance is to where the action leads."""
     desired, phase = instance.spec.desired_state, instance.status.phase
     goal = goal_of(action, instance)
     if is_final(instance) and (goal is not desired or action is Action.RESTART):
-        return Ruling("illegal", f"{instance.name} is {_final_word(instance)}: no way leads from there to {action}")
-    if phase is not REACHED[goal] and next_phase(phase, goal) is None:
-        return Ruling("illegal", f"{instance.name} is {phase}: no way leads from there to {goal}")
-    if action in _ABOUT_WHAT_IS_UP and not wants_up(desired):
-        return Ruling("illegal", f"{instance.name} is wanted {desired}: {action} is for what runs, start it first")
+        return ActionVerdict(
+            "illegal", f"{instance.name} is {_final_word(instance)}: no way leads from there to {action}"
+        )
+    if phase is not TARGET_PHASE[goal] and next_phase(phase, goal) is None:
+        return ActionVerdict("illegal", f"{instance.name} is {phase}: no way leads from there to {goal}")
+    if action in _ABOUT_WHAT_IS_UP and not wants_started(desired):
+        return ActionVerdict(
+            "illegal", f"{instance.name} is wanted {desired}: {action} is for what runs, start it first"
+        )
     if action is Action.RESTART or desired is not goal:
-        return Ruling("allowed")
+        return ActionVerdict("allowed")
     if phase is Phase.ERROR and action in _TRIES_AGAIN:
-        return Ruling("allowed")
-    return Ruling("already", _already(instance, goal))
+        return ActionVerdict("allowed")
+    return ActionVerdict("already", _already(instance, goal))
 
 
 def request(action: Action, instance: HopperInstance) -> Request:
@@ -81,7 +85,7 @@ def request(action: Action, instance: HopperInstance) -> Request:
 def is_final(instance: HopperInstance) -> bool:
     """Tell whether the instance is archived or terminated, or is about to be: nothing but termination leads on."""
     ends = (DesiredState.ARCHIVED, DesiredState.TERMINATED)
-    return instance.spec.desired_state in ends or instance.status.phase in (REACHED[end] for end in ends)
+    return instance.spec.desired_state in ends or instance.status.phase in (TARGET_PHASE[end] for end in ends)
 
 
 def is_alive(instance: HopperInstance) -> bool:
@@ -98,7 +102,7 @@ def _final_word(instance: HopperInstance) -> str:
 
 def _already(instance: HopperInstance, goal: DesiredState) -> str:
     phase = instance.status.phase
-    if phase is REACHED[goal]:
+    if phase is TARGET_PHASE[goal]:
         return f"{instance.name} is already {phase}"
     ready = instance.status.condition(ConditionType.READY)
     because = f": {ready.message or ready.reason}" if ready and (ready.message or ready.reason) else ""

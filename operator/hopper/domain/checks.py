@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, RestartMode
-from hopper.domain.heartbeat import Pulse, heartbeat_message
-from hopper.domain.lifecycle import CARRYING, wants_up
+from hopper.domain.heartbeat import HeartbeatState, heartbeat_message
+from hopper.domain.lifecycle import STARTED, wants_started
+from hopper.domain.messages import LONGEST_MESSAGE, join_names, truncate
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
-from hopper.domain.wording import LONGEST_MESSAGE, shortened, some
 from hopper.domain.workload import Failure
 
 Check = Callable[[Observed], Hold | None]
@@ -21,7 +21,7 @@ Check = Callable[[Observed], Hold | None]
 PARENT_IS_AWAY = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.PARENT_IS_BEING_DELETED})
 
 # What takes longer than this is told in detail.
-NAMED_AFTER_SECONDS = 30.0
+DETAILS_AFTER_SECONDS = 30.0
 _TRY_AGAIN = "change the spec or set restartedAt to try again"
 
 
@@ -61,24 +61,27 @@ def service_cannot_be_rendered(o: Observed) -> Hold | None:
 
 
 def names_are_in_use(o: Observed) -> Hold | None:
-    if o.occupied is None:
+    if o.name_conflict is None:
         return None
-    return Hold(Reason.NAME_IN_USE, f"waits for the name of what it is to own: {o.occupied}")
+    return Hold(Reason.NAME_IN_USE, f"waits for the name of what it is to own: {o.name_conflict}")
 
 
 def dependencies_are_not_ready(o: Observed) -> Hold | None:
-    if o.runtime is None or not o.runtime.waits_for:
+    if o.runtime is None or not o.runtime.missing_dependencies:
         return None
-    if o.runtime.circle:
-        circle = " → ".join(o.runtime.circle)
-        message = f"waits in a circle: {circle} (dependsOn of their templates); remove one of these dependencies"
+    if o.runtime.cycle:
+        cycle = " → ".join(o.runtime.cycle)
+        message = f"waits in a cycle: {cycle} (dependsOn of their templates); remove one of these dependencies"
         return Hold(Reason.DEPENDENCY_NOT_READY, message, stalled=True)
-    return Hold(Reason.DEPENDENCY_NOT_READY, f"waits for {some(o.runtime.waits_for)} (dependsOn of its template)")
+    return Hold(
+        Reason.DEPENDENCY_NOT_READY,
+        f"waits for {join_names(o.runtime.missing_dependencies)} (dependsOn of its template)",
+    )
 
 
 def parent_is_not_ready(o: Observed) -> Hold | None:
     parent = o.link.parent
-    if parent is None or parent.status.phase in CARRYING:
+    if parent is None or parent.status.phase in STARTED:
         return None
     waits = f'waits for parent "{parent.name}", which is'
     if parent.metadata.deletion_timestamp:
@@ -136,16 +139,16 @@ def workload_is_not_available(o: Observed) -> Hold | None:
         return None
     # A rollout lasts until it is complete; a Deployment may tell of an end before that.
     rolls_out = o.workload.rolling_out or o.instance.status.reason(ConditionType.READY) == Reason.ROLLING_OUT
-    if o.phase in CARRYING and rolls_out:
+    if o.phase in STARTED and rolls_out:
         return _wait(o, Reason.ROLLING_OUT, "rolls out a change", o.workload.message)
     return _wait(o, Reason.STARTING, "waits for its workload to become available", o.workload.message)
 
 
 def children_are_stopping(o: Observed) -> Hold | None:
-    if wants_up(o.effective.state) or not o.children.up:  # a restart does not take the children along
+    if wants_started(o.effective.state) or not o.children.active:  # a restart does not take the children along
         return None
     what = "waits for its children to stop"
-    return _wait(o, Reason.CHILDREN_STOPPING, what, f"{what}: {some(o.children.up)}")
+    return _wait(o, Reason.CHILDREN_STOPPING, what, f"{what}: {join_names(o.children.active)}")
 
 
 def workload_is_not_gone(o: Observed) -> Hold | None:
@@ -154,13 +157,13 @@ def workload_is_not_gone(o: Observed) -> Hold | None:
     return _wait(o, Reason.STOPPING, "waits for its pods to stop", o.workload.message)
 
 
-def failure_of(o: Observed) -> Failure | None:
+def current_failure(o: Observed) -> Failure | None:
     """Return why what runs is to be in Error: its workload has failed, or nothing was heard of it for too long."""
-    if o.workload.failure and o.phase in (Phase.STARTING, *CARRYING):
+    if o.workload.failure and o.phase in (Phase.STARTING, *STARTED):
         return o.workload.failure
     expected = o.instance.spec.heartbeat
-    if o.phase is Phase.RUNNING and expected and o.pulse is Pulse.LOST:
-        return Failure(Reason.HEARTBEAT_LOST, heartbeat_message(Pulse.LOST, expected.timeout_seconds))
+    if o.phase is Phase.RUNNING and expected and o.heartbeat_state is HeartbeatState.LOST:
+        return Failure(Reason.HEARTBEAT_LOST, heartbeat_message(HeartbeatState.LOST, expected.timeout_seconds))
     return None
 
 
@@ -171,7 +174,7 @@ def still_brief(o: Observed) -> float:
     if ready is not None:
         since.append(o.now if ready.status == "True" else ready.last_transition_time)
     begun = min(max((moment for moment in since if moment), default=o.now), o.now)
-    return max(seconds_until(begun + timedelta(seconds=NAMED_AFTER_SECONDS), o.now), 0.0)
+    return max(seconds_until(begun + timedelta(seconds=DETAILS_AFTER_SECONDS), o.now), 0.0)
 
 
 def _wait(o: Observed, reason: Reason, what: str, details: str) -> Hold:
@@ -198,7 +201,7 @@ def in_phase_since(o: Observed) -> datetime:
 def _last_error(o: Observed) -> str:
     entries = [entry for entry in o.instance.status.history if entry.to == Phase.ERROR]
     said = (entries[-1].message or entries[-1].reason) if entries else "is in Error"
-    return shortened(said, LONGEST_MESSAGE // 2)  # leave room for what is to be done about it
+    return truncate(said, LONGEST_MESSAGE // 2)  # leave room for what is to be done about it
 
 
 # What speaks against an instance whatever it does, and against starting it.

@@ -6,12 +6,12 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.template import HopperTemplate
 from hopper.domain.hierarchy import Tree
-from hopper.domain.lifecycle import CARRYING
+from hopper.domain.lifecycle import STARTED
 
 TemplateOf = Callable[[HopperInstance], HopperTemplate | None]
 
 
-def waits_for(instance: HopperInstance, template: HopperTemplate, tree: Tree) -> tuple[str, ...]:
+def missing_dependencies(instance: HopperInstance, template: HopperTemplate, tree: Tree) -> tuple[str, ...]:
     """Name the siblings that the template depends on and that are not Running and Ready, and say how they are."""
     missing = []
     for name, sibling in _dependencies(instance, template, tree):
@@ -22,8 +22,8 @@ def waits_for(instance: HopperInstance, template: HopperTemplate, tree: Tree) ->
     return tuple(missing)
 
 
-def find_circle(instance: HopperInstance, template_of: TemplateOf, tree: Tree) -> tuple[str, ...]:
-    """Return the names on a circle of siblings that all wait to start, the first one repeated at the end; else nothing.
+def find_dependency_cycle(instance: HopperInstance, template_of: TemplateOf, tree: Tree) -> tuple[str, ...]:
+    """Return the names on a cycle of siblings that all wait to start, the first one repeated at the end; else nothing.
 
     Who is on its way already does not wait for the others any more.
     """
@@ -33,7 +33,7 @@ def find_circle(instance: HopperInstance, template_of: TemplateOf, tree: Tree) -
         names = trails.pop()
         waiting = tree.get(names[-1])
         template = template_of(waiting) if waiting else None
-        if waiting is None or template is None or waiting.status.phase in (Phase.STARTING, *CARRYING):
+        if waiting is None or template is None or waiting.status.phase in (Phase.STARTING, *STARTED):
             continue
         for _, sibling in _dependencies(waiting, template, tree):
             if sibling is not None and sibling.name == instance.name:

@@ -13,7 +13,7 @@ LOST_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeartbeatRecord:
     """What is known of an instance's heartbeats.
 
     `last` is when the last one came in. `since` and `until` bound the time for which everything that came in is known:
@@ -25,19 +25,19 @@ class Heard:
     until: datetime | None = None
 
 
-NOTHING = Heard()
+NO_HEARTBEATS = HeartbeatRecord()
 
 
-class Pulse(StrEnum):
-    """What the heartbeats say. `NO_NEWS`: nobody has listened long enough to say anything new."""
+class HeartbeatState(StrEnum):
+    """What the heartbeats say. `INCONCLUSIVE`: nobody has listened long enough to say anything new."""
 
-    BEATS = "Beats"
-    NO_NEWS = "NoNews"
+    ON_TIME = "OnTime"
+    INCONCLUSIVE = "Inconclusive"
     OVERDUE = "Overdue"
     LOST = "Lost"
 
 
-def pulse_of(instance: HopperInstance, heard: Heard) -> Pulse | None:
+def heartbeat_state(instance: HopperInstance, heard: HeartbeatRecord) -> HeartbeatState | None:
     """Judge the heartbeats of an instance; None where none are expected of it now.
 
     They are expected while it is Running; of one in Error only a fresh one says something, namely that it lives.
@@ -47,42 +47,44 @@ def pulse_of(instance: HopperInstance, heard: Heard) -> Pulse | None:
         return None
     begun = status.last_transition_time or instance.metadata.creation_timestamp
     if heard.until is None or heard.since is None:
-        return Pulse.NO_NEWS
+        return HeartbeatState.INCONCLUSIVE
     timeout = timedelta(seconds=expected.timeout_seconds)
     fresh = heard.last is not None and heard.until - heard.last < timeout
     if fresh and heard.last is not None and (status.phase is Phase.RUNNING or heard.last > begun):
-        return Pulse.BEATS
+        return HeartbeatState.ON_TIME
     silence = heard.until - max(begun, heard.since, heard.last or begun)
     if status.phase is Phase.ERROR or silence < timeout:
-        return Pulse.NO_NEWS
-    return Pulse.LOST if silence >= LOST_AFTER * timeout else Pulse.OVERDUE
+        return HeartbeatState.INCONCLUSIVE
+    return HeartbeatState.LOST if silence >= LOST_AFTER * timeout else HeartbeatState.OVERDUE
 
 
-def heartbeat_condition(instance: HopperInstance, heard: Heard) -> tuple[str, Reason, str] | None:
+def heartbeat_condition(instance: HopperInstance, heard: HeartbeatRecord) -> tuple[str, Reason, str] | None:
     """Return status, reason and message of the condition; None where nothing is to be said of heartbeats.
 
     A condition that holds on is not written again: no time is in it. Until there is news, what was said in this run of
     the instance still holds.
     """
-    pulse, expected = pulse_of(instance, heard), instance.spec.heartbeat
-    if pulse is None or expected is None:
+    state, expected = heartbeat_state(instance, heard), instance.spec.heartbeat
+    if state is None or expected is None:
         return None
     if instance.status.phase is Phase.ERROR:
         if not _was_silent(instance):
             return None
-        pulse = Pulse.BEATS if pulse is Pulse.BEATS else Pulse.LOST
-    elif pulse is Pulse.NO_NEWS:
+        state = HeartbeatState.ON_TIME if state is HeartbeatState.ON_TIME else HeartbeatState.LOST
+    elif state is HeartbeatState.INCONCLUSIVE:
         before = _said_in_this_run(instance)
         if heard.until is None and (before is None or before.reason == Reason.NOBODY_LISTENS):
             return "Unknown", Reason.NOBODY_LISTENS, "no gateway listens to heartbeats"
         # Who starts is given the benefit of the doubt.
-        pulse = Pulse.OVERDUE if before and before.reason == Reason.HEARTBEAT_OVERDUE else Pulse.BEATS
+        state = (
+            HeartbeatState.OVERDUE if before and before.reason == Reason.HEARTBEAT_OVERDUE else HeartbeatState.ON_TIME
+        )
     status, reason = {
-        Pulse.BEATS: ("True", Reason.HEARTBEAT_IN_TIME),
-        Pulse.OVERDUE: ("Unknown", Reason.HEARTBEAT_OVERDUE),
-        Pulse.LOST: ("False", Reason.HEARTBEAT_LOST),
-    }[pulse]
-    return status, reason, heartbeat_message(pulse, expected.timeout_seconds)
+        HeartbeatState.ON_TIME: ("True", Reason.HEARTBEAT_IN_TIME),
+        HeartbeatState.OVERDUE: ("Unknown", Reason.HEARTBEAT_OVERDUE),
+        HeartbeatState.LOST: ("False", Reason.HEARTBEAT_LOST),
+    }[state]
+    return status, reason, heartbeat_message(state, expected.timeout_seconds)
 
 
 def _was_silent(instance: HopperInstance) -> bool:
@@ -95,15 +97,15 @@ def _said_in_this_run(instance: HopperInstance) -> Condition | None:
     return said if said and (begun is None or said.last_transition_time >= begun) else None
 
 
-def heartbeat_message(pulse: Pulse, timeout_seconds: int) -> str:
+def heartbeat_message(state: HeartbeatState, timeout_seconds: int) -> str:
     """Say it for people."""
-    if pulse is Pulse.BEATS:
+    if state is HeartbeatState.ON_TIME:
         return f"a heartbeat is expected every {timeout_seconds} s"
-    waited = timeout_seconds * (LOST_AFTER if pulse is Pulse.LOST else 1)
+    waited = timeout_seconds * (LOST_AFTER if state is HeartbeatState.LOST else 1)
     return f"no heartbeat within {waited} s (spec.heartbeat.timeoutSeconds: {timeout_seconds})"
 
 
-def condition_is_outdated(instance: HopperInstance, heard: Heard) -> bool:
+def is_condition_outdated(instance: HopperInstance, heard: HeartbeatRecord) -> bool:
     """Tell whether the heartbeats say something else than the condition does: worth a look, and no look else."""
     said, right = instance.status.condition(ConditionType.HEARTBEAT), heartbeat_condition(instance, heard)
     return right is not None and (said is None or (said.status, said.reason) != right[:2])

@@ -13,7 +13,7 @@ from hopper.api.instance import HopperInstance, OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.config import effective_value, own_value
-from hopper.domain.lifecycle import CARRYING, FINAL, INHERITED
+from hopper.domain.lifecycle import FINAL, INHERITED, STARTED
 
 # What is said of those who are below their parent; the last two of those who came before a limit did.
 _ACCEPTED = frozenset({Reason.PARENT_ACCEPTED, Reason.TOO_MANY_CHILDREN, Reason.TOO_DEEP})
@@ -33,7 +33,7 @@ class Tree(Protocol):
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         """Return those that carry this uid in their ownerReferences, whatever parent they name by now."""
 
-    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+    def waiting_services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the children that have a template, and may wait for one of the others.
 
         They have said so, or nothing yet. Of those without a parent where `name` is None.
@@ -42,18 +42,18 @@ class Tree(Protocol):
     def successors(self, name: str) -> Collection[HopperInstance]:
         """Return those whose `renamedFrom` names `name`, whether or not that exists."""
 
-    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
+    def has_reserved_slot(self, child: HopperInstance, parent: HopperInstance) -> bool:
         """Tell whether the ownerReference that makes it a child of `parent` is being written."""
 
 
-def may_wait_for_a_sibling(service: HopperInstance) -> bool:
+def may_wait_for_sibling(service: HopperInstance) -> bool:
     """Whether an instance with a template has said that it waits for another one, or has said nothing yet."""
     said = service.status.reason(ConditionType.READY)
-    return service.status.phase not in CARRYING and said in (None, Reason.DEPENDENCY_NOT_READY)
+    return service.status.phase not in STARTED and said in (None, Reason.DEPENDENCY_NOT_READY)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ParentLink:
     """What is to be said of an instance's place.
 
     `ancestors` (nearest first) is empty where `valid` is false, unless a limit is the reason and came later.
@@ -69,17 +69,17 @@ class Link:
         return self.ancestors[0] if self.ancestors else None
 
 
-def judge(instance: HopperInstance, tree: Tree) -> Link:
+def parent_link(instance: HopperInstance, tree: Tree) -> ParentLink:
     """Decide whether the instance's place is valid; the checks run in the order of this function."""
     scope, wanted = instance.spec.scope, instance.parent_name
     rule = SCOPES[scope]
     if wanted is None:
         if rule.may_be_root:
-            return Link(True, Reason.ROOT, "has no parent")
+            return ParentLink(True, Reason.ROOT, "has no parent")
         return _refuse(Reason.PARENT_REQUIRED, f"set spec.parentRef.name to a {_one_of(rule.parents)}")
-    if cycle := find_cycle(instance, tree):
+    if cycle := find_parent_cycle(instance, tree):
         return _refuse(
-            Reason.PARENT_CYCLE, f"spec.parentRef.name leads in a circle: {_in_short(cycle)}; change one of them"
+            Reason.PARENT_CYCLE, f"spec.parentRef.name leads in a cycle: {_in_short(cycle)}; change one of them"
         )
     parent = tree.get(wanted)
     if parent is None:
@@ -94,23 +94,23 @@ def judge(instance: HopperInstance, tree: Tree) -> Link:
         return _refuse(
             Reason.PARENT_IS_BEING_DELETED, f'parent "{wanted}" is being deleted; choose another spec.parentRef.name'
         )
-    ancestors = (parent, *judge(parent, tree).ancestors)
+    ancestors = (parent, *parent_link(parent, tree).ancestors)
     over = _check_limits(instance, ancestors, tree)
     if over is None:
-        return Link(True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors)
+        return ParentLink(True, Reason.PARENT_ACCEPTED, f"child of {wanted}", ancestors)
     # A limit that was lowered keeps newcomers out; who is in stays in: it goes on to inherit, and goes with its parent.
-    return replace(over, ancestors=ancestors) if has_seat(instance, parent) else over
+    return replace(over, ancestors=ancestors) if has_slot(instance, parent) else over
 
 
 def _in_short(cycle: tuple[str, ...]) -> str:
-    """Write a circle down, without its middle where it is long."""
+    """Write a cycle down, without its middle where it is long."""
     names = cycle if len(cycle) <= _LONGEST_CIRCLE else (*cycle[:4], "…", *cycle[-4:])
     return " → ".join(names)
 
 
-def has_room(parent: HopperInstance, tree: Tree) -> bool:
+def has_free_slot(parent: HopperInstance, tree: Tree) -> bool:
     """Tell whether one more child can live below an instance: it is there to stay, and no limit is reached."""
-    ancestors = judge(parent, tree).ancestors
+    ancestors = parent_link(parent, tree).ancestors
     state = effective_state(parent, ancestors).state
     if parent.metadata.deletion_timestamp or parent.status.phase in FINAL or state in _PAST_CHILDREN:
         return False
@@ -122,15 +122,15 @@ def has_room(parent: HopperInstance, tree: Tree) -> bool:
     return most is None or sum(child.spec.scope in fitting for child in tree.children(parent.name)) < most
 
 
-def find_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
-    """Return the names on a circle that the instance is part of, first one repeated at the end; None without one."""
+def find_parent_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] | None:
+    """Return the names on a cycle that the instance is part of, first one repeated at the end; None without one."""
     names, step = [instance.name], instance.parent_name
     while step is not None:
         names.append(step)
         if step == instance.name:
             return tuple(names)
         above = tree.get(step)
-        if above is None or step in names[:-1]:  # the second: a circle further up, which this one only leads into
+        if above is None or step in names[:-1]:  # the second: a cycle further up, which this one only leads into
             return None
         step = above.parent_name
     return None
@@ -149,7 +149,7 @@ def predecessor_of(newcomer: HopperInstance, tree: Tree) -> HopperInstance | Non
     return found if waits else None
 
 
-def _parent_is_missing(instance: HopperInstance, wanted: str) -> Link:
+def _parent_is_missing(instance: HopperInstance, wanted: str) -> ParentLink:
     if instance.status.phase is Phase.CREATED:
         return _refuse(
             Reason.PARENT_NOT_FOUND, f'waits for parent "{wanted}" (spec.parentRef.name), which does not exist yet'
@@ -179,7 +179,7 @@ def _had_parent(instance: HopperInstance, wanted: str) -> bool:
     return owned or _parent_in_path(instance) == wanted
 
 
-def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...], tree: Tree) -> Link | None:
+def _check_limits(instance: HopperInstance, ancestors: tuple[HopperInstance, ...], tree: Tree) -> ParentLink | None:
     parent, above = ancestors[0], ancestors[1:]
     deepest = effective_value(parent, above, "limits.maxDepth")
     if deepest is not None and len(ancestors) > deepest:
@@ -212,7 +212,7 @@ def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
     """
 
     def seat(child: HopperInstance) -> tuple[bool, object, str]:
-        seated = has_seat(child, parent) or tree.is_taking_seat(child, parent)
+        seated = has_slot(child, parent) or tree.has_reserved_slot(child, parent)
         return (not seated, child.metadata.creation_timestamp, child.name)
 
     predecessor = predecessor_of(instance, tree)
@@ -222,8 +222,8 @@ def _rank(instance: HopperInstance, parent: HopperInstance, tree: Tree) -> int:
     return sum(child.spec.scope in fitting and seat(child) < own for child in tree.children(parent.name))
 
 
-def _refuse(reason: Reason, message: str) -> Link:
-    return Link(False, reason, message)
+def _refuse(reason: Reason, message: str) -> ParentLink:
+    return ParentLink(False, reason, message)
 
 
 def _one_of(scopes: tuple[Scope, ...]) -> str:
@@ -231,20 +231,20 @@ def _one_of(scopes: tuple[Scope, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
+class EffectiveState:
     """The state to bring an instance to. `source` is the ancestor that holds it there, None for its own wish."""
 
     state: DesiredState
     source: HopperInstance | None = None
 
 
-def effective_state(instance: HopperInstance, ancestors: tuple[HopperInstance, ...]) -> Effective:
+def effective_state(instance: HopperInstance, ancestors: tuple[HopperInstance, ...]) -> EffectiveState:
     """Return the most restrictive of the instance's own desired state and its ancestors' (nearest first)."""
-    best = Effective(instance.spec.desired_state)
+    best = EffectiveState(instance.spec.desired_state)
     for ancestor in ancestors:
         state = INHERITED[_wanted_or_final(ancestor)]
         if state.severity > best.state.severity:
-            best = Effective(state, ancestor)
+            best = EffectiveState(state, ancestor)
     return best
 
 
@@ -266,7 +266,7 @@ def is_owned_by(child: HopperInstance, parent: HopperInstance) -> bool:
     return any(reference.uid == parent.metadata.uid for reference in child.metadata.owner_references)
 
 
-def has_seat(child: HopperInstance, parent: HopperInstance) -> bool:
+def has_slot(child: HopperInstance, parent: HopperInstance) -> bool:
     """Tell whether the child is below this parent: by its ownerReference or, where that was stripped, by its status."""
     if is_owned_by(child, parent):
         return True
@@ -285,7 +285,7 @@ def is_orphaning(instance: HopperInstance) -> bool:
     return ORPHAN_FINALIZER in instance.metadata.finalizers
 
 
-def wanted_references(instance: HopperInstance, link: Link) -> tuple[OwnerReference, ...]:
+def wanted_references(instance: HopperInstance, link: ParentLink) -> tuple[OwnerReference, ...]:
     """Return the ownerReferences that follow from the link; references to other kinds stay as they are."""
     current = instance.metadata.owner_references
     foreign = tuple(reference for reference in current if not is_hopper_reference(reference))

@@ -20,9 +20,9 @@ TRANSITIONS: dict[Phase, tuple[Phase, ...]] = {
 }
 
 # Something of the instance may be running: its parent must not stop before it.
-UP = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED, Phase.STOPPING, Phase.ERROR})
+ACTIVE = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED, Phase.STOPPING, Phase.ERROR})
 # The instance can carry children: they may start.
-CARRYING = frozenset({Phase.RUNNING, Phase.PAUSED})
+STARTED = frozenset({Phase.RUNNING, Phase.PAUSED})
 # No way leads back from these to running.
 FINAL = frozenset({Phase.ARCHIVED, Phase.TERMINATED})
 
@@ -33,7 +33,7 @@ INHERITED: dict[DesiredState, DesiredState] = {
 }
 
 # The phase in which a desired state is reached.
-REACHED: dict[DesiredState, Phase] = {state: Phase(state.value) for state in DesiredState}
+TARGET_PHASE: dict[DesiredState, Phase] = {state: Phase(state.value) for state in DesiredState}
 
 
 def is_legal(source: Phase, target: Phase) -> bool:
@@ -41,7 +41,7 @@ def is_legal(source: Phase, target: Phase) -> bool:
     return target in TRANSITIONS[source]
 
 
-def wants_up(state: DesiredState) -> bool:
+def wants_started(state: DesiredState) -> bool:
     """Tell whether an instance in this state runs processes."""
     return state in (DesiredState.RUNNING, DesiredState.PAUSED)
 
@@ -64,13 +64,15 @@ def _shortest_steps(target: Phase) -> dict[Phase, Phase]:
     return steps
 
 
-_STEPS: dict[DesiredState, dict[Phase, Phase]] = {state: _shortest_steps(phase) for state, phase in REACHED.items()}
+_STEPS: dict[DesiredState, dict[Phase, Phase]] = {
+    state: _shortest_steps(phase) for state, phase in TARGET_PHASE.items()
+}
 
 
 def next_phase(phase: Phase, goal: DesiredState) -> Phase | None:
     """Return the next phase on the way to `goal`; None when it is reached or no way leads there."""
-    if phase is REACHED[goal]:
+    if phase is TARGET_PHASE[goal]:
         return None
-    if phase is Phase.ERROR and not wants_up(goal):
+    if phase is Phase.ERROR and not wants_started(goal):
         return Phase.STOPPING  # what failed may still have processes: stop them before anything else
     return _STEPS[goal].get(phase)

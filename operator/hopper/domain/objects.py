@@ -7,7 +7,7 @@ from hopper.api.enums import InstanceType
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_CHECKSUM, ANNOTATION_REVISION, LABEL_PAUSED
 from hopper.api.resources import Manifest, ObjectKey
-from hopper.domain.lifecycle import wants_up
+from hopper.domain.lifecycle import wants_started
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
@@ -38,7 +38,7 @@ def plan_objects(o: Observed) -> ObjectChanges:
 
 def _runs_against_its_wish(o: Observed) -> bool:
     """Tell whether something runs for one that is Created and not to start: its status is lost, or in unknown words."""
-    return not wants_up(o.effective.state) and not o.workload.gone
+    return not wants_started(o.effective.state) and not o.workload.gone
 
 
 def _handed_over(newcomer: HopperInstance, takeover: Takeover) -> Iterator[tuple[Manifest, Manifest]]:

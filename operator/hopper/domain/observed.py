@@ -9,8 +9,8 @@ from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, RestartPolicy
 from hopper.api.resources import ObjectKey
-from hopper.domain.heartbeat import NOTHING, Heard, Pulse, pulse_of
-from hopper.domain.hierarchy import Effective, Link
+from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord, HeartbeatState, heartbeat_state
+from hopper.domain.hierarchy import EffectiveState, ParentLink
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover
 from hopper.domain.service.blueprint import Blueprint
@@ -27,65 +27,89 @@ class HookFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Children:
-    """The direct children, counted.
+class ChildSummary:
+    """Counts and names of the direct children.
 
-    `total` and `ready` count those accepted (they carry the ownerReference); `up`, `protected` and `blocked` name those
-    accepted ones that may have something running, that refuse deletion, or whose deletion cannot go on; `held` names
-    those that a finalizer of somebody else keeps from going, and that. `expected` tells whether any child, accepted or
-    not yet, names this instance as its parent and fits.
+    A child is accepted when it carries the ownerReference to this instance. All fields but `expected` are about
+    accepted children.
     """
 
     total: int = 0
+    """Number of accepted children."""
     ready: int = 0
-    up: tuple[str, ...] = ()
+    """Number of accepted children that are Ready."""
+    active: tuple[str, ...] = ()
+    """ChildSummary that may still have pods (`lifecycle.ACTIVE`)."""
     protected: tuple[str, ...] = ()
+    """ChildSummary whose `spec.deletionProtection` refuses their deletion."""
     blocked: tuple[str, ...] = ()
+    """ChildSummary whose own deletion cannot proceed."""
     held: tuple[str, ...] = ()
+    """ChildSummary that the finalizer of another controller keeps, each with that finalizer."""
     expected: bool = False
+    """Whether any instance, accepted or not, names this one as its parent and has a matching scope."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What the instance is to run, and what it owns in the cluster.
-
-    Without a `blueprint` nothing can be rendered: `problem` says why, or, without one, there is no template any more.
-    `owned` holds the live objects by kind and name, pods not among them. `waits_for` names siblings that have to be
-    Ready first, `circle` those among them that wait for each other. `current` tells whether what runs was rendered from
-    this very blueprint. `rivals` holds the domains that another instance claims as well, each with its name.
-    """
+    """The desired workload of an instance and its owned objects."""
 
     owned: Mapping[ObjectKey, dict[str, Any]]
+    """Live owned objects by kind and name, without pods."""
     blueprint: Blueprint | None = None
+    """The merged service, ready to render; None if `problem` is set or the instance no longer has a template."""
     problem: Hold | None = None
+    """The reason why the service cannot be rendered."""
     template_generation: int | None = None
-    waits_for: tuple[str, ...] = ()
-    circle: tuple[str, ...] = ()
+    """`metadata.generation` of the template."""
+    missing_dependencies: tuple[str, ...] = ()
+    """Siblings in `dependsOn` that are not Ready, each with its state."""
+    cycle: tuple[str, ...] = ()
+    """Siblings that depend on each other in a cycle, with the first one repeated at the end."""
     current: bool = False
-    rivals: tuple[tuple[str, str], ...] = ()
-    recheck_after: float | None = None  # seconds after which time alone may change what the pods mean
+    """Whether the live Deployment was rendered from this blueprint."""
+    contested_domains: tuple[tuple[str, str], ...] = ()
+    """Domains that another instance claims too, each with the name of that instance."""
+    recheck_after: float | None = None
+    """Seconds after which the state of the pods must be judged again, even without a watch event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that one decision is made from. `now` has whole seconds, as Kubernetes timestamps have."""
+    """All input of one decision of the planner."""
 
     now: datetime
+    """The current time in whole seconds, the precision of Kubernetes timestamps."""
     instance: HopperInstance
-    link: Link
-    effective: Effective
-    children: Children = field(default_factory=Children)
+    """The instance to decide about."""
+    link: ParentLink
+    """The outcome of checking `spec.parentRef`."""
+    effective: EffectiveState
+    """The state that the instance must reach."""
+    children: ChildSummary = field(default_factory=ChildSummary)
+    """The direct children."""
     workload: Workload = field(default_factory=Workload)
-    runtime: Runtime | None = None  # None for a logical instance, which owns nothing
-    takeover: Takeover | None = None  # None unless it waits to replace another instance
-    successor: HopperInstance | None = None  # who takes over from it
-    heard: Heard = NOTHING
+    """The state of the Deployment and its pods."""
+    runtime: Runtime | None = None
+    """The desired workload and the owned objects; None for a logical instance that owns nothing."""
+    takeover: Takeover | None = None
+    """The open takeover from the predecessor in `spec.renamedFrom`; None if there is none."""
+    successor: HopperInstance | None = None
+    """The instance that takes over from this one."""
+    heard: HeartbeatRecord = NO_HEARTBEATS
+    """The heartbeats known to the gateways."""
     config_problems: tuple[str, ...] = ()
-    spec_problems: tuple[str, ...] = ()  # what cannot be read, and was left out of the instance
+    """Messages about fields of `spec.config` that this scope does not have."""
+    spec_problems: tuple[str, ...] = ()
+    """Messages about fields of the spec that cannot be read and were left out of `instance`."""
     hook_failure: HookFailure | None = None
-    refusal: str | None = None  # why the API server refused a write to this instance, in this reconcile
-    occupied: str | None = None  # what of somebody else has to go first, as a write has shown in this reconcile
-    refused: frozenset[ObjectKey] = frozenset()  # kind and name of what it owns that this is about
+    """The hook that refused a transition in this reconcile."""
+    refusal: str | None = None
+    """The API server's message when it rejected a write in this reconcile."""
+    refused: frozenset[ObjectKey] = frozenset()
+    """Kind and name of the owned objects that `refusal` is about; empty if the instance itself was rejected."""
+    name_conflict: str | None = None
+    """The object of another owner that occupies a name this instance needs."""
 
     @property
     def phase(self) -> Phase:
@@ -117,9 +141,9 @@ class Observed:
         return own or (RestartPolicy(policy=mode) if mode else RestartPolicy())
 
     @property
-    def pulse(self) -> Pulse | None:
+    def heartbeat_state(self) -> HeartbeatState | None:
         """What the heartbeats say of the phase it is in."""
-        return pulse_of(self.instance, self.heard)
+        return heartbeat_state(self.instance, self.heard)
 
     @property
     def was_silent(self) -> bool:
@@ -133,7 +157,7 @@ class Observed:
         kept = self.runtime is not None and (self.runtime.current or self.runtime.problem is not None)
         runs = kept and self.workload.available
         if self.was_silent:
-            return self.pulse is Pulse.BEATS and (runs or self.runtime is None)
+            return self.heartbeat_state is HeartbeatState.ON_TIME and (runs or self.runtime is None)
         return runs
 
     def with_status(self, status: InstanceStatus) -> "Observed":

@@ -37,7 +37,7 @@ class MetadataChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Relationship:
+class HierarchyEvent:
     """Something to announce about parent and child; `subject` is the name of the instance the event belongs to."""
 
     subject: str
@@ -64,7 +64,7 @@ class Plan:
     """What to do about one instance, in the order of the fields; what is None or empty is left alone."""
 
     metadata: MetadataChange | None = None
-    relationships: tuple[Relationship, ...] = ()
+    hierarchy_events: tuple[HierarchyEvent, ...] = ()
     delete: Reason | None = None
     transitions: tuple[Transition, ...] = ()
     objects: ObjectChanges = field(default_factory=ObjectChanges)

@@ -9,7 +9,7 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.names import FINALIZER
 from hopper.domain.checks import (
-    NAMED_AFTER_SECONDS,
+    DETAILS_AFTER_SECONDS,
     in_phase_since,
     restart_is_never_wanted,
     restarts_are_exhausted,
@@ -18,13 +18,13 @@ from hopper.domain.checks import (
 from hopper.domain.hierarchy import is_hopper_reference, is_orphaning, is_owned_by, wanted_references
 from hopper.domain.objects import CLAIM, plan_objects
 from hopper.domain.observed import Observed
-from hopper.domain.plan import MetadataChange, Plan, Relationship
-from hopper.domain.renaming import carried_over, has_everything
+from hopper.domain.plan import HierarchyEvent, MetadataChange, Plan
+from hopper.domain.renaming import has_taken_over, status_after_takeover
 from hopper.domain.status import compute_status, waiting_deletion_status, was_held_by_an_ancestor
 from hopper.domain.walk import walk
 
 # How long a newcomer's first status is held back while it only waits for others: usually they come along.
-PATIENCE_SECONDS = 2.0
+FIRST_STATUS_DELAY_SECONDS = 2.0
 
 
 _USUALLY_BRIEF = frozenset(
@@ -90,7 +90,7 @@ def successor_has_everything(o: Observed) -> bool:
     if o.successor is None or o.instance.spec.deletion_protection or not o.workload.gone:
         return False
     keeps_data = o.runtime is not None and any(kind == CLAIM for kind, _ in o.runtime.owned)
-    return not keeps_data and has_everything(o.successor, o.instance)
+    return not keeps_data and has_taken_over(o.successor, o.instance)
 
 
 def _finish_deletion(o: Observed) -> Plan:
@@ -107,7 +107,7 @@ def _finish_deletion(o: Observed) -> Plan:
 def _wait_for_children(o: Observed) -> Plan:
     """Tell of a deletion that children hold up, or that takes long: usually they are gone before that."""
     begun = min(o.instance.metadata.deletion_timestamp or o.now, o.now)
-    brief = seconds_until(begun + timedelta(seconds=NAMED_AFTER_SECONDS), o.now)
+    brief = seconds_until(begun + timedelta(seconds=DETAILS_AFTER_SECONDS), o.now)
     told = o.instance.status.reason(ConditionType.STALLED) == Reason.DELETION_BLOCKED
     if o.children.protected or o.children.blocked or told or brief <= 0:
         return Plan(status=waiting_deletion_status(o), requeue_after=brief if brief > 0 else None)
@@ -116,15 +116,17 @@ def _wait_for_children(o: Observed) -> Plan:
 
 def _live(o: Observed) -> Plan:
     """Take the steps of the lifecycle that nothing speaks against, and report."""
-    metadata, relationships = _place(o)
-    relationships += _loss_of_parent(o)
+    metadata, hierarchy_events = _place(o)
+    hierarchy_events += _loss_of_parent(o)
     if o.takeover is not None:
-        o = o.with_status(carried_over(o.instance.status, o.takeover))
+        o = o.with_status(status_after_takeover(o.instance.status, o.takeover))
     transitions, status, hold = walk(o)
     if o.is_new and hold and hold.reason in _USUALLY_BRIEF:
-        patience = seconds_until(o.instance.metadata.creation_timestamp + timedelta(seconds=PATIENCE_SECONDS), o.now)
+        patience = seconds_until(
+            o.instance.metadata.creation_timestamp + timedelta(seconds=FIRST_STATUS_DELAY_SECONDS), o.now
+        )
         if patience > 0:
-            return Plan(metadata=metadata, relationships=relationships, requeue_after=patience)
+            return Plan(metadata=metadata, hierarchy_events=hierarchy_events, requeue_after=patience)
     status = compute_status(o, status, hold)
     after = o.with_status(status)
     ends = time_to_live(after)
@@ -132,7 +134,7 @@ def _live(o: Observed) -> Plan:
     waits = [seconds for seconds in (hold.retry_after if hold else None, ends, pods) if seconds is not None]
     return Plan(
         metadata=metadata,
-        relationships=relationships,
+        hierarchy_events=hierarchy_events,
         transitions=transitions,
         objects=plan_objects(after),
         status=status,
@@ -140,7 +142,7 @@ def _live(o: Observed) -> Plan:
     )
 
 
-def _place(o: Observed) -> tuple[MetadataChange | None, tuple[Relationship, ...]]:
+def _place(o: Observed) -> tuple[MetadataChange | None, tuple[HierarchyEvent, ...]]:
     """Bring ownerReferences in line with the link, and guard the deletion of those who have children."""
     metadata = o.instance.metadata
     references = wanted_references(o.instance, o.link)
@@ -149,10 +151,10 @@ def _place(o: Observed) -> tuple[MetadataChange | None, tuple[Relationship, ...]
         finalizers = metadata.finalizers if FINALIZER in metadata.finalizers else (*finalizers, FINALIZER)
     if references == metadata.owner_references and finalizers == metadata.finalizers:
         return None, ()
-    return MetadataChange(references, finalizers), _relationships(o)
+    return MetadataChange(references, finalizers), _hierarchy_events(o)
 
 
-def _relationships(o: Observed) -> tuple[Relationship, ...]:
+def _hierarchy_events(o: Observed) -> tuple[HierarchyEvent, ...]:
     name, references = o.instance.name, o.instance.metadata.owner_references
     before = next((r.name for r in references if is_hopper_reference(r)), None)
     after = next((r.name for r in wanted_references(o.instance, o.link) if is_hopper_reference(r)), None)
@@ -160,15 +162,17 @@ def _relationships(o: Observed) -> tuple[Relationship, ...]:
         return ()
     changes = []
     if before:
-        changes.append(Relationship(before, Reason.CHILD_REMOVED, f"{name} is no longer a child"))
+        changes.append(HierarchyEvent(before, Reason.CHILD_REMOVED, f"{name} is no longer a child"))
     if after:
-        changes.append(Relationship(after, Reason.CHILD_ADDED, f"{name} is now a child"))
+        changes.append(HierarchyEvent(after, Reason.CHILD_ADDED, f"{name} is now a child"))
     if before:
-        changes.append(Relationship(name, Reason.PARENT_CHANGED, f"parent changed from {before} to {after or 'none'}"))
+        changes.append(
+            HierarchyEvent(name, Reason.PARENT_CHANGED, f"parent changed from {before} to {after or 'none'}")
+        )
     return tuple(changes)
 
 
-def _loss_of_parent(o: Observed) -> tuple[Relationship, ...]:
+def _loss_of_parent(o: Observed) -> tuple[HierarchyEvent, ...]:
     """Announce an orphan, once; one that garbage collection will delete still carries the parent's reference."""
     known = o.instance.status.reason(ConditionType.HIERARCHY_VALID) == Reason.ORPHANED
     if (
@@ -177,4 +181,4 @@ def _loss_of_parent(o: Observed) -> tuple[Relationship, ...]:
         or any(map(is_hopper_reference, o.instance.metadata.owner_references))
     ):
         return ()
-    return (Relationship(o.instance.name, Reason.ORPHANED, o.link.message, warning=True),)
+    return (HierarchyEvent(o.instance.name, Reason.ORPHANED, o.link.message, warning=True),)

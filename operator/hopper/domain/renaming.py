@@ -16,7 +16,7 @@ from typing import Any
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.resources import Manifest
-from hopper.domain.hierarchy import Effective, Tree, predecessor_of
+from hopper.domain.hierarchy import EffectiveState, Tree, predecessor_of
 from hopper.domain.lifecycle import FINAL
 from hopper.domain.service.naming import claim_prefix
 
@@ -71,15 +71,17 @@ def successor_of(instance: HopperInstance, tree: Tree) -> HopperInstance | None:
     return min(begun, key=_age, default=None)
 
 
-def held_down(effective: Effective, instance: HopperInstance, successor: HopperInstance | None) -> Effective:
+def state_while_replaced(
+    effective: EffectiveState, instance: HopperInstance, successor: HopperInstance | None
+) -> EffectiveState:
     """Return the state to bring an instance to that somebody takes over from: Stopped, if it has not ended already."""
     if successor is None:
         return effective
     phase = instance.status.phase
-    return Effective(DesiredState(phase.value) if phase in FINAL else DesiredState.STOPPED)
+    return EffectiveState(DesiredState(phase.value) if phase in FINAL else DesiredState.STOPPED)
 
 
-def named_after(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
+def status_with_predecessor(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
     """Return the status of a newcomer that says whom it takes over from, and what the claims are called."""
     if takeover.predecessor is None:
         return status
@@ -88,14 +90,14 @@ def named_after(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
     return replace(status, predecessor=takeover.predecessor.metadata.uid, claim_prefix=prefix)
 
 
-def carried_over(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
+def status_after_takeover(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
     """Return the status of a newcomer that goes on where its predecessor has stopped."""
     if not takeover.begun or takeover.refusal or takeover.predecessor is None or not takeover.is_down:
         return status
     return replace(status, **_past(takeover.predecessor.status))
 
 
-def has_everything(successor: HopperInstance, predecessor: HopperInstance) -> bool:
+def has_taken_over(successor: HopperInstance, predecessor: HopperInstance) -> bool:
     """Tell whether the newcomer's status holds all that is to be kept of the predecessor's, which is down."""
     return predecessor.status.phase in _DOWN and _past(successor.status) == _past(predecessor.status)
 
@@ -134,11 +136,13 @@ def _rivalry(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) 
     """Who has begun, or is about to, comes first; then who is older."""
 
     def rank(one: HopperInstance) -> tuple[bool, object, str]:
-        begun = one.status.predecessor is not None or tree.is_taking_seat(one, predecessor)
+        begun = one.status.predecessor is not None or tree.has_reserved_slot(one, predecessor)
         return (not begun, *_age(one))
 
-    rivals = (it for it in _newcomers(predecessor, tree) if it.name != newcomer.name)
-    first = next((it for it in rivals if rank(it) < rank(newcomer) and not _unfit(it, predecessor, tree)), None)
+    contested_domains = (it for it in _newcomers(predecessor, tree) if it.name != newcomer.name)
+    first = next(
+        (it for it in contested_domains if rank(it) < rank(newcomer) and not _unfit(it, predecessor, tree)), None
+    )
     if first is None:
         return None
     return f'spec.renamedFrom.name: "{first.name}" takes over from "{predecessor.name}" already: delete this one'

@@ -16,21 +16,21 @@ from hopper.domain.checks import (
     workload_is_not_available,
 )
 from hopper.domain.heartbeat import heartbeat_condition
-from hopper.domain.lifecycle import FINAL, UP
+from hopper.domain.lifecycle import ACTIVE, FINAL
+from hopper.domain.messages import join_names, truncate
 from hopper.domain.objects import larger_than_asked
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
-from hopper.domain.renaming import named_after
+from hopper.domain.renaming import status_with_predecessor
 from hopper.domain.service.naming import selector_of
 from hopper.domain.walk import wanted_because
-from hopper.domain.wording import shortened, some
 
 
 def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> InstanceStatus:
     """Return the whole status after a walk; the very same as before where nothing is new."""
     instance = o.instance
     if o.takeover and hold and hold.reason is Reason.TAKING_OVER:
-        walked = named_after(walked, o.takeover)
+        walked = status_with_predecessor(walked, o.takeover)
     names = (*(ancestor.name for ancestor in reversed(o.link.ancestors)), instance.name)
     return walked.changed(
         effective_state=o.effective.state,
@@ -99,12 +99,12 @@ def waiting_deletion_status(o: Observed) -> InstanceStatus:
     children, waits = o.children, []
     if children.protected:
         do = "set spec.deletionProtection to false there, or move them to another parent"
-        waits.append(f"deletion waits for {some(children.protected)}: {do}")
+        waits.append(f"deletion waits for {join_names(children.protected)}: {do}")
     if children.blocked:
-        waits.append(f"deletion waits for {some(children.blocked)}, whose own deletion is blocked: look there")
+        waits.append(f"deletion waits for {join_names(children.blocked)}, whose own deletion is blocked: look there")
     stalled = bool(waits)
     if children.held:
-        waits.append(f"deletion waits for {some(children.held)}: see who is to remove that")
+        waits.append(f"deletion waits for {join_names(children.held)}: see who is to remove that")
     message = "; ".join(waits) or "deletion waits for its children, which are being deleted"
     settled = children.total == len(children.protected) + len(children.blocked)  # not a write for each that goes
     return o.instance.status.changed(
@@ -156,7 +156,7 @@ def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionTy
     available: tuple[str, Reason, str] = ("True", Reason.WORKLOAD_AVAILABLE, workload.message)
     if walked.phase is Phase.STOPPING:
         available = ("False", Reason.STOPPING, "its pods are stopped")
-    elif walked.phase not in UP:
+    elif walked.phase not in ACTIVE:
         available = ("False", Reason.NOTHING_RUNS, f"the instance is {walked.phase}")
     elif workload.failure and walked.restarts == o.instance.status.restarts:  # else it is about pods that go
         available = ("False", workload.failure.reason, workload.failure.message)
@@ -173,14 +173,14 @@ def _warnings(o: Observed) -> Iterator[str]:
         yield "spec.overrides change nothing, as there is no template: set spec.templateRef.name, or remove them"
     elif o.runtime is not None:
         yield from o.runtime.blueprint.warnings if o.runtime.blueprint else ()
-        yield from _rivalries(o.runtime.rivals)
+        yield from _rivalries(o.runtime.contested_domains)
         for name, (there, asked) in larger_than_asked(o.runtime).items():
             yield f'claim "{name}" keeps its {there}, as none can shrink to the {asked} asked for: set size to {there}'
 
 
-def _rivalries(rivals: tuple[tuple[str, str], ...]) -> Iterator[str]:
-    for other in dict.fromkeys(name for _, name in rivals):
-        domains = some(tuple(domain for domain, name in rivals if name == other))
+def _rivalries(contested_domains: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    for other in dict.fromkeys(name for _, name in contested_domains):
+        domains = join_names(tuple(domain for domain, name in contested_domains if name == other))
         yield f'"{other}" claims {domains} as well, and only one of the two is reached there: remove it from one'
 
 
@@ -194,7 +194,7 @@ def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:
 def _condition(
     kind: ConditionType, status: str, reason: Reason, message: str, old: InstanceStatus, now: datetime, generation: int
 ) -> Condition:
-    before, message = old.condition(kind), shortened(message)
+    before, message = old.condition(kind), truncate(message)
     said = before and (before.status, before.reason, before.message, before.observed_generation)
     if before and said == (status, reason, message, generation):
         return before

@@ -1,4 +1,4 @@
-"""Walks over the hierarchy as `spec.parentRef` draws it. Instances may name each other in a circle: none goes round."""
+"""Walks over the hierarchy as `spec.parentRef` draws it. Instances may name each other in a cycle: none goes round."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

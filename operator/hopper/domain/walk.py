@@ -8,11 +8,11 @@ from datetime import timedelta
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, InstanceStatus
-from hopper.domain.checks import COMPLAINTS, GATES, LASTING, Check, failure_of, first_hold, parent_is_not_ready
-from hopper.domain.lifecycle import CARRYING, REACHED, is_legal, next_phase, wants_up
+from hopper.domain.checks import COMPLAINTS, GATES, LASTING, Check, current_failure, first_hold, parent_is_not_ready
+from hopper.domain.lifecycle import STARTED, TARGET_PHASE, is_legal, next_phase, wants_started
+from hopper.domain.messages import truncate
 from hopper.domain.observed import HookFailure, Observed
 from hopper.domain.plan import Hold, Transition
-from hopper.domain.wording import shortened
 from hopper.domain.workload import Failure
 
 HOOK_RETRY_SECONDS = 10.0
@@ -38,7 +38,7 @@ class _Walker:
 
     def go(self) -> Hold | None:
         goal = self.o.effective.state
-        if failure := failure_of(self.o):
+        if failure := current_failure(self.o):
             self._fail(failure)
         if self.o.phase is Phase.ERROR and self.o.user_acted:
             self._update(retries=0)  # the restart policy counts from here
@@ -49,7 +49,7 @@ class _Walker:
             if hold := first_hold(self._gates(target), self.o) or self._refused_by_hook(target):
                 return hold
             self._step(target)
-        if self.o.phase is REACHED[goal]:
+        if self.o.phase is TARGET_PHASE[goal]:
             return waiting or first_hold(LASTING[self.o.phase], self.o)
         message = f"is {self.o.phase}, which is final; delete it and create it again to get {goal}"
         return Hold(Reason.ALREADY_FINAL, message, stalled=True)
@@ -68,7 +68,7 @@ class _Walker:
         status, wanted = self.o.instance.status, self.o.instance.spec.restarted_at
         if self.o.is_new:
             self._update(restarted_at=wanted)
-        if not self.o.restart_is_requested or (self.o.phase is Phase.ERROR and wants_up(self.o.effective.state)):
+        if not self.o.restart_is_requested or (self.o.phase is Phase.ERROR and wants_started(self.o.effective.state)):
             return None
         stops = self._is_to_be_stopped_first()
         if stops:
@@ -79,7 +79,7 @@ class _Walker:
         return None
 
     def _is_to_be_stopped_first(self) -> bool:
-        running = wants_up(self.o.effective.state) and self.o.phase in (Phase.STARTING, *CARRYING)
+        running = wants_started(self.o.effective.state) and self.o.phase in (Phase.STARTING, *STARTED)
         return self.o.restart_is_requested and running
 
     def _refused_by_hook(self, target: Phase) -> Hold | None:
@@ -103,7 +103,7 @@ class _Walker:
     def _fail(self, failure: Failure) -> None:
         stable = timedelta(seconds=self.o.restart_policy.max_backoff_seconds)
         started = self.o.instance.status.started_at
-        if self.o.phase in CARRYING and started is not None and self.o.now - started >= stable:
+        if self.o.phase in STARTED and started is not None and self.o.now - started >= stable:
             self._update(retries=0)
         self._record(Transition(self.o.phase, Phase.ERROR, failure.reason, failure.message))
 
@@ -130,7 +130,7 @@ class _Walker:
         self._record(Transition(Phase.ERROR, Phase.STARTING, reason, message))
 
     def _why(self, target: Phase) -> tuple[Reason, str]:
-        if self.o.restart_is_requested and target is Phase.STOPPING and wants_up(self.o.effective.state):
+        if self.o.restart_is_requested and target is Phase.STOPPING and wants_started(self.o.effective.state):
             return Reason.RESTART_REQUESTED, self.o.instance.spec.reason or ""
         return wanted_because(self.o)
 
@@ -143,7 +143,7 @@ class _Walker:
             to=transition.target,
             time=self.o.now,
             reason=transition.reason,
-            message=shortened(transition.message),
+            message=truncate(transition.message),
         )
         status = self.o.instance.status
         begins = transition.target is Phase.RUNNING and transition.source is Phase.STARTING

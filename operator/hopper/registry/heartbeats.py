@@ -19,7 +19,7 @@ from hopper.api.heartbeat import (
 )
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import NamespacedName
-from hopper.domain.heartbeat import Heard
+from hopper.domain.heartbeat import HeartbeatRecord
 
 # A gateway that has told nothing for so many seconds, while another one has, has gone without saying so.
 STALE_SECONDS = 30.0
@@ -64,10 +64,10 @@ class HeartbeatIndex:
         beat = shard.beats.get(instance.name) if shard else None
         return beat if beat and beat.uid == instance.metadata.uid else None
 
-    def heard(self, instance: HopperInstance) -> Heard:
+    def heard(self, instance: HopperInstance) -> HeartbeatRecord:
         """Return what is known of an instance's heartbeats."""
         shard, beat = self._shards.get((instance.namespace, shard_of(instance.name))), self.last(instance)
-        return Heard(beat.at if beat else None, shard.since, shard.until) if shard else Heard()
+        return HeartbeatRecord(beat.at if beat else None, shard.since, shard.until) if shard else HeartbeatRecord()
 
     def note(self, namespace: str, name: str, beat: Beat) -> None:
         """Take in a heartbeat that has come in here; the newest wins."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import NamespacedName
-from hopper.domain.hierarchy import may_wait_for_a_sibling
+from hopper.domain.hierarchy import may_wait_for_sibling
 from hopper.registry.facets import Facet, Facets
 
 _TOMBSTONES = 10_000
@@ -41,7 +41,7 @@ class NamespaceIndex:
         self._services: dict[str, dict[str, HopperInstance]] = {}
         self._held_back: dict[str, dict[str, HopperInstance]] = {}
         self._dependents: dict[str, dict[str, HopperInstance]] = {}  # uid of the owner → instances
-        self._taking_seats: dict[str, str] = {}  # name of the child → uid of the parent
+        self._reserved_slots: dict[str, str] = {}  # name of the child → uid of the parent
         self._users: dict[str, dict[str, HopperInstance]] = {}
         self._by_uid: dict[str, str] = {}
         self._facets = Facets()
@@ -89,7 +89,7 @@ class NamespaceIndex:
         """Return those of the children that have a template; of those without a parent where `name` is None."""
         return self._services.get(name or _NO_PARENT, {}).values()
 
-    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+    def waiting_services(self, name: str | None) -> Collection[HopperInstance]:
         """Return those of the services that may wait for another one: they have said so, or nothing yet."""
         return self._held_back.get(name or _NO_PARENT, {}).values()
 
@@ -101,20 +101,20 @@ class NamespaceIndex:
         """Return those whose `renamedFrom` names `name`, whether or not that exists."""
         return self._successors.get(name, {}).values()
 
-    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
-        return self._taking_seats.get(child.name) == parent.metadata.uid
+    def has_reserved_slot(self, child: HopperInstance, parent: HopperInstance) -> bool:
+        return self._reserved_slots.get(child.name) == parent.metadata.uid
 
     @contextmanager
-    def taking_seat(self, child: HopperInstance, parent: HopperInstance) -> Iterator[None]:
+    def reserve_slot(self, child: HopperInstance, parent: HopperInstance) -> Iterator[None]:
         """Have the child's seat taken while its ownerReference is being written: two may be after the last one.
 
         So it is with the place of a predecessor, while a newcomer's status is being written (`spec.renamedFrom`).
         """
-        self._taking_seats[child.name] = parent.metadata.uid
+        self._reserved_slots[child.name] = parent.metadata.uid
         try:
             yield
         finally:
-            del self._taking_seats[child.name]
+            del self._reserved_slots[child.name]
 
     def users(self, template: str) -> Collection[HopperInstance]:
         """Return those whose `templateRef` names `template`, whether or not that exists."""
@@ -161,7 +161,7 @@ class NamespaceIndex:
             yield self._children, instance.parent_name
         if instance.spec.template_ref:
             yield self._services, instance.parent_name or _NO_PARENT
-            if may_wait_for_a_sibling(instance):
+            if may_wait_for_sibling(instance):
                 yield self._held_back, instance.parent_name or _NO_PARENT
             yield self._users, instance.spec.template_ref.name
         if instance.spec.renamed_from:

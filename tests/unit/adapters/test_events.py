@@ -12,7 +12,7 @@ import pytest
 from hopper.adapters import events
 from hopper.adapters.events import EventLane
 from hopper.ports import UnavailableError
-from tests.unit.domain.builders import instance
+from tests.unit.domain.sample_instances import instance
 
 pytestmark = pytest.mark.looptime
 

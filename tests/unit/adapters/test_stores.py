@@ -17,7 +17,7 @@ from hopper.api.resources import INSTANCES
 from hopper.domain.plan import MetadataChange
 from hopper.ports import ApiError, ConflictError, LeaseRecord, Part, RefusedError, UnavailableError
 from tests.unit.adapters.server import Answer, Server, says, says_text
-from tests.unit.domain.builders import NOW, instance, owned_by
+from tests.unit.domain.sample_instances import NOW, instance, owned_by
 
 LIST = "/apis/hopper.dev/v1/namespaces/default/hopperinstances"
 PATH = f"{LIST}/web"

@@ -13,12 +13,12 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, NameRef
 from hopper.controller.fanout import affected
 from hopper.registry import InstanceChange
-from tests.unit.domain.builders import Forest, condition, instance, ready, seconds
-from tests.unit.domain.trees import CASCADES, Tree, edits, orders, trees
-from tests.unit.domain.world import World
+from tests.unit.domain.sample_instances import Forest, condition, instance, ready, seconds
+from tests.unit.domain.simulated_namespace import SimulatedNamespace
+from tests.unit.domain.tree_strategies import CASCADES, Tree, edits, orders, trees
 
 
-class DrivenWorld(World):
+class DrivenWorld(SimulatedNamespace):
     """A world in which the operator looks only at those it has been told of: by a change, or by an appointment."""
 
     def __init__(self) -> None:

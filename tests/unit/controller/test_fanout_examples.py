@@ -13,7 +13,7 @@ from hopper.api.instance import HopperInstance, InstanceStatus, NameRef, Renamed
 from hopper.api.names import FINALIZER
 from hopper.controller.fanout import SUMMARY_DELAY, affected
 from hopper.registry import InstanceChange, NamespaceIndex
-from tests.unit.domain.builders import instance, ready
+from tests.unit.domain.sample_instances import instance, ready
 
 GUARDED = (FINALIZER,)
 

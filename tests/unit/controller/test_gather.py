@@ -9,14 +9,14 @@ from hopper.api.instance import Heartbeat, HopperInstance, RenamedFrom
 from hopper.api.names import FINALIZER, LABEL_INSTANCE
 from hopper.controller.gather import gather
 from hopper.controller.runtime import RuntimeGatherer
-from hopper.domain.heartbeat import Heard
-from hopper.domain.observed import Children as Seen
+from hopper.domain.heartbeat import HeartbeatRecord
+from hopper.domain.observed import ChildSummary
 from hopper.domain.planner import plan
 from hopper.registry import NamespaceIndex, OwnedObjectIndex, TemplateIndex
-from tests.unit.domain.builders import NOW, condition, instance, phases, policy, seconds, transition_entry
+from tests.unit.domain.sample_instances import NOW, condition, instance, phases, policy, seconds, transition_entry
 
 
-def seen(subject: HopperInstance, *others: HopperInstance) -> Seen:
+def seen(subject: HopperInstance, *others: HopperInstance) -> ChildSummary:
     tree = NamespaceIndex()
     for one in (subject, *others):
         tree.put(one)
@@ -29,12 +29,12 @@ CHILD = instance("worker", Scope.ORCHESTRATION, parent=PARENT, phase=Phase.RUNNI
 
 
 def test_an_accepted_child_counts() -> None:
-    assert seen(PARENT, CHILD) == Seen(total=1, up=("worker",), expected=True)
+    assert seen(PARENT, CHILD) == ChildSummary(total=1, active=("worker",), expected=True)
 
 
 def test_a_child_that_moves_away_counts_until_its_reference_is_swapped() -> None:
     moving = replace(CHILD, spec=instance("worker", Scope.ORCHESTRATION, parent="mail").spec)
-    assert seen(PARENT, moving) == Seen(total=1, up=("worker",))
+    assert seen(PARENT, moving) == ChildSummary(total=1, active=("worker",))
 
 
 def test_a_child_whose_deletion_is_blocked_blocks_the_next_above() -> None:
@@ -77,7 +77,7 @@ def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_be
     status = {"history": (silent,), "template_generation": 2}
     spec = {"heartbeat": Heartbeat(timeout_seconds=10), "restart_policy": policy(RestartMode.NEVER)}
     subject = instance("web", phase=Phase.ERROR, status=status, **spec)
-    decided = plan(gather(subject, tree, runtimes, NOW, heard=Heard(NOW, NOW - seconds(3600), NOW)))
+    decided = plan(gather(subject, tree, runtimes, NOW, heard=HeartbeatRecord(NOW, NOW - seconds(3600), NOW)))
     assert phases(decided) == "Error Starting Running", "its heart beats again"
     assert decided.status
     assert decided.status.template_generation is None

@@ -13,7 +13,7 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.controller.hooks import ENTRY_POINTS, Hooks
 from hopper.domain.plan import Transition
-from tests.unit.domain.builders import instance
+from tests.unit.domain.sample_instances import instance
 
 pytestmark = pytest.mark.looptime
 

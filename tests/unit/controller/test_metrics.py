@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hopper.api.enums import Phase, Scope
 from hopper.controller.metrics import OperatorMetrics
-from tests.unit.domain.builders import instance
+from tests.unit.domain.sample_instances import instance
 
 
 def samples(metrics: OperatorMetrics) -> dict[tuple[str, frozenset[str]], float]:

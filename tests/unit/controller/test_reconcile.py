@@ -19,7 +19,7 @@ from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.reconcile import Reconciler
 from hopper.domain.plan import MetadataChange
 from hopper.ports import ConflictError, RefusedError
-from tests.unit.domain.builders import NOW, instance
+from tests.unit.domain.sample_instances import NOW, instance
 
 pytestmark = pytest.mark.looptime
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.domain.actions import Action, Request, goal_of, is_final, request, rule
-from hopper.domain.lifecycle import REACHED, next_phase
-from tests.unit.domain.builders import instance
+from hopper.domain.lifecycle import TARGET_PHASE, next_phase
+from tests.unit.domain.sample_instances import instance
 
 STARTS = (Action.START, Action.RESUME)
 # An instance that has come to rest: the phase that its desired state leads to.
-AT_REST = [(state, REACHED[state]) for state in DesiredState]
+AT_REST = [(state, TARGET_PHASE[state]) for state in DesiredState]
 
 EXPECTED = {
     DesiredState.RUNNING: dict.fromkeys(STARTS, "already"),
@@ -54,12 +54,12 @@ def test_agrees_with_the_table(action: Action, state: DesiredState, phase: Phase
     ruling, goal = rule(action, it), goal_of(action, it)
     if ruling.verdict == "allowed":
         assert not is_final(it)
-        assert phase is REACHED[goal] or next_phase(phase, goal)
+        assert phase is TARGET_PHASE[goal] or next_phase(phase, goal)
         wanted = request(action, it)
         assert wanted.restart or wanted.state is not state
     elif ruling.verdict == "already":
         assert goal is state
-    if next_phase(phase, goal) is None and phase is not REACHED[goal]:
+    if next_phase(phase, goal) is None and phase is not TARGET_PHASE[goal]:
         assert ruling.verdict == "illegal"
 
 

@@ -13,7 +13,7 @@ from hopper.api.config import SCOPE_CONFIG, Delegation, InstanceConfig, Limits, 
 from hopper.api.enums import RoutingFallback, RoutingStrategy, Scope
 from hopper.api.instance import HopperInstance
 from hopper.domain.config import config_problems, effective_config, effective_value, own_value
-from tests.unit.domain.builders import from_wire
+from tests.unit.domain.sample_instances import from_wire
 
 LIMITS = ("limits.maxChildInstances", "limits.maxConcurrentTasks", "limits.maxDepth")
 EVERY_FIELD = (

@@ -12,12 +12,12 @@ from hopper.api.enums import Health, Phase
 from hopper.api.heartbeat import Beat
 from hopper.api.instance import Heartbeat, HopperInstance
 from hopper.domain.health import health_of, worst
-from hopper.domain.heartbeat import NOTHING, Heard
-from tests.unit.domain.builders import NOW, condition, instance, seconds
+from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord
+from tests.unit.domain.sample_instances import NOW, condition, instance, seconds
 
-BEATS = Heard(NOW, NOW - seconds(900), NOW)
-OVERDUE = Heard(NOW - seconds(15), NOW - seconds(900), NOW)
-LOST = Heard(NOW - seconds(500), NOW - seconds(900), NOW)
+BEATS = HeartbeatRecord(NOW, NOW - seconds(900), NOW)
+OVERDUE = HeartbeatRecord(NOW - seconds(15), NOW - seconds(900), NOW)
+LOST = HeartbeatRecord(NOW - seconds(500), NOW - seconds(900), NOW)
 
 
 def it(phase: Phase = Phase.RUNNING, ready: str = "True", reason: str = "", **said: Any) -> HopperInstance:
@@ -40,41 +40,41 @@ def it(phase: Phase = Phase.RUNNING, ready: str = "True", reason: str = "", **sa
 @pytest.mark.parametrize(
     ("subject", "heard", "expected", "reason"),
     [
-        (instance(), NOTHING, Health.UNKNOWN, "NotObserved"),
-        (it(), NOTHING, Health.HEALTHY, "Running"),
-        (it(Phase.PAUSED), NOTHING, Health.HEALTHY, "Paused"),
-        (it(Phase.STOPPED), NOTHING, Health.INACTIVE, "Stopped"),
-        (it(Phase.ARCHIVED), NOTHING, Health.INACTIVE, "Archived"),
-        (it(Phase.TERMINATED), NOTHING, Health.INACTIVE, "Terminated"),
-        (it(Phase.CREATED, "False", "ParentNotFound"), NOTHING, Health.PROGRESSING, "ParentNotFound"),
-        (it(Phase.STARTING, "False", "Starting"), NOTHING, Health.PROGRESSING, "Starting"),
-        (it(Phase.STOPPING, "False", "Stopping"), NOTHING, Health.PROGRESSING, "Stopping"),
-        (it(Phase.RUNNING, "False", "RollingOut"), NOTHING, Health.PROGRESSING, "RollingOut"),
-        (it(Phase.RUNNING, "False", "Orphaned"), NOTHING, Health.DEGRADED, "Orphaned"),
+        (instance(), NO_HEARTBEATS, Health.UNKNOWN, "NotObserved"),
+        (it(), NO_HEARTBEATS, Health.HEALTHY, "Running"),
+        (it(Phase.PAUSED), NO_HEARTBEATS, Health.HEALTHY, "Paused"),
+        (it(Phase.STOPPED), NO_HEARTBEATS, Health.INACTIVE, "Stopped"),
+        (it(Phase.ARCHIVED), NO_HEARTBEATS, Health.INACTIVE, "Archived"),
+        (it(Phase.TERMINATED), NO_HEARTBEATS, Health.INACTIVE, "Terminated"),
+        (it(Phase.CREATED, "False", "ParentNotFound"), NO_HEARTBEATS, Health.PROGRESSING, "ParentNotFound"),
+        (it(Phase.STARTING, "False", "Starting"), NO_HEARTBEATS, Health.PROGRESSING, "Starting"),
+        (it(Phase.STOPPING, "False", "Stopping"), NO_HEARTBEATS, Health.PROGRESSING, "Stopping"),
+        (it(Phase.RUNNING, "False", "RollingOut"), NO_HEARTBEATS, Health.PROGRESSING, "RollingOut"),
+        (it(Phase.RUNNING, "False", "Orphaned"), NO_HEARTBEATS, Health.DEGRADED, "Orphaned"),
         (
             it(Phase.RUNNING, "False", "ConfigInvalid", stalled="ConfigInvalid"),
-            NOTHING,
+            NO_HEARTBEATS,
             Health.DEGRADED,
             "ConfigInvalid",
         ),
         (
             it(Phase.CREATED, "False", "ConfigInvalid", stalled="ConfigInvalid"),
-            NOTHING,
+            NO_HEARTBEATS,
             Health.UNHEALTHY,
             "ConfigInvalid",
         ),
-        (it(Phase.ERROR, "False", "BackOff"), NOTHING, Health.UNHEALTHY, "BackOff"),
+        (it(Phase.ERROR, "False", "BackOff"), NO_HEARTBEATS, Health.UNHEALTHY, "BackOff"),
         (it(expected=True), BEATS, Health.HEALTHY, "Running"),
-        (it(expected=True), NOTHING, Health.HEALTHY, "Running"),
+        (it(expected=True), NO_HEARTBEATS, Health.HEALTHY, "Running"),
         (it(expected=True), OVERDUE, Health.UNKNOWN, "HeartbeatOverdue"),
         (it(expected=True), LOST, Health.UNHEALTHY, "HeartbeatLost"),
-        (it(expected=True, heartbeat="Unknown"), NOTHING, Health.UNKNOWN, "HeartbeatOverdue"),
+        (it(expected=True, heartbeat="Unknown"), NO_HEARTBEATS, Health.UNKNOWN, "HeartbeatOverdue"),
         (it(expected=True, heartbeat="Unknown"), BEATS, Health.HEALTHY, "Running"),
         (it(Phase.PAUSED, expected=True), LOST, Health.HEALTHY, "Paused"),
         (it(), LOST, Health.HEALTHY, "Running"),
     ],
 )
-def test_health(subject: HopperInstance, heard: Heard, expected: Health, reason: str) -> None:
+def test_health(subject: HopperInstance, heard: HeartbeatRecord, expected: Health, reason: str) -> None:
     said = health_of(subject, heard)
     assert (said.health, said.reason) == (expected, reason)
 
@@ -113,6 +113,6 @@ class TestOrder:
 
 def test_every_reason_is_in_the_list() -> None:
     known = {*Reason, *(phase.value for phase in Phase)}
-    for subject, heard in ((instance(), NOTHING), (it(expected=True), LOST), (it(expected=True), OVERDUE)):
+    for subject, heard in ((instance(), NO_HEARTBEATS), (it(expected=True), LOST), (it(expected=True), OVERDUE)):
         assert health_of(subject, heard).reason in known
     assert replace(health_of(it()), message="").reason in known

@@ -14,16 +14,16 @@ from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import (
-    Link,
+    ParentLink,
     effective_state,
-    find_cycle,
+    find_parent_cycle,
     is_hopper_reference,
     is_orphaning,
     is_owned_by,
-    judge,
+    parent_link,
     wanted_references,
 )
-from tests.unit.domain.builders import Forest, condition, foreign_owner, from_wire, instance, owned_by
+from tests.unit.domain.sample_instances import Forest, condition, foreign_owner, from_wire, instance, owned_by
 
 # Design section 3: scope, allowed parents, whether it may have none.
 MATRIX = """
@@ -40,8 +40,8 @@ PARENTS["Global"] = {"none"}
 EVERY_COUPLE = list(product(Scope, Scope))
 
 
-def place(subject: HopperInstance, *others: HopperInstance) -> Link:
-    return judge(subject, Forest((subject, *others)))
+def place(subject: HopperInstance, *others: HopperInstance) -> ParentLink:
+    return parent_link(subject, Forest((subject, *others)))
 
 
 @pytest.mark.parametrize(("child", "parent"), EVERY_COUPLE)
@@ -50,7 +50,7 @@ def test_scope_matrix(child: Scope, parent: Scope) -> None:
     link = place(instance("below", child, parent="above"), above)
     allowed = PARENTS[child] - {"none"}
     if parent in allowed:
-        assert link == Link(True, Reason.PARENT_ACCEPTED, "child of above", (above,))
+        assert link == ParentLink(True, Reason.PARENT_ACCEPTED, "child of above", (above,))
         assert child in allowed_children(parent)
     else:
         assert (link.valid, link.reason, link.parent) == (False, Reason.WRONG_PARENT_SCOPE, None)
@@ -63,7 +63,7 @@ def test_scope_matrix(child: Scope, parent: Scope) -> None:
 def test_who_may_have_no_parent(scope: Scope) -> None:
     link = place(instance("alone", scope))
     if "none" in PARENTS[scope]:
-        assert link == Link(True, Reason.ROOT, "has no parent")
+        assert link == ParentLink(True, Reason.ROOT, "has no parent")
     else:
         assert (link.valid, link.reason) == (False, Reason.PARENT_REQUIRED)
         assert link.message == "set spec.parentRef.name to a Project or Personal or Family or Event"
@@ -75,7 +75,7 @@ def test_a_global_instance_needs_no_parent() -> None:
 
 
 def test_scopes_order_the_hierarchy() -> None:
-    """No scope is above itself: instances that accept each other cannot form a circle."""
+    """No scope is above itself: instances that accept each other cannot form a cycle."""
     order: list[Scope] = []
     while len(order) < len(Scope):
         order += [scope for scope in Scope if scope not in order and set(SCOPES[scope].parents) <= set(order)]
@@ -162,12 +162,12 @@ def test_below_a_refused_parent_the_line_ends_there() -> None:
     misplaced = instance("party", Scope.EVENT, parent="cloud")
     cloud = instance("cloud", Scope.FEDERATED)
     link = place(worker(parent="party"), misplaced, cloud)
-    assert link == Link(True, Reason.PARENT_ACCEPTED, "child of party", (misplaced,))
+    assert link == ParentLink(True, Reason.PARENT_ACCEPTED, "child of party", (misplaced,))
     waiting = instance("party", Scope.EVENT, parent="nowhere")
     assert place(worker(parent="party"), waiting).ancestors == (waiting,)
 
 
-def circle(*names: str) -> list[HopperInstance]:
+def cycle(*names: str) -> list[HopperInstance]:
     """Build instances of which each names the next as its parent, the last one the first."""
     return [
         instance(name, Scope.PERSONAL, parent=above) for name, above in zip(names, (*names[1:], names[0]), strict=True)
@@ -176,30 +176,30 @@ def circle(*names: str) -> list[HopperInstance]:
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b"), ("a", "b", "c", "d")])
 def test_circle(names: tuple[str, ...]) -> None:
-    members = circle(*names)
+    members = cycle(*names)
     for start, member in enumerate(members):
         link = place(member, *members)
         assert (link.valid, link.reason) == (False, Reason.PARENT_CYCLE)
         around = (*names[start:], *names[:start], names[start])
-        assert find_cycle(member, Forest(members)) == around
+        assert find_parent_cycle(member, Forest(members)) == around
         assert " → ".join(around) in link.message
         assert link.message.startswith("spec.parentRef.name ")
         assert link.message.endswith("; change one of them")
 
 
 def test_who_leads_into_a_circle_is_not_part_of_it() -> None:
-    members = circle("a", "b")
+    members = cycle("a", "b")
     guest = worker(parent="a")
-    assert find_cycle(guest, Forest((guest, *members))) is None
-    assert place(guest, *members) == Link(True, Reason.PARENT_ACCEPTED, "child of a", (members[0],))
+    assert find_parent_cycle(guest, Forest((guest, *members))) is None
+    assert place(guest, *members) == ParentLink(True, Reason.PARENT_ACCEPTED, "child of a", (members[0],))
     further = instance("further", Scope.PERSONAL, parent="guest-of-a")
     between = instance("guest-of-a", Scope.FAMILY, parent="a")
     assert place(further, between, *members).valid
 
 
 def test_a_line_that_ends_nowhere_is_no_circle() -> None:
-    assert find_cycle(worker(), Forest()) is None
-    assert find_cycle(instance(), Forest()) is None
+    assert find_parent_cycle(worker(), Forest()) is None
+    assert find_parent_cycle(instance(), Forest()) is None
 
 
 def limited(**limits: int) -> dict[str, Any]:
@@ -295,10 +295,10 @@ def test_who_had_none_is_given_none_for_what_the_status_says(status: dict[str, A
 
 def test_a_long_circle_is_told_in_short() -> None:
     names = [f"n{number:02}" for number in range(40)]
-    circle = [instance(it, Scope.PERSONAL, parent=names[n - 1]) for n, it in enumerate(names)]
-    link = place(circle[0], *circle)
+    cycle = [instance(it, Scope.PERSONAL, parent=names[n - 1]) for n, it in enumerate(names)]
+    link = place(cycle[0], *cycle)
     assert link.message == (
-        "spec.parentRef.name leads in a circle: n00 → n39 → n38 → n37 → … → n03 → n02 → n01 → n00; change one of them"
+        "spec.parentRef.name leads in a cycle: n00 → n39 → n38 → n37 → … → n03 → n02 → n01 → n00; change one of them"
     )
 
 
@@ -329,7 +329,7 @@ def test_a_global_instance_has_a_hundred_children_by_default() -> None:
     top = instance("global", Scope.GLOBAL)
     children = [instance(f"p{number:03}", parent="global") for number in range(101)]
     forest = Forest((top, *children))
-    refused = [child.name for child in children if not judge(child, forest).valid]
+    refused = [child.name for child in children if not parent_link(child, forest).valid]
     assert refused == ["p100"]
 
 

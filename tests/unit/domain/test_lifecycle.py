@@ -8,7 +8,7 @@ import pytest
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.domain import lifecycle
-from hopper.domain.lifecycle import REACHED, TRANSITIONS, is_legal, next_phase, wants_up
+from hopper.domain.lifecycle import TARGET_PHASE, TRANSITIONS, is_legal, next_phase, wants_started
 
 SPECIFICATION = """
     Created     Starting Stopped Terminated
@@ -125,7 +125,7 @@ def test_every_step_of_a_route_is_legal(phase: Phase, goal: DesiredState) -> Non
 
 @pytest.mark.parametrize(("phase", "goal"), EVERY_GOAL)
 def test_a_goal_is_reached_from_wherever_the_table_leads_there(phase: Phase, goal: DesiredState) -> None:
-    there = REACHED[goal]
+    there = TARGET_PHASE[goal]
     possible = phase is there or there in reachable(phase)
     assert (route(phase, goal)[-1] is there) == possible
 
@@ -151,12 +151,14 @@ def test_final_phases_lead_to_none_that_runs() -> None:
 def test_phases_in_which_something_may_run() -> None:
     """Whatever leads to Stopped only by way of Stopping may have processes."""
     may_run = {phase for phase in Phase if Phase.STOPPING in (phase, *TRANSITIONS[phase])}
-    assert may_run == lifecycle.UP
-    assert {Phase.RUNNING, Phase.PAUSED} == lifecycle.CARRYING
+    assert may_run == lifecycle.ACTIVE
+    assert {Phase.RUNNING, Phase.PAUSED} == lifecycle.STARTED
 
 
 def test_every_desired_state_is_a_phase() -> None:
-    assert {state: phase.value for state, phase in REACHED.items()} == {state: state.value for state in DesiredState}
+    assert {state: phase.value for state, phase in TARGET_PHASE.items()} == {
+        state: state.value for state in DesiredState
+    }
 
 
 def test_severity_orders_the_desired_states() -> None:
@@ -171,4 +173,4 @@ def test_what_is_passed_down() -> None:
 
 
 def test_what_wants_processes() -> None:
-    assert {state for state in DesiredState if wants_up(state)} == {"Running", "Paused"}
+    assert {state for state in DesiredState if wants_started(state)} == {"Running", "Paused"}

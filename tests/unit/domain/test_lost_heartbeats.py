@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode
 from hopper.api.instance import Condition, Heartbeat, InstanceStatus
-from hopper.domain.heartbeat import NOTHING, Heard, condition_is_outdated
+from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord, is_condition_outdated
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
-from tests.unit.domain.builders import NOW, instance, observe, phases, policy, seconds, transition_entry
+from tests.unit.domain.sample_instances import NOW, instance, observe, phases, policy, seconds, transition_entry
 
 TIMEOUT = 10
 
 
-def heard(silence: float | None, at: datetime = NOW) -> Heard:
+def heard(silence: float | None, at: datetime = NOW) -> HeartbeatRecord:
     """Gateways have listened for an hour, and the last heartbeat was so many seconds ago."""
-    return Heard(None if silence is None else at - seconds(silence), at - seconds(3600), at)
+    return HeartbeatRecord(None if silence is None else at - seconds(silence), at - seconds(3600), at)
 
 
 def running(silence: float | None = 0.0, **said: Any) -> Observed:
@@ -62,16 +62,16 @@ class TestCondition:
             assert planned(following) == following.instance.status
 
     def test_says_so_where_nobody_listens(self) -> None:
-        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heard=NOTHING)
+        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heard=NO_HEARTBEATS)
         assert said(planned(o)) == ("Unknown", "NobodyListens")
-        waiting = replace(after(o, wait=900), heard=NOTHING)
+        waiting = replace(after(o, wait=900), heard=NO_HEARTBEATS)
         assert planned(waiting) == waiting.instance.status
-        assert not condition_is_outdated(waiting.instance, NOTHING)
-        just_begun = Heard(None, waiting.now, waiting.now)
-        assert condition_is_outdated(waiting.instance, just_begun)
+        assert not is_condition_outdated(waiting.instance, NO_HEARTBEATS)
+        just_begun = HeartbeatRecord(None, waiting.now, waiting.now)
+        assert is_condition_outdated(waiting.instance, just_begun)
         listened_to = replace(waiting, heard=just_begun)
         assert said(planned(listened_to)) == ("True", "HeartbeatInTime")
-        left_again = replace(after(listened_to, wait=5), heard=NOTHING)
+        left_again = replace(after(listened_to, wait=5), heard=NO_HEARTBEATS)
         assert planned(left_again) == left_again.instance.status, "what was known is still known"
 
     @given(st.lists(st.floats(0, 9.9), max_size=5))
@@ -80,27 +80,27 @@ class TestCondition:
         for silence in silences:
             o = after(o, wait=100, silence=silence)
             assert planned(o) == o.instance.status
-            assert not condition_is_outdated(o.instance, o.heard)
+            assert not is_condition_outdated(o.instance, o.heard)
 
     def test_unknown_after_the_timeout(self) -> None:
         o = running(silence=TIMEOUT)
-        assert condition_is_outdated(o.instance, o.heard)
+        assert is_condition_outdated(o.instance, o.heard)
         status = planned(o)
         assert (status.phase, said(status), status.is_ready) == (Phase.RUNNING, ("Unknown", "HeartbeatOverdue"), True)
         following = after(o, wait=5, silence=15)
         assert planned(following) == following.instance.status, "once is enough"
-        assert not condition_is_outdated(following.instance, following.heard)
+        assert not is_condition_outdated(following.instance, following.heard)
 
     def test_unknown_stays_so_while_nobody_listens(self) -> None:
         overdue = after(running(silence=TIMEOUT), wait=5)
-        for nobody in (NOTHING, Heard(NOW - seconds(10), overdue.now, overdue.now)):
+        for nobody in (NO_HEARTBEATS, HeartbeatRecord(NOW - seconds(10), overdue.now, overdue.now)):
             o = replace(overdue, heard=nobody)
             assert planned(o) == o.instance.status
-            assert not condition_is_outdated(o.instance, o.heard)
+            assert not is_condition_outdated(o.instance, o.heard)
 
     def test_true_again_with_the_next_one(self) -> None:
         o = after(running(silence=TIMEOUT), wait=5, silence=1)
-        assert condition_is_outdated(o.instance, o.heard)
+        assert is_condition_outdated(o.instance, o.heard)
         assert said(planned(o)) == ("True", "HeartbeatInTime")
 
     @pytest.mark.parametrize("desired", [DesiredState.PAUSED, DesiredState.STOPPED])
@@ -114,7 +114,7 @@ class TestCondition:
 class TestLoss:
     def test_is_an_error_and_the_restart_policy_takes_over(self) -> None:
         o = running(silence=3 * TIMEOUT)
-        assert condition_is_outdated(o.instance, o.heard)
+        assert is_condition_outdated(o.instance, o.heard)
         decided = plan(o)
         assert phases(decided) == "Running Error"
         assert decided.transitions[0].reason == Reason.HEARTBEAT_LOST
@@ -148,7 +148,7 @@ class TestLoss:
         lost = running(silence=3 * TIMEOUT, restart_policy=policy(RestartMode.NEVER))
         assert plan(after(lost, wait=100)).transitions == ()
         back = after(lost, wait=100, silence=1)
-        assert condition_is_outdated(back.instance, back.heard)
+        assert is_condition_outdated(back.instance, back.heard)
         decided = plan(back)
         assert phases(decided) == "Error Starting Running"
         assert decided.transitions[0].reason == Reason.HEARTBEAT_IS_BACK
@@ -156,12 +156,12 @@ class TestLoss:
 
     def test_not_by_a_heartbeat_from_before(self) -> None:
         lost = running(silence=3 * TIMEOUT, restart_policy=policy(RestartMode.NEVER))
-        o = replace(after(lost, wait=5), heard=Heard(NOW - seconds(1), NOW - seconds(3600), NOW))
+        o = replace(after(lost, wait=5), heard=HeartbeatRecord(NOW - seconds(1), NOW - seconds(3600), NOW))
         assert plan(o).transitions == ()
 
     def test_nobody_is_lost_while_nobody_listens(self) -> None:
         o = replace(running(), now=NOW + seconds(10**6))
-        for nobody in (NOTHING, Heard(NOW, NOW - seconds(3600), NOW + seconds(1))):
+        for nobody in (NO_HEARTBEATS, HeartbeatRecord(NOW, NOW - seconds(3600), NOW + seconds(1))):
             assert planned(replace(o, heard=nobody)) == o.instance.status
 
     @pytest.mark.parametrize("phase", [it for it in Phase if it is not Phase.RUNNING])
@@ -182,8 +182,8 @@ HEARD = {
     "overdue": heard(15.0),
     "lost": heard(500.0),
     "never beat": heard(None),
-    "nobody listens": NOTHING,
-    "nobody listened for long": Heard(NOW - seconds(500), NOW - seconds(5), NOW),
+    "nobody listens": NO_HEARTBEATS,
+    "nobody listened for long": HeartbeatRecord(NOW - seconds(500), NOW - seconds(5), NOW),
 }
 
 
@@ -200,4 +200,4 @@ def test_no_second_thought(phase: Phase, desired: DesiredState) -> None:
         status = planned(first)
         again = first.with_status(status)
         assert planned(again) == status, f"{mode}, {restart}, {silent}, {what}"
-        assert not condition_is_outdated(again.instance, again.heard)
+        assert not is_condition_outdated(again.instance, again.heard)

@@ -12,11 +12,11 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import ChildrenSummary, HopperInstance, OwnerReference
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
-from hopper.domain.checks import NAMED_AFTER_SECONDS
-from hopper.domain.observed import Children
-from hopper.domain.plan import MetadataChange, Plan, Relationship
-from hopper.domain.planner import PATIENCE_SECONDS, plan
-from tests.unit.domain.builders import (
+from hopper.domain.checks import DETAILS_AFTER_SECONDS
+from hopper.domain.observed import ChildSummary
+from hopper.domain.plan import HierarchyEvent, MetadataChange, Plan
+from hopper.domain.planner import FIRST_STATUS_DELAY_SECONDS, plan
+from tests.unit.domain.sample_instances import (
     NOW,
     condition,
     foreign_owner,
@@ -37,24 +37,24 @@ def worker(**fields: Any) -> HopperInstance:
 
 
 # name: the instance being deleted, its children, the finalizers it is to have (None: left as it is)
-DELETIONS: dict[str, tuple[dict[str, Any], Children, tuple[str, ...] | None]] = {
-    "no finalizer, nothing to do": ({}, Children(total=1, up=("a",)), None),
-    "somebody else's finalizer is left alone": ({"finalizers": (OTHER,)}, Children(), None),
-    "children first": ({"finalizers": GUARDED}, Children(total=1), None),
-    "children first, stopped or not": ({"finalizers": GUARDED}, Children(total=1, up=("a",)), None),
-    "none left": ({"finalizers": GUARDED}, Children(), ()),
-    "none left, others' finalizers stay": ({"finalizers": (OTHER, FINALIZER, "z")}, Children(), (OTHER, "z")),
-    "those not accepted do not count": ({"finalizers": GUARDED}, Children(expected=True), ()),
+DELETIONS: dict[str, tuple[dict[str, Any], ChildSummary, tuple[str, ...] | None]] = {
+    "no finalizer, nothing to do": ({}, ChildSummary(total=1, active=("a",)), None),
+    "somebody else's finalizer is left alone": ({"finalizers": (OTHER,)}, ChildSummary(), None),
+    "children first": ({"finalizers": GUARDED}, ChildSummary(total=1), None),
+    "children first, stopped or not": ({"finalizers": GUARDED}, ChildSummary(total=1, active=("a",)), None),
+    "none left": ({"finalizers": GUARDED}, ChildSummary(), ()),
+    "none left, others' finalizers stay": ({"finalizers": (OTHER, FINALIZER, "z")}, ChildSummary(), (OTHER, "z")),
+    "those not accepted do not count": ({"finalizers": GUARDED}, ChildSummary(expected=True), ()),
     "orphans are let go": (
-        *({"finalizers": (ORPHAN_FINALIZER, FINALIZER)}, Children(total=2, up=("a", "b"), expected=True)),
+        *({"finalizers": (ORPHAN_FINALIZER, FINALIZER)}, ChildSummary(total=2, active=("a", "b"), expected=True)),
         (ORPHAN_FINALIZER,),
     ),
     "protected orphans too": (
-        *({"finalizers": (ORPHAN_FINALIZER, FINALIZER)}, Children(total=1, protected=("a",))),
+        *({"finalizers": (ORPHAN_FINALIZER, FINALIZER)}, ChildSummary(total=1, protected=("a",))),
         (ORPHAN_FINALIZER,),
     ),
     "foreground deletion waits all the same": (
-        *({"finalizers": ("foregroundDeletion", FINALIZER)}, Children(total=1)),
+        *({"finalizers": ("foregroundDeletion", FINALIZER)}, ChildSummary(total=1)),
         None,
     ),
 }
@@ -62,12 +62,12 @@ DELETIONS: dict[str, tuple[dict[str, Any], Children, tuple[str, ...] | None]] = 
 
 @pytest.mark.parametrize("case", DELETIONS.values(), ids=DELETIONS)
 @pytest.mark.parametrize("phase", [None, *Phase])
-def test_deletion(phase: Phase | None, case: tuple[dict[str, Any], Children, tuple[str, ...] | None]) -> None:
+def test_deletion(phase: Phase | None, case: tuple[dict[str, Any], ChildSummary, tuple[str, ...] | None]) -> None:
     fields, children, finalizers = case
     deleted = instance(phase=phase, deleted=True, owners=(foreign_owner(),), **fields)
     expected = None if finalizers is None else MetadataChange((foreign_owner(),), finalizers)
     waits = FINALIZER in deleted.metadata.finalizers and expected is None
-    requeue = NAMED_AFTER_SECONDS if waits else None
+    requeue = DETAILS_AFTER_SECONDS if waits else None
     assert plan(observe(deleted, children=children)) == Plan(metadata=expected, requeue_after=requeue)
 
 
@@ -81,9 +81,9 @@ def test_deletion_needs_neither_parent_nor_a_valid_place() -> None:
 def test_deletion_that_protected_children_block_is_reported() -> None:
     names = tuple(f"child-{number}" for number in range(7))
     deleted = instance(phase=Phase.RUNNING, generation=4, seen=3, deleted=True, finalizers=GUARDED)
-    o = observe(deleted, children=Children(total=9, protected=names))
+    o = observe(deleted, children=ChildSummary(total=9, protected=names))
     decided = plan(o)
-    assert decided == Plan(status=decided.status, requeue_after=NAMED_AFTER_SECONDS)
+    assert decided == Plan(status=decided.status, requeue_after=DETAILS_AFTER_SECONDS)
     assert decided.status
     assert decided.status.phase is Phase.RUNNING
     assert decided.status.observed_generation == 4
@@ -100,7 +100,7 @@ def test_deletion_that_protected_children_block_is_reported() -> None:
 def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() -> None:
     """The child is not protected itself: it would be wrong to send anybody there to lift that."""
     dying = instance("global", Scope.GLOBAL, phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
-    status = plan(observe(dying, children=Children(total=1, ready=1, blocked=("web",)))).status
+    status = plan(observe(dying, children=ChildSummary(total=1, ready=1, blocked=("web",)))).status
     assert status
     assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: look there"
     assert status.children == ChildrenSummary(total=1, ready=1)
@@ -108,9 +108,9 @@ def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() ->
 
 def test_what_blocked_a_deletion_is_taken_back_once_it_does_not() -> None:
     dying = instance(phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
-    blocked = plan(observe(dying, children=Children(total=1, protected=("a",)))).status
+    blocked = plan(observe(dying, children=ChildSummary(total=1, protected=("a",)))).status
     assert blocked
-    released = plan(observe(dying, children=Children(total=1)).with_status(blocked)).status
+    released = plan(observe(dying, children=ChildSummary(total=1)).with_status(blocked)).status
     assert released
     assert [(it.type, it.status, it.reason) for it in released.conditions] == [
         (ConditionType.READY, "False", Reason.DELETION_BLOCKED),
@@ -121,14 +121,14 @@ def test_what_blocked_a_deletion_is_taken_back_once_it_does_not() -> None:
 
 def test_a_deletion_that_takes_long_says_for_what_it_waits() -> None:
     dying = instance(phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
-    o = observe(dying, children=Children(total=2, held=("a (finalizer example.com/hold)",)))
-    assert plan(o) == Plan(requeue_after=NAMED_AFTER_SECONDS)
-    later = plan(replace(o, now=NOW + seconds(NAMED_AFTER_SECONDS)))
+    o = observe(dying, children=ChildSummary(total=2, held=("a (finalizer example.com/hold)",)))
+    assert plan(o) == Plan(requeue_after=DETAILS_AFTER_SECONDS)
+    later = plan(replace(o, now=NOW + seconds(DETAILS_AFTER_SECONDS)))
     assert later == Plan(status=later.status)
     assert later.status
     said = "deletion waits for a (finalizer example.com/hold): see who is to remove that"
     assert later.status.condition(ConditionType.READY) == condition(
-        ConditionType.READY, "False", Reason.DELETION_BLOCKED, message=said, since=-NAMED_AFTER_SECONDS
+        ConditionType.READY, "False", Reason.DELETION_BLOCKED, message=said, since=-DETAILS_AFTER_SECONDS
     )
     assert later.status.condition(ConditionType.STALLED) is None
 
@@ -296,8 +296,8 @@ def test_a_newcomer_is_given_a_moment_for_its_parent_to_come_along() -> None:
         o = observe(worker(parent="web", **FRESH), *tree)
         decided = plan(o)
         assert (decided.status, decided.transitions) == (None, ())
-        assert decided.requeue_after == PATIENCE_SECONDS - 0.5
-        late = plan(replace(o, now=NOW + seconds(PATIENCE_SECONDS)))
+        assert decided.requeue_after == FIRST_STATUS_DELAY_SECONDS - 0.5
+        late = plan(replace(o, now=NOW + seconds(FIRST_STATUS_DELAY_SECONDS)))
         assert late.status
         assert late.requeue_after is None
 
@@ -306,7 +306,7 @@ def test_its_place_is_taken_meanwhile() -> None:
     parent = instance("web", phase=Phase.STARTING)
     decided = plan(observe(worker(parent="web", **FRESH), parent))
     assert decided.metadata == MetadataChange((owned_by(parent),), ())
-    assert decided.relationships == (Relationship("web", Reason.CHILD_ADDED, "worker is now a child"),)
+    assert decided.hierarchy_events == (HierarchyEvent("web", Reason.CHILD_ADDED, "worker is now a child"),)
 
 
 def test_the_loss_of_the_parent_is_announced_once() -> None:
@@ -314,15 +314,15 @@ def test_the_loss_of_the_parent_is_announced_once() -> None:
     o = observe(orphan)
     decided = plan(o)
     said = o.link.message
-    assert decided.relationships == (Relationship("worker", Reason.ORPHANED, said, warning=True),)
+    assert decided.hierarchy_events == (HierarchyEvent("worker", Reason.ORPHANED, said, warning=True),)
     assert decided.status
-    assert plan(o.with_status(decided.status)).relationships == ()
+    assert plan(o.with_status(decided.status)).hierarchy_events == ()
 
 
 def test_who_goes_with_the_parent_is_no_orphan() -> None:
     """Garbage collection finds it by the reference that is still there."""
     doomed = worker(phase=Phase.RUNNING, parent="web", owners=(owned_by(instance("web")),))
-    assert plan(observe(doomed)).relationships == ()
+    assert plan(observe(doomed)).hierarchy_events == ()
 
 
 def test_only_waiting_for_the_parent_is_kept_back() -> None:
@@ -334,20 +334,20 @@ def test_only_waiting_for_the_parent_is_kept_back() -> None:
     assert stopped.phase is Phase.STOPPED
 
 
-EXPECTING = Children(expected=True)
+EXPECTING = ChildSummary(expected=True)
 # name: children, finalizers before, finalizers after
-GUARDS: dict[str, tuple[Children, tuple[str, ...], tuple[str, ...]]] = {
-    "no children, no finalizer": (Children(), (), ()),
+GUARDS: dict[str, tuple[ChildSummary, tuple[str, ...], tuple[str, ...]]] = {
+    "no children, no finalizer": (ChildSummary(), (), ()),
     "a child that names it": (EXPECTING, (), (FINALIZER,)),
-    "children accepted": (Children(total=1), (), (FINALIZER,)),
+    "children accepted": (ChildSummary(total=1), (), (FINALIZER,)),
     "after those of others": (EXPECTING, (OTHER,), (OTHER, FINALIZER)),
     "where it is, it stays": (EXPECTING, (FINALIZER, OTHER), (FINALIZER, OTHER)),
-    "the last child has left": (Children(), (OTHER, FINALIZER), (OTHER,)),
+    "the last child has left": (ChildSummary(), (OTHER, FINALIZER), (OTHER,)),
 }
 
 
 @pytest.mark.parametrize("case", GUARDS.values(), ids=GUARDS)
-def test_a_finalizer_guards_those_with_children(case: tuple[Children, tuple[str, ...], tuple[str, ...]]) -> None:
+def test_a_finalizer_guards_those_with_children(case: tuple[ChildSummary, tuple[str, ...], tuple[str, ...]]) -> None:
     children, before, after = case
     change = plan(observe(instance(phase=Phase.RUNNING, finalizers=before), children=children)).metadata
     assert change == (None if before == after else MetadataChange((), after))
@@ -355,17 +355,17 @@ def test_a_finalizer_guards_those_with_children(case: tuple[Children, tuple[str,
 
 GLOBAL = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
 WEB, SHOP = instance("web", phase=Phase.RUNNING), instance("shop", phase=Phase.RUNNING)
-ADDED = {name: Relationship(name, Reason.CHILD_ADDED, "worker is now a child") for name in ("web", "shop")}
-REMOVED = {name: Relationship(name, Reason.CHILD_REMOVED, "worker is no longer a child") for name in ("web", "shop")}
+ADDED = {name: HierarchyEvent(name, Reason.CHILD_ADDED, "worker is now a child") for name in ("web", "shop")}
+REMOVED = {name: HierarchyEvent(name, Reason.CHILD_REMOVED, "worker is no longer a child") for name in ("web", "shop")}
 
 
-def moved(before: str, after: str) -> Relationship:
-    return Relationship("worker", Reason.PARENT_CHANGED, f"parent changed from {before} to {after}")
+def moved(before: str, after: str) -> HierarchyEvent:
+    return HierarchyEvent("worker", Reason.PARENT_CHANGED, f"parent changed from {before} to {after}")
 
 
 # name: the parent it names, owners before, owners after (None: left as they are), what is announced
 PLACES: dict[
-    str, tuple[str | None, tuple[OwnerReference, ...], tuple[OwnerReference, ...] | None, tuple[Relationship, ...]]
+    str, tuple[str | None, tuple[OwnerReference, ...], tuple[OwnerReference, ...] | None, tuple[HierarchyEvent, ...]]
 ] = {
     "accepted": ("web", (), (owned_by(WEB),), (ADDED["web"],)),
     "in place": ("web", (owned_by(WEB),), None, ()),
@@ -407,13 +407,13 @@ PLACES: dict[
 
 @pytest.mark.parametrize("case", PLACES.values(), ids=PLACES)
 def test_owner_references_follow_the_parent(
-    case: tuple[str | None, tuple[OwnerReference, ...], tuple[OwnerReference, ...] | None, tuple[Relationship, ...]],
+    case: tuple[str | None, tuple[OwnerReference, ...], tuple[OwnerReference, ...] | None, tuple[HierarchyEvent, ...]],
 ) -> None:
     parent, before, after, announced = case
     child = worker(parent=parent, phase=Phase.RUNNING, owners=before, finalizers=(OTHER,))
     decided = plan(observe(child, GLOBAL, WEB, SHOP))
     assert decided.metadata == (None if after is None else MetadataChange(after, (OTHER,)))
-    assert decided.relationships == announced
+    assert decided.hierarchy_events == announced
 
 
 def test_precedence() -> None:

@@ -17,14 +17,14 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
-from hopper.domain.checks import NAMED_AFTER_SECONDS
+from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.lifecycle import TRANSITIONS
-from hopper.domain.observed import Children, Observed
+from hopper.domain.observed import ChildSummary, Observed
 from hopper.domain.plan import Plan
 from hopper.domain.planner import plan
 from hopper.domain.workload import Workload
-from tests.unit.domain.builders import NOW, condition, instance, observe, policy, seconds
-from tests.unit.domain.world import Pods
+from tests.unit.domain.sample_instances import NOW, condition, instance, observe, policy, seconds
+from tests.unit.domain.simulated_namespace import Pods
 
 LONGEST_LIFE = 60  # plans; five restarts in a row take about twenty
 DOWN = (DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED)
@@ -52,9 +52,9 @@ PLACES: dict[str, tuple[HopperInstance | None, bool]] = {
 ROOT, MISSING = "none at all", "missing"
 
 CHILDREN = {
-    "no children": Children(),
-    "children down": Children(total=2, ready=2, expected=True),
-    "children up": Children(total=2, ready=1, up=("a", "b"), expected=True),
+    "no children": ChildSummary(),
+    "children down": ChildSummary(total=2, ready=2, expected=True),
+    "children up": ChildSummary(total=2, ready=1, active=("a", "b"), expected=True),
 }
 
 # name: the pods as they are, None for a logical instance
@@ -158,8 +158,8 @@ class Life:
         if self.pods:
             self.pods.work(self.o.phase)
             self.look_at_the_pods()
-        if self.o.children.up and self.o.effective.state in DOWN:
-            self.o = replace(self.o, children=replace(self.o.children, up=self.o.children.up[1:]))
+        if self.o.children.active and self.o.effective.state in DOWN:
+            self.o = replace(self.o, children=replace(self.o.children, active=self.o.children.active[1:]))
         elif decided.requeue_after:
             self.o = replace(self.o, now=self.o.now + seconds(decided.requeue_after))
 
@@ -227,7 +227,7 @@ def live(life: Life) -> InstanceStatus:
 
 # What may keep an instance from its effective state for good, and in which situations.
 def may_end_with(reason: str, situation: Situation, wanted: DesiredState) -> bool:
-    wants_up = wanted not in DOWN
+    wants_started = wanted not in DOWN
     fails = situation.workload == "pods failing for ever"
     gave_up = situation.retries == 5 and not situation.acted and not situation.restart
     misplaced = situation.place in ("of the wrong scope", "dying, not accepted", MISSING)
@@ -237,18 +237,18 @@ def may_end_with(reason: str, situation: Situation, wanted: DesiredState) -> boo
         case Reason.WRONG_PARENT_SCOPE:
             return situation.place == "of the wrong scope"
         case Reason.PARENT_NOT_FOUND | Reason.ORPHANED:
-            return situation.place == MISSING and wants_up
+            return situation.place == MISSING and wants_started
         case Reason.PARENT_IS_BEING_DELETED:
-            return situation.place == "dying, not accepted" and wants_up
+            return situation.place == "dying, not accepted" and wants_started
         case Reason.PARENT_NOT_READY:
-            return situation.place in ("created", "failed") and wants_up
+            return situation.place in ("created", "failed") and wants_started
         case Reason.RESTARTS_EXHAUSTED:
-            return situation.mode is RestartMode.ON_FAILURE and wants_up and (fails or gave_up)
+            return situation.mode is RestartMode.ON_FAILURE and wants_started and (fails or gave_up)
         case Reason.RESTART_NEVER:
             failed = situation.phase is Phase.ERROR or situation.workload.startswith("pods fail")
-            return situation.mode is RestartMode.NEVER and wants_up and failed
+            return situation.mode is RestartMode.NEVER and wants_started and failed
         case Reason.BACK_OFF:
-            return situation.mode is RestartMode.ALWAYS and wants_up and fails and not misplaced
+            return situation.mode is RestartMode.ALWAYS and wants_started and fails and not misplaced
         case _:
             return False
 
@@ -297,7 +297,7 @@ DELETED = list(
     product(
         [None, *Phase],
         [*PLACES, ROOT, MISSING],
-        [*CHILDREN.values(), Children(total=1, up=("a",), protected=("a",))],
+        [*CHILDREN.values(), ChildSummary(total=1, active=("a",), protected=("a",))],
         [(), (FINALIZER,), (FINALIZER, ORPHAN_FINALIZER)],
     )
 )
@@ -317,7 +317,7 @@ def test_every_deletion() -> None:
             assert decided.metadata.owner_references == metadata.owner_references
             assert decided.metadata.finalizers == tuple(it for it in finalizers if it != FINALIZER)
         waits = FINALIZER in finalizers and not released
-        assert decided.requeue_after == (NAMED_AFTER_SECONDS if waits else None)
+        assert decided.requeue_after == (DETAILS_AFTER_SECONDS if waits else None)
         blocked = bool(children.protected) and waits
         assert (decided.status is not None) == blocked
         if decided.status:

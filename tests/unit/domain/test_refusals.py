@@ -16,24 +16,24 @@ from hopper.domain.plan import ObjectChanges
 from hopper.domain.planner import plan
 from hopper.domain.service.render import Mode, render
 from hopper.domain.workload import Workload
-from tests.unit.domain.builders import observe
+from tests.unit.domain.sample_instances import observe
 from tests.unit.domain.service.samples import FULL, blueprint
 
 NAME = "hopper-shop-web-1"
 CLAIM = f"{NAME}-web-data"
 DRIFT = {"labels": {"app.kubernetes.io/name": "other"}}
-UP = Workload(gone=False)
+ACTIVE = Workload(gone=False)
 
 
 def world(changed: Manifest | None = None, *, phase: Phase = Phase.RUNNING, **spec: Any) -> Observed:
     """Observe an instance with one object of each kind, rendered before some fields of its template have changed."""
     before, after = blueprint(FULL), blueprint({**FULL, **(changed or {})})
-    objects = copy.deepcopy(render(before, Mode.UP).objects)
+    objects = copy.deepcopy(render(before, Mode.ACTIVE).objects)
     owned = {(one["kind"], one["metadata"]["name"]): one for one in objects}
     subject = replace(after.instance, spec=replace(after.instance.spec, scope=Scope.PROJECT, **spec))
     subject = replace(subject, status=replace(subject.status, phase=phase, observed_generation=1))
     made = replace(after, instance=subject)
-    return observe(subject, workload=UP, runtime=Runtime(owned=owned, blueprint=made, current=changed is None))
+    return observe(subject, workload=ACTIVE, runtime=Runtime(owned=owned, blueprint=made, current=changed is None))
 
 
 def drifted(o: Observed, *, without: tuple[str, ...] = ()) -> Observed:

@@ -12,14 +12,14 @@ import pytest
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HopperInstance, InstanceStatus, NameRef, RenamedFrom
-from hopper.domain.lifecycle import FINAL, REACHED
+from hopper.domain.lifecycle import FINAL, TARGET_PHASE
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Plan
 from hopper.domain.planner import plan
 from hopper.domain.renaming import takeover_of
-from tests.unit.domain.builders import Forest, instance, owned_by, transition_entry
-from tests.unit.domain.promises import Promises, assert_at_rest
-from tests.unit.domain.world import Pods, World
+from tests.unit.domain.plan_invariants import Promises, assert_at_rest
+from tests.unit.domain.sample_instances import Forest, instance, owned_by, transition_entry
+from tests.unit.domain.simulated_namespace import Pods, SimulatedNamespace
 
 Claim = dict[str, Any]
 HISTORY = (transition_entry(Phase.CREATED, Phase.STARTING), transition_entry(Phase.STARTING, Phase.RUNNING))
@@ -53,7 +53,7 @@ REFUSED = {
     ),
     "children": (old(), new(), (instance("x", Scope.EVENT, parent="web-a"),), "has children (x)"),
     "protection": (old(deletion_protection=True), new(), (), "is protected"),
-    "a circle": (new("web-a", "web-b"), new(), (), "waits to take over from this one"),
+    "a cycle": (new("web-a", "web-b"), new(), (), "waits to take over from this one"),
     "an older one": (old(), new(age=10), (new("web-c", age=20),), '"web-c" takes over from "web-a" already'),
     "as old, by name": (old(), new(), (new("web-aa"),), '"web-aa" takes over'),
     "one that has begun": (old(), new(age=20), (begun(new("web-c", age=10)),), '"web-c" takes over'),
@@ -172,7 +172,7 @@ def test_a_protection_that_comes_late_is_waited_for() -> None:
     assert world.phases() == {"web": Phase.RUNNING, "web-b": Phase.RUNNING}
 
 
-class RenamingWorld(World):
+class RenamingWorld(SimulatedNamespace):
     """A world in which instances have a claim each, which outlives whom it belonged to, and crashes happen.
 
     What a real cluster guarantees is checked at every step: never two with pods, and every claim has an owner.
@@ -239,7 +239,7 @@ def controller(claim: Claim) -> str | None:
     return next((it["uid"] for it in claim["metadata"]["ownerReferences"] if it.get("controller")), None)
 
 
-def never_two_with_pods(world: World, before: HopperInstance, decided: Plan) -> None:
+def never_two_with_pods(world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
     up = [name for name, pods in world.pods.items() if pods.are != "absent"]
     assert len(up) <= 1, f"both have pods: {up}"
 
@@ -282,7 +282,7 @@ def assert_renamed(world: RenamingWorld, phase: Phase, was: DesiredState, wanted
     ended = phase in FINAL or was in (DesiredState.ARCHIVED, DesiredState.TERMINATED)
     if not (ended and subject.status.phase in FINAL):  # a name alone changes: what has ended stays so
         assert_at_rest(world)
-        assert subject.status.phase is REACHED[wanted]
+        assert subject.status.phase is TARGET_PHASE[wanted]
     assert subject.status.history[: len(HISTORY)] == HISTORY
     for one, two in pairwise(subject.status.history[len(HISTORY) :]):
         assert one.to is two.from_, "the history goes on where it was"

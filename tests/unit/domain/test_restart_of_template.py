@@ -7,7 +7,7 @@ from hopper.api.instance import HopperInstance, RestartPolicy
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.domain.observed import Runtime
 from hopper.domain.service.blueprint import prepare
-from tests.unit.domain.builders import instance, observe
+from tests.unit.domain.sample_instances import instance, observe
 
 
 def template(restart: str | None) -> HopperTemplate:

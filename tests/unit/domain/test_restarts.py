@@ -15,7 +15,7 @@ from hopper.domain.plan import Hold
 from hopper.domain.planner import plan
 from hopper.domain.walk import HOOK_RETRY_SECONDS, walk
 from hopper.domain.workload import Failure, Workload
-from tests.unit.domain.builders import NOW, instance, observe, phases, policy, seconds, transition_entry
+from tests.unit.domain.sample_instances import NOW, instance, observe, phases, policy, seconds, transition_entry
 
 CRASH = Failure(Reason.BACK_OFF, "crash loop: exit code 1")
 FAILED = Workload(available=False, gone=False, failure=CRASH)
@@ -281,7 +281,7 @@ def test_what_the_user_did_is_not_forgotten_while_the_parent_is_down(
 def test_nor_while_a_sibling_is(act: tuple[dict[str, Any], Reason, int]) -> None:
     fields, reason, _ = act
     mended = failed(restart_policy=NEVER, **fields)
-    o = observe(mended, runtime=Runtime(owned={}, waits_for=("db, which is Error",)))
+    o = observe(mended, runtime=Runtime(owned={}, missing_dependencies=("db, which is Error",)))
     hold = hold_of(o)
     assert hold
     assert hold.reason is Reason.DEPENDENCY_NOT_READY

@@ -10,22 +10,22 @@ import pytest
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import NameRef
-from hopper.domain.checks import NAMED_AFTER_SECONDS
-from hopper.domain.hierarchy import Effective
+from hopper.domain.checks import DETAILS_AFTER_SECONDS
+from hopper.domain.hierarchy import EffectiveState
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Hold, ObjectChanges
 from hopper.domain.planner import plan
 from hopper.domain.workload import Failure, Workload
-from tests.unit.domain.builders import NOW, instance, observe, phases, seconds
+from tests.unit.domain.sample_instances import NOW, instance, observe, phases, seconds
 
 ABSENT = Hold(Reason.TEMPLATE_NOT_FOUND, 'template "python" (spec.templateRef.name) does not exist')
 BROKEN = Hold(Reason.SERVICE_INVALID, "ports[0].containerPort is twice there", stalled=True)
-UP, COMING_UP = Workload(gone=False), Workload(available=False, gone=False, message="0 of 1 pods ready")
+ACTIVE, COMING_UP = Workload(gone=False), Workload(available=False, gone=False, message="0 of 1 pods ready")
 CRASHED = Workload(available=False, gone=False, failure=Failure(Reason.CRASH_LOOP, "exit code 1"))
 
 
 def running(
-    workload: Workload = UP, *, age: float = 3600, runtime: dict[str, Any] | None = None, **fields: Any
+    workload: Workload = ACTIVE, *, age: float = 3600, runtime: dict[str, Any] | None = None, **fields: Any
 ) -> Observed:
     """Observe an instance with a template; nothing that it owns matters here."""
     subject = instance(template_ref=NameRef(name="python"), age=age, **fields)
@@ -88,16 +88,20 @@ def test_what_runs_without_a_status_is_stopped(desired: DesiredState) -> None:
 
 
 def test_siblings_that_it_depends_on_come_first() -> None:
-    o = running(phase=Phase.CREATED, runtime={"waits_for": ("db, which is Starting",)})
+    o = running(phase=Phase.CREATED, runtime={"missing_dependencies": ("db, which is Starting",)})
     assert plan(o).transitions == ()
     assert said(o)["Ready"] == "False DependencyNotReady"
     ready = (plan(o).status or o.instance.status).condition(ConditionType.READY)
     assert ready
     assert ready.message == "waits for db, which is Starting (dependsOn of its template)"
-    assert phases(plan(running(phase=Phase.RUNNING, runtime={"waits_for": ("db",)}))) == "", "what runs, runs on"
+    assert phases(plan(running(phase=Phase.RUNNING, runtime={"missing_dependencies": ("db",)}))) == "", (
+        "what runs, runs on"
+    )
 
 
-@pytest.mark.parametrize("runtime", [{"problem": ABSENT}, {"waits_for": ("db",)}], ids=["template", "sibling"])
+@pytest.mark.parametrize(
+    "runtime", [{"problem": ABSENT}, {"missing_dependencies": ("db",)}], ids=["template", "sibling"]
+)
 def test_a_newcomer_is_given_a_moment_for_others_to_come_along(runtime: dict[str, Any]) -> None:
     decided = plan(running(age=0.5, runtime=runtime))
     assert (decided.status, decided.requeue_after) == (None, 1.5)
@@ -105,12 +109,14 @@ def test_a_newcomer_is_given_a_moment_for_others_to_come_along(runtime: dict[str
 
 def test_a_name_that_an_earlier_instance_has_not_let_go_of_is_waited_for() -> None:
     left = "PersistentVolumeClaim hopper-web-data of an earlier owner is not gone yet"
-    o = replace(running(phase=Phase.CREATED), occupied=left)
+    o = replace(running(phase=Phase.CREATED), name_conflict=left)
     assert plan(o).transitions == ()
     assert said(o) | {"Ready": "False NameInUse", "Reconciling": "True NameInUse"} == said(o)
-    stopped = replace(running(phase=Phase.CREATED, desired=DesiredState.STOPPED), occupied=left, workload=Workload())
+    stopped = replace(
+        running(phase=Phase.CREATED, desired=DesiredState.STOPPED), name_conflict=left, workload=Workload()
+    )
     assert said(stopped)["Ready"] == "False NameInUse"
-    assert plan(replace(running(age=0.5), occupied=left)).status is None, "usually that is brief"
+    assert plan(replace(running(age=0.5), name_conflict=left)).status is None, "usually that is brief"
 
 
 def test_what_recovers_by_itself_leaves_error() -> None:
@@ -130,7 +136,7 @@ def test_what_recovers_by_itself_leaves_error() -> None:
     [
         ({"problem": ABSENT}, {}),
         ({"problem": BROKEN}, {}),
-        ({"current": True, "waits_for": ("db",)}, {}),
+        ({"current": True, "missing_dependencies": ("db",)}, {}),
         ({"current": True}, {"parent": "gone"}),
     ],
     ids=["no template", "a broken one", "a sibling", "no parent"],
@@ -158,11 +164,11 @@ def test_what_runs_is_kept_while_its_spec_cannot_be_read() -> None:
     deployment = {"kind": "Deployment", "metadata": {"name": "hopper-a"}, "spec": {"replicas": 1}}
     deployment["metadata"]["ownerReferences"] = [{"uid": "uid-web", "controller": True}]
     runtime = Runtime(owned={("Deployment", "hopper-a"): deployment})
-    o = observe(instance(phase=Phase.RUNNING), workload=UP, runtime=runtime)
+    o = observe(instance(phase=Phase.RUNNING), workload=ACTIVE, runtime=runtime)
     assert plan(o).objects.delete == (deployment,), "without a template"
     unread = replace(o, spec_problems=("spec.templateRef cannot be read",))
     assert plan(unread).objects == ObjectChanges()
-    assert plan(replace(unread, effective=Effective(DesiredState.STOPPED))).objects.patch, "it still obeys"
+    assert plan(replace(unread, effective=EffectiveState(DesiredState.STOPPED))).objects.patch, "it still obeys"
 
 
 def test_time_alone_may_change_what_the_pods_mean() -> None:
@@ -174,11 +180,11 @@ def test_details_of_a_wait_are_told_once_it_takes_long() -> None:
     o = running(COMING_UP, phase=Phase.CREATED)
     decided = plan(o)
     assert decided.status
-    assert (phases(decided), decided.requeue_after) == ("Created Starting", NAMED_AFTER_SECONDS)
+    assert (phases(decided), decided.requeue_after) == ("Created Starting", DETAILS_AFTER_SECONDS)
     messages = {it.message for it in decided.status.conditions if it.type in ("Ready", "WorkloadAvailable")}
     assert messages == {"waits for its workload to become available"}
-    later = replace(o.with_status(decided.status), now=NOW + seconds(NAMED_AFTER_SECONDS - 1))
+    later = replace(o.with_status(decided.status), now=NOW + seconds(DETAILS_AFTER_SECONDS - 1))
     assert plan(replace(later, workload=replace(COMING_UP, message="other news"))).status == decided.status
-    told = plan(replace(later, now=NOW + seconds(NAMED_AFTER_SECONDS))).status
+    told = plan(replace(later, now=NOW + seconds(DETAILS_AFTER_SECONDS))).status
     assert told
     assert {it.message for it in told.conditions if it.type in ("Ready", "WorkloadAvailable")} == {COMING_UP.message}

@@ -11,11 +11,11 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import ChildrenSummary, Condition, HopperInstance, InstanceStatus, NameRef
 from hopper.api.service import EnvEntry, Overrides
-from hopper.domain.observed import Children, HookFailure, Observed
+from hopper.domain.messages import LONGEST_MESSAGE
+from hopper.domain.observed import ChildSummary, HookFailure, Observed
 from hopper.domain.planner import plan
-from hopper.domain.wording import LONGEST_MESSAGE
 from hopper.domain.workload import Failure, Workload
-from tests.unit.domain.builders import NOW, condition, from_wire, instance, observe, policy, seconds
+from tests.unit.domain.sample_instances import NOW, condition, from_wire, instance, observe, policy, seconds
 
 GLOBAL = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
 WEB = instance("web", parent=GLOBAL, phase=Phase.RUNNING)
@@ -139,7 +139,8 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
     "final": (observe(instance(phase=Phase.ARCHIVED)), ["Ready=False AlreadyFinal", "Stalled=True AlreadyFinal"]),
     "waiting for children": (
         observe(
-            instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), children=Children(total=1, ready=1, up=("a",))
+            instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED),
+            children=ChildSummary(total=1, ready=1, active=("a",)),
         ),
         ["Ready=False ChildrenStopping", "Reconciling=True ChildrenStopping"],
     ),
@@ -219,9 +220,9 @@ def test_path_and_depth() -> None:
 
 
 def test_children_and_overrides_are_counted() -> None:
-    status = planned(observe(instance(), children=Children(total=3, ready=2, expected=True)))
+    status = planned(observe(instance(), children=ChildSummary(total=3, ready=2, expected=True)))
     assert status.children == ChildrenSummary(total=3, ready=2)
-    assert planned(observe(instance(), children=Children(expected=True))).children is None
+    assert planned(observe(instance(), children=ChildSummary(expected=True))).children is None
     overrides = Overrides(env=(EnvEntry(name="A"), EnvEntry(name="B")))
     assert planned(observe(instance(overrides=overrides))).override_count == 2
     assert planned(observe(instance(overrides=Overrides()))).override_count is None

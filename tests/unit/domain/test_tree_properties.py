@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
-from tests.unit.domain.builders import seconds
-from tests.unit.domain.promises import Promises, assert_at_rest
-from tests.unit.domain.trees import (
+from tests.unit.domain.plan_invariants import Promises, assert_at_rest
+from tests.unit.domain.sample_instances import seconds
+from tests.unit.domain.simulated_namespace import Pods, SimulatedNamespace, fresh
+from tests.unit.domain.tree_strategies import (
     CASCADES,
     COMING_AND_GOING,
     Tree,
@@ -21,10 +22,9 @@ from tests.unit.domain.trees import (
     trees,
     two_trees_of_the_same_instances,
 )
-from tests.unit.domain.world import Pods, World, fresh
 
 
-def arrive(world: World, tree: Tree, order: Random) -> None:
+def arrive(world: SimulatedNamespace, tree: Tree, order: Random) -> None:
     """Apply the specs in any order, with the operator and the others at work in between."""
     arriving = list(tree)
     order.shuffle(arriving)
@@ -35,7 +35,7 @@ def arrive(world: World, tree: Tree, order: Random) -> None:
         world.now += seconds(order.randrange(2))
 
 
-def with_workloads(world: World, tree: Tree, order: Random) -> None:
+def with_workloads(world: SimulatedNamespace, tree: Tree, order: Random) -> None:
     """Give some of the instances a workload that takes its time, and may fail to start a few times."""
     for one in tree:
         if order.random() < 0.5:
@@ -44,7 +44,7 @@ def with_workloads(world: World, tree: Tree, order: Random) -> None:
 
 @given(tree=trees(tuple(DesiredState)), order=orders)
 def test_the_order_of_arrival_does_not_matter(tree: Tree, order: Random) -> None:
-    world = World()
+    world = SimulatedNamespace()
     Promises(world)
     arrive(world, tree, order)
     world.settle(order)
@@ -54,7 +54,7 @@ def test_the_order_of_arrival_does_not_matter(tree: Tree, order: Random) -> None
 
 @given(tree=trees(tuple(DesiredState)), order=orders)
 def test_nor_does_the_pace_of_the_workloads(tree: Tree, order: Random) -> None:
-    world = World()
+    world = SimulatedNamespace()
     Promises(world)
     with_workloads(world, tree, order)
     arrive(world, tree, order)
@@ -68,7 +68,7 @@ def test_edits_that_end_in_the_same_spec_end_in_the_same_tree(
     data: st.DataObject, both: tuple[Tree, Tree], order: Random
 ) -> None:
     tree, last = both
-    world = World()
+    world = SimulatedNamespace()
     Promises(world)
     with_workloads(world, tree, order)
     arrive(world, tree, order)
@@ -83,7 +83,7 @@ def test_edits_that_end_in_the_same_spec_end_in_the_same_tree(
 @given(data=st.data(), tree=trees(smallest=3), order=orders)
 def test_nonsense_comes_to_rest_as_well(data: st.DataObject, tree: Tree, order: Random) -> None:
     """Missing parents, wrong scopes and circles: everybody ends somewhere and says what is wrong."""
-    world = World()
+    world = SimulatedNamespace()
     Promises(world)
     arrive(world, tree, order)
     for edit in data.draw(edits(tree)):
@@ -95,7 +95,7 @@ def test_nonsense_comes_to_rest_as_well(data: st.DataObject, tree: Tree, order: 
 @given(tree=trees(smallest=3), order=orders, data=st.data())
 def test_the_end_comes_the_same_way_for_all(tree: Tree, order: Random, data: st.DataObject) -> None:
     """Archived and Terminated, which have no way back, in a tree that runs already."""
-    world = World()
+    world = SimulatedNamespace()
     Promises(world)
     with_workloads(world, tree, order)
     arrive(world, tree, order)
@@ -120,7 +120,7 @@ def below(tree: Tree, names: set[str]) -> set[str]:
 
 @given(tree=trees(smallest=3), order=orders, data=st.data())
 def test_deletion_takes_along_what_is_below_and_nothing_else(tree: Tree, order: Random, data: st.DataObject) -> None:
-    world = World()
+    world = SimulatedNamespace()
     Promises(world)
     arrive(world, tree, order)
     if data.draw(st.booleans()):
@@ -228,7 +228,7 @@ def test_a_change_is_written_twice_at_most(tree: Tree, data: st.DataObject) -> N
 
 @given(tree=trees(smallest=3), order=orders, data=st.data())
 def test_a_tree_at_rest_is_left_alone(tree: Tree, order: Random, data: st.DataObject) -> None:
-    world = World()
+    world = SimulatedNamespace()
     arrive(world, tree, order)
     for edit in data.draw(edits(tree)):
         edit.happen(world)

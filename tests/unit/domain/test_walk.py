@@ -11,13 +11,13 @@ from hopper.api.conditions import Reason
 from hopper.api.enums import DesiredState, Phase, Scope
 from hopper.api.instance import HISTORY_LIMIT, HopperInstance
 from hopper.domain import walk as walk_module
-from hopper.domain.checks import NAMED_AFTER_SECONDS
-from hopper.domain.observed import Children, Observed
+from hopper.domain.checks import DETAILS_AFTER_SECONDS
+from hopper.domain.observed import ChildSummary, Observed
 from hopper.domain.plan import Hold, Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.walk import IllegalTransitionError, walk
 from hopper.domain.workload import Workload
-from tests.unit.domain.builders import NOW, instance, observe, phases, seconds, transition_entry
+from tests.unit.domain.sample_instances import NOW, instance, observe, phases, seconds, transition_entry
 
 COMING_UP = Workload(available=False, gone=False, message="1 of 2 pods ready")
 GOING_DOWN = Workload(available=True, gone=False, message="2 pods are stopping")
@@ -123,38 +123,44 @@ def test_what_is_final_says_how_to_get_on() -> None:
 @pytest.mark.parametrize("phase", [Phase.CREATED, Phase.STOPPING, Phase.STOPPED, Phase.ERROR])
 def test_nobody_is_down_before_the_children(phase: Phase, desired: DesiredState) -> None:
     """Not even those that have nothing to stop: a running child may have moved below a parent that never ran."""
-    o = observe(instance(phase=phase, desired=desired), children=Children(total=2, up=("a", "b")))
+    o = observe(instance(phase=phase, desired=desired), children=ChildSummary(total=2, active=("a", "b")))
     _, status, hold = walk(o)
     assert status.phase in (phase, Phase.STOPPING)
     if status.phase.value != desired.value:
         assert hold
         assert hold.reason is Reason.CHILDREN_STOPPING
-    done = walk(replace(o, children=Children(total=2)))[1]
+    done = walk(replace(o, children=ChildSummary(total=2)))[1]
     assert done.phase.value == desired.value
 
 
 def test_children_that_take_long_to_stop_are_named() -> None:
     """Not before: each one that stops would be another message to write."""
     names = tuple(f"child-{number}" for number in range(8))
-    o = observe(instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), children=Children(total=8, up=names))
-    assert held(o) == Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop", retry_after=NAMED_AFTER_SECONDS)
+    o = observe(
+        instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), children=ChildSummary(total=8, active=names)
+    )
+    assert held(o) == Hold(
+        Reason.CHILDREN_STOPPING, "waits for its children to stop", retry_after=DETAILS_AFTER_SECONDS
+    )
     first = plan(o)
     assert first.status
     o = replace(
         o.with_status(first.status),
-        children=Children(total=8, ready=3, up=names[2:]),
-        now=NOW + seconds(NAMED_AFTER_SECONDS - 1),
+        children=ChildSummary(total=8, ready=3, active=names[2:]),
+        now=NOW + seconds(DETAILS_AFTER_SECONDS - 1),
     )
     assert plan(o).status == first.status
     assert plan(o).requeue_after == 1.0
-    o = replace(o, children=Children(total=8, ready=3, up=names[2:3]), now=NOW + seconds(NAMED_AFTER_SECONDS))
+    o = replace(o, children=ChildSummary(total=8, ready=3, active=names[2:3]), now=NOW + seconds(DETAILS_AFTER_SECONDS))
     assert held(o) == Hold(Reason.CHILDREN_STOPPING, "waits for its children to stop: child-2")
-    o = replace(o, children=Children(total=8, up=names))
+    o = replace(o, children=ChildSummary(total=8, active=names))
     assert held(o).message.endswith(": child-0, child-1, child-2, child-3, child-4 and 3 more")
 
 
 def test_pausing_does_not_wait_for_the_children() -> None:
-    o = observe(instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED), children=Children(total=1, up=("a",)))
+    o = observe(
+        instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED), children=ChildSummary(total=1, active=("a",))
+    )
     assert steps(plan(o)) == ["Running → Paused"]
 
 

@@ -22,7 +22,7 @@ from hopper.api.heartbeat import (
 )
 from hopper.api.instance import Heartbeat, HopperInstance
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
-from tests.unit.domain.builders import NOW, instance, ready, seconds
+from tests.unit.domain.sample_instances import NOW, instance, ready, seconds
 
 TIMEOUT = 10
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.heartbeat import dump_beat, gateway_key, shard_of
-from hopper.domain.heartbeat import Heard
+from hopper.domain.heartbeat import HeartbeatRecord
 from hopper.registry import HeartbeatIndex
 from tests.unit.registry.beating import beat, beating, configmap, later, reborn, same_shard
 
@@ -35,7 +35,7 @@ class TestEntries:
         beats = HeartbeatIndex()
         beats.put(configmap(1, ("web", beat(at=5)), gateways={"a": (0, 6)}))
         assert beats.last(reborn(WEB)) is None
-        assert beats.heard(reborn(WEB)) == Heard(None, later(0), later(6))
+        assert beats.heard(reborn(WEB)) == HeartbeatRecord(None, later(0), later(6))
 
     def test_what_comes_in_here_counts_before_it_is_written(self) -> None:
         beats = HeartbeatIndex()
@@ -85,7 +85,7 @@ class TestEntries:
         (key,) = beats.uids()
         assert beats.remove(*key, uid="another") is None
         assert beats.remove(*key, uid="1") is not None
-        assert (beats.last(WEB), beats.heard(WEB), beats.uids()) == (None, Heard(), {})
+        assert (beats.last(WEB), beats.heard(WEB), beats.uids()) == (None, HeartbeatRecord(), {})
         assert not beats.places()
         assert beats.put(configmap(6, ("web", beat(at=9)), uid="2")) is not None
 
@@ -96,37 +96,37 @@ class TestListening:
         self.beats = HeartbeatIndex(clock=lambda: self.now)
         self.version = 0
 
-    def tell(self, at: float, **gateways: tuple[float, float]) -> Heard:
+    def tell(self, at: float, **gateways: tuple[float, float]) -> HeartbeatRecord:
         """Have a ConfigMap come in, by this clock at `at`; return what is known of an instance then."""
         self.now, self.version = at, self.version + 1
         self.beats.put(configmap(self.version, gateways=gateways))
         return self.beats.heard(WEB)
 
     def test_nobody(self) -> None:
-        assert self.tell(0) == Heard()
+        assert self.tell(0) == HeartbeatRecord()
 
     def test_one(self) -> None:
-        assert self.tell(0, a=(0, 50)) == Heard(None, later(0), later(50))
+        assert self.tell(0, a=(0, 50)) == HeartbeatRecord(None, later(0), later(50))
 
     def test_several_until_the_last_of_them_has_told(self) -> None:
-        assert self.tell(0, a=(0, 50), b=(40, 48)) == Heard(None, later(0), later(48))
+        assert self.tell(0, a=(0, 50), b=(40, 48)) == HeartbeatRecord(None, later(0), later(48))
 
     def test_one_that_went_without_a_word_is_not_waited_for(self) -> None:
         self.tell(0, a=(0, 50), b=(40, 50))
-        assert self.tell(30, a=(0, 50), b=(40, 80)) == Heard(None, later(0), later(50))
-        assert self.tell(31, a=(0, 50), b=(40, 81)) == Heard(None, later(40), later(81))
+        assert self.tell(30, a=(0, 50), b=(40, 80)) == HeartbeatRecord(None, later(0), later(50))
+        assert self.tell(31, a=(0, 50), b=(40, 81)) == HeartbeatRecord(None, later(40), later(81))
         assert self.beats.silence_of_gateways("default", shard_of("web")) == {"_gateway.a": 31, "_gateway.b": 0}
 
     def test_one_that_has_left_is_not_waited_for(self) -> None:
         self.tell(0, a=(0, 50), b=(40, 50))
-        assert self.tell(1, b=(40, 51)) == Heard(None, later(40), later(51))
-        assert self.tell(2) == Heard()
+        assert self.tell(1, b=(40, 51)) == HeartbeatRecord(None, later(40), later(51))
+        assert self.tell(2) == HeartbeatRecord()
 
     def test_whose_clock_is_wrong_is_there_all_the_same(self) -> None:
         """And whoever is heard by the one whose clock is slow is not taken for silent."""
         for at in range(100):
             heard = self.tell(at, slow=(0, at), fast=(3600, 3600 + at))
-        assert heard == Heard(None, later(0), later(99))
+        assert heard == HeartbeatRecord(None, later(0), later(99))
 
     def test_after_a_restart_of_the_reader_it_waits_before_it_believes_anybody_gone(self) -> None:
         assert self.tell(5000, gone=(0, 50), here=(40, 4000)).until == later(50)

@@ -16,7 +16,7 @@ from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance, NameRef, OwnerReference, RenamedFrom
 from hopper.registry import InstanceChange, InstanceIndex
 from hopper.registry.instances import NamespaceIndex
-from tests.unit.domain.builders import condition, instance, owned_by
+from tests.unit.domain.sample_instances import condition, instance, owned_by
 
 OVERHEAD = 2048  # bytes per instance beside the instance itself
 
@@ -159,10 +159,10 @@ class TestLookups:
         index.put(at(1, "new", template_ref=template))
         index.put(at(2, "logical"))
         index.put(at(3, "waits", template_ref=template, phase=Phase.CREATED, status=waits))
-        assert names(index.services_held_back(None)) == {"new", "waits"}
+        assert names(index.waiting_services(None)) == {"new", "waits"}
         index.put(at(4, "new", template_ref=template, phase=Phase.CREATED, status=away))
         index.put(at(5, "waits", template_ref=template, phase=Phase.RUNNING, status=waits))
-        assert names(index.services_held_back(None)) == set()
+        assert names(index.waiting_services(None)) == set()
 
     def test_dependents_are_found_by_uid_whatever_parent_they_name(self) -> None:
         index, parent = NamespaceIndex(), at(1)
@@ -183,11 +183,11 @@ class TestLookups:
 
     def test_a_seat_is_taken_only_while_it_is_being_taken(self) -> None:
         index, parent, child = NamespaceIndex(), at(1), at(2, "worker", parent="web")
-        with index.taking_seat(child, parent):
-            assert index.is_taking_seat(child, parent)
-            assert not index.is_taking_seat(child, at(3, uid="second"))
-            assert not index.is_taking_seat(parent, parent)
-        assert not index.is_taking_seat(child, parent)
+        with index.reserve_slot(child, parent):
+            assert index.has_reserved_slot(child, parent)
+            assert not index.has_reserved_slot(child, at(3, uid="second"))
+            assert not index.has_reserved_slot(parent, parent)
+        assert not index.has_reserved_slot(child, parent)
 
     @given(
         st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["", "a", "b", "x"]), st.booleans()), max_size=20)

@@ -11,7 +11,7 @@ from hopper.api.instance import HopperInstance
 from hopper.controller.indexes import Indexes
 from hopper.registry import HeartbeatChange, HeartbeatIndex
 from hopper.watch import Feed, heartbeat_feed
-from tests.unit.domain.builders import condition
+from tests.unit.domain.sample_instances import condition
 from tests.unit.registry.beating import beat, beating, configmap, same_shard
 from tests.unit.watch.cluster import Store
 

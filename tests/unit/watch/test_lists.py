@@ -129,7 +129,7 @@ async def test_a_version_that_is_forgotten_means_once_more(scene: Scene) -> None
 
 
 WATCH = "?watch=true&resourceVersion=1"
-NO_NEWS = "no news from the API server"
+INCONCLUSIVE = "no news from the API server"
 
 
 async def test_who_watches_in_vain_says_so_until_it_goes_on(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -141,14 +141,14 @@ async def test_who_watches_in_vain_says_so_until_it_goes_on(scene: Scene, caplog
     scene.time += 20
     await scene.get(WATCH)
     await scene.get(WATCH, "/api/v1/pods")
-    assert scene.contact.problems() == [f"{NO_NEWS} for 20 s: 503 Service Unavailable (GET {PATH})"]
+    assert scene.contact.problems() == [f"{INCONCLUSIVE} for 20 s: 503 Service Unavailable (GET {PATH})"]
     scene.code = 200
     await scene.get(WATCH)
-    assert scene.contact.problems() == [f"{NO_NEWS} for 20 s: 503 Service Unavailable (GET /api/v1/pods)"]
+    assert scene.contact.problems() == [f"{INCONCLUSIVE} for 20 s: 503 Service Unavailable (GET /api/v1/pods)"]
     await scene.get(WATCH, "/api/v1/pods")
     assert scene.contact.problems() == []
     assert caplog.messages == [
-        f"{NO_NEWS}: 503 Service Unavailable (GET {PATH}); trying again",
+        f"{INCONCLUSIVE}: 503 Service Unavailable (GET {PATH}); trying again",
         "news from the API server again, after 20 s",
     ]
 
@@ -168,7 +168,7 @@ async def test_a_list_in_vain_is_told_in_the_same_words_for_each_kind(
         scene.store.error.__cause__ = OSError("connection refused")
         with pytest.raises(aiohttp.ClientConnectionError):
             await scene.get(path=path)
-    assert caplog.messages == [f"{NO_NEWS}: connection refused (GET {PATH}); trying again"]
+    assert caplog.messages == [f"{INCONCLUSIVE}: connection refused (GET {PATH}); trying again"]
     scene.store.error = None
     await scene.get()
     assert scene.contact.problems() != [], "pods are still not listed"
@@ -183,4 +183,4 @@ async def test_an_api_server_that_is_silent_is_named(scene: Scene) -> None:
 
     with pytest.raises(aiohttp.ConnectionTimeoutError):
         await scene.session.get(PATH + WATCH, middlewares=[scene.middleware, silence])
-    assert scene.contact.problems() == [f"{NO_NEWS} for 0 s: no answer in time (GET {PATH})"]
+    assert scene.contact.problems() == [f"{INCONCLUSIVE} for 0 s: no answer in time (GET {PATH})"]

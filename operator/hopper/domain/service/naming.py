@@ -17,7 +17,7 @@ from hopper.api.names import (
     LABEL_MANAGED_BY,
     MANAGED_BY,
 )
-from hopper.domain.hierarchy import Tree, judge
+from hopper.domain.hierarchy import Tree, parent_link
 
 MAX_LABEL = 63
 _HASH = 8
@@ -72,7 +72,7 @@ class Namesakes:
             other = self.tree.get("-".join(words[start:]))
             if other is None or other.name == name or other.spec.template_ref is None:
                 continue
-            theirs = base_name(prefix, nearest_project(judge(other, self.tree).ancestors), other.name)
+            theirs = base_name(prefix, nearest_project(parent_link(other, self.tree).ancestors), other.name)
             if base == (self.name_of(other) or theirs):
                 yield other
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.instance import Condition
 from hopper.api.template import USERS_SHOWN, HopperTemplate, TemplateStatus
+from hopper.domain.messages import truncate
 from hopper.domain.service.merge import merge
 from hopper.domain.service.problems import problems
-from hopper.domain.wording import shortened
 
 
 def template_status(template: HopperTemplate, users: Sequence[str], now: datetime) -> TemplateStatus:
@@ -21,7 +21,7 @@ def template_status(template: HopperTemplate, users: Sequence[str], now: datetim
         type=ConditionType.READY,
         status=status,
         reason=reason,
-        message=shortened("; ".join(map(str, found))),
+        message=truncate("; ".join(map(str, found))),
         last_transition_time=since,
         observed_generation=template.metadata.generation,
     )

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from hopper.api.enums import Health
 from hopper.api.heartbeat import Vitals
 from hopper.api.instance import HopperInstance
-from hopper.domain.health import Verdict, health_of
-from hopper.domain.lifecycle import CARRYING
+from hopper.domain.health import HealthVerdict, health_of
+from hopper.domain.lifecycle import STARTED
 from hopper.gateway.discovery.journal import EventKind, Journal
 from hopper.registry.heartbeats import HeartbeatChange, HeartbeatIndex
 from hopper.registry.instances import InstanceChange, InstanceIndex, NamespaceIndex
 
 _NOTHING_TOLD = Vitals()
-_NOT_KNOWN = Verdict(Health.UNKNOWN, "")
+_NOT_KNOWN = HealthVerdict(Health.UNKNOWN, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class _Namespace:
     """The verdicts on the instances of one namespace; names by health, so that those in trouble are found at once."""
 
     def __init__(self) -> None:
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, HealthVerdict] = {}
         self.names: dict[Health, set[str]] = {health: set() for health in Health}
         self.worst: dict[str, HealthRollUp] | None = (
             None  # what is above one that is not at its best; None: to be found out
         )
 
-    def move(self, name: str, verdict: Verdict | None) -> Verdict | None:
+    def move(self, name: str, verdict: HealthVerdict | None) -> HealthVerdict | None:
         old = self.verdicts.pop(name, None)
         if old:
             self.names[old.health].discard(name)
@@ -62,7 +62,7 @@ class HealthIndex:
         self._journal = journal
         self._namespaces: dict[str, _Namespace] = {}
 
-    def of(self, instance: HopperInstance) -> Verdict:
+    def of(self, instance: HopperInstance) -> HealthVerdict:
         """Return the verdict on an instance itself."""
         known = self._namespaces.get(instance.namespace)
         return known.verdicts.get(instance.name, _NOT_KNOWN) if known else _NOT_KNOWN
@@ -85,7 +85,7 @@ class HealthIndex:
     def metrics(self, instance: HopperInstance, now: datetime | None = None) -> HealthMetrics:
         """Return what the last heartbeat told of an instance, and for how long it has been up."""
         beat, started = self._beats.last(instance), instance.status.started_at
-        up = started is not None and instance.status.phase in CARRYING
+        up = started is not None and instance.status.phase in STARTED
         uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if up and started else None
         return HealthMetrics(beat or _NOTHING_TOLD, uptime, beat.at if beat else None)
 

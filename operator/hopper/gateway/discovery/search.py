@@ -7,7 +7,7 @@ from itertools import chain, islice
 from hopper.api.enums import Scope
 from hopper.api.instance import HopperInstance
 from hopper.api.scopes import SCOPES
-from hopper.domain.hierarchy import has_room
+from hopper.domain.hierarchy import has_free_slot
 from hopper.domain.tree import descendants, is_below
 from hopper.gateway.discovery.criteria import Criteria
 from hopper.registry.instances import NamespaceIndex
@@ -42,7 +42,7 @@ def _fits(it: HopperInstance, index: NamespaceIndex, criteria: Criteria, among: 
     if criteria.ancestor is not None and not is_below(it, criteria.ancestor, index):
         return False
     scope = criteria.can_parent
-    return scope is None or (it.spec.scope in SCOPES[scope].parents and has_room(it, index))
+    return scope is None or (it.spec.scope in SCOPES[scope].parents and has_free_slot(it, index))
 
 
 def _candidates(index: NamespaceIndex, criteria: Criteria, among: Collection[str] | None) -> Collection[str]:

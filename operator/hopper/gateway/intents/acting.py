@@ -7,9 +7,9 @@ from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance
 from hopper.domain.actions import Action, goal_of, is_alive, request, rule
-from hopper.domain.lifecycle import REACHED, wants_up
+from hopper.domain.lifecycle import TARGET_PHASE, wants_started
+from hopper.domain.messages import join_names
 from hopper.domain.tree import descendants
-from hopper.domain.wording import some
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import BadRequestError, ForbiddenError, TakenError
 from hopper.gateway.intents.writes import change, reason_of
@@ -50,7 +50,7 @@ async def act(
 def _may_force(action: Action, instance: HopperInstance) -> bool:
     """Tell whether an action can be forced: what was stopped can be, what is over cannot."""
     over = (DesiredState.ARCHIVED, DesiredState.TERMINATED)
-    return instance.spec.desired_state not in over and instance.status.phase not in (REACHED[it] for it in over)
+    return instance.spec.desired_state not in over and instance.status.phase not in (TARGET_PHASE[it] for it in over)
 
 
 def _fresh(access: Access, instance: HopperInstance) -> str:
@@ -85,7 +85,7 @@ async def _wait(
 def _is_done(it: HopperInstance, goal: DesiredState, generation: int) -> bool:
     return (
         (it.status.observed_generation or 0) >= generation
-        and it.status.phase is REACHED[goal]
+        and it.status.phase is TARGET_PHASE[goal]
         and it.status.restarted_at == it.spec.restarted_at
     )
 
@@ -95,8 +95,8 @@ def _cannot(it: HopperInstance, goal: DesiredState, generation: int) -> str:
     if (it.status.observed_generation or 0) < generation:
         return ""
     stalled = it.status.condition(ConditionType.STALLED)
-    held = it.status.effective_state not in (None, goal) and it.status.phase is REACHED[it.status.effective_state]
-    failed = it.status.phase is Phase.ERROR and wants_up(goal)
+    held = it.status.effective_state not in (None, goal) and it.status.phase is TARGET_PHASE[it.status.effective_state]
+    failed = it.status.phase is Phase.ERROR and wants_started(goal)
     return _ready_message(it) if stalled or held or failed else ""
 
 
@@ -119,7 +119,11 @@ async def terminate(access: Access, instance: HopperInstance, *, cascade: bool) 
     below = [it for it in descendants(instance.name, access.index) if is_alive(it)]
     children = tuple(sorted(it.name for it in below if it.parent_name == instance.name))
     if children and not cascade:
-        raise TakenError(f"{instance.name} has live children: {some(children)}; terminate them first, or cascade=true")
+        raise TakenError(
+            f"{instance.name} has live children: {join_names(children)}; terminate them first, or cascade=true"
+        )
     if protected := tuple(it.name for it in (instance, *below) if it.spec.deletion_protection):
-        raise ForbiddenError(f"protected from deletion: {some(protected)}; set spec.deletionProtection to false first")
+        raise ForbiddenError(
+            f"protected from deletion: {join_names(protected)}; set spec.deletionProtection to false first"
+        )
     await change(access, instance, {"desiredState": DesiredState.TERMINATED.value, "reason": reason_of(access, None)})

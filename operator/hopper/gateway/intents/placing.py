@@ -7,7 +7,7 @@ from hopper.api.enums import DesiredState
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import TEMPLATES
 from hopper.domain.config import config_problems
-from hopper.domain.hierarchy import effective_state, judge
+from hopper.domain.hierarchy import effective_state, parent_link
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import (
     BadRequestError,
@@ -42,14 +42,14 @@ class _With:
     def dependents(self, uid: str) -> Collection[HopperInstance]:
         return self._index.dependents(uid)
 
-    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
-        return self._index.services_held_back(name)
+    def waiting_services(self, name: str | None) -> Collection[HopperInstance]:
+        return self._index.waiting_services(name)
 
     def successors(self, name: str) -> Collection[HopperInstance]:
         return self._index.successors(name)
 
-    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
-        return self._index.is_taking_seat(child, parent)
+    def has_reserved_slot(self, child: HopperInstance, parent: HopperInstance) -> bool:
+        return self._index.has_reserved_slot(child, parent)
 
 
 async def resolve_parent(access: Access, identity: str) -> str:
@@ -82,7 +82,7 @@ def _field_of(problem: str) -> list[str]:
 
 def check_place(access: Access, instance: HopperInstance) -> None:
     """Raise where the parent is not the right one, has no room, or is over."""
-    link = judge(instance, _With(access.index, instance))
+    link = parent_link(instance, _With(access.index, instance))
     said = link.message.replace("spec.parentRef.name", "parent_id").removeprefix("parent_id: ")
     if link.reason in _WRONG:
         raise invalid_field("parent_id", said, link.reason)

@@ -9,9 +9,9 @@ from hopper.api.names import API_VERSION, TEMPLATE_KIND
 from hopper.api.resources import TEMPLATES
 from hopper.api.template import HopperTemplate, TemplateSpec, dump_template_spec, parse_template
 from hopper.domain.actions import is_alive
+from hopper.domain.messages import join_names
 from hopper.domain.service.merge import merge
 from hopper.domain.service.problems import problems
-from hopper.domain.wording import some
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import MissingError, TakenError, invalid_field
 from hopper.gateway.intents.faults import invalid_service
@@ -98,7 +98,7 @@ async def delete_template(access: Access, template: HopperTemplate) -> None:
     """Delete a template that nobody uses. Raises `TakenError`, which names the users."""
     name, uid = template.name, template.metadata.uid
     if users := users_of(access, name):
-        names = some(tuple(it.name for it in users))
+        names = join_names(tuple(it.name for it in users))
         raise TakenError(f"template {name} is used by {names}: give them another one, or terminate them first")
     try:
         await access.context.intents.delete(TEMPLATES, access.namespace, name, uid=uid)

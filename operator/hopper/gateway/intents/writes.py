@@ -6,7 +6,7 @@ from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import INSTANCES, Resource
-from hopper.domain.wording import shortened
+from hopper.domain.messages import truncate
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import MissingError, TakenError
 from hopper.ports import ConflictError, NotFoundError, RefusedError
@@ -24,7 +24,7 @@ def reason_of(access: Access, reason: str | None) -> str | None:
     if not access.caller.is_known:
         return reason
     name = access.caller.name
-    return shortened(f"{reason} (by {name})" if reason else f"by {name}", _REASON_LIMIT)
+    return truncate(f"{reason} (by {name})" if reason else f"by {name}", _REASON_LIMIT)
 
 
 async def change(

@@ -14,8 +14,8 @@ from hopper.api.names import ANNOTATION_CREATED_BY, API_VERSION, INSTANCE_KIND
 from hopper.api.resources import INSTANCES, Manifest
 from hopper.api.service import Overrides
 from hopper.domain.actions import is_alive, is_final
-from hopper.domain.hierarchy import judge
-from hopper.domain.lifecycle import wants_up
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.lifecycle import wants_started
 from hopper.domain.service.blueprint import prepare
 from hopper.domain.service.problem import ServiceProblem
 from hopper.gateway.access import Access
@@ -93,7 +93,7 @@ async def update_stack_instance(
     spec: Manifest = {}
     if "description" in wanted.model_fields_set and wanted.description != instance.spec.description:
         spec["description"] = wanted.description
-    if wanted.enabled is not None and wanted.enabled != wants_up(instance.spec.desired_state):
+    if wanted.enabled is not None and wanted.enabled != wants_started(instance.spec.desired_state):
         spec["desiredState"] = (DesiredState.RUNNING if wanted.enabled else DesiredState.STOPPED).value
         spec["reason"] = reason_of(access, None)
     if spec:
@@ -132,7 +132,7 @@ def _new_problems(access: Access, instance: HopperInstance, overrides: Overrides
     template = access.context.templates.get(access.namespace, template_of(instance))
     if template is None:
         return ()
-    ancestors, called = judge(instance, access.index).ancestors, names(access, instance)
+    ancestors, called = parent_link(instance, access.index).ancestors, names(access, instance)
     changed = replace(instance, spec=replace(instance.spec, overrides=overrides))
     before, after = (prepare(it, ancestors, template, names=called).problems for it in (instance, changed))
     return tuple(problem for problem in after if problem not in before)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from hopper.api.enums import Scope
 from hopper.api.instance import HopperInstance
 from hopper.domain.actions import is_alive
-from hopper.domain.hierarchy import judge
-from hopper.domain.lifecycle import CARRYING
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.lifecycle import STARTED
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.naming import Namesakes, ObjectNames, names_of
 from hopper.gateway.access import Access
@@ -22,7 +22,7 @@ def find_stack(access: Access, identity: str, *, active: bool = False) -> Hopper
     found = lookup(access.index, identity)
     if found is None or found.spec.scope is not Scope.PROJECT or not is_alive(found):
         raise MissingError(f"Stack {identity} not found: there is no Project of that name")
-    if active and found.status.phase not in CARRYING:
+    if active and found.status.phase not in STARTED:
         raise MissingError(f"Stack {found.name} is not active: it is {found.status.phase}, start it first")
     return found
 
@@ -115,4 +115,4 @@ def template_of(instance: HopperInstance) -> str:
 def names(access: Access, instance: HopperInstance) -> ObjectNames:
     """Return what belongs to an instance is called, by the same rules as the operator."""
     index, prefix = access.index, access.context.settings.prefix
-    return names_of(instance, judge(instance, index).ancestors, template_of(instance), prefix, Namesakes(index))
+    return names_of(instance, parent_link(instance, index).ancestors, template_of(instance), prefix, Namesakes(index))

@@ -2,7 +2,7 @@
 
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import ObjectKey
-from hopper.domain.hierarchy import judge
+from hopper.domain.hierarchy import parent_link
 from hopper.domain.service.blueprint import prepare
 from hopper.domain.service.render import Mode, mode_of, render
 from hopper.gateway.access import Access
@@ -34,7 +34,7 @@ def _objects(access: Access, instance: HopperInstance) -> tuple[list[ObjectKey],
     if mode is None:
         return [], [], []
     template = access.context.templates.get(access.namespace, template_of(instance))
-    ancestors = judge(instance, access.index).ancestors
+    ancestors = parent_link(instance, access.index).ancestors
     blueprint = prepare(instance, ancestors, template, names=called) if template else None
     if blueprint is None or blueprint.problems:
         why = f"template {template_of(instance)} does not exist" if blueprint is None else "it cannot be rendered"

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RENAMING_TO
 from hopper.api.resources import INSTANCES, Manifest
+from hopper.domain.messages import join_names
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.naming import claim_prefix
-from hopper.domain.wording import some
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import ForbiddenError, MissingError, TakenError
 from hopper.gateway.intents.creating import as_if_created, create_object
@@ -86,7 +86,7 @@ def _check(access: Access, source: HopperInstance) -> None:
     if source.spec.deletion_protection:
         raise ForbiddenError(f"{source.name} is protected from deletion: set spec.deletionProtection to false first")
     if children := access.index.children(source.name):
-        names = some(tuple(sorted(it.name for it in children)))
+        names = join_names(tuple(sorted(it.name for it in children)))
         raise TakenError(f"{source.name} has children, which name it as their parent: {names}; move them first")
     if takeover_of(source, access.index):
         raise TakenError(f"{source.name} is itself being renamed: try again when it runs")

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hopper.api.instance import HopperInstance
-from hopper.domain.lifecycle import wants_up
+from hopper.domain.lifecycle import wants_started
 from hopper.gateway.access import Access
 from hopper.gateway.models.stacks import OVERRIDE_KINDS, StackInstanceView
 from hopper.gateway.models.words import STATUSES
@@ -26,7 +26,7 @@ def view_stack_instance(access: Access, stack: HopperInstance, instance: HopperI
         template_name=template,
         container_name=names(access, instance).base,
         description=spec.description,
-        enabled=wants_up(spec.desired_state),
+        enabled=wants_started(spec.desired_state),
         status=STATUSES[status.phase],
         ready=status.is_ready,
         override_count=len(spec.overrides) if spec.overrides else 0,

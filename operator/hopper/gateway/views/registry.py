@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from hopper.api.enums import Health
 from hopper.api.instance import HopperInstance
-from hopper.domain.health import Verdict
+from hopper.domain.health import HealthVerdict
 from hopper.gateway.discovery import Catalogue, Criteria
 from hopper.gateway.discovery.health import HealthRollUp
 from hopper.gateway.models.registry import (
@@ -34,7 +34,7 @@ _NODE = TypeAdapter(TopologyNode)
 _IN_TROUBLE = sorted((it for it in Health if it.is_trouble), key=lambda it: -it.severity)
 
 
-Key = tuple[str, Verdict, HealthRollUp]  # what an entry is made of: a version of the object, and how it is
+Key = tuple[str, HealthVerdict, HealthRollUp]  # what an entry is made of: a version of the object, and how it is
 
 
 class Entries:
@@ -51,7 +51,7 @@ class Entries:
         return self._texts.get(it.metadata.uid, key, lambda: _ENTRY.dump_json(_view_entry(it, verdict, worst)))
 
 
-def _view_entry(it: HopperInstance, verdict: Verdict, worst: HealthRollUp) -> RegistryEntry:
+def _view_entry(it: HopperInstance, verdict: HealthVerdict, worst: HealthRollUp) -> RegistryEntry:
     return RegistryEntry(
         it.name,
         it.metadata.uid,

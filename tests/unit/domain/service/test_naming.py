@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.instance import HopperInstance
-from hopper.domain.hierarchy import judge
+from hopper.domain.hierarchy import parent_link
 from hopper.domain.service.files import ConfigFile
 from hopper.domain.service.naming import Namesakes, base_name, distinct, names_of, nearest_project, shortened, slug
-from tests.unit.domain.builders import Forest
+from tests.unit.domain.sample_instances import Forest
 from tests.unit.domain.service.samples import GLOBAL, PROJECT, instance
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -114,7 +114,8 @@ class TestNamesakes:
     def bases(*instances: HopperInstance) -> dict[str, str]:
         tree = Forest(instances)
         return {
-            it.name: names_of(it, judge(it, tree).ancestors, "web", namesakes=Namesakes(tree)).base for it in instances
+            it.name: names_of(it, parent_link(it, tree).ancestors, "web", namesakes=Namesakes(tree)).base
+            for it in instances
         }
 
     @staticmethod

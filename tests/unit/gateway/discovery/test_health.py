@@ -16,7 +16,7 @@ from hopper.domain.health import worst
 from hopper.domain.tree import descendants
 from hopper.gateway.discovery import Catalogue, Criteria, HealthRollUp
 from tests.bench.scenarios.registry import INDEX, filled
-from tests.unit.domain.builders import NOW, condition, instance, seconds
+from tests.unit.domain.sample_instances import NOW, condition, instance, seconds
 from tests.unit.registry.beating import beat, beating, configmap, later, same_shard
 
 LOOKS = {

@@ -18,7 +18,7 @@ from hopper.api.instance import HopperInstance
 from hopper.gateway.discovery import HeartbeatWriter
 from hopper.ports import RefusedError
 from hopper.registry import HeartbeatIndex, InstanceIndex
-from tests.unit.domain.builders import NOW
+from tests.unit.domain.sample_instances import NOW
 from tests.unit.registry.beating import AWAY, MemoryStore, beating, later, reborn, same_shard
 
 

@@ -14,7 +14,7 @@ from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, HopperInstance
 from hopper.gateway.discovery import Journal
 from hopper.registry import InstanceChange
-from tests.unit.domain.builders import NOW, instance, transition_entry
+from tests.unit.domain.sample_instances import NOW, instance, transition_entry
 from tests.unit.registry.beating import reborn
 
 

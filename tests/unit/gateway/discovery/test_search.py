@@ -12,12 +12,12 @@ from hopper.api.config import InstanceConfig, Limits
 from hopper.api.enums import DesiredState, InstanceType, Phase, Scope
 from hopper.api.instance import HopperInstance, NameRef
 from hopper.api.scopes import SCOPES, allowed_children
-from hopper.domain.hierarchy import has_room
+from hopper.domain.hierarchy import has_free_slot
 from hopper.domain.tree import ancestors, descendants, subtree
 from hopper.gateway.discovery import Criteria, find, possible_parents
 from hopper.registry import InstanceChange, InstanceIndex
 from hopper.registry.instances import NamespaceIndex
-from tests.unit.domain.builders import instance
+from tests.unit.domain.sample_instances import instance
 
 NAMES = [f"{word}-{n}" for word in ("web", "shop") for n in range(4)]
 LABELS = [{}, {"team": "a"}, {"team": "b"}, {"team": "a", "tier": "gold"}]
@@ -70,7 +70,7 @@ def fits(it: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
     """Say it once more, in other words."""
     facts = [
         asked.ancestor is None or it.name in [below.name for below in descendants(asked.ancestor, index)],
-        asked.can_parent is None or (asked.can_parent in allowed_children(it.spec.scope) and has_room(it, index)),
+        asked.can_parent is None or (asked.can_parent in allowed_children(it.spec.scope) and has_free_slot(it, index)),
         asked.match(it),
     ]
     return all(facts)

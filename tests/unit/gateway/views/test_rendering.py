@@ -13,7 +13,7 @@ from hopper.gateway.models import instances as models
 from hopper.gateway.views.instances import view_instance
 from hopper.gateway.views.rendering import Rendered, flat
 from hopper.gateway.views.texts import Texts
-from tests.unit.domain.builders import instance
+from tests.unit.domain.sample_instances import instance
 
 FIRST, SECOND, THIRD = (instance(name, phase=Phase.RUNNING) for name in ("a", "b", "c"))
 TREE = Node(FIRST, 0, [Node(SECOND, 1, [Node(THIRD, 2)]), Node(THIRD, 1)])

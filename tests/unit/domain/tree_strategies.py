@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hopper.api.config import InstanceConfig, Limits
 from hopper.api.enums import DesiredState, Scope
 from hopper.api.instance import HopperInstance, NameRef
-from tests.unit.domain.builders import NOW, instance, seconds
-from tests.unit.domain.world import Cascade, World
+from tests.unit.domain.sample_instances import NOW, instance, seconds
+from tests.unit.domain.simulated_namespace import Cascade, SimulatedNamespace
 
 # Design section 3, as far as these trees use it; test_hierarchy.py holds the whole matrix.
 BELOW = {
@@ -77,7 +77,7 @@ class Edit:
     name: str
     value: Any = None
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: SimulatedNamespace) -> None:
         match self.verb:
             case "look" if self.name in world.instances:
                 world.reconcile(self.name)

@@ -28,11 +28,11 @@ from hopper.api.instance import (
 from hopper.api.names import API_VERSION, INSTANCE_KIND
 from hopper.api.scopes import allowed_children
 from hopper.domain.config import config_problems
-from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, judge, may_wait_for_a_sibling
-from hopper.domain.lifecycle import UP
-from hopper.domain.observed import Children, Observed
+from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, may_wait_for_sibling, parent_link
+from hopper.domain.lifecycle import ACTIVE
+from hopper.domain.observed import ChildSummary, Observed
 from hopper.domain.plan import Plan
-from hopper.domain.renaming import held_down, successor_of, takeover_of
+from hopper.domain.renaming import state_while_replaced, successor_of, takeover_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AGE = 3600.0
@@ -157,15 +157,15 @@ class Forest:
         owners = ((one, {r.uid for r in one.metadata.owner_references}) for one in self.instances.values())
         return [one for one, uids in owners if uid in uids]
 
-    def services_held_back(self, name: str | None) -> Collection[HopperInstance]:
+    def waiting_services(self, name: str | None) -> Collection[HopperInstance]:
         services = (one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref)
-        return [one for one in services if may_wait_for_a_sibling(one)]
+        return [one for one in services if may_wait_for_sibling(one)]
 
     def successors(self, name: str) -> Collection[HopperInstance]:
         renamed = ((one, one.spec.renamed_from) for one in self.instances.values())
         return [one for one, before in renamed if before and before.name == name]
 
-    def is_taking_seat(self, child: HopperInstance, parent: HopperInstance) -> bool:
+    def has_reserved_slot(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return False
 
 
@@ -176,19 +176,19 @@ def observe(subject: HopperInstance, *others: HopperInstance, now: datetime = NO
 
 def look(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
     """Observe a logical instance within its tree, as the controller does before it plans."""
-    link, successor = judge(subject, tree), successor_of(subject, tree)
+    link, successor = parent_link(subject, tree), successor_of(subject, tree)
     owned = [child for child in tree.children(subject.name) if is_owned_by(child, subject)]
     return Observed(
         now=now,
         instance=subject,
         link=link,
-        effective=held_down(effective_state(subject, link.ancestors), subject, successor),
+        effective=state_while_replaced(effective_state(subject, link.ancestors), subject, successor),
         successor=successor,
         takeover=takeover_of(subject, tree),
-        children=Children(
+        children=ChildSummary(
             total=len(owned),
             ready=sum(child.status.is_ready for child in owned),
-            up=tuple(child.name for child in owned if child.status.phase in UP),
+            active=tuple(child.name for child in owned if child.status.phase in ACTIVE),
             protected=tuple(
                 child.name
                 for child in owned

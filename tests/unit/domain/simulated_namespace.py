@@ -4,7 +4,7 @@ Nothing happens by itself. The user acts through `apply`, `edit` and `delete`; `
 one instance, `collect` is garbage collection looking at one, `work` is a workload getting on with what it was told.
 `settle` lets all of them act, in any order, until nothing changes any more, and the clock run to the next appointment.
 
-The operator's part is the real one: `judge`, `effective_state` and `plan`. Everything else is written from the
+The operator's part is the real one: `parent_link`, `effective_state` and `plan`. Everything else is written from the
 documentation of Kubernetes: finalizers, generations, uids, deletion in the background, in the foreground and with
 orphans.
 """
@@ -27,14 +27,14 @@ from hopper.domain.observed import HookFailure, Observed
 from hopper.domain.plan import MetadataChange, Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.workload import Failure, Workload
-from tests.unit.domain.builders import NOW, Forest, look
+from tests.unit.domain.sample_instances import NOW, Forest, look
 
 Cascade = Literal["background", "foreground", "orphan"]
 FOREGROUND_FINALIZER = "foregroundDeletion"
 # Refuses a transition by answering why; None lets it happen.
 Hook = Callable[[Transition, HopperInstance], str | None]
 # Sees each instance as it was, and what was planned for it, once that is written.
-Witness = Callable[["World", HopperInstance, Plan], None]
+Witness = Callable[["SimulatedNamespace", HopperInstance, Plan], None]
 
 
 class NeverSettlesError(AssertionError):
@@ -78,7 +78,7 @@ class Pods:
         return Workload(available=self.are == "up", gone=self.are == "absent", failure=failure)
 
 
-class World(Forest):
+class SimulatedNamespace(Forest):
     """The instances of one namespace, and everybody who acts on them."""
 
     def __init__(self, *instances: HopperInstance, hook: Hook | None = None) -> None:
@@ -326,8 +326,8 @@ def _portrait(instance: HopperInstance) -> dict[str, Any]:
     }
 
 
-def fresh(instances: Iterable[HopperInstance]) -> World:
+def fresh(instances: Iterable[HopperInstance]) -> SimulatedNamespace:
     """Return a world in which these specs were applied in order, and everything has settled."""
-    world = World(*instances)
+    world = SimulatedNamespace(*instances)
     world.settle()
     return world

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
-from hopper.domain.lifecycle import CARRYING, UP, is_legal, wants_up
+from hopper.domain.lifecycle import ACTIVE, STARTED, is_legal, wants_started
 from hopper.domain.plan import Plan
-from tests.unit.domain.world import World
+from tests.unit.domain.simulated_namespace import SimulatedNamespace
 
 DOWN_FOR_GOOD = (Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED)
 
@@ -17,10 +17,10 @@ DOWN_FOR_GOOD = (Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED)
 class Promises:
     """What holds at every single step, whatever the order. Watches a world, and fails where a promise is broken."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedNamespace) -> None:
         world.witnesses.append(self.check)
 
-    def check(self, world: World, before: HopperInstance, decided: Plan) -> None:
+    def check(self, world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
         self.transitions_are_legal_and_connected(before, decided)
         self.parents_start_first(world, before, decided)
         self.parents_stop_last(world, before, decided)
@@ -38,15 +38,15 @@ class Promises:
         if decided.status:
             assert decided.status.phase is phase
 
-    def parents_start_first(self, world: World, before: HopperInstance, decided: Plan) -> None:
+    def parents_start_first(self, world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
         starts = any(step.target is Phase.STARTING for step in decided.transitions)
         if starts and before.parent_name:
-            assert world[before.parent_name].status.phase in CARRYING, f"{before.name} starts before its parent"
+            assert world[before.parent_name].status.phase in STARTED, f"{before.name} starts before its parent"
 
-    def parents_stop_last(self, world: World, before: HopperInstance, decided: Plan) -> None:
+    def parents_stop_last(self, world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
         ends = decided.status and decided.transitions and decided.status.phase in DOWN_FOR_GOOD
-        if ends and decided.status.effective_state and not wants_up(decided.status.effective_state):
-            up = [child.name for child in accepted_children(world, before) if child.status.phase in UP]
+        if ends and decided.status.effective_state and not wants_started(decided.status.effective_state):
+            up = [child.name for child in accepted_children(world, before) if child.status.phase in ACTIVE]
             assert not up, f"{before.name} is {decided.status.phase} before {up}"
 
     def ready_speaks_of_the_present(self, before: HopperInstance, decided: Plan) -> None:
@@ -58,7 +58,7 @@ class Promises:
         if status.is_ready:
             assert status.observed_generation == before.metadata.generation
 
-    def nobody_owns_itself(self, world: World) -> None:
+    def nobody_owns_itself(self, world: SimulatedNamespace) -> None:
         for one in world.instances.values():
             seen, step = {one.metadata.uid}, owner_of(world, one)
             while step is not None:
@@ -67,24 +67,24 @@ class Promises:
                 step = owner_of(world, step)
 
 
-def accepted_children(world: World, parent: HopperInstance) -> Iterator[HopperInstance]:
+def accepted_children(world: SimulatedNamespace, parent: HopperInstance) -> Iterator[HopperInstance]:
     for child in world.children(parent.name):
         if any(reference.uid == parent.metadata.uid for reference in child.metadata.owner_references):
             yield child
 
 
-def owner_of(world: World, one: HopperInstance) -> HopperInstance | None:
+def owner_of(world: SimulatedNamespace, one: HopperInstance) -> HopperInstance | None:
     uids = {reference.uid for reference in one.metadata.owner_references}
     return next((other for other in world.instances.values() if other.metadata.uid in uids), None)
 
 
-def assert_at_rest(world: World) -> None:
+def assert_at_rest(world: SimulatedNamespace) -> None:
     """Nobody runs below somebody who is down, everybody is where they should be, or says why not."""
     for one in world.instances.values():
         parent = world.get(one.parent_name) if one.parent_name else None
         placed = one.status.condition(ConditionType.HIERARCHY_VALID)
         if parent and placed and placed.status == "True" and parent.status.phase in DOWN_FOR_GOOD:
-            assert one.status.phase not in UP
+            assert one.status.phase not in ACTIVE
         ready = one.status.condition(ConditionType.READY)
         assert ready
         assert ready.reason in set(Reason)
