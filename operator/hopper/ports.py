@@ -1,12 +1,13 @@
 """What the controller needs from outside, as protocols; `adapters` holds the real ones."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from hopper.api.instance import HopperInstance, InstanceStatus
-from hopper.api.resources import Resource
+from hopper.api.resources import Manifest, Resource
 from hopper.api.template import HopperTemplate, TemplateStatus
 from hopper.domain.plan import MetadataChange
 
@@ -25,7 +26,7 @@ class Cause:
 class ApiError(Exception):
     """The API server answered with an error, or not at all. `code` is that of HTTP, 0 without an answer.
 
-    The tree: `NotFoundError` (404) · `ConflictError` (409: read again; `OccupiedError`: wait) ·
+    The tree: `NotFoundError` (404; 410: `ExpiredError`) · `ConflictError` (409: read again; `OccupiedError`: wait) ·
     `RefusedError` (400, 403, 422: the same request will be refused again until something changes) ·
     `UnavailableError` (no answer, 401, 429, 5xx: try again later).
     """
@@ -38,6 +39,10 @@ class ApiError(Exception):
 
 class NotFoundError(ApiError):
     """The object is gone."""
+
+
+class ExpiredError(NotFoundError):
+    """The API server no longer keeps the requested resourceVersion (410): list again."""
 
 
 class ConflictError(ApiError):
@@ -156,8 +161,12 @@ class HeartbeatStore(Protocol):
         """Create it. `ConflictError` where somebody was faster."""
 
 
+# The type of a watch event (ADDED, MODIFIED, DELETED or BOOKMARK), and the object.
+WatchEvent = tuple[str, Manifest]
+
+
 class Lister(Protocol):
-    """Reads lists, past the watch. Methods raise `ApiError`."""
+    """Lists and watches objects. Used by the feeds of operator and gateway. Methods raise `ApiError`."""
 
     async def serves(self, resource: Resource) -> bool:
         """Tell whether the API server knows the kind."""
@@ -166,6 +175,15 @@ class Lister(Protocol):
         """Yield all objects, some at a time, as they arrive; close it if not all are taken.
 
         Raises where the list ends before it is complete.
+        """
+
+    def watch(
+        self, resource: Resource, namespace: str | None, selector: str, version: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent]]:
+        """Open a watch that begins after a resourceVersion, and iterate over its events.
+
+        The iteration ends when the API server ends the watch. It raises `ExpiredError` where the watch cannot continue
+        from its last version.
         """
 
 

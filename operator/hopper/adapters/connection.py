@@ -1,6 +1,7 @@
 """Where the API server is and how to authenticate: the pod's own service account, or a kubeconfig."""
 
 import os
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -43,9 +44,16 @@ class Connection:
     configuration: Configuration
     namespace: str
 
-    def client(self) -> ApiClient:
-        """Return a client with a connection pool of its own; close it after use."""
-        return ApiClient(self.configuration)
+    def client(self, *, unlimited: bool = False) -> ApiClient:
+        """Return a client with a connection pool of its own; close it after use.
+
+        A pool holds 100 connections, unless it is `unlimited`. Each watch occupies one.
+        """
+        configuration = self.configuration
+        if unlimited:
+            configuration = copy(configuration)
+            configuration.connection_pool_maxsize = 0
+        return ApiClient(configuration)
 
     async def credentials(self) -> Credentials:
         """Return the credentials as they are now; tokens are read anew."""

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from hopper.ports import ApiError, Cause, ConflictError, NotFoundError, RefusedError, UnavailableError
+from hopper.ports import ApiError, Cause, ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -28,13 +28,15 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     403: RefusedError,
     404: NotFoundError,
     409: ConflictError,
-    410: NotFoundError,
+    410: ExpiredError,
     422: RefusedError,
 }
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 # What is long may take its time, as long as more of it arrives.
 STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)
+# A live watch is never silent for so long, because the API server sends a bookmark about every minute.
+WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
 _CHUNK = 2**17
 
 
@@ -78,6 +80,15 @@ class Kube:
                 yield chunk
 
     @asynccontextmanager
+    async def watch(self, path: str, *, resource: str, query: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch, and hand out its answer in chunks as they arrive.
+
+        Raises a subclass of `ApiError`, also while the answer is being read.
+        """
+        async with self._send("GET", path, resource, WATCH_TIMEOUT, query=query, verb="WATCH") as response:
+            yield response.content.iter_chunked(_CHUNK)
+
+    @asynccontextmanager
     async def _send(
         self,
         method: str,
@@ -88,6 +99,7 @@ class Kube:
         body: object = None,
         content_type: str = JSON,
         query: str = "",
+        verb: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Hand out the answer, to be read. What goes wrong by the end of that is an error of `ports`."""
         if content_type == APPLY_PATCH:
@@ -117,7 +129,7 @@ class Kube:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {brief(error)}") from error
         finally:
-            self._observe(method, resource, code)
+            self._observe(verb or method, resource, code)
 
     async def close(self) -> None:
         """Close the connection pool."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from hopper.adapters import kube
 from hopper.adapters.kube import APPLY_PATCH, MERGE_PATCH
-from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError, UnavailableError
+from hopper.ports import ApiError, ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
 from tests.unit.adapters.server import Server, says, says_text, serving
 
 PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
@@ -68,7 +68,7 @@ async def test_the_token_goes_along() -> None:
         (403, RefusedError),
         (404, NotFoundError),
         (409, ConflictError),
-        (410, NotFoundError),
+        (410, ExpiredError),
         (413, UnavailableError),
         (422, RefusedError),
         (429, UnavailableError),
