@@ -1,10 +1,13 @@
-"""What the controller needs from outside, as protocols; `adapters` holds the real ones."""
+"""Protocols for everything outside the process, and the records and errors that they use.
+
+`adapters` implements them. Each protocol names its users: `controller`, `gateway`, `watch`, `cli`.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.resources import Manifest, Resource
@@ -16,7 +19,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that the API server finds wrong with an object: the path of the field, what, and a CamelCase reason."""
+    """One cause of a rejected request: the path of the field, a message, and a CamelCase reason."""
 
     field: str
     message: str
@@ -24,11 +27,14 @@ class Cause:
 
 
 class ApiError(Exception):
-    """The API server answered with an error, or not at all. `code` is that of HTTP, 0 without an answer.
+    """Error of a request to the API server. `code` is the HTTP status, or 0 without a response.
 
-    The tree: `NotFoundError` (404; 410: `ExpiredError`) · `ConflictError` (409: read again; `OccupiedError`: wait) ·
-    `RefusedError` (400, 403, 422: the same request will be refused again until something changes) ·
-    `UnavailableError` (no answer, 401, 429, 5xx: try again later).
+    Subclasses by what the client should do:
+
+    - `NotFoundError` (404): the object does not exist. Its subclass `ExpiredError` (410): list again.
+    - `ConflictError` (409): read the object again, then retry. Its subclass `NameInUseError`: wait, then retry.
+    - `RefusedError` (400, 403, 422): do not retry until the request, a policy or the permissions change.
+    - `UnavailableError` (no response, 401, 429, 5xx): retry later.
     """
 
     def __init__(self, message: str = "", *, code: int = 0, causes: Sequence[Cause] = ()) -> None:
@@ -38,70 +44,98 @@ class ApiError(Exception):
 
 
 class NotFoundError(ApiError):
-    """The object is gone."""
+    """The object does not exist."""
 
 
 class ExpiredError(NotFoundError):
-    """The API server no longer keeps the requested resourceVersion (410): list again."""
+    """The API server no longer keeps the requested resourceVersion."""
 
 
 class ConflictError(ApiError):
-    """Somebody else has written in between."""
+    """Another client has changed the object since it was read."""
 
 
-class OccupiedError(ConflictError):
-    """What bears the name is not gone yet."""
+class NameInUseError(ConflictError):
+    """An object of an earlier owner has the name and is still being deleted."""
 
 
 class RefusedError(ApiError):
-    """The API server, a policy or RBAC refuses the request as it is."""
+    """The API server, an admission policy or RBAC rejects the request."""
 
 
 class UnavailableError(ApiError):
-    """No usable answer; whether the request took effect is unknown."""
+    """No usable response. The request may have taken effect."""
 
 
-class GivenUpError(Exception):
-    """What ends a process on purpose; the message says why, and what to do."""
+class FatalError(Exception):
+    """Error that ends the process on purpose. Its message says why, and what the user can do."""
 
 
 def find_error(kind: type[E], error: BaseException) -> E | None:
-    """Return the first error of a kind in what may be a group of errors; None where there is none."""
+    """Return the first error of a kind in an error or error group, or None."""
     if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, (find_error(kind, it) for it in error.exceptions)), None)
+        return next(filter(None, (find_error(kind, nested) for nested in error.exceptions)), None)
     return error if isinstance(error, kind) else None
 
 
 class InstanceStore(Protocol):
-    """Reads and writes HopperInstances. Every write names the version it was computed from.
+    """Writes of HopperInstances. Used by the controller.
 
-    All methods raise `ApiError`; writes return the object as it is afterwards.
+    Every write names the resourceVersion it was computed from. Methods raise `ApiError`. Writes return the new object.
     """
 
-    async def write_metadata(self, instance: HopperInstance, change: MetadataChange) -> dict[str, Any]:
+    async def write_metadata(self, instance: HopperInstance, change: MetadataChange) -> Manifest:
         """Replace ownerReferences and finalizers."""
 
-    async def write_status(self, instance: HopperInstance, status: InstanceStatus) -> dict[str, Any]:
-        """Write what differs between the instance's status and `status`."""
+    async def write_status(self, instance: HopperInstance, status: InstanceStatus) -> Manifest:
+        """Write the difference between the instance's status and `status`."""
 
     async def delete(self, instance: HopperInstance) -> None:
-        """Delete this very object, unless it has changed: whoever has resumed or moved it wants to keep it."""
+        """Delete the instance in exactly this version, because a changed one may be meant to stay."""
+
+
+class TemplateStore(Protocol):
+    """Writes of HopperTemplates. Used by the controller."""
+
+    async def write_status(self, template: HopperTemplate, status: TemplateStatus) -> Manifest:
+        """Write the difference between the template's status and `status`. Raises `ApiError`."""
+
+
+class OwnedObjectStore(Protocol):
+    """Writes of owned objects. Used by the controller. Methods raise `ApiError` and return the new object."""
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
+        """Apply a manifest with server-side apply.
+
+        With `force`, take over fields that other field managers own. Without it, expect that the object does not exist:
+        raise `RefusedError` if it belongs to another owner, and `NameInUseError` while an earlier owner's is being
+        deleted. An existing object that the operator has applied before is applied again.
+        """
+
+    async def patch(self, live: Manifest, changes: Manifest) -> Manifest:
+        """Merge changes into exactly this version of an object."""
+
+    async def json_patch(self, live: Manifest, operations: list[Manifest]) -> Manifest:
+        """Apply a JSON patch (RFC 6902)."""
+
+    async def delete(self, live: Manifest) -> None:
+        """Delete the object with this uid. Succeed if it does not exist."""
 
 
 class IntentStore(Protocol):
-    """Writes what users want, whatever the kind; unknown fields are refused.
+    """Writes on behalf of callers, with strict field validation. Used by the gateway.
 
-    Methods raise `ApiError`; create and patch return the object as it is afterwards.
+    Methods raise `ApiError`. Create and patch return the new object.
     """
 
-    async def read(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
-        """Read an object past the watch, where a write depends on it."""
+    async def read(self, resource: Resource, namespace: str, name: str) -> Manifest:
+        """Read an object from the API server, for a write that needs the newest version."""
 
-    async def create(self, resource: Resource, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Create an object; a `ConflictError` says that its name is taken."""
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        """Create an object. Raises `ConflictError` if the name exists."""
 
-    async def patch(self, resource: Resource, namespace: str, name: str, changes: dict[str, Any]) -> dict[str, Any]:
-        """Merge changes into an object. With `metadata.resourceVersion` or `uid`, into exactly that one."""
+    async def patch(self, resource: Resource, namespace: str, name: str, changes: Manifest) -> Manifest:
+        """Merge changes into an object. `metadata.resourceVersion` and `metadata.uid` act as preconditions."""
 
     async def delete(
         self,
@@ -113,52 +147,15 @@ class IntentStore(Protocol):
         version: str | None = None,
         orphan: bool = False,
     ) -> None:
-        """Delete this very object; with a version, only if it is still that one. `orphan` leaves what it owns."""
-
-
-class TemplateStore(Protocol):
-    """Writes HopperTemplates."""
-
-    async def write_status(self, template: HopperTemplate, status: TemplateStatus) -> dict[str, Any]:
-        """Write what differs between the template's status and `status`. Raises `ApiError`."""
-
-
-class ChildStore(Protocol):
-    """Writes the objects that instances own. Methods raise `ApiError` and return the object as it is afterwards."""
-
-    async def apply(self, manifest: dict[str, Any], *, force: bool) -> dict[str, Any]:
-        """Apply on the server's side. With `force`, fields are taken back from whoever has changed them.
-
-        Without it the object is to be new. One that is there and not ours (see its owner) is a `RefusedError`, one that
-        is about to go an `OccupiedError`; one of ours that was not recognised any more is taken back.
-        """
-
-    async def patch(self, live: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        """Merge some changes into this very version of an object."""
-
-    async def remove(self, live: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-        """Apply a JSON patch (RFC 6902)."""
-
-    async def delete(self, live: dict[str, Any]) -> None:
-        """Delete this very object (by uid)."""
+        """Delete the object with this uid and, if given, this version. `orphan` keeps its dependents."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a list. All parts of one list show the same moment, whose `version` the last one tells."""
+class ListChunk:
+    """Some objects of a list. Only the last chunk has the `version` of the list, which holds for all chunks."""
 
-    items: list[dict[str, Any]]
+    items: list[Manifest]
     version: str = ""
-
-
-class HeartbeatStore(Protocol):
-    """Writes the ConfigMaps of heartbeats (`api.heartbeat`). Methods raise `ApiError`."""
-
-    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
-        """Set some keys, remove those that are None, and leave the others alone. `NotFoundError`: create it first."""
-
-    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
-        """Create it. `ConflictError` where somebody was faster."""
 
 
 # The type of a watch event (ADDED, MODIFIED, DELETED or BOOKMARK), and the object.
@@ -166,37 +163,47 @@ WatchEvent = tuple[str, Manifest]
 
 
 class Lister(Protocol):
-    """Lists and watches objects. Used by the feeds of operator and gateway. Methods raise `ApiError`."""
+    """Lists and watches of any kind. Used by watch, gateway and cli. Methods raise `ApiError`."""
 
     async def serves(self, resource: Resource) -> bool:
-        """Tell whether the API server knows the kind."""
+        """Whether the API server serves the kind."""
 
-    def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncGenerator[Part, None]:
-        """Yield all objects, some at a time, as they arrive; close it if not all are taken.
+    def chunks(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncGenerator[ListChunk, None]:
+        """Yield all objects in chunks as they arrive. Close the generator to end the request early.
 
-        Raises where the list ends before it is complete.
+        Raises `UnavailableError` if the list ends before it is complete.
         """
 
     def watch(
         self, resource: Resource, namespace: str | None, selector: str, version: str
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent]]:
-        """Open a watch that begins after a resourceVersion, and iterate over its events.
+        """Open a watch that starts after a resourceVersion, and provide its events.
 
-        The iteration ends when the API server ends the watch. It raises `ExpiredError` where the watch cannot continue
-        from its last version.
+        The iterator ends when the API server ends the watch. It raises `ExpiredError` if the watch cannot continue from
+        its last version.
         """
 
 
-class EventSink(Protocol):
-    """Announces what happened, as Kubernetes Events. Never blocks and never fails."""
+class HeartbeatStore(Protocol):
+    """Writes of heartbeat shards (`api.heartbeat`). Used by the gateway. Methods raise `ApiError`."""
 
-    def announce(self, instance: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
-        """Queue one Event about the instance."""
+    async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
+        """Set the keys with a value and remove those with None. Raises `NotFoundError` if the shard does not exist."""
+
+    async def create(self, namespace: str, shard: int, data: Mapping[str, str]) -> None:
+        """Create the shard. Raises `ConflictError` if it exists."""
+
+
+class EventRecorder(Protocol):
+    """Kubernetes Events about instances. Used by the controller."""
+
+    def record(self, instance: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
+        """Queue one Event. Never blocks and never fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """Who may write, as it is written down. No `holder` means nobody; no `version` means not written yet."""
+    """Content of a Lease. An empty `holder` means no leader; an empty `version`, that the Lease does not exist yet."""
 
     holder: str
     duration_seconds: int
@@ -207,18 +214,18 @@ class LeaseRecord:
 
 
 class LeaseStore(Protocol):
-    """One Lease that several processes read and write. All methods raise `ApiError`."""
+    """One Lease that replicas share. Used by the controller. Methods raise `ApiError`."""
 
     async def read(self) -> LeaseRecord | None:
-        """Return what is written, None for nothing."""
+        """Return the content of the Lease, or None if it does not exist."""
 
     async def write(self, record: LeaseRecord) -> LeaseRecord:
-        """Create it, or replace exactly the version named; return it with its new version."""
+        """Create the Lease, or update exactly `record.version`. Return the content with its new version."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody the API server knows, as a token tells."""
+    """A user as the API server authenticated it."""
 
     name: str
     uid: str = ""
@@ -226,11 +233,11 @@ class User:
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-class Reviews(Protocol):
-    """Asks the API server who somebody is and what they may do. Methods raise `ApiError`."""
+class AccessReviews(Protocol):
+    """TokenReviews and SubjectAccessReviews. Used by the gateway. Methods raise `ApiError`."""
 
-    async def user_of(self, token: str) -> User | None:
-        """Return whom a token belongs to; None where it is not accepted."""
+    async def authenticate(self, token: str) -> User | None:
+        """Return the user of a token, or None if the API server rejects the token."""
 
-    async def may(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
-        """Tell whether the user may do this to the objects of a namespace."""
+    async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+        """Whether the user may use the verb on the resource in the namespace."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from hopper.adapters.kube import hang_up
+from hopper.adapters.kube import abort_connection
 
 Object = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Follow:
             try:
                 await self._watch(response)
             finally:
-                hang_up(response)
+                abort_connection(response)
 
     async def _watch(self, response: aiohttp.ClientResponse) -> None:
         async for line in response.content:

@@ -14,7 +14,7 @@ import pytest
 
 from hopper.adapters import events as lane_module
 from hopper.adapters.connection import connect
-from hopper.adapters.events import EventLane
+from hopper.adapters.events import KubeEventRecorder
 from hopper.adapters.kube import Kube
 from hopper.api.instance import parse_instance
 from hopper.controller.operator import Operator, OperatorOptions
@@ -85,10 +85,10 @@ class TestEvents:
         await live.create("a")
         instance = parse_instance(live["a"])
         async with kube() as opened:
-            lane = EventLane(opened, reporter="test")
+            lane = KubeEventRecorder(opened, reporter="test")
             for _ in range(3):
-                lane.announce(instance, reason="Paused", message="again")
-            lane.announce(instance, reason="Paused", message="and again")
+                lane.record(instance, reason="Paused", message="again")
+            lane.record(instance, reason="Paused", message="and again")
             assert len(lane) == 2
             run = asyncio.create_task(lane.run())
             await live.until(lambda: len(live.events_of("a")) == 2, "two Events")
@@ -101,9 +101,9 @@ class TestEvents:
         await live.create("a")
         dropped = []
         async with kube() as opened:
-            lane = EventLane(opened, reporter="test", on_drop=lambda: dropped.append(1))
+            lane = KubeEventRecorder(opened, reporter="test", on_drop=lambda: dropped.append(1))
             for number in range(5):
-                lane.announce(parse_instance(live["a"]), reason="Paused", message=str(number))
+                lane.record(parse_instance(live["a"]), reason="Paused", message=str(number))
         assert (len(lane), len(dropped)) == (2, 3)
 
     async def test_of_a_namespace_that_is_gone_do_no_harm(self, live: Live) -> None:
@@ -111,9 +111,9 @@ class TestEvents:
         raw = json.loads(json.dumps(live["a"]).replace(live.namespace, "no-such-namespace"))
         dropped = []
         async with kube() as opened:
-            lane = EventLane(opened, reporter="test", on_drop=lambda: dropped.append(1))
-            lane.announce(parse_instance(raw), reason="Paused", message="lost")
-            lane.announce(parse_instance(live["a"]), reason="Paused", message="arrives")
+            lane = KubeEventRecorder(opened, reporter="test", on_drop=lambda: dropped.append(1))
+            lane.record(parse_instance(raw), reason="Paused", message="lost")
+            lane.record(parse_instance(live["a"]), reason="Paused", message="arrives")
             run = asyncio.create_task(lane.run())
             await live.until(lambda: dropped and live.events_of("a"), "one dropped, one sent")
             run.cancel()

@@ -1,1 +1,1 @@
-"""The Kubernetes API, behind the protocols of `ports`. Nothing else imports `kubernetes`."""
+"""Access to the Kubernetes API: the implementations of `ports`, and the only importer of `kubernetes`."""

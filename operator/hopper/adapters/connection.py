@@ -1,32 +1,39 @@
-"""Where the API server is and how to authenticate: the pod's own service account, or a kubeconfig."""
+"""Address of the API server and credentials for it, from the pod's service account or from a kubeconfig."""
 
 import os
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
+from kubernetes.aio.config import (
+    ConfigException,
+    kube_config,
+    list_kube_config_contexts,
+    load_incluster_config,
+    load_kube_config,
+)
 from yaml import YAMLError
 
-from hopper.adapters.certificates import hold_in_memory
 from hopper.adapters.kube import Kube
 from hopper.ports import ApiError
 
-# What loading a kubeconfig may end in: the library does not look at what is in one before it takes it apart.
+# Every error that an invalid kubeconfig can cause, because the client library does not validate its structure.
 _UNREADABLE = (ConfigException, OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError)
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_DESCRIPTORS = Path("/proc/self/fd")
 
 
 class NoClusterError(Exception):
-    """No cluster is configured, or it does not let us in."""
+    """No cluster is configured, or the API server rejects the credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What another HTTP client needs to talk to the same API server as the same user."""
+    """Address and credentials of an API server, for an HTTP client other than the Kubernetes client."""
 
     server: str
     ca_path: str | None
@@ -39,13 +46,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One API server, and the namespace that commands without one mean."""
+    """An API server and the default namespace for it."""
 
     configuration: Configuration
     namespace: str
 
     def client(self, *, unlimited: bool = False) -> ApiClient:
-        """Return a client with a connection pool of its own; close it after use.
+        """Return a client with its own connection pool. Close it after use.
 
         A pool holds 100 connections, unless it is `unlimited`. Each watch occupies one.
         """
@@ -56,7 +63,7 @@ class Connection:
         return ApiClient(configuration)
 
     async def credentials(self) -> Credentials:
-        """Return the credentials as they are now; tokens are read anew."""
+        """Return the current credentials. Tokens are read from their source again."""
         header = await self.configuration.get_api_key_with_prefix("BearerToken", "authorization")
         return Credentials(
             server=self.configuration.host,
@@ -69,40 +76,37 @@ class Connection:
         )
 
 
-def _pod_namespace() -> str:
-    return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
-
-
 async def connect() -> Connection:
-    """Find the cluster: inside a pod its own, else the current context of KUBECONFIG or `~/.kube/config`.
+    """Return the connection to the pod's cluster, or to the current context of KUBECONFIG or `~/.kube/config`.
 
-    In a pod the address comes from the environment, not from DNS, which may not be up yet.
-    Raises `NoClusterError` where there is neither.
+    In a pod the address comes from environment variables, because DNS may not be ready yet.
+    Raises `NoClusterError` if no cluster is configured.
     """
-    # aiohttp's `trust_env` looks up proxies and netrc in a thread at every request: a third of its cost.
+    # Without `trust_env`, because aiohttp then looks up proxies and netrc in a thread: a third of a request's cost.
     configuration = Configuration(client_session_kwargs={"trust_env": False})
     try:
         if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
             load_incluster_config(client_configuration=configuration)
             namespace = _pod_namespace()
         else:
-            named = os.environ.get("KUBECONFIG") or None  # the library looks only once, when it is imported
-            await load_kube_config(named, client_configuration=configuration)
-            hold_in_memory(configuration)
-            _, active = list_kube_config_contexts(named)
+            # Passed explicitly, because the library reads KUBECONFIG only once, when it is imported.
+            config_file = os.environ.get("KUBECONFIG") or None
+            await load_kube_config(config_file, client_configuration=configuration)
+            _keep_credentials_in_memory(configuration)
+            _, active = list_kube_config_contexts(config_file)
             namespace = active["context"].get("namespace") or "default"
     except _UNREADABLE as error:
         where = os.environ.get("KUBECONFIG") or "~/.kube/config"
-        message = f"no cluster in {where} ({error}). Set KUBECONFIG, or start one with: hopper local up"
+        message = f"no cluster in {where} ({error}): set KUBECONFIG, or start a cluster with: hopper local up"
         raise NoClusterError(message) from error
-    configuration.proxy = configuration.proxy or _proxy(configuration.host)
+    configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
     return Connection(configuration, namespace)
 
 
 async def check_credentials(connection: Connection) -> None:
-    """Ask the API server who we are to it. Raises `NoClusterError` where it does not accept the credentials.
+    """Raise `NoClusterError` if the API server rejects the credentials.
 
-    An API server that is away, or has other worries, is no reason to give up.
+    Other errors are ignored, because the API server may be temporarily unavailable.
     """
     codes: list[int] = []
     kube = Kube(connection.client(), lambda verb, resource, code: codes.append(code))
@@ -111,13 +115,42 @@ async def check_credentials(connection: Connection) -> None:
     except ApiError as error:
         if codes == [401]:
             server = connection.configuration.host
-            message = f"{server} does not accept the credentials ({error}). Renew those in KUBECONFIG"
+            message = f"{server} does not accept the credentials ({error}): renew the credentials in KUBECONFIG"
             raise NoClusterError(message) from error
     finally:
         await kube.close()
 
 
-def _proxy(address: str) -> str | None:
-    """Return what HTTPS_PROXY and NO_PROXY say about an address."""
+def _pod_namespace() -> str:
+    return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+
+
+def _proxy_for(address: str) -> str | None:
+    """Return the proxy for an address according to HTTPS_PROXY and NO_PROXY."""
     url = urlsplit(address)
     return None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
+
+
+def _keep_credentials_in_memory(configuration: Configuration) -> None:
+    """Replace the temporary credential files of a loaded kubeconfig with files in memory.
+
+    TLS needs files. The client library writes them to the directory for temporary files, where a killed process would
+    leave them, including an administrator's private key.
+    """
+    if not hasattr(os, "memfd_create") or not _DESCRIPTORS.is_dir():
+        return  # the library removes the files at exit, except when the process is killed
+    temporary = set(kube_config._temp_files.values())
+    for name in ("ssl_ca_cert", "cert_file", "key_file"):
+        path = getattr(configuration, name)
+        if path in temporary:
+            setattr(configuration, name, _memory_file(Path(path).read_bytes()))
+    kube_config._cleanup_temp_files()
+
+
+@cache
+def _memory_file(content: bytes) -> str:
+    """Return the path of an anonymous file that exists until the process ends."""
+    descriptor = os.memfd_create("hopper")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content)
+    return str(_DESCRIPTORS / str(descriptor))

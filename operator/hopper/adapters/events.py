@@ -1,4 +1,4 @@
-"""Kubernetes Events, in a lane of their own: best effort, aggregated, never in the way of the real work."""
+"""Kubernetes Events: aggregated, sent with low priority, and dropped rather than delayed without end."""
 
 import asyncio
 import logging
@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 _CAPACITY = 10_000
 _CONCURRENCY = 4
-# Events go out once the real work has rested this long, or, while it never does, when they have waited that long;
-# then with a pause after each, so that they take little of what the work needs.
+# Events are sent once reconciling has been idle for `_QUIET_SECONDS`. If it never is, an Event is sent after
+# `_LONGEST_WAIT_SECONDS`, followed by a pause, so that Events use little of the API server's capacity.
 _QUIET_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
-_NOTE_LIMIT = 1024  # bytes, set by the Events API
+_NOTE_LIMIT = 1024  # bytes, the limit of the Events API
 
 
 @dataclass(frozen=True, slots=True)
-class _Announcement:
+class _Event:
     namespace: str
     name: str
     uid: str
@@ -37,10 +37,11 @@ class _Announcement:
     warning: bool
 
 
-class EventLane:
-    """`ports.EventSink`. Equal announcements that still wait are counted into one Event; a full lane drops new ones.
+class KubeEventRecorder:
+    """`ports.EventRecorder` on an API server.
 
-    `quiet_seconds` answers for how long the real work has rested.
+    Equal Events that wait are counted into one. A full queue drops new Events. `quiet_seconds` returns how long
+    reconciling has been idle, and `on_drop` is called for each Event that is not sent.
     """
 
     def __init__(
@@ -55,48 +56,49 @@ class EventLane:
         self._reporter = reporter
         self._quiet_seconds = quiet_seconds
         self._on_drop = on_drop
-        self._pending: dict[tuple[str, str, str], tuple[_Announcement, datetime, int]] = {}
+        # By uid, reason and message: the Event, when it was first recorded, and how often.
+        self._pending: dict[tuple[str, str, str], tuple[_Event, datetime, int]] = {}
         self._added = asyncio.Event()
 
-    def announce(self, instance: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
+    def record(self, instance: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
         key = (instance.metadata.uid, reason, message)
-        if waiting := self._pending.get(key):
-            self._pending[key] = (*waiting[:2], waiting[2] + 1)
+        if pending := self._pending.get(key):
+            self._pending[key] = (*pending[:2], pending[2] + 1)
             return
         if len(self._pending) >= _CAPACITY:
             self._on_drop()
             return
         metadata = instance.metadata
-        announcement = _Announcement(
+        event = _Event(
             metadata.namespace, metadata.name, metadata.uid, metadata.resource_version, reason, message, warning
         )
-        self._pending[key] = (announcement, datetime.now(UTC), 1)
+        self._pending[key] = (event, datetime.now(UTC), 1)
         self._added.set()
 
     def __len__(self) -> int:
-        """Count the Events that still wait."""
+        """Return the number of Events that wait."""
         return len(self._pending)
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send Events until cancelled."""
         async with asyncio.TaskGroup() as workers:
             for _ in range(_CONCURRENCY):
                 workers.create_task(self._send_all())
 
     async def _send_all(self) -> None:
         while True:
-            in_a_lull = await self._next_is_due()
-            announcement, first, count = self._pending.pop(next(iter(self._pending)))
+            is_quiet = await self._wait_until_due()
+            event, first, count = self._pending.pop(next(iter(self._pending)))
             try:
-                await self._send(announcement, first, count)
+                await self._send(event, first, count)
             except ApiError as error:
                 self._on_drop()
-                logger.debug("event not sent: %s", error)
-            if not in_a_lull:
+                logger.debug("Event dropped: %s", error)
+            if not is_quiet:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _next_is_due(self) -> bool:
-        """Wait until there is something to send and it may go; tell whether that is because the real work rests."""
+    async def _wait_until_due(self) -> bool:
+        """Wait until an Event may be sent. Return whether reconciling is idle; otherwise the Event waited too long."""
         while True:
             if not self._pending:
                 self._added.clear()
@@ -104,42 +106,43 @@ class EventLane:
                 continue
             _, first, _ = next(iter(self._pending.values()))
             waited = (datetime.now(UTC) - first).total_seconds()
-            lull, patience = _QUIET_SECONDS - self._quiet_seconds(), _LONGEST_WAIT_SECONDS - waited
-            if lull <= 0 or patience <= 0:
-                return lull <= 0
-            await asyncio.sleep(max(min(lull, patience), 0.01))
+            until_quiet, until_late = _QUIET_SECONDS - self._quiet_seconds(), _LONGEST_WAIT_SECONDS - waited
+            if until_quiet <= 0 or until_late <= 0:
+                return until_quiet <= 0
+            await asyncio.sleep(max(min(until_quiet, until_late), 0.01))
 
-    async def _send(self, it: _Announcement, first: datetime, count: int) -> None:
-        path = f"/apis/events.k8s.io/v1/namespaces/{quote(it.namespace)}/events"
-        await self._kube.request("POST", path, resource="events", body=self._body(it, first, count))
+    async def _send(self, event: _Event, first: datetime, count: int) -> None:
+        path = f"/apis/events.k8s.io/v1/namespaces/{quote(event.namespace)}/events"
+        await self._kube.request("POST", path, resource="events", body=self._body(event, first, count))
 
-    def _body(self, it: _Announcement, first: datetime, count: int) -> dict[str, Any]:
-        # The name follows from the content: an Event sent twice is stored once.
-        digest = blake2b(f"{it.uid} {first.timestamp()} {it.reason} {it.note}".encode(), digest_size=8).hexdigest()
+    def _body(self, event: _Event, first: datetime, count: int) -> dict[str, Any]:
+        # The name is a digest of the content, so that an Event sent twice is stored once.
+        content = f"{event.uid} {first.timestamp()} {event.reason} {event.note}"
+        digest = blake2b(content.encode(), digest_size=8).hexdigest()
         body: dict[str, Any] = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{it.name}.{digest}", "namespace": it.namespace},
-            "eventTime": _micro(first),
+            "metadata": {"name": f"{event.name}.{digest}", "namespace": event.namespace},
+            "eventTime": _format_time(first),
             "reportingController": EVENT_SOURCE,
             "reportingInstance": self._reporter,
             "action": "Reconcile",
-            "reason": it.reason,
-            "note": it.note.encode()[:_NOTE_LIMIT].decode(errors="ignore"),
-            "type": "Warning" if it.warning else "Normal",
+            "reason": event.reason,
+            "note": event.note.encode()[:_NOTE_LIMIT].decode(errors="ignore"),
+            "type": "Warning" if event.warning else "Normal",
             "regarding": {
                 "apiVersion": API_VERSION,
                 "kind": INSTANCE_KIND,
-                "namespace": it.namespace,
-                "name": it.name,
-                "uid": it.uid,
-                "resourceVersion": it.resource_version,
+                "namespace": event.namespace,
+                "name": event.name,
+                "uid": event.uid,
+                "resourceVersion": event.resource_version,
             },
         }
         if count > 1:
-            body["series"] = {"count": count, "lastObservedTime": _micro(datetime.now(UTC))}
+            body["series"] = {"count": count, "lastObservedTime": _format_time(datetime.now(UTC))}
         return body
 
 
-def _micro(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

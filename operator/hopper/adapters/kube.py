@@ -1,6 +1,6 @@
-"""One request to the API server: JSON in, JSON out (or, where it is long, as it arrives), errors as in `ports`.
+"""Requests to the API server with JSON bodies, streamed responses, and the errors of `ports`.
 
-The generated per-kind clients are not used on the way: they build models that nobody here needs (0.3 ms a call).
+The generated clients of each kind are not used, because they build models that Hopper does not need (0.3 ms a call).
 """
 
 import asyncio
@@ -20,7 +20,8 @@ JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 
-# Called after each request with verb, resource (such as hopperinstances/status) and HTTP code (0: no answer).
+# Called after each request with the verb, the resource (such as hopperinstances/status), and the HTTP status (0: no
+# response).
 Observer = Callable[[str, str, int], None]
 
 _ERRORS: Mapping[int, type[ApiError]] = {
@@ -33,7 +34,7 @@ _ERRORS: Mapping[int, type[ApiError]] = {
 }
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
-# What is long may take its time, as long as more of it arrives.
+# No total limit, because a long list may take a while. A stream without data for 30 s fails.
 STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)
 # A live watch is never silent for so long, because the API server sends a bookmark about every minute.
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
@@ -41,7 +42,7 @@ _CHUNK = 2**17
 
 
 class Kube:
-    """Requests to one API server over a shared connection pool; none that writes while `may_write` says no."""
+    """Client of one API server with a connection pool. It sends no writes while `may_write` returns False."""
 
     def __init__(
         self, client: ApiClient, observer: Observer | None = None, may_write: Callable[[], bool] = lambda: True
@@ -60,20 +61,20 @@ class Kube:
         content_type: str = JSON,
         query: str = "",
     ) -> dict[str, Any]:
-        """Send one request and return the decoded answer. Raises a subclass of `ApiError`."""
+        """Send one request and return the decoded response. Raises a subclass of `ApiError`."""
         sent = self._send(method, path, resource, REQUEST_TIMEOUT, body=body, content_type=content_type, query=query)
         async with sent as response:
             payload = await response.read()
         try:
-            answer: dict[str, Any] = json.loads(payload)
+            decoded: dict[str, Any] = json.loads(payload)
         except ValueError as error:
-            raise UnavailableError(f"{method} {path}: the answer is not JSON: {_shorten(payload)}") from error
-        return answer
+            raise UnavailableError(f"{method} {path}: the response is not JSON: {_shorten(payload)}") from error
+        return decoded
 
     async def stream(self, path: str, *, resource: str, query: str = "") -> AsyncGenerator[bytes, None]:
-        """Get something long, in chunks as they arrive; close it if not all is read.
+        """Yield the chunks of a long response as they arrive. Close the generator to end the request early.
 
-        Raises a subclass of `ApiError`, also in the middle of it.
+        Raises a subclass of `ApiError`, also between chunks.
         """
         async with self._send("GET", path, resource, STREAM_TIMEOUT, query=query) as response:
             async for chunk in response.content.iter_chunked(_CHUNK):
@@ -81,9 +82,9 @@ class Kube:
 
     @asynccontextmanager
     async def watch(self, path: str, *, resource: str, query: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a watch, and hand out its answer in chunks as they arrive.
+        """Open a watch and provide the chunks of its response as they arrive.
 
-        Raises a subclass of `ApiError`, also while the answer is being read.
+        Raises a subclass of `ApiError`, also between chunks.
         """
         async with self._send("GET", path, resource, WATCH_TIMEOUT, query=query, verb="WATCH") as response:
             yield response.content.iter_chunked(_CHUNK)
@@ -101,33 +102,33 @@ class Kube:
         query: str = "",
         verb: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Hand out the answer, to be read. What goes wrong by the end of that is an error of `ports`."""
+        """Provide the response to a request. Errors while it is sent or read become errors of `ports`."""
         if content_type == APPLY_PATCH:
-            body, content_type = _yaml(body), _AsItIs(content_type)
+            body, content_type = _yaml(body), _UnchangedContentType(content_type)
         headers = {"Accept": JSON, "Content-Type": content_type}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         if method != "GET" and not self._may_write():
-            raise UnavailableError(f"{method} {path}: not sent, this process must not write now")
+            raise UnavailableError(f"{method} {path}: not sent, because this process must not write now")
         url = f"{self._client.configuration.host}{path}{f'?{query}' if query else ''}"
         code = 0
         try:
-            answer = await self._client.rest_client.request(
+            sent = await self._client.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=timeout
             )
-            async with answer.response as response:
+            async with sent.response as response:
                 if response.status >= 400:
                     payload = await response.read()
                     code = response.status
                     raise _ERRORS.get(code, UnavailableError)(
-                        _explain(code, payload), code=code, causes=_causes(payload)
+                        _error_message(code, payload), code=code, causes=_error_causes(payload)
                     )
                 try:
                     yield response
                 finally:
-                    hang_up(response)
+                    abort_connection(response)
                 code = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise UnavailableError(f"{method} {path}: {brief(error)}") from error
+            raise UnavailableError(f"{method} {path}: {describe_error(error)}") from error
         finally:
             self._observe(verb or method, resource, code)
 
@@ -136,31 +137,31 @@ class Kube:
         await self._client.close()
 
 
-def hang_up(response: aiohttp.ClientResponse) -> None:
-    """End the connection of an answer that is not read to its end, at once.
+def abort_connection(response: aiohttp.ClientResponse) -> None:
+    """Abort the connection of a response that is not read to its end.
 
-    Merely closed, TLS says good-bye first: that takes as long as the other side likes, and nobody waits for it.
+    Closing it would wait for the peer's TLS shutdown, which may never come.
     """
-    if (transport := transport_of(response)) is not None:
+    if (transport := open_transport(response)) is not None:
         transport.abort()
 
 
-def transport_of(response: aiohttp.ClientResponse) -> asyncio.Transport | None:
-    """Return what an answer is being read from; None once it is read to its end."""
+def open_transport(response: aiohttp.ClientResponse) -> asyncio.Transport | None:
+    """Return the transport of a response, or None once the response is read to its end."""
     return response.connection.transport if response.connection is not None else None
 
 
-def brief(error: BaseException) -> str:
-    """What has gone wrong with a request, in the same words for every path."""
+def describe_error(error: BaseException) -> str:
+    """Return a short description of a failed request."""
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     return str(error) or type(error).__name__
 
 
-class _AsItIs(str):
-    """A content type that the client does not recognise: it would write the body as JSON once more.
+class _UnchangedContentType(str):
+    """Content type that compares unequal to every other string, so that the client does not encode the body again.
 
-    It has to be the very words all the same: with a charset, the API server does not count an apply as one.
+    The text itself must stay exact, because the API server does not accept an apply whose type has a charset.
     """
 
     __slots__ = ()
@@ -171,24 +172,24 @@ class _AsItIs(str):
 
 
 def _yaml(body: object) -> bytes:
-    """Write JSON that is YAML too, which JSON is not quite.
+    """Return JSON that is also valid YAML.
 
-    YAML does not put two escapes together, as JSON does for an emoji, and takes line separators for the ends of lines.
+    YAML does not combine surrogate escapes, such as JSON's for an emoji, and treats line separators as line ends.
     """
-    return _NOT_IN_YAML.sub(lambda it: f"\\u{ord(it[0]):04x}", json.dumps(body, ensure_ascii=False)).encode()
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(body, ensure_ascii=False)).encode()
 
 
-def _explain(code: int, payload: bytes) -> str:
+def _error_message(code: int, payload: bytes) -> str:
     try:
         return f"{code}: {json.loads(payload)['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{code}: {_shorten(payload)}"
 
 
-def _causes(payload: bytes) -> tuple[Cause, ...]:
+def _error_causes(payload: bytes) -> tuple[Cause, ...]:
     try:
-        found = json.loads(payload)["details"]["causes"]
-        return tuple(Cause(it.get("field", ""), it["message"], it.get("reason", "")) for it in found)
+        causes = json.loads(payload)["details"]["causes"]
+        return tuple(Cause(cause.get("field", ""), cause["message"], cause.get("reason", "")) for cause in causes)
     except (ValueError, KeyError, TypeError):
         return ()
 

@@ -46,7 +46,7 @@ async def _live(kube: Kube, kind: str, namespace: str, name: str) -> Manifest | 
 
 
 async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[ObjectKey]) -> list[ObjectKey]:
-    from hopper.adapters.listing import KubeLister
+    from hopper.adapters.lists import KubeLister
 
     instance = blueprint.instance
     selector = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_INSTANCE}={instance.name}"
@@ -54,7 +54,7 @@ async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[ObjectKey])
     for kind, resource in OWNED_RESOURCES.items():
         if kind == _CLAIM:
             continue  # kept, whatever the template says
-        async for part in KubeLister(kube).parts(resource, instance.namespace, selector):
+        async for part in KubeLister(kube).chunks(resource, instance.namespace, selector):
             names = ((kind, raw["metadata"]["name"]) for raw in part.items)
             found += [key for key in names if key not in wanted]
     return found

@@ -130,12 +130,12 @@ def _completed(document: Manifest, namespace: str) -> Manifest:
 
 async def from_cluster(kube: Kube, namespace: str) -> Manifests:
     """Read all instances and templates of a namespace. Raises `ports.ApiError`, `ManifestError`."""
-    from hopper.adapters.listing import KubeLister
+    from hopper.adapters.lists import KubeLister
     from hopper.api.resources import INSTANCES, TEMPLATES
 
     found = Manifests(namespace)
     for resource in (TEMPLATES, INSTANCES):
-        async for part in KubeLister(kube).parts(resource, namespace):
+        async for part in KubeLister(kube).chunks(resource, namespace):
             for raw in part.items:
                 found.put({"kind": resource.kind, **raw})
     return found

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from hopper.ports import ApiError, ConflictError, GivenUpError, LeaseRecord, LeaseStore, NotFoundError
+from hopper.ports import ApiError, ConflictError, FatalError, LeaseRecord, LeaseStore, NotFoundError
 from hopper.process.system import wall_clock
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Timing:
     request: float = 4.0  # a request that takes longer is given up, so that another fits before the deadline
 
 
-class LeadershipLostError(GivenUpError):
+class LeadershipLostError(FatalError):
     """This process does not hold the Lease any more and must not write."""
 
 

@@ -8,14 +8,13 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from hopper.adapters.children import KubeChildren
 from hopper.adapters.connection import Connection
-from hopper.adapters.events import EventLane
-from hopper.adapters.instances import KubeInstances
+from hopper.adapters.coordination import KubeLease
+from hopper.adapters.custom_resources import KubeInstances, KubeTemplates
+from hopper.adapters.events import KubeEventRecorder
 from hopper.adapters.kube import Kube
-from hopper.adapters.leases import KubeLease
-from hopper.adapters.listing import KubeLister
-from hopper.adapters.templates import KubeTemplates
+from hopper.adapters.lists import KubeLister
+from hopper.adapters.owned_objects import KubeOwnedObjects
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES, NamespacedName
 from hopper.controller.election import Election
@@ -74,7 +73,7 @@ class Operator:
             longest_delay=_longest_delay,
             on_error=self._report_failure,
         )
-        self.events = EventLane(
+        self.events = KubeEventRecorder(
             self._kube,
             reporter=host,
             quiet_seconds=lambda: self.queue.quiet_seconds,
@@ -96,7 +95,7 @@ class Operator:
         self._reconciler = Reconciler(
             self.indexes,
             KubeInstances(self._kube),
-            KubeChildren(self._kube),
+            KubeOwnedObjects(self._kube),
             self.events,
             hooks,
             self.metrics,

@@ -23,7 +23,15 @@ from hopper.domain.planner import plan
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.drift import removals
 from hopper.domain.walk import IllegalTransitionError
-from hopper.ports import ChildStore, ConflictError, EventSink, InstanceStore, NotFoundError, OccupiedError, RefusedError
+from hopper.ports import (
+    ConflictError,
+    EventRecorder,
+    InstanceStore,
+    NameInUseError,
+    NotFoundError,
+    OwnedObjectStore,
+    RefusedError,
+)
 from hopper.process.system import wall_clock
 from hopper.registry import InstanceChange
 
@@ -43,8 +51,8 @@ class Reconciler:
         self,
         indexes: Indexes,
         store: InstanceStore,
-        owned: ChildStore,
-        events: EventSink,
+        owned: OwnedObjectStore,
+        events: EventRecorder,
         hooks: Hooks,
         metrics: OperatorMetrics,
         *,
@@ -104,7 +112,7 @@ class Reconciler:
             raise
         _log(observed.instance, observed.instance.name, f"deleting ({decided.delete})", decided.delete)
         if decided.delete in _WORTH_AN_EVENT:
-            self._events.announce(observed.instance, reason=decided.delete, message=_WORTH_AN_EVENT[decided.delete])
+            self._events.record(observed.instance, reason=decided.delete, message=_WORTH_AN_EVENT[decided.delete])
         return None
 
     async def _live_on(self, observed: Observed, decided: Plan) -> float | None:
@@ -115,7 +123,7 @@ class Reconciler:
         except RefusedError as error:
             await self._go_on_without(observed, error)
             raise
-        except OccupiedError as error:
+        except NameInUseError as error:
             observed = replace(observed, name_conflict=str(error))
             await self._apply_status(observed, self._plan(observed))
             raise
@@ -162,7 +170,7 @@ class Reconciler:
                 if not force and _was_there(answer):
                     taken_back.append(manifest["kind"])
                 if foreign := removals(manifest, answer):
-                    self._children.put(manifest["kind"], await self._owned.remove(answer, foreign))
+                    self._children.put(manifest["kind"], await self._owned.json_patch(answer, foreign))
         for live in changes.delete:
             with _naming(live):
                 await self._owned.delete(live)
@@ -182,7 +190,7 @@ class Reconciler:
             live = owned.get((manifest["kind"], metadata["name"]))
             if live is None or _revision(live) != _revision(manifest) or not (foreign := removals(manifest, live)):
                 raise
-            self._children.put(manifest["kind"], await self._owned.remove(live, foreign))
+            self._children.put(manifest["kind"], await self._owned.json_patch(live, foreign))
             return await self._owned.apply(manifest, force=force)
 
     def _seat_taken(self, observed: Observed) -> AbstractContextManager[None]:
@@ -238,13 +246,13 @@ class Reconciler:
         message = f"{transition.source} → {transition.target} ({transition.reason}){because}"
         failed = transition.target is Phase.ERROR
         _log(instance, instance.name, message, transition.reason, warning=failed)
-        self._events.announce(instance, reason=transition.target, message=message, warning=failed)
+        self._events.record(instance, reason=transition.target, message=message, warning=failed)
 
     def _announce_all(self, instance: HopperInstance, decided: Plan) -> None:
         for it in decided.hierarchy_events:
             _log(instance, it.subject, f"{it.message} ({it.reason})", it.reason, warning=it.warning)
             if subject := self._registry.namespace(instance.namespace).get(it.subject):
-                self._events.announce(subject, reason=it.reason, message=it.message, warning=it.warning)
+                self._events.record(subject, reason=it.reason, message=it.message, warning=it.warning)
 
 
 class _ObjectRefusedError(RefusedError):

@@ -12,12 +12,11 @@ from enum import StrEnum
 
 import uvicorn
 
+from hopper.adapters.callers import KubeAccessReviews, KubeIntents
 from hopper.adapters.connection import Connection
-from hopper.adapters.heartbeats import KubeHeartbeats
-from hopper.adapters.intents import KubeIntents
+from hopper.adapters.coordination import KubeHeartbeats
 from hopper.adapters.kube import Kube
-from hopper.adapters.listing import KubeLister
-from hopper.adapters.reviews import KubeReviews
+from hopper.adapters.lists import KubeLister
 from hopper.api.resources import INSTANCES, SECRETS, TEMPLATES
 from hopper.gateway.app import build_app
 from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
@@ -193,7 +192,7 @@ class Gateway:
     def _authority(self) -> Authority:
         match self._options.auth:
             case AuthMode.TOKEN:
-                return Tokens(KubeReviews(self._kube))
+                return Tokens(KubeAccessReviews(self._kube))
             case AuthMode.API_KEY:
                 return self._keys
             case AuthMode.NONE:

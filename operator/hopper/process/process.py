@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hopper.adapters.connection import Connection, NoClusterError, check_credentials, connect
-from hopper.ports import GivenUpError, find_error
+from hopper.ports import FatalError, find_error
 from hopper.process.logs import set_up_logging
 
 logger = logging.getLogger("hopper")
@@ -22,7 +22,7 @@ class Runnable(Protocol):
     async def run(self) -> None:
         """Serve until stopped.
 
-        Any exception ends the process. `GivenUpError`, also inside an exception group, ends it with a message only.
+        Any exception ends the process. `FatalError`, also inside an exception group, ends it with a message only.
         """
 
     def stop(self) -> None:
@@ -65,7 +65,7 @@ class Process:
             logger.error("%s", error)
         except Exception as error:
             os_error = find_error(OSError, error)
-            if given_up := find_error(GivenUpError, error):
+            if given_up := find_error(FatalError, error):
                 logger.error("%s; exiting", given_up, exc_info=given_up if self.verbose else None)
             elif os_error and os_error.errno == errno.EADDRINUSE:
                 logger.error("port %s is in use; choose another one with %s", port, port_option)

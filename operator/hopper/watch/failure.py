@@ -5,10 +5,10 @@ from collections.abc import Collection
 import aiohttp
 import kopf
 
-from hopper.ports import GivenUpError
+from hopper.ports import FatalError
 
 
-class WatchFailedError(GivenUpError):
+class WatchFailedError(FatalError):
     """The watch was given up; the message says why, and what to do."""
 
 

@@ -92,7 +92,7 @@ class Feed:
     async def _take_list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
         gone = {key: uid for key, uid in self._known().items() if namespace in (None, key[0])}
         version, news = "", 0
-        async with aclosing(lister.parts(self.resource, namespace, self.selector)) as parts:
+        async with aclosing(lister.chunks(self.resource, namespace, self.selector)) as parts:
             async for part in parts:
                 version = part.version
                 for raw in part.items:

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
-from hopper.adapters.kube import brief
+from hopper.adapters.kube import describe_error
 from hopper.ports import ApiError, Lister
 from hopper.watch.contact import Contact
 from hopper.watch.feed import Feed
@@ -40,7 +40,7 @@ class Lists:
         try:
             version = await feed.refill(self._lister, namespace)
         except ApiError as error:
-            self._contact.lost(request.url.path, brief(error.__cause__ or error))
+            self._contact.lost(request.url.path, describe_error(error.__cause__ or error))
             return await self._let_kopf_see(request, send, error)
         request.url = _nothing(request.url, feed, namespace, version)
         response = await send(request)
@@ -54,7 +54,7 @@ class Lists:
         try:
             response = await send(request)
         except (aiohttp.ClientError, OSError) as error:
-            self._contact.lost(path, brief(error))
+            self._contact.lost(path, describe_error(error))
             raise
         if response.status in _NO_WATCH:
             self._contact.lost(path, f"{response.status} {response.reason}")

@@ -15,7 +15,7 @@ import kopf
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from hopper.adapters.connection import Connection, Credentials
-from hopper.adapters.kube import transport_of
+from hopper.adapters.kube import open_transport
 from hopper.ports import Lister
 from hopper.watch.contact import Contact
 from hopper.watch.failure import failure_of
@@ -212,7 +212,7 @@ class _Sessions:
 
     async def _note_transport(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
         response = await send(request)
-        if (transport := transport_of(response)) is not None:
+        if (transport := open_transport(response)) is not None:
             self._transports.add(transport)
         return response
 

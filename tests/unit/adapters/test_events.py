@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hopper.adapters import events
-from hopper.adapters.events import EventLane
+from hopper.adapters.events import KubeEventRecorder
 from hopper.ports import UnavailableError
 from tests.unit.domain.sample_instances import instance
 
@@ -44,7 +44,7 @@ class Scene:
         self.sent = Sent()
         self.quiet = 3600.0
         self.dropped = 0
-        self.lane = EventLane(
+        self.lane = KubeEventRecorder(
             self.sent,  # type: ignore[arg-type]
             reporter="pod-1",
             quiet_seconds=lambda: self.quiet,
@@ -56,7 +56,7 @@ class Scene:
 
     def announce(self, count: int = 1, message: str = "Created → Starting", **said: Any) -> None:
         for _ in range(count):
-            self.lane.announce(WEB, reason="Starting", message=message, **said)
+            self.lane.record(WEB, reason="Starting", message=message, **said)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hopper.adapters.heartbeats import KubeHeartbeats
+from hopper.adapters.coordination import KubeHeartbeats
 from hopper.ports import ConflictError, NotFoundError
 from tests.unit.adapters.server import Server, says
 

@@ -147,7 +147,7 @@ async def test_an_answer_that_does_not_come(server: Server, monkeypatch: pytest.
 
     server.answer = answer
     monkeypatch.setattr(kube, "REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.05))
-    with pytest.raises(UnavailableError, match=f"GET {PATH}: no answer in time"):
+    with pytest.raises(UnavailableError, match=f"GET {PATH}: no response in time"):
         await server.kube.request("GET", PATH, resource="hopperinstances")
     assert server.observed == [("GET", "hopperinstances", 0)]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.adapters.list_reader import ListReader
+from hopper.adapters.lists import ListReader
 
 VERSION = {"resourceVersion": "42"}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
@@ -26,7 +26,7 @@ OBJECTS = st.lists(st.dictionaries(TEXT, VALUES, max_size=4), max_size=6)
 def read(text: bytes, size: int) -> tuple[list[dict[str, Any]], str]:
     reader = ListReader()
     found = [it for start in range(0, len(text), size) for it in reader.feed(text[start : start + size])]
-    return found, reader.version()
+    return found, reader.resource_version()
 
 
 @given(
@@ -72,7 +72,7 @@ def test_an_empty_list_may_be_null(size: int) -> None:
     ],
 )
 def test_what_breaks_off_is_no_list(text: bytes) -> None:
-    with pytest.raises(ValueError, match="breaks off, or it is none"):
+    with pytest.raises(ValueError, match="incomplete or invalid"):
         read(text, 5)
 
 

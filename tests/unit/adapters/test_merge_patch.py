@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.adapters.instances import merge_patch
+from hopper.adapters.custom_resources import merge_patch
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
 LEAVES = st.one_of(st.booleans(), st.integers(-2, 2), st.floats(allow_nan=False), st.text(max_size=2))

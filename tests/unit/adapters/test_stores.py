@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
-from hopper.adapters.instances import KubeInstances
-from hopper.adapters.leases import KubeLease
-from hopper.adapters.listing import KubeLister
+from hopper.adapters.coordination import KubeLease
+from hopper.adapters.custom_resources import KubeInstances
+from hopper.adapters.lists import KubeLister
 from hopper.api.enums import Phase
 from hopper.api.resources import INSTANCES
 from hopper.domain.plan import MetadataChange
-from hopper.ports import ApiError, ConflictError, LeaseRecord, Part, RefusedError, UnavailableError
+from hopper.ports import ApiError, ConflictError, LeaseRecord, ListChunk, RefusedError, UnavailableError
 from tests.unit.adapters.server import Answer, Server, says, says_text
 from tests.unit.domain.sample_instances import NOW, instance, owned_by
 
@@ -93,7 +93,7 @@ class TestLists:
     async def test_it_is_asked_for_whole_and_handed_out_in_parts(self, server: Server) -> None:
         wanted = [{"metadata": {"name": f"a-{number}", "labels": {"text": "x" * 1000}}} for number in range(500)]
         server.answer = says({"items": wanted, "metadata": {"resourceVersion": "7"}})
-        parts = [part async for part in KubeLister(server.kube).parts(INSTANCES, "default", "app=x")]
+        parts = [part async for part in KubeLister(server.kube).chunks(INSTANCES, "default", "app=x")]
         assert [it for part in parts for it in part.items] == wanted
         assert max(len(part.items) for part in parts) < len(wanted)
         assert [part.version for part in parts if part.version] == [parts[-1].version] == ["7"]
@@ -103,7 +103,7 @@ class TestLists:
 
     async def test_of_all_namespaces(self, server: Server) -> None:
         server.answer = says({"items": None, "metadata": {"resourceVersion": "3"}})
-        assert [it async for it in KubeLister(server.kube).parts(INSTANCES, None)][-1] == Part([], "3")
+        assert [it async for it in KubeLister(server.kube).chunks(INSTANCES, None)][-1] == ListChunk([], "3")
         assert (server.received[0].path, server.received[0].query) == ("/apis/hopper.dev/v1/hopperinstances", {})
 
     @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestLists:
     ) -> None:
         server.answer = answer
         with pytest.raises(error):
-            _ = [it async for it in KubeLister(server.kube).parts(INSTANCES, "default")]
+            _ = [it async for it in KubeLister(server.kube).chunks(INSTANCES, "default")]
 
     async def test_the_connection_breaks_in_the_middle(self, server: Server) -> None:
         async def half(request: web.Request) -> web.StreamResponse:
@@ -133,8 +133,8 @@ class TestLists:
             return response
 
         server.answer = half
-        parts = KubeLister(server.kube).parts(INSTANCES, "default")
-        assert await anext(parts) == Part([{"metadata": {"name": "a"}}])
+        parts = KubeLister(server.kube).chunks(INSTANCES, "default")
+        assert await anext(parts) == ListChunk([{"metadata": {"name": "a"}}])
         with pytest.raises(UnavailableError):
             await anext(parts)
         assert server.observed == [("GET", "hopperinstances", 0)]
@@ -154,7 +154,7 @@ class TestLists:
                 hung_up.set()
 
         server.answer = endless
-        parts = KubeLister(server.kube).parts(INSTANCES, "default")
+        parts = KubeLister(server.kube).chunks(INSTANCES, "default")
         while not (await anext(parts)).items:
             pass
         await parts.aclose()

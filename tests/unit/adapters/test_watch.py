@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from hopper.adapters.listing import KubeLister
+from hopper.adapters.lists import KubeLister
 from hopper.api.resources import PODS, Manifest
 from hopper.ports import ExpiredError, UnavailableError, WatchEvent
 from tests.unit.adapters.server import Answer, Server, says, serving

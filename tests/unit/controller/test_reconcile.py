@@ -55,7 +55,7 @@ class SlowStore:
 class Silent:
     """Where events go that nobody reads."""
 
-    def announce(self, about: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
+    def record(self, about: HopperInstance, *, reason: str, message: str, warning: bool = False) -> None:
         pass
 
 

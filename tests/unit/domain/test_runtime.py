@@ -108,7 +108,7 @@ def test_a_newcomer_is_given_a_moment_for_others_to_come_along(runtime: dict[str
 
 
 def test_a_name_that_an_earlier_instance_has_not_let_go_of_is_waited_for() -> None:
-    left = "PersistentVolumeClaim hopper-web-data of an earlier owner is not gone yet"
+    left = "PersistentVolumeClaim web-data still exists and belongs to an earlier owner: wait until it is deleted"
     o = replace(running(phase=Phase.CREATED), name_conflict=left)
     assert plan(o).transitions == ()
     assert said(o) | {"Ready": "False NameInUse", "Reconciling": "True NameInUse"} == said(o)

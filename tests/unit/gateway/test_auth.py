@@ -26,7 +26,7 @@ TEMPLATE = Permission("create", TEMPLATES)
 
 
 class Cluster:
-    """`ports.Reviews` that knows some tokens and rights, and counts how often it is asked."""
+    """`ports.AccessReviews` that knows some tokens and rights, and counts how often it is asked."""
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {"t-alice": User("alice", groups=("dev",)), "t-bob": User("bob")}
@@ -34,14 +34,14 @@ class Cluster:
         self.asked: list[str] = []
         self.error: Exception | None = None
 
-    async def user_of(self, token: str) -> User | None:
+    async def authenticate(self, token: str) -> User | None:
         self.asked.append(token)
         await asyncio.sleep(0)
         if self.error:
             raise self.error
         return self.users.get(token)
 
-    async def may(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+    async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
         self.asked.append(f"{user.name} {verb} {namespace}")
         await asyncio.sleep(0)
         if self.error:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from hopper.adapters.connection import Connection, NoClusterError
-from hopper.ports import GivenUpError
+from hopper.ports import FatalError
 from hopper.process.process import Process
 
-REFUSED = GivenUpError("not allowed: bind the rights")
+REFUSED = FatalError("not allowed: bind the rights")
 TAKEN = OSError(errno.EADDRINUSE, "in use")
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from hopper.api.resources import Resource
-from hopper.ports import Part
+from hopper.ports import ListChunk
 
 Object = dict[str, Any]
 
@@ -45,7 +45,9 @@ class Store:
     async def serves(self, resource: Resource) -> bool:
         return True
 
-    async def parts(self, resource: Resource, namespace: str | None, selector: str = "") -> AsyncGenerator[Part, None]:
+    async def chunks(
+        self, resource: Resource, namespace: str | None, selector: str = ""
+    ) -> AsyncGenerator[ListChunk, None]:
         self.lists += 1
         if self.error:
             raise self.error
@@ -53,5 +55,5 @@ class Store:
         version = str(max((int(it["metadata"]["resourceVersion"]) for it in found), default=1))
         for it in found:  # parts as small as can be
             await asyncio.sleep(self.seconds)
-            yield Part([it])
-        yield Part([], version)
+            yield ListChunk([it])
+        yield ListChunk([], version)

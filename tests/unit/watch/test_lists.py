@@ -183,4 +183,4 @@ async def test_an_api_server_that_is_silent_is_named(scene: Scene) -> None:
 
     with pytest.raises(aiohttp.ConnectionTimeoutError):
         await scene.session.get(PATH + WATCH, middlewares=[scene.middleware, silence])
-    assert scene.contact.problems() == [f"{INCONCLUSIVE} for 0 s: no answer in time (GET {PATH})"]
+    assert scene.contact.problems() == [f"{INCONCLUSIVE} for 0 s: no response in time (GET {PATH})"]

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from hopper.gateway.auth.authority import Caller, Permission
 from hopper.gateway.auth.cache import Cache
 from hopper.gateway.http.errors import UnauthorizedError, unavailable
-from hopper.ports import RefusedError, Reviews, User
+from hopper.ports import AccessReviews, RefusedError, User
 
 # How long an answer holds: a token that is revoked, or a right that is taken away, works on for so long at most.
 ACCEPTED_SECONDS = 30.0
@@ -29,7 +29,7 @@ class Tokens:
 
     scheme: str | None = "bearer"
 
-    def __init__(self, reviews: Reviews) -> None:
+    def __init__(self, reviews: AccessReviews) -> None:
         self._reviews = reviews
         self._users: Cache[bytes, User | None] = Cache(_seconds)
         self._rights: Cache[tuple[User, Permission, str], bool] = Cache(_seconds, most=16_384)
@@ -43,7 +43,7 @@ class Tokens:
         # Tokens are not kept, only what tells them apart.
         digest = blake2b(token.encode(errors="surrogateescape"), digest_size=20).digest()
         try:
-            user = await self._users.get(digest, lambda: self._reviews.user_of(token))
+            user = await self._users.get(digest, lambda: self._reviews.authenticate(token))
         except RefusedError as error:
             raise unavailable(f"the gateway cannot have tokens checked: {error}") from None
         if user is None:
@@ -56,7 +56,7 @@ class Tokens:
 
         async def ask() -> bool:
             it = permission
-            return await self._reviews.may(user, it.verb, it.resource, it.subresource, namespace)
+            return await self._reviews.is_allowed(user, it.verb, it.resource, it.subresource, namespace)
 
         try:
             return await self._rights.get((user, permission, namespace), ask)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hopper.adapters.instances import merge_patch
+from hopper.adapters.custom_resources import merge_patch
 from hopper.api.instance import HopperInstance
 from hopper.api.names import API_VERSION, TEMPLATE_KIND
 from hopper.api.resources import TEMPLATES

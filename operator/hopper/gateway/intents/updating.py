@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hopper.adapters.instances import merge_patch
+from hopper.adapters.custom_resources import merge_patch
 from hopper.api.config import InstanceConfig
 from hopper.api.instance import HopperInstance, InstanceSpec, parse_instance
 from hopper.api.model import dump

@@ -1,0 +1,82 @@
+"""Requests that the gateway sends for its callers: writes of specs, and access reviews.
+
+RBAC for the reviews: create on `tokenreviews` and `subjectaccessreviews`.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from hopper.adapters.kube import MERGE_PATCH, Kube
+from hopper.api.names import GATEWAY_MANAGER
+from hopper.api.resources import Manifest, Resource
+from hopper.ports import User
+
+# Strict validation, because an unknown field is a mistake of the caller and must be reported.
+_QUERY = urlencode({"fieldManager": GATEWAY_MANAGER, "fieldValidation": "Strict"})
+_AUTHENTICATION_PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
+_AUTHORIZATION_PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+
+class KubeIntents:
+    """`ports.IntentStore` on an API server."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def read(self, resource: Resource, namespace: str, name: str) -> Manifest:
+        return await self._kube.request("GET", resource.path(namespace, name), resource=resource.plural)
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        path = resource.path(namespace)
+        return await self._kube.request("POST", path, resource=resource.plural, body=manifest, query=_QUERY)
+
+    async def patch(self, resource: Resource, namespace: str, name: str, changes: Manifest) -> Manifest:
+        return await self._kube.request(
+            "PATCH",
+            resource.path(namespace, name),
+            resource=resource.plural,
+            body=changes,
+            content_type=MERGE_PATCH,
+            query=_QUERY,
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        version: str | None = None,
+        orphan: bool = False,
+    ) -> None:
+        preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
+        options = {"preconditions": preconditions, "propagationPolicy": "Orphan" if orphan else "Background"}
+        await self._kube.request("DELETE", resource.path(namespace, name), resource=resource.plural, body=options)
+
+
+class KubeAccessReviews:
+    """`ports.AccessReviews` on an API server."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def authenticate(self, token: str) -> User | None:
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        review = await self._kube.request("POST", _AUTHENTICATION_PATH, resource="tokenreviews", body=body)
+        status = review.get("status") or {}
+        if not status.get("authenticated"):
+            return None
+        user = status["user"]
+        extra = tuple((key, tuple(values)) for key, values in (user.get("extra") or {}).items())
+        return User(user["username"], user.get("uid", ""), tuple(user.get("groups") or ()), extra)
+
+    async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+        attributes = {"namespace": namespace, "verb": verb, "group": resource.group, "resource": resource.plural}
+        spec: dict[str, Any] = {"user": user.name, "uid": user.uid, "groups": list(user.groups)}
+        spec["extra"] = {key: list(values) for key, values in user.extra}
+        spec["resourceAttributes"] = attributes | ({"subresource": subresource} if subresource else {})
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        review = await self._kube.request("POST", _AUTHORIZATION_PATH, resource="subjectaccessreviews", body=body)
+        status = review.get("status") or {}
+        return bool(status.get("allowed")) and not status.get("denied")
