@@ -8,12 +8,12 @@ from hopper.domain.hierarchy import Tree
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TreeNode:
     """An instance with what is below it; `depth` counts from the node that was asked for."""
 
     instance: HopperInstance
     depth: int = 0
-    children: list["Node"] = field(default_factory=list)
+    children: list["TreeNode"] = field(default_factory=list)
 
 
 def ancestors(instance: HopperInstance, tree: Tree) -> Iterator[HopperInstance]:
@@ -48,16 +48,16 @@ def descendants(name: str, tree: Tree) -> Iterator[HopperInstance]:
         layer = below
 
 
-def subtree(root: HopperInstance, tree: Tree, depth: int | None = None) -> tuple[Node, int]:
+def subtree(root: HopperInstance, tree: Tree, depth: int | None = None) -> tuple[TreeNode, int]:
     """Return an instance with those below it, down to `depth` levels (None: all), and how many nodes that makes."""
-    top = Node(root)
+    top = TreeNode(root)
     nodes, layer = {root.name: top}, [top]
     while layer and (depth is None or layer[0].depth < depth):
         below = []
         for node in layer:
             for child in sorted(tree.children(node.instance.name), key=lambda it: it.name):
                 if child.name not in nodes:
-                    nodes[child.name] = Node(child, node.depth + 1)
+                    nodes[child.name] = TreeNode(child, node.depth + 1)
                     node.children.append(nodes[child.name])
                     below.append(nodes[child.name])
         layer = below

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pydantic import TypeAdapter
 
 from hopper.api.instance import HopperInstance
-from hopper.domain.tree import Node
+from hopper.domain.tree import TreeNode
 from hopper.gateway.models.instances import InstanceView
 from hopper.gateway.views.instances import view_instance
 from hopper.gateway.views.texts import Texts
@@ -37,27 +37,27 @@ class Rendered:
         numbers = b'"total":%d,"skip":%d,"limit":%d,"has_more":%b' % (total, skip, limit, more)
         return b'{"items":%b,%b}' % (await self.list_of(instances), numbers)
 
-    async def hierarchy(self, root: Node, total: int) -> bytes:
+    async def hierarchy(self, root: TreeNode, total: int) -> bytes:
         """Return the JSON of a `Hierarchy`."""
         parts = await in_slices(_brackets(root), self._part)
         return b'{"root":%b,"total_instances":%d}' % (b"".join(parts), total)
 
-    def _part(self, it: Node | bytes) -> bytes:
+    def _part(self, it: TreeNode | bytes) -> bytes:
         if isinstance(it, bytes):
             return it
         return b'{"instance":%b,"depth":%d,"children":[' % (self.of(it.instance), it.depth)
 
 
-def _brackets(root: Node) -> Iterator[Node | bytes]:
+def _brackets(root: TreeNode) -> Iterator[TreeNode | bytes]:
     """Yield the nodes of a tree, each before those below it, and what stands between them and at their end.
 
     Without recursion: nothing stops people from making a chain of a thousand instances.
     """
-    left = list[Node | bytes]([root])
+    left = list[TreeNode | bytes]([root])
     while left:
         it = left.pop()
         yield it
-        if isinstance(it, Node):
+        if isinstance(it, TreeNode):
             left.append(b"]}")
             for number, child in reversed(list(enumerate(it.children))):
                 left.append(child)
@@ -65,7 +65,7 @@ def _brackets(root: Node) -> Iterator[Node | bytes]:
                     left.append(b",")
 
 
-def flat(root: Node) -> Iterator[HopperInstance]:
+def flat(root: TreeNode) -> Iterator[HopperInstance]:
     """Yield everybody in a tree."""
     nodes = [root]
     for node in nodes:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from hopper.api.enums import Phase
-from hopper.domain.tree import Node
+from hopper.domain.tree import TreeNode
 from hopper.gateway.models import instances as models
 from hopper.gateway.views.instances import view_instance
 from hopper.gateway.views.rendering import Rendered, flat
@@ -16,10 +16,10 @@ from hopper.gateway.views.texts import Texts
 from tests.unit.domain.sample_instances import instance
 
 FIRST, SECOND, THIRD = (instance(name, phase=Phase.RUNNING) for name in ("a", "b", "c"))
-TREE = Node(FIRST, 0, [Node(SECOND, 1, [Node(THIRD, 2)]), Node(THIRD, 1)])
+TREE = TreeNode(FIRST, 0, [TreeNode(SECOND, 1, [TreeNode(THIRD, 2)]), TreeNode(THIRD, 1)])
 
 
-def as_model(node: Node) -> models.Node:
+def as_model(node: TreeNode) -> models.Node:
     return models.Node(view_instance(node.instance), [as_model(it) for it in node.children], node.depth)
 
 
