@@ -21,7 +21,8 @@ from hopper.api.names import (
     VERSION,
 )
 from hopper.api.resources import Manifest
-from hopper.domain.hierarchy import effective_state, parent_link
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.lifecycle import effective_state
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
 from hopper.registry import NamespaceIndex

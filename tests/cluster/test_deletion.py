@@ -307,7 +307,7 @@ class TestOrphans:
     async def test_are_reported_and_keep_running(self, live: Live, orphan: str) -> None:
         reported = await live.until_reason(orphan, "HierarchyValid", "Orphaned")
         assert reported["status"] == "False"
-        assert 'parent "a" does not exist any more: what runs goes on' in reported["message"]
+        assert 'parent "a" no longer exists; what runs keeps running' in reported["message"]
         assert live.owners(orphan) == []
         event = await live.until_event(orphan, "Orphaned")
         assert (event["type"], event["note"]) == ("Warning", reported["message"])

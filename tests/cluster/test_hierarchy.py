@@ -133,7 +133,7 @@ class TestCycles:
         )
         for name, circle in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
             stalled = await live.until_reason(name, "Stalled", "ParentCycle")
-            assert stalled["message"].startswith(f"spec.parentRef.name leads in a cycle: {circle}; change")
+            assert stalled["message"].startswith(f"spec.parentRef.name forms a cycle: {circle}; change")
             assert live.owners(name) == []
         await live.until_reason("below", "Ready", "ParentNotReady")
         await live.until_phase("Running", "bystander")
@@ -164,7 +164,7 @@ class TestLimits:
         await live.create_from(manifest("a", "Event", "home"), manifest("z", "Event", "home"))
         for name in "az":
             stalled = await live.until_reason(name, "Stalled", "TooManyChildren")
-            told = 'parent "home" may have 2 children at most (config.limits.maxChildInstances), and '
+            told = 'parent "home" allows at most 2 children (config.limits.maxChildInstances), but '
             assert stalled["message"].startswith(told)
             assert live.phase(name) == "Created"
             assert live.owners(name) == []
@@ -271,7 +271,7 @@ class TestMoving:
         await live.until_phase("Running", "a", "b")
         await live.edit("b", parentRef={"name": "later"})
         missing = await live.until_reason("b", "HierarchyValid", "ParentNotFound")
-        assert 'parent "later" (spec.parentRef.name) does not exist yet: what runs goes on' in missing["message"]
+        assert 'parent "later" (spec.parentRef.name) does not exist yet; what runs keeps running' in missing["message"]
         assert live.phase("b") == "Running"
         assert live.owners("b") == []
         await live.create("later")

@@ -7,9 +7,9 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.names import FINALIZER
 from hopper.domain.config import effective_value
-from hopper.domain.hierarchy import Tree, is_hopper_reference
+from hopper.domain.hierarchy import is_hopper_reference
 from hopper.domain.lifecycle import ACTIVE, FINAL
-from hopper.domain.tree import descendants
+from hopper.domain.tree import Tree, descendants
 from hopper.registry import InstanceChange
 
 # A parent counts its children: many changes, one write. Where it waits for them, it looks at once.

@@ -10,11 +10,12 @@ from hopper.api.scopes import allowed_children
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.config import config_problems
 from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord
-from hopper.domain.hierarchy import Tree, effective_state, parent_link
-from hopper.domain.lifecycle import ACTIVE
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.lifecycle import ACTIVE, effective_state
 from hopper.domain.messages import join_names
 from hopper.domain.observed import ChildSummary, Observed
 from hopper.domain.renaming import state_while_replaced, successor_of
+from hopper.domain.tree import Tree
 
 # Ours, and those that garbage collection removes by itself.
 _ORDINARY_FINALIZERS = frozenset({FINALIZER, FOREGROUND_FINALIZER, ORPHAN_FINALIZER})

@@ -11,7 +11,6 @@ from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
 from hopper.api.resources import Manifest, ObjectKey
 from hopper.api.template import HopperTemplate
 from hopper.domain.dependencies import find_dependency_cycle, missing_dependencies
-from hopper.domain.hierarchy import Tree, predecessor_of
 from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Hold
@@ -20,6 +19,7 @@ from hopper.domain.service.blueprint import Blueprint, prepare
 from hopper.domain.service.naming import Namesakes, names_of
 from hopper.domain.service.render import restarts_of
 from hopper.domain.service.revision import revision
+from hopper.domain.tree import Tree, predecessor_of
 from hopper.domain.workload import Workload, has_ended, observe, recheck_after
 from hopper.registry import OwnedObjectIndex, TemplateIndex
 

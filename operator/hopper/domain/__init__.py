@@ -1,1 +1,1 @@
-"""The rules, pure: no kopf, no client, no clock, no I/O. Records go in, decisions come out."""
+"""Pure rules of the lifecycle, the hierarchy and the planner, without kopf, API client, clock or I/O."""

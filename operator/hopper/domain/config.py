@@ -1,4 +1,8 @@
-"""Effective configuration: defaults of the scope ← inherited where a field says so ← the instance's own."""
+"""Effective configuration of an instance, and the fields of `spec.config` that its scope does not have.
+
+An instance's own value wins over an inherited value, which wins over the default of the scope. Only fields that
+`hopper.api.config` marks as inherited pass from parent to child.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -16,11 +20,12 @@ _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 
 @cache
 def _attributes(path: str) -> tuple[str, ...]:
+    """Return the Python attribute names for a path in wire names."""
     return tuple("".join(f"_{c.lower()}" if c.isupper() else c for c in part) for part in path.split("."))
 
 
 def own_value(instance: HopperInstance, path: str) -> Any:
-    """Return what the instance's own spec says at a dotted wire path such as `limits.maxDepth`; None when unset."""
+    """Return the value in the instance's own `spec.config` at a path such as `limits.maxDepth`; None if unset."""
     value: Any = instance.spec.config
     for attribute in _attributes(path):
         if value is None:
@@ -30,9 +35,9 @@ def own_value(instance: HopperInstance, path: str) -> Any:
 
 
 def effective_value(instance: HopperInstance, ancestors: Sequence[HopperInstance], path: str) -> Any:
-    """Return one field of the effective configuration; None where the scope lacks it or it has no limit.
+    """Return the effective value of the field at `path`, given the ancestors nearest first.
 
-    `ancestors` are nearest first.
+    None means that the scope does not have the field, or that the field is a limit and nothing limits it.
     """
     field = SCOPE_CONFIG[instance.spec.scope].fields.get(path)
     if field is None:
@@ -47,7 +52,7 @@ def effective_value(instance: HopperInstance, ancestors: Sequence[HopperInstance
 
 
 def effective_config(instance: HopperInstance, ancestors: Sequence[HopperInstance]) -> InstanceConfig:
-    """Return the whole effective configuration of an instance whose ancestors are given nearest first."""
+    """Return the effective configuration of an instance, given its ancestors nearest first."""
     tree: dict[str, Any] = {}
     for path in SCOPE_CONFIG[instance.spec.scope].fields:
         value = effective_value(instance, ancestors, path)
@@ -59,9 +64,9 @@ def effective_config(instance: HopperInstance, ancestors: Sequence[HopperInstanc
 
 
 def config_problems(instance: HopperInstance) -> tuple[str, ...]:
-    """Name the fields in `spec.config` that this scope does not have; each with what to do.
+    """Return one message for each field of `spec.config` that the scope of the instance does not have.
 
-    Fields that no scope has are not seen here: the API server has pruned or refused them.
+    Fields that no scope has do not occur, because the API server prunes or rejects them.
     """
     if instance.spec.config is None:
         return ()
@@ -70,12 +75,14 @@ def config_problems(instance: HopperInstance) -> tuple[str, ...]:
     for path in _leaves(dump(_CONFIG, instance.spec.config)):
         if path not in allowed:
             scopes = [scope.value for scope, config in SCOPE_CONFIG.items() if path in config.fields]
-            where = ", ".join(scopes)
-            problems.append(f"spec.config.{path} is only for {where}: remove it from this {instance.spec.scope}")
+            problems.append(
+                f"spec.config.{path} is only for {', '.join(scopes)}: remove it from this {instance.spec.scope}"
+            )
     return tuple(problems)
 
 
 def _leaves(tree: dict[str, Any]) -> list[str]:
+    """Return the paths of all fields in a dumped `spec.config`."""
     paths = []
     for key, value in tree.items():
         if key in ("routing", "delegation", "limits"):

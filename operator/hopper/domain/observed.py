@@ -10,7 +10,8 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus, RestartPolicy
 from hopper.api.resources import ObjectKey
 from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord, HeartbeatState, heartbeat_state
-from hopper.domain.hierarchy import EffectiveState, ParentLink
+from hopper.domain.hierarchy import ParentLink
+from hopper.domain.lifecycle import EffectiveState
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover
 from hopper.domain.service.blueprint import Blueprint

@@ -16,9 +16,9 @@ from typing import Any
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.resources import Manifest
-from hopper.domain.hierarchy import EffectiveState, Tree, predecessor_of
-from hopper.domain.lifecycle import FINAL
+from hopper.domain.lifecycle import FINAL, EffectiveState
 from hopper.domain.service.naming import claim_prefix
+from hopper.domain.tree import Tree, predecessor_of
 
 # Nothing runs in these, and nothing is going to.
 _DOWN = frozenset({Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED})

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import NamespacedName
-from hopper.domain.hierarchy import may_wait_for_sibling
+from hopper.domain.dependencies import may_wait_for_sibling
 from hopper.registry.facets import Facet, Facets
 
 _TOMBSTONES = 10_000
@@ -33,7 +33,7 @@ class InstanceChange:
 
 
 class NamespaceIndex:
-    """The instances of one namespace. Implements `domain.hierarchy.Tree`."""
+    """The instances of one namespace. Implements `domain.tree.Tree`."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, HopperInstance] = {}

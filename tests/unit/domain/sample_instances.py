@@ -28,11 +28,13 @@ from hopper.api.instance import (
 from hopper.api.names import API_VERSION, INSTANCE_KIND
 from hopper.api.scopes import allowed_children
 from hopper.domain.config import config_problems
-from hopper.domain.hierarchy import Tree, effective_state, is_owned_by, may_wait_for_sibling, parent_link
-from hopper.domain.lifecycle import ACTIVE
+from hopper.domain.dependencies import may_wait_for_sibling
+from hopper.domain.hierarchy import is_owned_by, parent_link
+from hopper.domain.lifecycle import ACTIVE, effective_state
 from hopper.domain.observed import ChildSummary, Observed
 from hopper.domain.plan import Plan
 from hopper.domain.renaming import state_while_replaced, successor_of, takeover_of
+from hopper.domain.tree import Tree
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AGE = 3600.0
@@ -142,7 +144,7 @@ def ready(subject: HopperInstance) -> HopperInstance:
 
 
 class Forest:
-    """Some instances of one namespace. Implements `domain.hierarchy.Tree`."""
+    """Some instances of one namespace. Implements `domain.tree.Tree`."""
 
     def __init__(self, instances: Iterable[HopperInstance] = ()) -> None:
         self.instances = {one.name: one for one in instances}

@@ -15,14 +15,14 @@ from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import (
     ParentLink,
-    effective_state,
-    find_parent_cycle,
     is_hopper_reference,
     is_orphaning,
     is_owned_by,
     parent_link,
     wanted_references,
 )
+from hopper.domain.lifecycle import effective_state
+from hopper.domain.tree import find_parent_cycle
 from tests.unit.domain.sample_instances import Forest, condition, foreign_owner, from_wire, instance, owned_by
 
 # Design section 3: scope, allowed parents, whether it may have none.
@@ -66,7 +66,9 @@ def test_who_may_have_no_parent(scope: Scope) -> None:
         assert link == ParentLink(True, Reason.ROOT, "has no parent")
     else:
         assert (link.valid, link.reason) == (False, Reason.PARENT_REQUIRED)
-        assert link.message == "set spec.parentRef.name to a Project or Personal or Family or Event"
+        assert link.message == (
+            "spec.parentRef.name: scope Orchestration needs a parent; name a Project or Personal or Family or Event"
+        )
 
 
 def test_a_global_instance_needs_no_parent() -> None:
@@ -298,7 +300,7 @@ def test_a_long_circle_is_told_in_short() -> None:
     cycle = [instance(it, Scope.PERSONAL, parent=names[n - 1]) for n, it in enumerate(names)]
     link = place(cycle[0], *cycle)
     assert link.message == (
-        "spec.parentRef.name leads in a cycle: n00 → n39 → n38 → n37 → … → n03 → n02 → n01 → n00; change one of them"
+        "spec.parentRef.name forms a cycle: n00 → n39 → n38 → n37 → … → n03 → n02 → n01 → n00; change one of them"
     )
 
 
@@ -320,7 +322,7 @@ def test_as_many_as_allowed() -> None:
     link = place(worker(), nobody)
     assert (link.valid, link.reason) == (False, Reason.TOO_MANY_CHILDREN)
     assert link.message == (
-        'parent "web" may have 0 children at most (config.limits.maxChildInstances), and 1 name it; '
+        'parent "web" allows at most 0 children (config.limits.maxChildInstances), but 1 name it; '
         "choose another spec.parentRef.name, remove a sibling, or raise the limit"
     )
 

@@ -11,7 +11,7 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import NameRef
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
-from hopper.domain.hierarchy import EffectiveState
+from hopper.domain.lifecycle import EffectiveState
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Hold, ObjectChanges
 from hopper.domain.planner import plan

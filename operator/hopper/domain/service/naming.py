@@ -17,7 +17,8 @@ from hopper.api.names import (
     LABEL_MANAGED_BY,
     MANAGED_BY,
 )
-from hopper.domain.hierarchy import Tree, parent_link
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.tree import Tree
 
 MAX_LABEL = 63
 _HASH = 8

@@ -7,7 +7,8 @@ from hopper.api.enums import DesiredState
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import TEMPLATES
 from hopper.domain.config import config_problems
-from hopper.domain.hierarchy import effective_state, parent_link
+from hopper.domain.hierarchy import parent_link
+from hopper.domain.lifecycle import effective_state
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import (
     BadRequestError,
