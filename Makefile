@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kind check bench crds openapi manifests lock clean
+.PHONY: help demo test test-kind check bench crds openapi manifests lock release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ lock: $(READY) ## Write the hashed versions that the image is built from (UPGRAD
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	@$(LOCK) pyproject.toml --output-file operator/requirements.txt
 	@$(BIN)/python -c '$(BUILD_REQUIRES)' | $(LOCK) - --output-file operator/requirements-build.txt
+
+release: $(READY) ## Make a release: VERSION=x, and DRY_RUN=1 to show it only
+	@$(BIN)/python -m tests.release '$(VERSION)' $(if $(DRY_RUN),--dry-run)
 
 clean: ## Remove what the other targets made here (the cache in ~/.cache/hopper stays)
 	@rm -rf $(VENV) build dist .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache operator/*.egg-info

@@ -1,0 +1,1 @@
+"""Prepares a release: versions in step, changelog, generated files, commit and tag."""
