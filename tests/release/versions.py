@@ -54,7 +54,9 @@ def _bumped(path: Path, places: tuple[str, ...], current: str, version: str) -> 
     text = path.read_text(encoding="utf-8")
     for place in places:
         if place + current not in text:
-            raise ReleaseError(f'{path.name}: "{(place + current).strip()}" not found; update tests/release/versions.py')
+            raise ReleaseError(
+                f'{path.name}: "{(place + current).strip()}" not found; update tests/release/versions.py'
+            )
         text = text.replace(place + current, place + version)
     return text
 
