@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kind check bench crds openapi manifests lock release clean
+.PHONY: help demo test test-kind check bench crds openapi docs manifests lock release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,7 +48,10 @@ crds: $(READY) ## Write crds/ from the models, what the chart has of them, and m
 	@$(BIN)/python -m tests.generators.crds crds
 	@$(BIN)/python -m tests.packaging
 
-manifests: crds openapi ## The same: all that is generated
+docs: $(READY) ## Write the generated tables of the documentation
+	@$(BIN)/python -m tests.generators.doc_tables
+
+manifests: crds openapi docs ## Write everything that is generated
 
 # The versions already locked stay where they will do: `make lock UPGRADE=1` takes newer ones.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \

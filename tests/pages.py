@@ -93,4 +93,4 @@ def _slug(heading: str) -> str:
     return "".join(kept).replace(" ", "-")
 
 
-PAGES = [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [Page(path) for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))]

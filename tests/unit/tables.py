@@ -34,6 +34,7 @@ from hopper.gateway.discovery.heartbeat_writer import LONGEST_PRESENCE_SECONDS, 
 from hopper.gateway.discovery.journal import CAPACITY
 from hopper.gateway.http.metrics import Metrics as GatewayMetrics
 from hopper.registry.heartbeats import STALE_SECONDS
+from tests.unit import glossary
 
 Row = tuple[str, ...]
 
@@ -239,6 +240,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "timing": timing,
     "heartbeats": heartbeats,
+    "glossary-reasons": glossary.reason_words,
+    "glossary-fields": lambda: table(("kind", "field", "meaning"), glossary.field_rows()),
+    "glossary-commands": lambda: table(("command", "meaning"), glossary.command_rows()),
 }
 
 # Block → whose members have a row each in it; what the row says is written by hand.

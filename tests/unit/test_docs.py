@@ -35,7 +35,7 @@ INSTANCES = [
 HOSTS = {
     *("hopper.dev", "admissionregistration.k8s.io", "apiextensions.k8s.io", "coordination.k8s.io", "events.k8s.io"),
     *("kind.sigs.k8s.io", "kwok.sigs.k8s.io", "networking.k8s.io", "app.kubernetes.io", "example.org"),
-    *("kustomize.config.k8s.io",),
+    *("kustomize.config.k8s.io", "semver.org", "keepachangelog.com"),
 }
 HOST = re.compile(r"(?<![\w.-])(?:[a-z0-9-]+\.)+(?:com|dev|io|net|org|cloud)\b(?!\.\w)")
 MACHINE_PATH = re.compile(r"(?<![\w.~$}])/(?:Users|home|opt|private|root|srv|tmp|var|work)/")
