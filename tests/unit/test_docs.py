@@ -47,7 +47,7 @@ class TestTables:
     @pytest.mark.parametrize(("page", "name"), [it for it in BLOCKS if it[1] in TABLES], ids=str)
     def test_is_what_the_definitions_say(self, page: Page, name: str) -> None:
         right = TABLES[name]()
-        assert page.blocks[name].strip() == right.strip(), f"{page}: between the marks of {name} has to stand:\n{right}"
+        assert page.blocks[name].strip() == right.strip(), f"{page}: table {name} is out of date: run `make docs`"
 
     @pytest.mark.parametrize("name", MEMBERS)
     def test_has_a_row_for_each_member(self, name: str) -> None:
@@ -56,6 +56,10 @@ class TestTables:
         missing = "".join(f"\n| `{member}` | … |" for member in members if member not in explained)
         assert not missing, f"rows to be written in table {name}:{missing}"
         assert sorted(explained) == sorted(members), f"table {name} explains what does not exist, or twice"
+
+    def test_the_glossary_lists_reasons_fields_and_commands(self) -> None:
+        (glossary,) = (page for page in PAGES if page.path.name == "glossary.md")
+        assert {"glossary-reasons", "glossary-fields", "glossary-commands"} <= glossary.blocks.keys()
 
     def test_each_is_shown_somewhere(self) -> None:
         assert {name for _, name in BLOCKS} == {*TABLES, *MEMBERS}
