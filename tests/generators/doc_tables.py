@@ -1,4 +1,7 @@
-"""The generated tables of the documentation: `python -m tests.generators.doc_tables` writes them, as `make docs` does."""
+"""The generated tables of the documentation.
+
+`python -m tests.generators.doc_tables` writes them, as `make docs` does.
+"""
 
 from __future__ import annotations
 

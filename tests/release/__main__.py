@@ -1,13 +1,12 @@
 """Makes a release: `python -m tests.release VERSION [--dry-run]`, as `make release VERSION=x` does.
 
-Without `--dry-run` it edits the versions and the changelog, generates what follows from them, commits and tags. Nothing is
-pushed. With `--dry-run` it prints the edits and commands, and changes nothing.
+Without `--dry-run` it edits the versions and the changelog, generates what follows from them, commits and tags.
+Nothing is pushed. With `--dry-run` it prints the edits and commands, and changes nothing.
 """
 
 from __future__ import annotations
 
 import difflib
-import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -40,7 +39,7 @@ def main(arguments: list[str], root: Path) -> None:
         subprocess.run([sys.executable, "-m", *generator.split()], cwd=root, check=True)
     _git(root, "commit", "--quiet", "--all", "--message", f"release: {version}")
     _git(root, "tag", "--annotate", f"v{version}", "--message", f"Hopper {version}")
-    print(f"release: committed and tagged v{version}; publish with: git push --follow-tags")
+    sys.stdout.write(f"release: committed and tagged v{version}; publish with: git push --follow-tags\n")
 
 
 def _show(root: Path, edits: dict[Path, str], version: str) -> None:
@@ -49,8 +48,8 @@ def _show(root: Path, edits: dict[Path, str], version: str) -> None:
         before = path.read_text(encoding="utf-8").splitlines(keepends=True)
         sys.stdout.writelines(difflib.unified_diff(before, text.splitlines(keepends=True), name, name))
     for generator in GENERATORS:
-        print(f"would run: python -m {generator}")
-    print(f"would commit and tag: {shlex.quote(f'v{version}')}")
+        sys.stdout.write(f"would run: python -m {generator}\n")
+    sys.stdout.write(f"would commit and tag: v{version}\n")
 
 
 def _git(root: Path, *arguments: str) -> str:
