@@ -49,9 +49,9 @@ def test_a_service_that_can_run_has_none() -> None:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"image": "Web:1"}, "image: is not the name of an image: write one such as nginx:1.27, in lower-case letters"),
+        ({"image": "Web:1"}, "image: is not the name of an image: write a name such as nginx:1.27, in lower case"),
         ({"image": "web:1:2"}, "image: is not the name of an image"),
-        ({"user": "0"}, "user: is root: name another user, or set securityProfile to Baseline"),
+        ({"user": "0"}, "user: is root: set another user, or securityProfile: Baseline"),
         ({"user": "0:5"}, "user: is root"),
         ({"user": "5000000000"}, "user: is too large: use numbers up to 2147483647"),
         ({"user": "1:5000000000"}, "user: is too large"),
@@ -60,8 +60,8 @@ def test_a_service_that_can_run_has_none() -> None:
         ({"healthcheck": {}}, "healthcheck.test: is empty: name a test, [NONE] for no healthcheck"),
         ({"workingDir": "/a/../b"}, "workingDir: goes up with '..'"),
         ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, "resources.requests.cpu: is more than"),
-        ({"resources": {"limits": {"memory": "100m"}}}, "resources.limits.memory: is finer than a byte: round it"),
-        ({"resources": {"requests": {"cpu": "0.0001"}}}, "resources.requests.cpu: is finer than 1m"),
+        ({"resources": {"limits": {"memory": "100m"}}}, "resources.limits.memory: is more precise than a byte: round it"),
+        ({"resources": {"requests": {"cpu": "0.0001"}}}, "resources.requests.cpu: is more precise than 1m"),
         ({"args": ["x" * 32768] * 30}, "env: and the arguments come to 960 KiB, 768 are possible"),
         ({"domains": [{"domain": "a.b"}]}, "domains[a.b]: leads nowhere, as there is no TCP port"),
         ({"env": [{"name": "A"}]}, "env[A]: has neither value nor valueFrom"),
