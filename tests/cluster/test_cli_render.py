@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from hopper.cli.main import app
 from hopper.controller.operator import Operator
-from hopper.domain.service.drift import differs
+from hopper.domain.service.drift import drifted_paths
 from tests.cluster.live import Live, manifest
 from tests.cluster.running import running
 from tests.cluster.workloads import ALL, FOUR, Object, Workloads
@@ -71,7 +71,7 @@ class TestRender:
             rendered = await hopper.objects("a")
             owned = workloads.owned("a")
             assert {it["kind"] for it in rendered} == owned.keys(), state
-            different = [it["kind"] for it in rendered if differs(it, owned[it["kind"]])]
+            different = [it["kind"] for it in rendered if drifted_paths(it, owned[it["kind"]])]
             assert not different, f"{state}: {different}"
             done = await hopper("diff", "a")
             assert (done.exit_code, done.stdout) == (0, ""), state

@@ -9,7 +9,7 @@ import pytest
 
 from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
-from hopper.domain.service.blueprint import prepare
+from hopper.domain.service.blueprint import prepare_blueprint
 from tests.cluster.live import Live, Refused, fresh_namespace, manifest
 from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, By, Hostile
 from tests.unit.domain.service.samples import template
@@ -73,5 +73,5 @@ async def test_the_rest_is_never_rendered(nowhere: Live, subtests: pytest.Subtes
     for name, hostile in of(By.OPERATOR).items():
         with subtests.test(name):
             stored = parse_instance(await try_out(nowhere, hostile.overrides))
-            found = [str(problem) for problem in prepare(stored, (), template(TEMPLATE)).problems]
+            found = [str(problem) for problem in prepare_blueprint(stored, (), template(TEMPLATE)).problems]
             assert any(hostile.field in problem for problem in found), found

@@ -13,9 +13,9 @@ import pytest
 from hopper.api.enums import InstanceType
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_REVISION, FIELD_MANAGER
-from hopper.domain.service.blueprint import Blueprint, prepare
-from hopper.domain.service.drift import differs, removals
-from hopper.domain.service.render import Manifest, Mode, render
+from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
+from hopper.domain.service.drift import drifted_paths, foreign_field_patch
+from hopper.domain.service.render import Manifest, Mode, render_objects
 from tests.cluster.live import MERGE_PATCH, Refused, fresh_namespace
 from tests.cluster.objects import Objects
 from tests.unit.domain.service.samples import FULL, template
@@ -33,7 +33,7 @@ async def objects(kubeconfig: str) -> AsyncIterator[Objects]:
 
 
 def made(instance: HopperInstance, spec: dict[str, Any]) -> Blueprint:
-    found = prepare(instance, (), template(spec))
+    found = prepare_blueprint(instance, (), template(spec))
     assert found.problems == ()
     return found
 
@@ -70,11 +70,11 @@ SERVICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 async def test_is_accepted_and_recognised(objects: Objects, name: str) -> None:
     fields, spec = SERVICES[name]
     blueprint = made(await objects.instance(**fields), spec)
-    for rendered in (one for mode in Mode for one in render(blueprint, mode).objects):
+    for rendered in (one for mode in Mode for one in render_objects(blueprint, mode).objects):
         before = copy.deepcopy(rendered)
         live = await objects.apply(rendered, fieldValidation="Strict")
-        assert differs(rendered, live) == ()
-        assert removals(rendered, live) == []
+        assert drifted_paths(rendered, live) == ()
+        assert foreign_field_patch(rendered, live) == []
         again = await objects.apply(rendered)
         assert again["metadata"].get("generation") == live["metadata"].get("generation")
         assert rendered == before
@@ -95,7 +95,7 @@ async def test_pods_are_restricted(objects: Objects, subtests: pytest.Subtests) 
 
 
 def pod_of(blueprint: Blueprint) -> Manifest:
-    deployment = next(one for one in render(blueprint, Mode.UP).objects if one["kind"] == "Deployment")
+    deployment = next(one for one in render_objects(blueprint, Mode.UP).objects if one["kind"] == "Deployment")
     pod = deployment["spec"]["template"]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"] | {"name": "try"}, "spec": pod["spec"]}
 
@@ -103,7 +103,7 @@ def pod_of(blueprint: Blueprint) -> Manifest:
 def render_as(instance: HopperInstance, fields: dict[str, Any], spec: dict[str, Any]) -> dict[str, Manifest]:
     """Render what the instance would have with these fields in its own spec."""
     changed = replace(instance, spec=replace(instance.spec, **fields))
-    return {one["kind"]: one for one in render(made(changed, spec), Mode.UP).objects}
+    return {one["kind"]: one for one in render_objects(made(changed, spec), Mode.UP).objects}
 
 
 ALLOCATED = ("clusterIP", "clusterIPs", "volumeName")
@@ -164,9 +164,9 @@ async def test_a_change_leaves_nothing_behind(objects: Objects, before: str, sub
                 await objects.apply(one)
             for kind, one in second.items():
                 if kind in first and content(first[kind]) != content(one):
-                    assert differs(first[kind], anew[kind]) != ()
+                    assert drifted_paths(first[kind], anew[kind]) != ()
                 live = await objects.apply(one)
-                assert differs(one, live) == ()
+                assert drifted_paths(one, live) == ()
                 assert content(live) == content(anew[kind])
 
 
@@ -338,12 +338,12 @@ async def test_tampering_is_seen_and_healed(objects: Objects, kind: str, subtest
             one = render_as(await objects.instance(f"web-{number}"), {}, FULL)[kind]
             before = await objects.apply(one)
             changed = await objects.json_patch(one, operations)
-            found = differs(one, changed)
+            found = drifted_paths(one, changed)
             assert any(path in where for where in found), found
             assert "s3cret-canary" not in str(found)
             healed = await heal(objects, one, changed)
-            assert differs(one, healed) == ()
-            assert removals(one, healed) == []
+            assert drifted_paths(one, healed) == ()
+            assert foreign_field_patch(one, healed) == []
             assert content(healed) == content(before)
 
 
@@ -356,11 +356,11 @@ async def heal(objects: Objects, one: Manifest, live: Manifest) -> Manifest:
             if refused.code != 422:
                 raise
             live = await objects.get(one)
-        patch = removals(one, live)
+        patch = foreign_field_patch(one, live)
         if patch:
             with suppress(Refused):  # a conflict: the cluster's own controllers work on the object as well
                 live = await objects.json_patch(one, patch, manager=FIELD_MANAGER)
-        if differs(one, live) == ():
+        if drifted_paths(one, live) == ():
             break
     return live
 
@@ -373,8 +373,8 @@ async def test_what_others_may_add_does_not_count(objects: Objects) -> None:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "6c1b7a3e-0000-4000-8000-000000000000"}
         owners = [owner, *one["metadata"]["ownerReferences"]]
         changed = await objects.merge_patch(one, {"metadata": {**notes, "ownerReferences": owners}})
-        assert differs(one, changed) == ()
-        assert removals(one, changed) == []
+        assert drifted_paths(one, changed) == ()
+        assert foreign_field_patch(one, changed) == []
         await objects.merge_patch(one, {"metadata": {"finalizers": None}})
 
 
@@ -384,5 +384,5 @@ async def test_removals_do_not_touch_an_object_that_has_changed(objects: Objects
     seen = await objects.merge_patch(one, {"data": {"x": "y"}})
     await objects.merge_patch(one, {"data": {"z": "y"}})
     with pytest.raises(Refused) as refused:
-        await objects.json_patch(one, removals(one, seen))
+        await objects.json_patch(one, foreign_field_patch(one, seen))
     assert refused.value.code == 409

@@ -10,8 +10,7 @@ import yaml
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import OWNED_RESOURCES, Manifest, ObjectKey
 from hopper.cli.manifests import objects_of, present_mode
-from hopper.domain.service.drift import differs
-from hopper.domain.service.feasible import feasible
+from hopper.domain.service.drift import drifted_paths, manifest_to_apply
 from hopper.ports import NotFoundError
 
 if TYPE_CHECKING:
@@ -27,10 +26,10 @@ async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
     parts, mode = [], present_mode(blueprint)
     for (kind, name), manifest in wanted.items():
         live = await _live(kube, kind, blueprint.instance.namespace, name)
-        if live is None and mode.is_ended:
+        if live is None and mode.is_final:
             continue
-        possible = feasible(manifest, live, mode) if live else manifest
-        if live is None or differs(possible, live):
+        possible = manifest_to_apply(manifest, live, mode) if live else manifest
+        if live is None or drifted_paths(possible, live):
             parts.append(_diff(kind, name, _projected(live, possible) if live else None, possible, mask))
     for kind, name in await _superfluous(kube, blueprint, set(wanted)):
         parts.append(f"--- live {kind}/{name}\n+++ removed")

@@ -12,9 +12,9 @@ from hopper.api.template import HopperTemplate, parse_template
 from hopper.cli.documents import ManifestError, namespace_of, read_documents
 from hopper.domain.hierarchy import parent_link
 from hopper.domain.renaming import status_with_predecessor, takeover_of
-from hopper.domain.service.blueprint import Blueprint, prepare
-from hopper.domain.service.naming import Namesakes, names_of
-from hopper.domain.service.render import Mode, mode_of, render
+from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
+from hopper.domain.service.naming import NameConflicts, name_objects
+from hopper.domain.service.render import Mode, mode_for, render_objects
 from hopper.registry import NamespaceIndex
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Manifests:
             )
         instance = self._as_successor(instance)
         ancestors = self.ancestors(instance)
-        names = names_of(instance, ancestors, template.name, prefix, Namesakes(self.instances))
-        made = prepare(instance, ancestors, template, names=names)
+        names = name_objects(instance, ancestors, template.name, prefix, NameConflicts(self.instances))
+        made = prepare_blueprint(instance, ancestors, template, names=names)
         if made.problems:
             raise ManifestError("\n".join(f"{instance.name}: {problem}" for problem in made.problems))
         return made
@@ -100,13 +100,13 @@ class Manifests:
 
 def objects_of(blueprint: Blueprint) -> tuple[Manifest, ...]:
     """Return the objects that the operator would apply now."""
-    return render(blueprint, present_mode(blueprint)).objects
+    return render_objects(blueprint, present_mode(blueprint)).objects
 
 
 def present_mode(blueprint: Blueprint) -> Mode:
     """Return the mode of an instance; of one that never ran, that of a running one."""
     status = blueprint.instance.status
-    return mode_of(status.phase, status.effective_state) or Mode.UP
+    return mode_for(status.phase, status.effective_state) or Mode.UP
 
 
 def from_files(paths: list[str], namespace: str | None, default: str) -> Manifests:

@@ -21,7 +21,7 @@ from hopper.domain.observed import Observed
 from hopper.domain.plan import ObjectChanges, Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.renaming import takeover_of
-from hopper.domain.service.drift import removals
+from hopper.domain.service.drift import foreign_field_patch
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import (
     ConflictError,
@@ -169,7 +169,7 @@ class Reconciler:
                 self._children.put(manifest["kind"], answer)
                 if not force and _was_there(answer):
                     taken_back.append(manifest["kind"])
-                if foreign := removals(manifest, answer):
+                if foreign := foreign_field_patch(manifest, answer):
                     self._children.put(manifest["kind"], await self._owned.json_patch(answer, foreign))
         for live in changes.delete:
             with _naming(live):
@@ -188,7 +188,11 @@ class Reconciler:
             metadata = manifest["metadata"]
             owned = self._children.of(metadata["namespace"], metadata["labels"][LABEL_INSTANCE])
             live = owned.get((manifest["kind"], metadata["name"]))
-            if live is None or _revision(live) != _revision(manifest) or not (foreign := removals(manifest, live)):
+            if (
+                live is None
+                or _revision(live) != _revision(manifest)
+                or not (foreign := foreign_field_patch(manifest, live))
+            ):
                 raise
             self._children.put(manifest["kind"], await self._owned.json_patch(live, foreign))
             return await self._owned.apply(manifest, force=force)

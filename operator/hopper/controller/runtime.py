@@ -15,9 +15,9 @@ from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover, takeover_of
-from hopper.domain.service.blueprint import Blueprint, prepare
-from hopper.domain.service.naming import Namesakes, names_of
-from hopper.domain.service.render import restarts_of
+from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
+from hopper.domain.service.naming import NameConflicts, name_objects
+from hopper.domain.service.render import restart_annotation
 from hopper.domain.service.revision import revision
 from hopper.domain.tree import Tree, predecessor_of
 from hopper.domain.workload import Workload, has_ended, observe, recheck_after
@@ -95,7 +95,7 @@ class RuntimeGatherer:
     def _blueprint(
         self, instance: HopperInstance, ancestors: Sequence[HopperInstance], template: HopperTemplate, tree: Tree
     ) -> Blueprint:
-        names = names_of(instance, ancestors, template.name, self._prefix, Namesakes(tree, self._name_given))
+        names = name_objects(instance, ancestors, template.name, self._prefix, NameConflicts(tree, self._name_given))
         made_of = (
             instance.metadata.generation,
             names.base,
@@ -107,7 +107,7 @@ class RuntimeGatherer:
         uid = instance.metadata.uid
         known = self._blueprints.get(uid)
         if known is None or known[0] != made_of:
-            known = (made_of, prepare(instance, ancestors, template, names=names))
+            known = (made_of, prepare_blueprint(instance, ancestors, template, names=names))
             self._blueprints[uid] = known
             if len(self._blueprints) > _BLUEPRINTS_KEPT:
                 self._blueprints.popitem(last=False)
@@ -157,5 +157,5 @@ def _is_current(instance: HopperInstance, blueprint: Blueprint | None, deploymen
     return bool(
         deployment["spec"].get("replicas", 1) == blueprint.replicas
         and deployment["metadata"].get("annotations", {}).get(ANNOTATION_REVISION) == revision(blueprint)
-        and pods.get(ANNOTATION_RESTARTS) == restarts_of(instance)
+        and pods.get(ANNOTATION_RESTARTS) == restart_annotation(instance)
     )

@@ -11,10 +11,9 @@ from hopper.domain.lifecycle import wants_started
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.renaming import Takeover
-from hopper.domain.service.drift import differs
-from hopper.domain.service.feasible import feasible, room
+from hopper.domain.service.drift import drifted_paths, manifest_to_apply, requested_storage
 from hopper.domain.service.quantity import nanos
-from hopper.domain.service.render import Mode, mode_of, owner_reference, render
+from hopper.domain.service.render import Mode, mode_for, owner_reference, render_objects
 
 CLAIM = "PersistentVolumeClaim"
 # Without these, pods do not start, or start with something else than was meant.
@@ -23,7 +22,7 @@ _NEEDED_BY_PODS = frozenset({"Secret", "ConfigMap", CLAIM})
 
 def plan_objects(o: Observed) -> ObjectChanges:
     """Compare what the phase asks for with what there is. Nothing is written for what is as it should be."""
-    mode = mode_of(o.phase, o.effective.state)
+    mode = mode_for(o.phase, o.effective.state)
     if o.takeover is not None:
         return ObjectChanges(patch=tuple(_handed_over(o.instance, o.takeover)))
     if o.runtime is None:
@@ -56,10 +55,10 @@ def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Ob
     apply = []
     for key, manifest in wanted.items():
         live = runtime.owned.get(key)
-        if live is None and mode.is_ended:
+        if live is None and mode.is_final:
             continue
-        possible = feasible(manifest, live, mode) if live else manifest
-        if live is None or differs(possible, live):
+        possible = manifest_to_apply(manifest, live, mode) if live else manifest
+        if live is None or drifted_paths(possible, live):
             # What is ours may be taken back from anybody; a stranger's object of the same name may not.
             apply.append((possible, live is not None))
     gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(live, instance, mode))
@@ -112,7 +111,7 @@ def _let_go(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manife
 def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[ObjectKey, Manifest]:
     if runtime.blueprint is None:  # the instance has become a logical one
         return {}
-    objects = render(replace(runtime.blueprint, instance=instance), mode).objects
+    objects = render_objects(replace(runtime.blueprint, instance=instance), mode).objects
     return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
 
 
@@ -134,14 +133,14 @@ def larger_than_asked(runtime: Runtime) -> dict[str, tuple[str, str]]:
     found = {}
     for name, asked in runtime.blueprint.claim_sizes.items() if runtime.blueprint else ():
         live = runtime.owned.get((CLAIM, name))
-        if asked is not None and live is not None and nanos(there := room(live)) > nanos(asked):
+        if asked is not None and live is not None and nanos(there := requested_storage(live)) > nanos(asked):
             found[name] = there, asked
     return found
 
 
 def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
     """Change only what the phase asks for: the number of pods, and whether they are behind the Service."""
-    if mode.is_ended:
+    if mode.is_final:
         return ObjectChanges(delete=tuple(live for live in runtime.owned.values() if _may_go(live, instance, mode)))
     return ObjectChanges(patch=tuple(_adjustments(instance, runtime, mode)))
 

@@ -22,7 +22,7 @@ from hopper.domain.objects import larger_than_asked
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import status_with_predecessor
-from hopper.domain.service.naming import selector_of
+from hopper.domain.service.naming import pod_selector
 from hopper.domain.walk import wanted_because
 
 
@@ -61,7 +61,7 @@ def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
     workload = o.workload
     settled = workload.available or workload.gone or workload.failure or not still_brief(o.with_status(walked))
     running = runtime.template_generation if runtime.current and o.workload.available else None
-    selector = ",".join(f"{label}={value}" for label, value in selector_of(o.instance.name).items())
+    selector = ",".join(f"{label}={value}" for label, value in pod_selector(o.instance.name).items())
     return {
         "replicas": (deployment or {}).get("status", {}).get("replicas", 0) if settled else walked.replicas,
         "selector": selector,

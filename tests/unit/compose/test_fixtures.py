@@ -15,7 +15,7 @@ from hopper.api.template import TemplateSpec
 from hopper.cli.yaml_output import documents
 from hopper.compose.report import Outcome
 from hopper.domain.service.merge import merge
-from hopper.domain.service.problems import problems
+from hopper.domain.service.problems import find_problems
 from tests.unit.compose.golden import KEPT, SOURCES, converted, output, path_of
 
 _TEMPLATE: TypeAdapter[TemplateSpec] = TypeAdapter(TemplateSpec)
@@ -41,7 +41,7 @@ class TestEveryFixture:
         for manifest in converted(source).manifests():
             if manifest["kind"] == "HopperTemplate":
                 spec = _TEMPLATE.validate_python(manifest["spec"])
-                assert problems(merge(spec, None)) == ()
+                assert find_problems(merge(spec, None)) == ()
             elif manifest["kind"] == "HopperInstance":
                 _INSTANCE.validate_python(manifest["spec"])
 

@@ -19,7 +19,7 @@ from hopper.compose.report import Finding
 from hopper.compose.services.unsupported import KEYS
 from hopper.compose.services.words import split_words
 from hopper.domain.service.merge import merge
-from hopper.domain.service.problems import problems
+from hopper.domain.service.problems import find_problems
 
 INPUT = Path("-")
 CONVERTED = (
@@ -108,7 +108,7 @@ def test_any_text_is_converted_or_refused(text: str) -> None:
 def test_any_model_is_converted_or_refused(model: dict[str, Any], stack: str | None) -> None:
     result = converted(yaml.safe_dump(model, allow_unicode=True), stack)
     for service in result.services if result else ():
-        assert problems(merge(service.spec, None)) == ()
+        assert find_problems(merge(service.spec, None)) == ()
     json.dumps(result.manifests() if result else None)
 
 

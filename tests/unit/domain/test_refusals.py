@@ -14,7 +14,7 @@ from hopper.api.resources import Manifest
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import ObjectChanges
 from hopper.domain.planner import plan
-from hopper.domain.service.render import Mode, render
+from hopper.domain.service.render import Mode, render_objects
 from hopper.domain.workload import Workload
 from tests.unit.domain.sample_instances import observe
 from tests.unit.domain.service.samples import FULL, blueprint
@@ -28,7 +28,7 @@ ACTIVE = Workload(gone=False)
 def world(changed: Manifest | None = None, *, phase: Phase = Phase.RUNNING, **spec: Any) -> Observed:
     """Observe an instance with one object of each kind, rendered before some fields of its template have changed."""
     before, after = blueprint(FULL), blueprint({**FULL, **(changed or {})})
-    objects = copy.deepcopy(render(before, Mode.UP).objects)
+    objects = copy.deepcopy(render_objects(before, Mode.UP).objects)
     owned = {(one["kind"], one["metadata"]["name"]): one for one in objects}
     subject = replace(after.instance, spec=replace(after.instance.spec, scope=Scope.PROJECT, **spec))
     subject = replace(subject, status=replace(subject.status, phase=phase, observed_generation=1))

@@ -6,7 +6,7 @@ from hopper.api.enums import RestartMode
 from hopper.api.instance import HopperInstance, RestartPolicy
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.domain.observed import Runtime
-from hopper.domain.service.blueprint import prepare
+from hopper.domain.service.blueprint import prepare_blueprint
 from tests.unit.domain.sample_instances import instance, observe
 
 
@@ -17,7 +17,7 @@ def template(restart: str | None) -> HopperTemplate:
 
 
 def policy_of(subject: HopperInstance, restart: str | None) -> RestartPolicy:
-    runtime = Runtime(owned={}, blueprint=prepare(subject, (), template(restart)))
+    runtime = Runtime(owned={}, blueprint=prepare_blueprint(subject, (), template(restart)))
     return observe(subject, runtime=runtime).restart_policy
 
 

@@ -202,7 +202,7 @@ def _explained(blueprint: Blueprint, found: Manifests) -> str:
     Of the configuration, which files may be rendered with, what is inherited.
     """
     from hopper.domain.service.explain import explain
-    from hopper.domain.service.problem import Origin
+    from hopper.domain.service.merge import Origin
 
     values = explain(blueprint, found.ancestors(blueprint.instance))
     inherited = {it.path: f"{it.origin} from {it.source}" for it in values if it.origin is Origin.INHERITED}
@@ -210,7 +210,7 @@ def _explained(blueprint: Blueprint, found: Manifests) -> str:
     width = max(map(len, provenance), default=0)
     lines = [f"{path:<{width}}  {origin}" for path, origin in sorted(provenance.items())]
     removed = [f"{path:<{width}}  removed by override" for path in blueprint.effective.removed]
-    removed += [f"{path:<{width}}  not there to be removed" for path in blueprint.effective.missed]
+    removed += [f"{path:<{width}}  not there to be removed" for path in blueprint.effective.unmatched_removals]
     return "\n".join([f"# {blueprint.instance.name}", *lines, *removed])
 
 

@@ -30,7 +30,7 @@ from hopper.compose.services.unsupported import report_deploy, report_unsupporte
 from hopper.compose.services.vault import Vault
 from hopper.compose.services.vetting import vetted
 from hopper.compose.services.volumes import Mounts
-from hopper.domain.service.problems.process import is_image
+from hopper.domain.service.problems.container import is_image
 
 _MAX_IMAGE = 1024
 # Shorter values are often words that stand elsewhere for something else.

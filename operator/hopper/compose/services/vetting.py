@@ -6,9 +6,8 @@ from typing import Any
 
 from hopper.api.template import TemplateSpec
 from hopper.compose.report import Reporter
-from hopper.domain.service.merge import LIST_KINDS, merge
-from hopper.domain.service.problem import ServiceProblem
-from hopper.domain.service.problems import problems
+from hopper.domain.service.merge import LIST_KINDS, ServiceProblem, merge
+from hopper.domain.service.problems import find_problems
 
 _FIELD = re.compile(r"[A-Za-z]+")
 _OPTIONAL = {
@@ -23,7 +22,7 @@ _OPTIONAL = {
 
 def vetted(spec: TemplateSpec, about: Reporter) -> TemplateSpec:
     """Return the template without the entries and fields that the operator would refuse."""
-    while found := problems(merge(spec, None)):
+    while found := find_problems(merge(spec, None)):
         smaller = spec
         for problem in found:
             smaller = _without(smaller, problem, about)

@@ -1,4 +1,4 @@
-"""Everything that rendering one instance needs, put together once: merged, named, files rendered, problems known."""
+"""Blueprint of an instance: merged service, object names and rendered files, ready to render."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from hopper.api.enums import InstanceType, SecurityProfile, VolumeType
 from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
-from hopper.api.service import ConfigFileEntry, VolumeEntry
+from hopper.api.service import VolumeEntry
 from hopper.api.template import HopperTemplate, TemplateSpec
-from hopper.domain.service.files import ConfigFile
-from hopper.domain.service.merge import EffectiveService, merge
-from hopper.domain.service.naming import ObjectNames, names_of
-from hopper.domain.service.problem import ServiceProblem
-from hopper.domain.service.problems import problems, size_problems
+from hopper.domain.service.config_files import ConfigFile, render_files
+from hopper.domain.service.merge import EffectiveService, ServiceProblem, merge
+from hopper.domain.service.naming import ObjectNames, name_objects
+from hopper.domain.service.problems import find_problems, size_problems
 from hopper.domain.service.quantity import nanos
-from hopper.domain.service.text_template import TextError, render_text
-from hopper.domain.service.values import Variables, values_of
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """What is rendered for an instance. Only one without `problems` can be rendered."""
+    """Input for rendering the objects of an instance. A blueprint with `problems` cannot be rendered."""
 
     instance: HopperInstance
     effective: EffectiveService
@@ -30,90 +27,80 @@ class Blueprint:
 
     @property
     def spec(self) -> TemplateSpec:
-        """The effective service."""
+        """Spec of the effective service."""
         return self.effective.spec
 
     @property
     def replicas(self) -> int:
-        """How many pods are wanted while it is up. A Singleton has one at most."""
-        wanted = self.instance.spec.replicas
-        return min(wanted, 1) if self.type is InstanceType.SINGLETON else wanted
+        """Number of pods while the instance is up. A Singleton has at most one."""
+        replicas = self.instance.spec.replicas
+        return min(replicas, 1) if self.type is InstanceType.SINGLETON else replicas
 
     @property
     def type(self) -> InstanceType:
+        """Effective type of the instance."""
         return self.instance.spec.effective_type
 
     @property
     def claims(self) -> tuple[VolumeEntry, ...]:
-        """The volumes whose data outlives the pods, those that exist already included."""
-        keeps = self.type is not InstanceType.EPHEMERAL
-        return tuple(v for v in self.spec.volumes if v.type is VolumeType.VOLUME and (keeps or v.external))
+        """Volumes whose data outlives the pods, including existing claims (`external`)."""
+        keeps_data = self.type is not InstanceType.EPHEMERAL
+        return tuple(
+            volume
+            for volume in self.spec.volumes
+            if volume.type is VolumeType.VOLUME and (keeps_data or volume.external)
+        )
 
     @property
     def claim_sizes(self) -> dict[str, str | None]:
-        """The claims of our own by name, with the size asked for. Mounts of the same source share one."""
-        own = (volume for volume in self.claims if not volume.external)
-        return {self.names.claim(one.source or one.target): self.size_of(one) for one in own}
+        """Requested size of each claim that the instance creates, by claim name.
+
+        Volumes with the same source share a claim.
+        """
+        created = (volume for volume in self.claims if not volume.external)
+        return {self.names.claim(volume.source or volume.target): self.size_of(volume) for volume in created}
 
     def size_of(self, volume: VolumeEntry) -> str | None:
-        """Return the size asked for: of mounts of the same source, the largest."""
+        """Return the requested size of a volume: the largest size among the volumes of its type and source."""
         source = volume.source or volume.target
-        same = (one for one in self.spec.volumes if one.type is volume.type and (one.source or one.target) == source)
-        return max((one.size for one in same if one.size is not None), key=nanos, default=None)
+        same = (
+            other
+            for other in self.spec.volumes
+            if other.type is volume.type and (other.source or other.target) == source
+        )
+        return max((other.size for other in same if other.size is not None), key=nanos, default=None)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What runs, but not as well as it might."""
+        """Messages about settings that work, but with a known drawback."""
         warnings = []
         if self.spec.security_profile is SecurityProfile.BASELINE:
             warnings.append(
-                "the template asks for securityProfile Baseline, so its pods may run as root: "
+                "the template sets securityProfile Baseline, so its pods may run as root: "
                 "use an image that runs as another user, and remove securityProfile"
             )
         if self.replicas > 1 and self.claims:
             warnings.append(
                 f"{self.replicas} replicas share volumes that only one node can mount: "
-                "set replicas to 1, or expect pods that cannot be placed"
+                "set replicas to 1, or expect pods that cannot be scheduled"
             )
         return tuple(warnings)
 
 
-def prepare(
+def prepare_blueprint(
     instance: HopperInstance,
     ancestors: Sequence[HopperInstance],
     template: HopperTemplate,
     prefix: str = DEFAULT_PREFIX,
     names: ObjectNames | None = None,
 ) -> Blueprint:
-    """Put together what an instance runs, whose ancestors are given nearest first. Never raises: see `problems`.
+    """Return the blueprint of an instance with these ancestors (nearest first) and this template.
 
-    Without `names`, it is called as if it was alone.
+    Problems do not raise: they are in `problems`. Without `names`, the names ignore conflicts with other instances.
     """
-    names = names or names_of(instance, ancestors, template.name, prefix)
+    names = names or name_objects(instance, ancestors, template.name, prefix)
     effective = merge(template.spec, instance.spec.overrides)
-    if found := problems(effective):
-        return Blueprint(instance, effective, names, problems=found)
-    files, found = _files(instance, ancestors, effective, names)
-    return Blueprint(instance, effective, names, files, (*found, *size_problems(effective, files)))
-
-
-def _files(
-    instance: HopperInstance, ancestors: Sequence[HopperInstance], effective: EffectiveService, names: ObjectNames
-) -> tuple[tuple[ConfigFile, ...], tuple[ServiceProblem, ...]]:
-    files, found = [], []
-    values = values_of(instance, ancestors, effective, names)
-    for entry in effective.spec.config_files:
-        variables = values["env"] = Variables(effective.spec.env)
-        try:
-            text = render_text(entry.content, values) if entry.template else entry.content
-            files.append(
-                ConfigFile(entry.path, text, int(entry.mode, 8), variables.secret_was_read, entry.content_from)
-            )
-        except TextError as error:
-            found.append(_problem(entry, effective, str(error)))
-    return tuple(files), tuple(found)
-
-
-def _problem(entry: ConfigFileEntry, effective: EffectiveService, message: str) -> ServiceProblem:
-    path = f"configFiles[{entry.path}]"
-    return ServiceProblem(f"{path}.content", message, effective.origin(path))
+    if problems := find_problems(effective):
+        return Blueprint(instance, effective, names, problems=problems)
+    files, problems = render_files(instance, ancestors, effective, names)
+    return Blueprint(instance, effective, names, files, (*problems, *size_problems(effective, files)))

@@ -1,4 +1,4 @@
-"""Where each value of what an instance runs comes from, for people to read."""
+"""Explanation of an instance: every value that it runs with, and the origin of the value."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from hopper.api.config import SCOPE_CONFIG
 from hopper.api.instance import HopperInstance
 from hopper.domain.config import effective_value, own_value
 from hopper.domain.service.blueprint import Blueprint
-from hopper.domain.service.problem import Origin
+from hopper.domain.service.merge import Origin
 
-SECRET = "(secret)"  # noqa: S105 - what is shown in place of one
+SECRET_PLACEHOLDER = "(secret)"  # noqa: S105 - shown instead of a secret value
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """One value and where it comes from. `source` is the ancestor's name for what is inherited."""
+class ExplainedValue:
+    """Value with its path and origin. `source` is the name of the ancestor that an inherited value comes from."""
 
     path: str
     value: Any
@@ -24,39 +24,46 @@ class Explained:
 
     def __str__(self) -> str:
         """Return one line, such as `env[TZ].value: Europe/Berlin (override)`."""
-        return f"{self.path}: {_shown(self.value)} ({self.origin}{f' from {self.source}' if self.source else ''})"
+        return f"{self.path}: {_format(self.value)} ({self.origin}{f' from {self.source}' if self.source else ''})"
 
 
-def explain(blueprint: Blueprint, ancestors: Sequence[HopperInstance]) -> tuple[Explained, ...]:
-    """List every value: of the service, of the instance's own fields that count, and of its configuration.
+def explain(blueprint: Blueprint, ancestors: Sequence[HopperInstance]) -> tuple[ExplainedValue, ...]:
+    """Return every value of the service, of the instance's own fields and of its configuration.
 
-    `ancestors` are nearest first. Secret values are not among them: `(secret)` stands in their place.
+    `ancestors` are nearest first. Secret values are replaced by `(secret)`.
     """
-    return (*_service(blueprint), *_instance(blueprint), *_config(blueprint.instance, ancestors))
+    return (
+        *_service_values(blueprint),
+        *_instance_values(blueprint),
+        *_config_values(blueprint.instance, ancestors),
+    )
 
 
-def _service(blueprint: Blueprint) -> Iterator[Explained]:
-    hidden = {f"env[{entry.name}].value" for entry in blueprint.spec.env if entry.secret}
+def _service_values(blueprint: Blueprint) -> Iterator[ExplainedValue]:
+    secret_paths = {f"env[{entry.name}].value" for entry in blueprint.spec.env if entry.secret}
     for path, value, origin in blueprint.effective.values():
-        yield Explained(path, SECRET if path in hidden else value, origin)
+        yield ExplainedValue(path, SECRET_PLACEHOLDER if path in secret_paths else value, origin)
 
 
-def _instance(blueprint: Blueprint) -> Iterator[Explained]:
-    instance = blueprint.instance
-    yield Explained("replicas", blueprint.replicas, Origin.INSTANCE)
-    yield Explained("type", str(blueprint.type), Origin.DEFAULT if instance.spec.type is None else Origin.INSTANCE)
+def _instance_values(blueprint: Blueprint) -> Iterator[ExplainedValue]:
+    type_origin = Origin.DEFAULT if blueprint.instance.spec.type is None else Origin.INSTANCE
+    yield ExplainedValue("replicas", blueprint.replicas, Origin.INSTANCE)
+    yield ExplainedValue("type", str(blueprint.type), type_origin)
 
 
-def _config(instance: HopperInstance, ancestors: Sequence[HopperInstance]) -> Iterator[Explained]:
+def _config_values(instance: HopperInstance, ancestors: Sequence[HopperInstance]) -> Iterator[ExplainedValue]:
     for path in SCOPE_CONFIG[instance.spec.scope].fields:
         value = effective_value(instance, ancestors, path)
         if value is not None:
             origin, source = _config_origin(instance, ancestors, path)
-            yield Explained(f"config.{path}", value, origin, source)
+            yield ExplainedValue(f"config.{path}", value, origin, source)
 
 
 def _config_origin(instance: HopperInstance, ancestors: Sequence[HopperInstance], path: str) -> tuple[Origin, str]:
-    """Go up to whoever says it. An ancestor that has it by default only passes on a default."""
+    """Return the origin of a configuration value, and the ancestor that sets it.
+
+    A value that an ancestor has by default counts as a default here too, not as inherited.
+    """
     value = effective_value(instance, ancestors, path)
     if own_value(instance, path) == value:
         return Origin.INSTANCE, ""
@@ -67,7 +74,7 @@ def _config_origin(instance: HopperInstance, ancestors: Sequence[HopperInstance]
     return (Origin.INHERITED, source or ancestors[0].name) if origin is not Origin.DEFAULT else (origin, "")
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):

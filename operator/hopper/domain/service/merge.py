@@ -1,23 +1,53 @@
-"""Template + overrides → the effective service, with where each value came from.
+"""Merge of a template and overrides into the effective service, with the origin of each value.
 
-Pure: nothing that goes in is changed. Entries replace or add by their key, `$remove` takes one away; the result is in
-the order of the keys, so the order in which entries were written never matters.
+An override replaces, adds or removes an entry of the template with the same key. The merged entries are sorted by key,
+so the order of entries in the template and in the overrides does not matter. The inputs are not changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
 from typing import Any
 
-from hopper.api.service import EnvEntry, Overrides
+from hopper.api.service import EnvEntry, Healthcheck, Overrides
 from hopper.api.template import TemplateSpec
-from hopper.domain.service.problem import Origin, ServiceProblem
 
 HEALTHCHECK = "healthcheck"
 
 
+class Origin(StrEnum):
+    """Origin of a value."""
+
+    TEMPLATE = "template"
+    OVERRIDE = "override"
+    DEFAULT = "default"
+    INSTANCE = "instance"
+    INHERITED = "inherited"
+
+
+_FIELD_PREFIXES = {Origin.OVERRIDE: "spec.overrides.", Origin.INSTANCE: "spec."}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProblem:
+    """Reason why a service cannot run or must not run.
+
+    `field` is a path such as `env[TZ].value`. `message` has the form `<what is wrong with the field>: <what to do>`.
+    Neither contains the value of an environment variable, which may be secret.
+    """
+
+    field: str
+    message: str
+    origin: Origin = Origin.TEMPLATE
+
+    def __str__(self) -> str:
+        """Return the full path of the field in its template or instance, followed by the message."""
+        return f"{_FIELD_PREFIXES.get(self.origin, 'template: spec.')}{self.field}: {self.message}"
+
+
 @dataclass(frozen=True, slots=True)
 class ListKind:
-    """One of the kinds that are lists: its field, its name on the wire, and what its entries are merged by."""
+    """Override kind that is a list: Python field, wire name, and the key that identifies an entry."""
 
     field: str
     wire: str
@@ -40,165 +70,176 @@ LIST_KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class EffectiveService:
-    """The service that an instance runs.
+    """Service that an instance runs: the template with its overrides applied.
 
-    `spec` has the form of a template: the seven kinds merged, everything else as the template has it. `overridden` and
-    `removed` hold paths of entries, such as `env[TZ]`; `missed` those to be removed that the template does not have;
-    `kept_secret` those whose secrecy the template has decided.
-    `problems` are those that only the merge can see.
+    `spec` has the form of a template spec. The other fields hold entry paths such as `env[TZ]`:
+    `overridden` entries come from an override, and `removed` entries are template entries that a `$remove` deleted.
+    `unmatched_removals` are `$remove` entries without a template entry of that key.
+    `inherited_secrets` are variables that are secret because the template says so.
+    `problems` are the problems that only the merge can detect, such as duplicate keys.
     """
 
     spec: TemplateSpec
     overridden: frozenset[str] = frozenset()
     removed: tuple[str, ...] = ()
-    missed: tuple[str, ...] = ()
-    kept_secret: frozenset[str] = frozenset()
+    unmatched_removals: tuple[str, ...] = ()
+    inherited_secrets: frozenset[str] = frozenset()
     problems: tuple[ServiceProblem, ...] = ()
 
-    def origin(self, entry: str) -> Origin:
-        """Tell where an entry comes from, given its path."""
-        return Origin.OVERRIDE if entry in self.overridden else Origin.TEMPLATE
+    def origin(self, entry_path: str) -> Origin:
+        """Return the origin of the entry at a path such as `env[TZ]`."""
+        return Origin.OVERRIDE if entry_path in self.overridden else Origin.TEMPLATE
 
     @property
     def provenance(self) -> Mapping[str, Origin]:
-        """Map the path of every value, such as `env[TZ].value`, to where it comes from."""
+        """Origin of every value, by path such as `env[TZ].value`."""
         return {path: origin for path, _, origin in self.values()}
 
     def values(self) -> Iterator[tuple[str, Any, Origin]]:
-        """Yield every value with its path and where it comes from; those that are secret as they are."""
-        return _values_of(self)
+        """Yield path, value and origin of every value. Secret values are not masked."""
+        return _values_with_origin(self)
 
 
 def merge(template: TemplateSpec, overrides: Overrides | None) -> EffectiveService:
     """Apply the overrides to the template.
 
-    An override replaces the whole entry with its key. One thing is inherited: a variable that the template keeps secret
-    stays secret under a new value, unless the override itself says `secret: false`.
+    An override replaces the whole template entry with the same key. Secrecy is the exception: a variable that is secret
+    in the template stays secret unless the override sets `secret: false`.
     """
     overrides = overrides or Overrides()
-    changes: dict[str, Any] = {}
-    notes = _Notes()
+    merged: dict[str, Any] = {}
+    record = _MergeRecord()
     for kind in LIST_KINDS:
-        base = _by_key(kind, getattr(template, kind.field), Origin.TEMPLATE, notes)
-        above = _by_key(kind, getattr(overrides, kind.field), Origin.OVERRIDE, notes)
-        changes[kind.field] = tuple(_merged(kind, base, above, notes))
-    changes[HEALTHCHECK] = _healthcheck(template, overrides, notes)
+        template_entries = _by_key(kind, getattr(template, kind.field), Origin.TEMPLATE, record)
+        override_entries = _by_key(kind, getattr(overrides, kind.field), Origin.OVERRIDE, record)
+        merged[kind.field] = tuple(_merge_entries(kind, template_entries, override_entries, record))
+    merged[HEALTHCHECK] = _merge_healthcheck(template, overrides, record)
     return EffectiveService(
-        spec=replace(template, **changes),
-        overridden=frozenset(notes.overridden),
-        removed=tuple(notes.removed),
-        missed=tuple(notes.missed),
-        kept_secret=frozenset(notes.kept_secret),
-        problems=tuple(notes.problems),
+        spec=replace(template, **merged),
+        overridden=frozenset(record.overridden),
+        removed=tuple(record.removed),
+        unmatched_removals=tuple(record.unmatched_removals),
+        inherited_secrets=frozenset(record.inherited_secrets),
+        problems=tuple(record.problems),
     )
 
 
-def with_secrecy(overrides: Overrides, template: TemplateSpec) -> Overrides:
-    """Return the overrides with those variables marked as secret that are so because the template keeps them secret."""
-    base = {entry.name: entry for entry in template.env}
-    marked = (replace(own, secret=True) if _inherits_secrecy(base.get(own.name), own) else own for own in overrides.env)
+def mark_inherited_secrets(overrides: Overrides, template: TemplateSpec) -> Overrides:
+    """Return the overrides with `secret: true` on each variable that is secret because of the template."""
+    in_template = {entry.name: entry for entry in template.env}
+    marked = (
+        replace(entry, secret=True) if _inherits_secrecy(in_template.get(entry.name), entry) else entry
+        for entry in overrides.env
+    )
     return replace(overrides, env=tuple(marked))
 
 
-class _Notes:
-    """What is learnt on the way."""
+@dataclass(slots=True)
+class _MergeRecord:
+    """Entry paths and problems collected during a merge. The fields are those of `EffectiveService`."""
 
-    def __init__(self) -> None:
-        self.overridden: list[str] = []
-        self.removed: list[str] = []
-        self.missed: list[str] = []
-        self.kept_secret: list[str] = []
-        self.problems: list[ServiceProblem] = []
+    overridden: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    unmatched_removals: list[str] = field(default_factory=list)
+    inherited_secrets: list[str] = field(default_factory=list)
+    problems: list[ServiceProblem] = field(default_factory=list)
 
 
-def _by_key(kind: ListKind, entries: tuple[Any, ...], origin: Origin, notes: _Notes) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+def _by_key(kind: ListKind, entries: tuple[Any, ...], origin: Origin, record: _MergeRecord) -> dict[Any, Any]:
+    by_key: dict[Any, Any] = {}
     for entry in entries:
         key = kind.key(entry)
-        if key in found:
-            notes.problems.append(ServiceProblem(kind.path(entry), "is there twice: remove one of the two", origin))
-        found[key] = entry
-    return found
+        if key in by_key:
+            record.problems.append(ServiceProblem(kind.path(entry), "is listed twice: remove one of the two", origin))
+        by_key[key] = entry
+    return by_key
 
 
-def _merged(kind: ListKind, base: dict[Any, Any], above: dict[Any, Any], notes: _Notes) -> Iterator[Any]:
-    for key in sorted(base | above):
-        inherited, own = base.get(key), above.get(key)
+def _merge_entries(
+    kind: ListKind, template_entries: dict[Any, Any], override_entries: dict[Any, Any], record: _MergeRecord
+) -> Iterator[Any]:
+    for key in sorted(template_entries | override_entries):
+        inherited, override = template_entries.get(key), override_entries.get(key)
         if inherited is not None and inherited.remove:
-            notes.problems.append(_nothing_to_remove(kind.path(inherited)))
+            record.problems.append(_remove_in_template(kind.path(inherited)))
             inherited = None
-        if own is None:
+        if override is None:
             if inherited is not None:
                 yield inherited
-        elif own.remove:
-            (notes.missed if inherited is None else notes.removed).append(kind.path(own))
+        elif override.remove:
+            (record.unmatched_removals if inherited is None else record.removed).append(kind.path(override))
         else:
-            notes.overridden.append(kind.path(own))
-            yield _with_secrecy(inherited, own, notes) if isinstance(own, EnvEntry) else own
+            record.overridden.append(kind.path(override))
+            yield _inherit_secrecy(inherited, override, record) if isinstance(override, EnvEntry) else override
 
 
-def _with_secrecy(inherited: EnvEntry | None, own: EnvEntry, notes: _Notes) -> EnvEntry:
-    if not _inherits_secrecy(inherited, own):
-        return own
-    notes.kept_secret.append(f"env[{own.name}]")
-    return replace(own, secret=True)
+def _inherit_secrecy(inherited: EnvEntry | None, override: EnvEntry, record: _MergeRecord) -> EnvEntry:
+    if not _inherits_secrecy(inherited, override):
+        return override
+    record.inherited_secrets.append(f"env[{override.name}]")
+    return replace(override, secret=True)
 
 
-def _inherits_secrecy(inherited: EnvEntry | None, own: EnvEntry) -> bool:
-    return inherited is not None and bool(inherited.secret) and own.secret is None and own.value is not None
+def _inherits_secrecy(inherited: EnvEntry | None, override: EnvEntry) -> bool:
+    if inherited is None or not inherited.secret:
+        return False
+    return override.secret is None and override.value is not None
 
 
-def _healthcheck(template: TemplateSpec, overrides: Overrides, notes: _Notes) -> Any:
-    inherited, own = template.healthcheck, overrides.healthcheck
+def _merge_healthcheck(template: TemplateSpec, overrides: Overrides, record: _MergeRecord) -> Healthcheck | None:
+    inherited, override = template.healthcheck, overrides.healthcheck
     if inherited is not None and inherited.remove:
-        notes.problems.append(_nothing_to_remove(HEALTHCHECK))
+        record.problems.append(_remove_in_template(HEALTHCHECK))
         inherited = None
-    if own is None:
+    if override is None:
         return inherited
-    if own.remove:
-        (notes.missed if inherited is None else notes.removed).append(HEALTHCHECK)
+    if override.remove:
+        (record.unmatched_removals if inherited is None else record.removed).append(HEALTHCHECK)
         return None
-    notes.overridden.append(HEALTHCHECK)
-    return own
+    record.overridden.append(HEALTHCHECK)
+    return override
 
 
-def _nothing_to_remove(path: str) -> ServiceProblem:
-    return ServiceProblem(path, "$remove takes an inherited entry away, and a template inherits none: delete the entry")
+def _remove_in_template(path: str) -> ServiceProblem:
+    return ServiceProblem(path, "has $remove, which only works in overrides of an instance: delete the entry")
 
 
-def _values_of(effective: EffectiveService) -> Iterator[tuple[str, Any, Origin]]:
+def _values_with_origin(effective: EffectiveService) -> Iterator[tuple[str, Any, Origin]]:
     spec = effective.spec
-    lists = {kind.field for kind in LIST_KINDS}
-    for field, wire, default in _fields(type(spec)):
-        if field not in lists and field != HEALTHCHECK:
-            yield from _leaves(wire, getattr(spec, field), default, Origin.TEMPLATE)
+    merged_fields = {HEALTHCHECK, *(kind.field for kind in LIST_KINDS)}
+    for name, wire, default in _wire_fields(type(spec)):
+        if name not in merged_fields:
+            yield from _leaf_values(wire, getattr(spec, name), default, Origin.TEMPLATE)
     for kind in LIST_KINDS:
         for entry in getattr(spec, kind.field):
-            path = kind.path(entry)
-            for where, value, origin in _entry(path, entry, effective.origin(path)):
-                inherited = path in effective.kept_secret and where == f"{path}.secret"
-                yield where, value, Origin.TEMPLATE if inherited else origin
+            entry_path = kind.path(entry)
+            for path, value, origin in _entry_values(entry_path, entry, effective.origin(entry_path)):
+                is_inherited = entry_path in effective.inherited_secrets and path == f"{entry_path}.secret"
+                yield path, value, Origin.TEMPLATE if is_inherited else origin
     if spec.healthcheck is not None:
-        yield from _entry(HEALTHCHECK, spec.healthcheck, effective.origin(HEALTHCHECK))
+        yield from _entry_values(HEALTHCHECK, spec.healthcheck, effective.origin(HEALTHCHECK))
 
 
-def _entry(path: str, entry: Any, origin: Origin) -> Iterator[tuple[str, Any, Origin]]:
-    for field, wire, default in _fields(type(entry)):
-        yield from _leaves(f"{path}.{wire}", getattr(entry, field), default, origin)
+def _entry_values(path: str, entry: Any, origin: Origin) -> Iterator[tuple[str, Any, Origin]]:
+    for name, wire, default in _wire_fields(type(entry)):
+        yield from _leaf_values(f"{path}.{wire}", getattr(entry, name), default, origin)
 
 
-def _leaves(path: str, value: Any, default: Any, origin: Origin) -> Iterator[tuple[str, Any, Origin]]:
-    """Yield the leaves below a value. What equals its default counts as that: the API server writes defaults out."""
+def _leaf_values(path: str, value: Any, default: Any, origin: Origin) -> Iterator[tuple[str, Any, Origin]]:
+    """Yield the leaf values at and below a path.
+
+    A value equal to its default has the origin DEFAULT, because the API server adds defaults to stored objects.
+    """
     if is_dataclass(value):
-        yield from _entry(path, value, origin)
+        yield from _entry_values(path, value, origin)
     elif value is not None:
         yield path, value, Origin.DEFAULT if value == default else origin
 
 
-def _fields(record: type[Any]) -> tuple[tuple[str, str, Any], ...]:
-    """List name, wire name and default of each field."""
+def _wire_fields(record: type[Any]) -> tuple[tuple[str, str, Any], ...]:
+    """Return name, wire name and default of each field of a record."""
     wire = record.__pydantic_fields__
     return tuple(
-        (field.name, wire[field.name].alias or field.name, None if field.default is MISSING else field.default)
-        for field in fields(record)
+        (entry.name, wire[entry.name].alias or entry.name, None if entry.default is MISSING else entry.default)
+        for entry in fields(record)
     )

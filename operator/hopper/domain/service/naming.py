@@ -1,4 +1,4 @@
-"""What the rendered objects are called, and the labels by which they and their pods are found."""
+"""Names and labels of the objects of an instance."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -21,18 +21,18 @@ from hopper.domain.hierarchy import parent_link
 from hopper.domain.tree import Tree
 
 MAX_LABEL = 63
-_HASH = 8
-_PLAIN = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_HASH_LENGTH = 8
+_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectNames:
-    """The names of everything that belongs to one instance.
+    """Names and labels of the objects of one instance.
 
-    `base` is the name of the Deployment, Service, ConfigMap, Secret and Ingress. `claims` is what the names of its
-    claims begin with: the same, unless the instance has been renamed. `labels` are on every object. `pod_labels` are
-    those of them that a move within the hierarchy leaves alone, as it must not restart anything; `selector`, which
-    finds the pods, never changes at all.
+    `base` is the name of the Deployment, Service, ConfigMap, Secret and Ingress.
+    `claims` is the name prefix of the PersistentVolumeClaims: `base`, unless the instance was renamed.
+    `labels` are on every object. `pod_labels` are the subset that does not depend on the place in the hierarchy, so
+    that reparenting does not restart pods. `selector` selects the pods and never changes.
     """
 
     base: str
@@ -43,67 +43,67 @@ class ObjectNames:
     labels: dict[str, str]
 
     def claim(self, volume: str) -> str:
-        """Return the name of the PersistentVolumeClaim for a volume of that name (or at that target)."""
-        return shortened(f"{self.claims}-{slug(volume)}")
+        """Return the name of the PersistentVolumeClaim for a volume, given its source or its target."""
+        return shorten_name(f"{self.claims}-{slug(volume)}")
 
 
 @dataclass(frozen=True, slots=True)
-class Namesakes:
-    """Who else there is, and what they are called.
+class NameConflicts:
+    """Search for other instances whose objects would have the same base name.
 
-    `given` tells of an instance without `status.workloadName` whether it has got a name already: its status may be on
-    its way. So of two instances whose names lead to the same one, the first to ask has it.
+    `reserved` returns a base name given to an instance whose `status.workloadName` is not written yet, or None.
     """
 
     tree: Tree
-    given: Callable[[HopperInstance], str | None] = lambda _: None
+    reserved: Callable[[HopperInstance], str | None] = lambda _: None
 
-    def name_of(self, instance: HopperInstance) -> str | None:
-        """Return the name that the instance bears."""
-        return instance.status.workload_name or self.given(instance)
+    def given_name(self, instance: HopperInstance) -> str | None:
+        """Return the base name that the instance already has, None if it has none yet."""
+        return instance.status.workload_name or self.reserved(instance)
 
     def find(self, name: str, base: str, project: str | None, prefix: str) -> Iterator[HopperInstance]:
-        """Yield the others whose objects would be called `base`, as those of the instance of this name below `project`.
+        """Yield the other instances with the base name `base`.
 
-        `worker` and `web-worker` below the project `web` are namesakes, `b` below `a-x` and `x-b` below `a` as well:
-        the name of each ends what the other's name and project make together. So a few look-ups find them all.
+        `base` is the base name of the instance `name` below `project`. Different instances can have the same base name:
+        `worker` and `web-worker` below the project `web`, or `b` below `a-x` and `x-b` below `a`. The name of every
+        such instance is a suffix of `<project>-<name>`, so looking up these suffixes finds them all.
         """
         words = f"{project or ''}-{name}".split("-")
         for start in range(len(words)):
             other = self.tree.get("-".join(words[start:]))
             if other is None or other.name == name or other.spec.template_ref is None:
                 continue
-            theirs = base_name(prefix, nearest_project(parent_link(other, self.tree).ancestors), other.name)
-            if base == (self.name_of(other) or theirs):
+            other_project = nearest_project(parent_link(other, self.tree).ancestors)
+            if base == (self.given_name(other) or base_name(prefix, other_project, other.name)):
                 yield other
 
-    def seniority(self, instance: HopperInstance, base: str) -> tuple[bool, object, str]:
-        """Rank those who might be called `base`: who bears the name already comes first, then who is older."""
-        return (self.name_of(instance) != base, instance.metadata.creation_timestamp, instance.name)
+    def precedence(self, instance: HopperInstance, base: str) -> tuple[bool, object, str]:
+        """Return a sort key: the instance that already has the name `base` comes first, then the oldest."""
+        return (self.given_name(instance) != base, instance.metadata.creation_timestamp, instance.name)
 
 
-def names_of(
+def name_objects(
     instance: HopperInstance,
     ancestors: Sequence[HopperInstance],
     template: str,
     prefix: str = DEFAULT_PREFIX,
-    namesakes: Namesakes | None = None,
+    conflicts: NameConflicts | None = None,
 ) -> ObjectNames:
-    """Name what belongs to an instance whose ancestors are given nearest first, and which runs that template.
+    """Return the names for an instance with these ancestors (nearest first) and this template.
 
-    The name given first, kept in `status.workloadName`, stays for good: under a new parent or prefix, an instance would
-    otherwise start over with new and empty volumes. Where a namesake has a right to the same name, this one gets a
-    different one; without `namesakes`, nobody is asked.
+    The base name in `status.workloadName` is kept for good: with a new name after a change of parent or prefix, the
+    instance would start with new, empty volumes. If another instance takes precedence for the base name, this instance
+    gets a name with a hash. Without `conflicts`, other instances are not considered.
     """
     project = nearest_project(ancestors)
     base = instance.status.workload_name or base_name(prefix, project, instance.name)
-    if namesakes is not None:
-        others = namesakes.find(instance.name, base, project, prefix)
-        if any(namesakes.seniority(it, base) < namesakes.seniority(instance, base) for it in others):
-            base = _hashed(base, instance.name)
-    selector = selector_of(instance.name)
+    if conflicts is not None:
+        others = conflicts.find(instance.name, base, project, prefix)
+        if any(conflicts.precedence(other, base) < conflicts.precedence(instance, base) for other in others):
+            base = _with_hash(base, instance.name)
+    selector = pod_selector(instance.name)
     pod_labels = selector | {
-        LABEL_APP_NAME: shortened(template),
+        LABEL_APP_NAME: shorten_name(template),
         LABEL_APP_INSTANCE: instance.name,
         LABEL_APP_COMPONENT: instance.spec.scope.lower(),
         LABEL_MANAGED_BY: MANAGED_BY,
@@ -114,56 +114,58 @@ def names_of(
 
 
 def claim_prefix(instance: HopperInstance) -> str | None:
-    """Return what the names of its claims begin with, if that comes from an earlier name of the instance."""
+    """Return the name prefix of the claims of a renamed instance, None if the instance was not renamed."""
     renamed = instance.spec.renamed_from
     return instance.status.claim_prefix or (renamed.claim_prefix if renamed else None)
 
 
-def selector_of(name: str) -> dict[str, str]:
-    """Return the labels by which the pods of an instance are found."""
-    return {LABEL_INSTANCE: name}
+def pod_selector(instance_name: str) -> dict[str, str]:
+    """Return the labels that select the pods of an instance."""
+    return {LABEL_INSTANCE: instance_name}
 
 
 def nearest_project(ancestors: Sequence[HopperInstance]) -> str | None:
-    """Return the name of the nearest Project above, None without one."""
-    return next((above.name for above in ancestors if above.spec.scope is Scope.PROJECT), None)
+    """Return the name of the nearest ancestor of scope Project, None if there is none."""
+    return next((ancestor.name for ancestor in ancestors if ancestor.spec.scope is Scope.PROJECT), None)
 
 
 def base_name(prefix: str, project: str | None, instance: str) -> str:
-    """Return `{prefix}-{project}-{instance}`: the project only where there is one, and never twice.
+    """Return `{prefix}-{project}-{instance}` as a DNS label.
 
-    The answer is a DNS label, as a Service must have. What had to be changed for that carries a hash of what it was.
+    The project is left out if there is none, or if the instance name already begins with it. A name that is no DNS
+    label, as a Service needs, is changed into one and gets a hash of the original.
     """
     parts = [prefix, instance]
     if project is not None and not instance.startswith(f"{project}-"):
         parts.insert(1, project)
     wanted = "-".join(parts)
-    if _PLAIN.fullmatch(wanted):
-        return shortened(wanted)
+    if _DNS_LABEL.fullmatch(wanted):
+        return shorten_name(wanted)
     label = re.sub("[^a-z0-9]+", "-", wanted.lower()).strip("-")
-    return _hashed(label if label[:1].isalpha() else f"{DEFAULT_PREFIX}-{label}".rstrip("-"), wanted)
+    return _with_hash(label if label[:1].isalpha() else f"{DEFAULT_PREFIX}-{label}".rstrip("-"), wanted)
 
 
-def shortened(name: str) -> str:
-    """Return the name itself, or, where it is too long for a label, its beginning and a hash of all of it."""
-    return name if len(name) <= MAX_LABEL else _hashed(name, name)
+def shorten_name(name: str) -> str:
+    """Return the name. If it is longer than a label may be, return its beginning with a hash of the whole name."""
+    return name if len(name) <= MAX_LABEL else _with_hash(name, name)
 
 
 def slug(text: str) -> str:
-    """Return the part of a name that stands for a path or a volume's name. Different texts may share one."""
+    """Return a path or volume name as part of an object name. Different texts can have the same slug."""
     return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-") or "root"
 
 
-def distinct(text: str) -> str:
-    """Return a DNS label that stands for a path and for no other path."""
-    plain = re.fullmatch(r"/?[a-z0-9]+(/[a-z0-9]+)*", text) and len(text) <= MAX_LABEL - 1 - _HASH
-    return slug(text) if plain else _hashed(slug(text), text)
+def unique_label(text: str) -> str:
+    """Return a DNS label for a path. Different paths have different labels."""
+    is_plain = re.fullmatch(r"/?[a-z0-9]+(/[a-z0-9]+)*", text) and len(text) <= MAX_LABEL - 1 - _HASH_LENGTH
+    return slug(text) if is_plain else _with_hash(slug(text), text)
 
 
 def short_hash(text: str) -> str:
-    """Return eight hexadecimal digits that stand for a text."""
-    return sha256(text.encode()).hexdigest()[:_HASH]
+    """Return eight hexadecimal digits of the SHA-256 hash of a text."""
+    return sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
 
-def _hashed(label: str, origin: str) -> str:
-    return f"{label[: MAX_LABEL - 1 - _HASH].rstrip('-')}-{short_hash(origin)}"
+def _with_hash(label: str, hashed: str) -> str:
+    """Return the label, shortened to make room, with a hash of `hashed` appended."""
+    return f"{label[: MAX_LABEL - 1 - _HASH_LENGTH].rstrip('-')}-{short_hash(hashed)}"

@@ -1,6 +1,16 @@
-"""The revision: one hash of all that an instance runs, by which an outdated workload is recognised."""
+"""Configuration data of an instance, its checksum, and the revision of all that the instance runs.
 
+Everyone who can read pods sees the checksum, even without access to the Secret, so it must not reveal secret values.
+A long random value cannot be guessed from a hash, but a short password can. Two measures protect it:
+the hash of secret values is keyed with the uid of the instance, so equal passwords of two instances have different
+hashes; and it is stretched, so that each guess costs 2,000 hashes.
+"""
+
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from hashlib import pbkdf2_hmac, sha256
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -9,25 +19,60 @@ from hopper.api.model import dump
 from hopper.api.names import LABEL_APP_NAME
 from hopper.api.template import TemplateSpec
 from hopper.domain.service.blueprint import Blueprint
-from hopper.domain.service.checksum import digest
-from hopper.domain.service.contents import checksum
 
 _SPEC: TypeAdapter[TemplateSpec] = TypeAdapter(TemplateSpec)
-_LENGTH = 16
+_REVISION_LENGTH = 16
+_STRETCH_ROUNDS = 2000
 
 
 def revision(blueprint: Blueprint) -> str:
-    """Return the hash of the effective service, and of what else pods are made from.
+    """Return the hash of everything that the pods are made from. An outdated workload has another revision.
 
-    That is the type, the name of the template, and the files as they are rendered, with values of the instance and of
-    its ancestors. Secret values are in it the way that `checksum` describes.
+    The hash covers the effective service, the type, the name of the template and the rendered files. Secret values
+    count through `config_checksum` only.
     """
     spec = blueprint.spec
-    public = replace(spec, env=tuple(replace(e, value=None) if e.secret else e for e in spec.env))
+    public_env = tuple(replace(entry, value=None) if entry.secret else entry for entry in spec.env)
     content: list[Any] = [
-        dump(_SPEC, public),
-        checksum(blueprint),
+        dump(_SPEC, replace(spec, env=public_env)),
+        config_checksum(blueprint),
         blueprint.type,
         blueprint.names.pod_labels[LABEL_APP_NAME],
     ]
-    return digest(content)[:_LENGTH]
+    return _digest(content)[:_REVISION_LENGTH]
+
+
+def config_checksum(blueprint: Blueprint) -> str | None:
+    """Return the hash of the configuration that pods read at their start, None if there is none."""
+    config, secrets = config_data(blueprint), secret_data(blueprint)
+    if not config and not secrets:
+        return None
+    return _digest([config, _secret_digest(secrets, blueprint.instance.metadata.uid)])
+
+
+def config_data(blueprint: Blueprint) -> dict[str, str]:
+    """Return the data of the ConfigMap: the files without secret values."""
+    return {file.key: file.text for file in blueprint.files if not file.secret and not file.source}
+
+
+def secret_data(blueprint: Blueprint) -> dict[str, str]:
+    """Return the data of the Secret in plain text: secret variables by name, and the files with secret values."""
+    variables = {entry.name: entry.value for entry in blueprint.spec.env if entry.secret and entry.value is not None}
+    return variables | {file.key: file.text for file in blueprint.files if file.secret and not file.source}
+
+
+def _digest(value: Any) -> str:
+    return sha256(_canonical_json(value)).hexdigest()
+
+
+def _secret_digest(data: Mapping[str, str], key: str) -> str:
+    return _stretched_digest(_canonical_json(data), key) if data else ""
+
+
+@lru_cache(maxsize=1024)
+def _stretched_digest(content: bytes, key: str) -> str:
+    return pbkdf2_hmac("sha256", content, key.encode(), _STRETCH_ROUNDS).hex()
+
+
+def _canonical_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

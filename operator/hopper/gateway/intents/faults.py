@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
-from hopper.domain.service.merge import LIST_KINDS
-from hopper.domain.service.problem import ServiceProblem
+from hopper.domain.service.merge import LIST_KINDS, ServiceProblem
 from hopper.gateway.http.errors import FieldError, InvalidError, field_error
 
 Location = tuple[str | int, ...]

@@ -11,7 +11,7 @@ from hopper.api.template import HopperTemplate, TemplateSpec, dump_template_spec
 from hopper.domain.actions import is_alive
 from hopper.domain.messages import join_names
 from hopper.domain.service.merge import merge
-from hopper.domain.service.problems import problems
+from hopper.domain.service.problems import find_problems
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import MissingError, TakenError, invalid_field
 from hopper.gateway.intents.faults import invalid_service
@@ -111,7 +111,7 @@ async def delete_template(access: Access, template: HopperTemplate) -> None:
 
 def _check(spec: TemplateSpec) -> None:
     """Raise `InvalidError` where nothing could be rendered from it: what the operator would say later, said now."""
-    if found := problems(merge(spec, None)):
+    if found := find_problems(merge(spec, None)):
         raise invalid_service(found, spec, root=("spec",))
 
 

@@ -16,8 +16,8 @@ from hopper.api.service import Overrides
 from hopper.domain.actions import is_alive, is_final
 from hopper.domain.hierarchy import parent_link
 from hopper.domain.lifecycle import wants_started
-from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.problem import ServiceProblem
+from hopper.domain.service.blueprint import prepare_blueprint
+from hopper.domain.service.merge import ServiceProblem
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import BadRequestError, MissingError, TakenError
 from hopper.gateway.intents.creating import as_if_created, create_object, remove
@@ -134,7 +134,7 @@ def _new_problems(access: Access, instance: HopperInstance, overrides: Overrides
         return ()
     ancestors, called = parent_link(instance, access.index).ancestors, names(access, instance)
     changed = replace(instance, spec=replace(instance.spec, overrides=overrides))
-    before, after = (prepare(it, ancestors, template, names=called).problems for it in (instance, changed))
+    before, after = (prepare_blueprint(it, ancestors, template, names=called).problems for it in (instance, changed))
     return tuple(problem for problem in after if problem not in before)
 
 

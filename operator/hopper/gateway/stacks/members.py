@@ -8,7 +8,7 @@ from hopper.domain.actions import is_alive
 from hopper.domain.hierarchy import parent_link
 from hopper.domain.lifecycle import STARTED
 from hopper.domain.renaming import takeover_of
-from hopper.domain.service.naming import Namesakes, ObjectNames, names_of
+from hopper.domain.service.naming import NameConflicts, ObjectNames, name_objects
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import MissingError, invalid_field
 from hopper.gateway.views.reads import lookup
@@ -115,4 +115,6 @@ def template_of(instance: HopperInstance) -> str:
 def names(access: Access, instance: HopperInstance) -> ObjectNames:
     """Return what belongs to an instance is called, by the same rules as the operator."""
     index, prefix = access.index, access.context.settings.prefix
-    return names_of(instance, parent_link(instance, index).ancestors, template_of(instance), prefix, Namesakes(index))
+    return name_objects(
+        instance, parent_link(instance, index).ancestors, template_of(instance), prefix, NameConflicts(index)
+    )

@@ -3,8 +3,8 @@
 from hopper.api.instance import HopperInstance
 from hopper.api.resources import ObjectKey
 from hopper.domain.hierarchy import parent_link
-from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.render import Mode, mode_of, render
+from hopper.domain.service.blueprint import prepare_blueprint
+from hopper.domain.service.render import Mode, mode_for, render_objects
 from hopper.gateway.access import Access
 from hopper.gateway.models.stacks import DeletePreview, ObjectView
 from hopper.gateway.stacks.members import instance_id, instances_of, names, template_of
@@ -30,17 +30,17 @@ def preview(access: Access, stack: HopperInstance, instance: HopperInstance) -> 
 
 
 def _objects(access: Access, instance: HopperInstance) -> tuple[list[ObjectKey], list[ObjectKey], list[str]]:
-    called, mode = names(access, instance), mode_of(instance.status.phase, instance.status.effective_state)
+    called, mode = names(access, instance), mode_for(instance.status.phase, instance.status.effective_state)
     if mode is None:
         return [], [], []
     template = access.context.templates.get(access.namespace, template_of(instance))
     ancestors = parent_link(instance, access.index).ancestors
-    blueprint = prepare(instance, ancestors, template, names=called) if template else None
+    blueprint = prepare_blueprint(instance, ancestors, template, names=called) if template else None
     if blueprint is None or blueprint.problems:
         why = f"template {template_of(instance)} does not exist" if blueprint is None else "it cannot be rendered"
         return [("Deployment", called.base)], [], [f"{why}: whatever else is called {called.base} would go as well"]
     now, after = (
-        [(it["kind"], it["metadata"]["name"]) for it in render(blueprint, one).objects]
+        [(it["kind"], it["metadata"]["name"]) for it in render_objects(blueprint, one).objects]
         for one in (mode, Mode.TERMINATED)
     )
     return now, after, []

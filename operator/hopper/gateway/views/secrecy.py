@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hopper.api.instance import HopperInstance
 from hopper.api.service import Overrides
-from hopper.domain.service.merge import with_secrecy
+from hopper.domain.service.merge import mark_inherited_secrets
 from hopper.registry import TemplateIndex
 
 
@@ -18,6 +18,6 @@ def marked(instance: HopperInstance, templates: TemplateIndex) -> Overrides:
     if ref is None:
         return overrides
     if template := templates.get(instance.namespace, ref.name):
-        return with_secrecy(overrides, template.spec)
+        return mark_inherited_secrets(overrides, template.spec)
     env = (replace(it, secret=True) if it.secret is None and it.value is not None else it for it in overrides.env)
     return replace(overrides, env=tuple(env))

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.service import Overrides
 from hopper.api.template import HopperTemplate, TemplateSpec, parse_template
-from hopper.domain.service.blueprint import Blueprint, prepare
+from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
 from hopper.domain.service.merge import EffectiveService, merge
-from hopper.domain.service.render import Manifest, Mode, render
+from hopper.domain.service.render import Manifest, Mode, render_objects
 
 Wire = dict[str, Any]
 
@@ -90,12 +90,12 @@ def merged(spec: Wire | None = None, overrides: Wire | None = None) -> Effective
 def blueprint(spec: Wire | None = None, overrides: Wire | None = None, **fields: Any) -> Blueprint:
     """Put together an instance below the project `shop` that runs a template with this spec."""
     subject = instance(**({"overrides": overrides} if overrides else {}), **fields)
-    return prepare(subject, (PROJECT, GLOBAL), template(spec))
+    return prepare_blueprint(subject, (PROJECT, GLOBAL), template(spec))
 
 
 def rendered(made: Blueprint, mode: Mode = Mode.UP) -> dict[str, Manifest]:
     """Return the rendered objects by kind; of claims, the last one."""
-    return {one["kind"]: one for one in render(made, mode).objects}
+    return {one["kind"]: one for one in render_objects(made, mode).objects}
 
 
 def _metadata(name: str, **more: Any) -> Wire:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.domain.service.drift import differs, removals
-from hopper.domain.service.render import Manifest, Mode, render
+from hopper.domain.service.drift import drifted_paths, foreign_field_patch
+from hopper.domain.service.render import Manifest, Mode, render_objects
 from tests.unit.domain.service.samples import FULL, blueprint, rendered
 
 
@@ -39,8 +39,8 @@ OBJECTS = rendered(blueprint(FULL))
 
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_defaults_are_no_difference(kind: str) -> None:
-    assert differs(OBJECTS[kind], live(OBJECTS[kind])) == ()
-    assert removals(OBJECTS[kind], live(OBJECTS[kind])) == []
+    assert drifted_paths(OBJECTS[kind], live(OBJECTS[kind])) == ()
+    assert foreign_field_patch(OBJECTS[kind], live(OBJECTS[kind])) == []
 
 
 def _leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -70,7 +70,7 @@ def test_no_value_can_be_changed_or_taken_away_unseen(leaf: tuple[str, tuple[Any
         place[path[-1]] = value
     else:
         del place[path[-1]]
-    found = differs(OBJECTS[kind], changed)
+    found = drifted_paths(OBJECTS[kind], changed)
     assert found
     assert all(where.startswith(path[0]) for where in found)
 
@@ -82,7 +82,7 @@ class TestPaths:
         container = changed["spec"]["template"]["spec"]["containers"][0]
         container["command"][0] = "sh"
         container["env"][0] = {"name": "EMPTY", "value": "s3cret-canary"}
-        assert differs(OBJECTS["Deployment"], changed) == (
+        assert drifted_paths(OBJECTS["Deployment"], changed) == (
             "spec.replicas",
             "spec.template.spec.containers[service].command[0]",
             "spec.template.spec.containers[service].env[EMPTY].value",
@@ -93,29 +93,29 @@ class TestPaths:
         pod = changed["spec"]["template"]["spec"]
         pod["volumes"].reverse()
         pod["containers"][0]["volumeMounts"].reverse()
-        assert differs(OBJECTS["Deployment"], changed) == ()
+        assert drifted_paths(OBJECTS["Deployment"], changed) == ()
 
     def test_an_argument_more(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["template"]["spec"]["containers"][0]["args"].append("--debug")
-        assert differs(OBJECTS["Deployment"], changed) == ("spec.template.spec.containers[service].args",)
+        assert drifted_paths(OBJECTS["Deployment"], changed) == ("spec.template.spec.containers[service].args",)
 
     def test_the_order_of_arguments_does(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["template"]["spec"]["containers"][0]["args"].reverse()
-        assert len(differs(OBJECTS["Deployment"], changed)) == 2
+        assert len(drifted_paths(OBJECTS["Deployment"], changed)) == 2
 
     def test_a_thing_of_another_kind(self) -> None:
         changed = live(OBJECTS["Service"])
         changed["spec"]["ports"] = None
         del changed["spec"]["selector"]
-        assert differs(OBJECTS["Service"], changed) == ("spec.selector", "spec.ports")
-        assert removals(OBJECTS["Service"], changed) == []
+        assert drifted_paths(OBJECTS["Service"], changed) == ("spec.selector", "spec.ports")
+        assert foreign_field_patch(OBJECTS["Service"], changed) == []
 
     def test_a_field_that_is_gone(self) -> None:
         changed = live(OBJECTS["ConfigMap"])
         del changed["data"]
-        assert differs(OBJECTS["ConfigMap"], changed) == ("data",)
+        assert drifted_paths(OBJECTS["ConfigMap"], changed) == ("data",)
 
 
 class TestQuantities:
@@ -123,27 +123,27 @@ class TestQuantities:
     def test_are_compared_by_value(self, there: str, same: bool) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = there
-        assert (differs(OBJECTS["Deployment"], changed) == ()) is same
+        assert (drifted_paths(OBJECTS["Deployment"], changed) == ()) is same
 
     @pytest.mark.parametrize(("there", "same"), [("512Mi", True), ("0.5Gi", True), ("5Gi", True), ("1Mi", False)])
     def test_a_claim_that_was_made_larger_stays(self, there: str, same: bool) -> None:
         changed = live(OBJECTS["PersistentVolumeClaim"])
         changed["spec"]["resources"]["requests"]["storage"] = there
-        assert (differs(OBJECTS["PersistentVolumeClaim"], changed) == ()) is same
+        assert (drifted_paths(OBJECTS["PersistentVolumeClaim"], changed) == ()) is same
 
 
 class TestOwners:
     def test_others_may_own_it_too(self) -> None:
         changed = live(OBJECTS["Secret"])
         changed["metadata"]["ownerReferences"].insert(0, {"kind": "X", "uid": "other"})
-        assert differs(OBJECTS["Secret"], changed) == ()
+        assert drifted_paths(OBJECTS["Secret"], changed) == ()
 
     def test_the_instance_has_to(self) -> None:
         changed = live(OBJECTS["Secret"])
         changed["metadata"]["ownerReferences"][0]["uid"] = "that of one before"
-        assert differs(OBJECTS["Secret"], changed) == ("metadata.ownerReferences",)
+        assert drifted_paths(OBJECTS["Secret"], changed) == ("metadata.ownerReferences",)
         del changed["metadata"]["ownerReferences"]
-        assert differs(OBJECTS["Secret"], changed) == ("metadata.ownerReferences",)
+        assert drifted_paths(OBJECTS["Secret"], changed) == ("metadata.ownerReferences",)
 
 
 class TestRemovals:
@@ -159,7 +159,7 @@ class TestRemovals:
         ours["securityContext"]["privileged"] = True
         ours["ports"][0]["hostPort"] = 80
         here = "/spec/template/spec/containers/1"
-        assert removals(OBJECTS["Deployment"], changed) == [
+        assert foreign_field_patch(OBJECTS["Deployment"], changed) == [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
             {"op": "remove", "path": f"{here}/ports/0/hostPort"},
             {"op": "remove", "path": f"{here}/env/7"},
@@ -177,7 +177,7 @@ class TestRemovals:
         source = {"name": "EMPTY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
         place = next(index for index, entry in enumerate(container["env"]) if entry["name"] == "EMPTY")
         container["env"][place] = source
-        assert removals(OBJECTS["Deployment"], changed)[1:] == [
+        assert foreign_field_patch(OBJECTS["Deployment"], changed)[1:] == [
             {"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}},
             {
                 "op": "replace",
@@ -192,8 +192,8 @@ class TestRemovals:
         changed = live(alone)
         changed["metadata"]["labels"] |= {"app.kubernetes.io/part-of": "x", "team": "blue"}
         changed["data"]["a/b~c"] = "x"
-        assert differs(alone, changed) == ("metadata.labels.app.kubernetes.io/part-of", "data.a/b~c")
-        assert removals(alone, changed)[1:] == [
+        assert drifted_paths(alone, changed) == ("metadata.labels.app.kubernetes.io/part-of", "data.a/b~c")
+        assert foreign_field_patch(alone, changed)[1:] == [
             {"op": "remove", "path": "/metadata/labels/app.kubernetes.io~1part-of"},
             {"op": "remove", "path": "/data/a~1b~0c"},
         ]
@@ -201,15 +201,17 @@ class TestRemovals:
     def test_name_no_value_of_a_secret(self) -> None:
         changed = live(OBJECTS["Secret"])
         changed["data"] = dict.fromkeys(changed["data"], "b3RoZXI=") | {"x": "s3cret"}
-        assert "s3cret" not in json.dumps([differs(OBJECTS["Secret"], changed), removals(OBJECTS["Secret"], changed)])
+        assert "s3cret" not in json.dumps(
+            [drifted_paths(OBJECTS["Secret"], changed), foreign_field_patch(OBJECTS["Secret"], changed)]
+        )
 
 
 def test_nothing_that_goes_in_is_changed() -> None:
-    for one in render(blueprint(FULL), Mode.UP).objects:
+    for one in render_objects(blueprint(FULL), Mode.UP).objects:
         there = live(one)
         before = copy.deepcopy((one, there))
-        differs(one, there)
-        removals(one, there)
+        drifted_paths(one, there)
+        foreign_field_patch(one, there)
         assert (one, there) == before
 
 
@@ -225,7 +227,7 @@ def test_a_comparison_costs_next_to_nothing() -> None:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        differs(one, there)
+        drifted_paths(one, there)
     finally:
         sys.setprofile(before)
     assert 0 < calls < 100

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from hopper.api.instance import HopperInstance
-from hopper.domain.service.blueprint import prepare
+from hopper.domain.service.blueprint import prepare_blueprint
 from hopper.domain.service.explain import explain
 from tests.unit.domain.service.samples import FULL, instance, template
 
 
 def lines(subject: HopperInstance, *ancestors: HopperInstance, spec: dict[str, Any] | None = None) -> list[str]:
-    return [str(one) for one in explain(prepare(subject, ancestors, template(spec)), ancestors)]
+    return [str(one) for one in explain(prepare_blueprint(subject, ancestors, template(spec)), ancestors)]
 
 
 def test_the_service() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hopper.domain.service.feasible import feasible
+from hopper.domain.service.drift import manifest_to_apply
 from hopper.domain.service.render import Manifest, Mode
 from tests.unit.domain.service.samples import blueprint, rendered
 
@@ -21,9 +21,13 @@ STUCK = {"observedGeneration": 3, "replicas": 3, "updatedReplicas": 1}
 def test_a_claim_never_shrinks(there: str, asked: str) -> None:
     claim = rendered(blueprint(VOLUME))["PersistentVolumeClaim"]
     live = {**claim, "spec": {**claim["spec"], "resources": {"requests": {"storage": there}}}}
-    assert feasible(claim, live, Mode.UP)["spec"] == claim["spec"] | {"resources": {"requests": {"storage": asked}}}
+    assert manifest_to_apply(claim, live, Mode.UP)["spec"] == claim["spec"] | {
+        "resources": {"requests": {"storage": asked}}
+    }
     for ended in (Mode.ARCHIVED, Mode.TERMINATED):
-        assert feasible(claim, live, ended)["spec"] == live["spec"], "nor does it grow once the instance has ended"
+        assert manifest_to_apply(claim, live, ended)["spec"] == live["spec"], (
+            "nor does it grow once the instance has ended"
+        )
 
 
 def deployed(status: dict[str, Any], spec: dict[str, Any] | None = None) -> Manifest:
@@ -35,11 +39,11 @@ def deployed(status: dict[str, Any], spec: dict[str, Any] | None = None) -> Mani
 @pytest.mark.parametrize("status", [STUCK, COMPLETE | {"observedGeneration": 2}, {}], ids=["stuck", "unseen", "new"])
 def test_what_becomes_a_recreate_in_mid_rollout_is_emptied_first(status: dict[str, Any], mode: Mode) -> None:
     live, wanted = deployed(status), rendered(blueprint(VOLUME), mode)["Deployment"]
-    first = feasible(wanted, live, mode)
+    first = manifest_to_apply(wanted, live, mode)
     assert first["spec"] == wanted["spec"] | {"replicas": 0, "strategy": live["spec"]["strategy"]}
     assert first["metadata"] == wanted["metadata"]
     empty = {**live, "status": {"observedGeneration": 3}}
-    assert feasible(wanted, empty, mode) == wanted
+    assert manifest_to_apply(wanted, empty, mode) == wanted
 
 
 @pytest.mark.parametrize(
@@ -54,4 +58,4 @@ def test_what_becomes_a_recreate_in_mid_rollout_is_emptied_first(status: dict[st
 )
 def test_everything_else_is_applied_as_it_is(live: Manifest, wanted: dict[str, Any]) -> None:
     manifest = rendered(blueprint(wanted))["Deployment"]
-    assert feasible(manifest, live, Mode.UP) == manifest
+    assert manifest_to_apply(manifest, live, Mode.UP) == manifest

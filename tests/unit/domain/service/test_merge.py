@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
-from hopper.domain.service.merge import LIST_KINDS, merge
-from hopper.domain.service.problem import Origin
+from hopper.domain.service.merge import LIST_KINDS, Origin, merge
 from tests.unit.domain.service.samples import FULL, Wire, merged, overrides_of, spec_of
 from tests.unit.domain.service.strategies import OVERRIDES, TEMPLATES
 
@@ -70,7 +69,7 @@ class TestEntries:
         effective = merged({}, {"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
         assert effective.spec == spec_of()
         assert effective.problems == ()
-        assert (effective.removed, effective.missed) == ((), ("env[A]", "healthcheck"))
+        assert (effective.removed, effective.unmatched_removals) == ((), ("env[A]", "healthcheck"))
 
 
 class TestHealthcheck:
@@ -146,8 +145,7 @@ class TestProblems:
         found = merged({"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
         assert found.spec == spec_of()
         assert [str(problem) for problem in found.problems] == [
-            f"template: spec.{path}: $remove takes an inherited entry away, and a template inherits none: "
-            "delete the entry"
+            f"template: spec.{path}: has $remove, which only works in overrides of an instance: delete the entry"
             for path in ("env[A]", "healthcheck")
         ]
 
@@ -155,8 +153,8 @@ class TestProblems:
         twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
         found = merged({"env": twice}, {"env": twice})
         assert [str(problem) for problem in found.problems] == [
-            "template: spec.env[A]: is there twice: remove one of the two",
-            "spec.overrides.env[A]: is there twice: remove one of the two",
+            "template: spec.env[A]: is listed twice: remove one of the two",
+            "spec.overrides.env[A]: is listed twice: remove one of the two",
         ]
 
 

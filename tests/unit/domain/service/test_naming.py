@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 
 from hopper.api.instance import HopperInstance
 from hopper.domain.hierarchy import parent_link
-from hopper.domain.service.files import ConfigFile
-from hopper.domain.service.naming import Namesakes, base_name, distinct, names_of, nearest_project, shortened, slug
+from hopper.domain.service.config_files import ConfigFile
+from hopper.domain.service.naming import (
+    NameConflicts,
+    base_name,
+    name_objects,
+    nearest_project,
+    shorten_name,
+    slug,
+    unique_label,
+)
 from tests.unit.domain.sample_instances import Forest
 from tests.unit.domain.service.samples import GLOBAL, PROJECT, instance
 
@@ -59,14 +67,14 @@ class TestNames:
         inner = instance("inner", "Project")
         assert nearest_project((GLOBAL,)) is None
         assert nearest_project((instance("x", "Event"), inner, PROJECT)) == "inner"
-        assert names_of(instance(), (PROJECT, GLOBAL), "web").base == "hopper-shop-web-1"
+        assert name_objects(instance(), (PROJECT, GLOBAL), "web").base == "hopper-shop-web-1"
 
     def test_a_name_once_given_stays(self) -> None:
         moved = instance(status={"workloadName": "hopper-old-web-1"})
-        assert names_of(moved, (PROJECT,), "web", prefix="other").base == "hopper-old-web-1"
+        assert name_objects(moved, (PROJECT,), "web", prefix="other").base == "hopper-old-web-1"
 
     def test_labels_follow_the_convention(self) -> None:
-        names = names_of(instance(), (PROJECT, GLOBAL), "web-server")
+        names = name_objects(instance(), (PROJECT, GLOBAL), "web-server")
         assert names.selector == {"hopper.dev/instance": "web-1"}
         assert names.labels == {
             "hopper.dev/instance": "web-1",
@@ -78,7 +86,7 @@ class TestNames:
         }
 
     def test_a_move_leaves_the_pods_alone(self) -> None:
-        before, after = names_of(instance(), (PROJECT,), "web"), names_of(instance(), (GLOBAL,), "web")
+        before, after = name_objects(instance(), (PROJECT,), "web"), name_objects(instance(), (GLOBAL,), "web")
         assert before.labels != after.labels
         assert before.pod_labels == after.pod_labels
 
@@ -92,19 +100,19 @@ class TestNames:
         ],
     )
     def test_claims(self, volume: str, expected: str) -> None:
-        assert names_of(instance(), (PROJECT,), "web").claim(volume) == expected
+        assert name_objects(instance(), (PROJECT,), "web").claim(volume) == expected
 
     def test_claims_keep_the_first_name(self) -> None:
         """What the status says counts, then what the spec says: a restored object has no status."""
         said = {"name": "web-0", "claimPrefix": "hopper-shop-web-0"}
-        renamed = names_of(instance(renamedFrom=said), (PROJECT,), "web")
+        renamed = name_objects(instance(renamedFrom=said), (PROJECT,), "web")
         assert (renamed.base, renamed.claim("data")) == ("hopper-shop-web-1", "hopper-shop-web-0-data")
-        noted = names_of(instance(renamedFrom=said, status={"claimPrefix": "hopper-x"}), (PROJECT,), "web")
+        noted = name_objects(instance(renamedFrom=said, status={"claimPrefix": "hopper-x"}), (PROJECT,), "web")
         assert noted.claim("data") == "hopper-x-data"
 
     @given(st.text(max_size=300))
     def test_claims_are_always_dns_labels(self, volume: str) -> None:
-        assert DNS_LABEL.fullmatch(names_of(instance("i" * 63), (PROJECT,), "web").claim(volume))
+        assert DNS_LABEL.fullmatch(name_objects(instance("i" * 63), (PROJECT,), "web").claim(volume))
 
 
 class TestNamesakes:
@@ -114,7 +122,7 @@ class TestNamesakes:
     def bases(*instances: HopperInstance) -> dict[str, str]:
         tree = Forest(instances)
         return {
-            it.name: names_of(it, parent_link(it, tree).ancestors, "web", namesakes=Namesakes(tree)).base
+            it.name: name_objects(it, parent_link(it, tree).ancestors, "web", conflicts=NameConflicts(tree)).base
             for it in instances
         }
 
@@ -154,10 +162,10 @@ class TestNamesakes:
         """Its status does not say so yet."""
         first, second = self.one("worker", "web"), self.one("web-worker", "web", 9)
         forest = Forest((self.one("web"), first, second))
-        namesakes = Namesakes(forest, lambda it: "hopper-web-worker" if it.name == "worker" else None)
+        namesakes = NameConflicts(forest, lambda it: "hopper-web-worker" if it.name == "worker" else None)
         above = (self.one("web"),)
-        assert names_of(first, above, "web", namesakes=namesakes).base == "hopper-web-worker"
-        assert names_of(second, above, "web", namesakes=namesakes).base != "hopper-web-worker"
+        assert name_objects(first, above, "web", conflicts=namesakes).base == "hopper-web-worker"
+        assert name_objects(second, above, "web", conflicts=namesakes).base != "hopper-web-worker"
 
     def test_who_bears_another_does_not_count(self) -> None:
         moved = self.one("worker", "web", 99, status={"workloadName": "hopper-old-worker"})
@@ -188,15 +196,16 @@ class TestNamesakes:
 
 class TestParts:
     @given(st.text(max_size=80), st.text(max_size=80))
-    def test_distinct_stands_for_one_text_only(self, one: str, other: str) -> None:
-        assert (distinct(one) == distinct(other)) is (one.removeprefix("/") == other.removeprefix("/") or one == other)
-        assert len(distinct(one)) <= 63
+    def test_unique_label_differs_for_different_paths(self, one: str, other: str) -> None:
+        if one.removeprefix("/") != other.removeprefix("/"):
+            assert unique_label(one) != unique_label(other)
+        assert len(unique_label(one)) <= 63
 
     def test_distinct_is_readable_where_it_can_be(self) -> None:
-        assert distinct("/var/lib/x1") == "var-lib-x1"
-        assert distinct("/var-lib/x1").startswith("var-lib-x1-")
+        assert unique_label("/var/lib/x1") == "var-lib-x1"
+        assert unique_label("/var-lib/x1").startswith("var-lib-x1-")
         assert slug("/") == "root"
-        assert shortened("a") == "a"
+        assert shorten_name("a") == "a"
 
 
 class TestKeys:

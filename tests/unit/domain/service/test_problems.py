@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
-from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.problem import Origin, ServiceProblem
-from hopper.domain.service.problems import problems
-from hopper.domain.service.render import Mode, render
+from hopper.domain.service.blueprint import prepare_blueprint
+from hopper.domain.service.merge import Origin, ServiceProblem
+from hopper.domain.service.problems import find_problems
+from hopper.domain.service.render import Mode, render_objects
 from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, By
 from tests.unit.domain.service.samples import FULL, PROJECT, blueprint, instance, merged, template
 from tests.unit.domain.service.strategies import OVERRIDES, TEMPLATES
@@ -49,23 +49,29 @@ def test_a_service_that_can_run_has_none() -> None:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"image": "Web:1"}, "image: is not the name of an image: write a name such as nginx:1.27, in lower case"),
-        ({"image": "web:1:2"}, "image: is not the name of an image"),
-        ({"user": "0"}, "user: is root: set another user, or securityProfile: Baseline"),
+        ({"image": "Web:1"}, "image: is not a valid image name: use a lower-case name such as nginx:1.27"),
+        ({"image": "web:1:2"}, "image: is not a valid image name"),
+        ({"user": "0"}, "user: is root: use another user, or set securityProfile Baseline"),
         ({"user": "0:5"}, "user: is root"),
         ({"user": "5000000000"}, "user: is too large: use numbers up to 2147483647"),
         ({"user": "1:5000000000"}, "user: is too large"),
-        ({"command": ["a", "b\0"]}, "command[1]: holds a zero byte"),
-        ({"args": ["b\0"]}, "args[0]: holds a zero byte"),
-        ({"healthcheck": {}}, "healthcheck.test: is empty: name a test, [NONE] for no healthcheck"),
-        ({"workingDir": "/a/../b"}, "workingDir: goes up with '..'"),
-        ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, "resources.requests.cpu: is more than"),
-        ({"resources": {"limits": {"memory": "100m"}}}, "resources.limits.memory: is more precise than a byte: round it"),
-        ({"resources": {"requests": {"cpu": "0.0001"}}}, "resources.requests.cpu: is more precise than 1m"),
-        ({"args": ["x" * 32768] * 30}, "env: and the arguments come to 960 KiB, 768 are possible"),
-        ({"domains": [{"domain": "a.b"}]}, "domains[a.b]: leads nowhere, as there is no TCP port"),
+        ({"command": ["a", "b\0"]}, "command[1]: contains a zero byte"),
+        ({"args": ["b\0"]}, "args[0]: contains a zero byte"),
+        ({"healthcheck": {}}, "healthcheck.test: is empty: set a test, [NONE] for no healthcheck"),
+        ({"workingDir": "/a/../b"}, "workingDir: contains '..'"),
+        ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, "resources.requests.cpu: is higher than"),
+        (
+            {"resources": {"limits": {"memory": "100m"}}},
+            "resources.limits.memory: is not a multiple of 1 byte: round it",
+        ),
+        ({"resources": {"requests": {"cpu": "0.0001"}}}, "resources.requests.cpu: is not a multiple of 1m"),
+        ({"args": ["x" * 32768] * 30}, "env: has 960 KiB together with command and args, more than 768 KiB"),
+        ({"domains": [{"domain": "a.b"}]}, "domains[a.b]: has no TCP port to forward to"),
         ({"env": [{"name": "A"}]}, "env[A]: has neither value nor valueFrom"),
-        ({"labels": [{"name": "x.kubernetes.io/a"}]}, "labels[x.kubernetes.io/a].name: lies below kubernetes.io/"),
+        (
+            {"labels": [{"name": "x.kubernetes.io/a"}]},
+            "labels[x.kubernetes.io/a].name: has the reserved prefix kubernetes.io/",
+        ),
     ],
 )
 def test_problems_of_a_template(spec: dict[str, Any], expected: str) -> None:
@@ -110,13 +116,13 @@ class TestProblem:
     def test_of_a_file_names_path_and_line(self) -> None:
         file = {"path": "/etc/a.conf", "content": "\n{{ env.X }}", "template": True}
         (found,) = told({}, {"configFiles": [file]})
-        assert found.startswith("spec.overrides.configFiles[/etc/a.conf].content: line 2: there is no 'X' here")
+        assert found.startswith("spec.overrides.configFiles[/etc/a.conf].content: line 2: 'X' does not exist")
 
     def test_of_a_value_that_only_the_pod_knows(self) -> None:
         env = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
         file = {"path": "/a", "content": "{{ env.X }}", "template": True}
         (found,) = told({"env": env, "configFiles": [file]})
-        assert "line 1: X comes from another object, and only the pod knows its value" in found
+        assert "line 1: X is set by valueFrom, and only the pod knows its value" in found
 
     def test_several_are_all_told(self) -> None:
         found = told({"user": "0", "ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 80}]})
@@ -127,25 +133,25 @@ class TestProblem:
         env = [{"name": "BIG", "value": "x" * 32768, "secret": True}]
         files = [{"path": f"/f/{n}", "content": text, "template": True} for n in range(2)]
         (found,) = told({"env": env, "configFiles": files})
-        assert "configFiles: together make a Secret of 1056 KiB, 1024 are possible" in found
+        assert "configFiles: need a Secret of 1056 KiB, more than 1024 KiB" in found
 
 
 def test_what_is_not_rendered_is_not_rendered() -> None:
     with pytest.raises(ValueError, match="is root"):
-        render(blueprint({"user": "0"}), Mode.UP)
+        render_objects(blueprint({"user": "0"}), Mode.UP)
 
 
 @given(TEMPLATES, OVERRIDES)
 def test_random_services_are_refused_or_rendered(spec: TemplateSpec, overrides: Overrides) -> None:
     subject, base = instance(), template()
     subject = replace(subject, spec=replace(subject.spec, overrides=overrides))
-    made = prepare(subject, (PROJECT,), replace(base, spec=spec))
+    made = prepare_blueprint(subject, (PROJECT,), replace(base, spec=spec))
     for problem in made.problems:
         assert problem.field
         assert ": " in problem.message or "remove" in problem.message
     if not made.problems:
-        assert render(made, Mode.UP).objects == render(made, Mode.UP).objects
+        assert render_objects(made, Mode.UP).objects == render_objects(made, Mode.UP).objects
 
 
 def test_merge_alone_is_enough_for_a_template() -> None:
-    assert problems(merged({"env": [{"name": "A"}]})) != ()
+    assert find_problems(merged({"env": [{"name": "A"}]})) != ()

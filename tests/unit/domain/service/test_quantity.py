@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.domain.service.quantity import canonical, nanos
+from hopper.domain.service.quantity import canonical_quantity, nanos
 
 QUANTITIES = st.from_regex(r"(0|[1-9][0-9]{0,6})(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", fullmatch=True)
 
@@ -36,7 +36,7 @@ QUANTITIES = st.from_regex(r"(0|[1-9][0-9]{0,6})(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki
     ],
 )
 def test_canonical(written: str, stored: str) -> None:
-    assert canonical(written) == stored
+    assert canonical_quantity(written) == stored
 
 
 @pytest.mark.parametrize("wrong", ["", "Gi", "1 Gi", "-1", "1gi", "1e", "0x1", "1.2.3", "1;2"])
@@ -47,6 +47,6 @@ def test_what_is_no_quantity(wrong: str) -> None:
 
 @given(QUANTITIES)
 def test_the_value_stays(quantity: str) -> None:
-    assert nanos(canonical(quantity)) >= nanos(quantity)  # a fraction of a byte is rounded up
-    assert nanos(canonical(quantity)) - nanos(quantity) < 10**9
-    assert canonical(canonical(quantity)) == canonical(quantity)
+    assert nanos(canonical_quantity(quantity)) >= nanos(quantity)  # a fraction of a byte is rounded up
+    assert nanos(canonical_quantity(quantity)) - nanos(quantity) < 10**9
+    assert canonical_quantity(canonical_quantity(quantity)) == canonical_quantity(quantity)

@@ -12,8 +12,8 @@ from hypothesis import given
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.service import Overrides
-from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.render import Mode, mode_of, render
+from hopper.domain.service.blueprint import prepare_blueprint
+from hopper.domain.service.render import Mode, mode_for, render_objects
 from tests.unit.domain.service.samples import (
     BASE,
     FULL,
@@ -31,7 +31,7 @@ from tests.unit.domain.service.strategies import OVERRIDES
 
 class TestObjects:
     def test_all_that_there_may_be_in_the_order_to_apply(self) -> None:
-        objects = render(blueprint(FULL), Mode.UP).objects
+        objects = render_objects(blueprint(FULL), Mode.UP).objects
         assert [(one["kind"], one["metadata"]["name"]) for one in objects] == [
             ("Secret", BASE),
             ("ConfigMap", BASE),
@@ -46,7 +46,7 @@ class TestObjects:
         assert list(rendered(blueprint(PORT))) == ["Service", "Deployment"]
 
     def test_each_is_named_labelled_and_owned(self) -> None:
-        for one in render(blueprint(FULL), Mode.UP).objects:
+        for one in render_objects(blueprint(FULL), Mode.UP).objects:
             metadata = one["metadata"]
             assert metadata["namespace"] == "default"
             assert metadata["labels"]["hopper.dev/instance"] == "web-1"
@@ -65,7 +65,7 @@ class TestObjects:
     def test_nothing_is_shared_between_them(self) -> None:
         """Whoever changes one of them changes no other."""
         made = blueprint(FULL)
-        objects = render(made, Mode.UP).objects
+        objects = render_objects(made, Mode.UP).objects
         seen: set[int] = set()
 
         def walk(value: Any) -> None:
@@ -95,12 +95,14 @@ class TestModes:
         ],
     )
     def test_follow_from_the_phase(self, phase: Phase, mode: Mode | None) -> None:
-        assert mode_of(phase) is mode
+        assert mode_for(phase) is mode
 
     def test_what_is_on_its_way_to_paused_does_not_serve_for_a_moment(self) -> None:
-        held = {phase for phase in Phase if mode_of(phase, DesiredState.PAUSED) is not mode_of(phase)}
+        held = {phase for phase in Phase if mode_for(phase, DesiredState.PAUSED) is not mode_for(phase)}
         assert held == {Phase.STARTING, Phase.ERROR}
-        assert mode_of(Phase.STARTING, DesiredState.PAUSED) is mode_of(Phase.ERROR, DesiredState.PAUSED) is Mode.PAUSED
+        assert (
+            mode_for(Phase.STARTING, DesiredState.PAUSED) is mode_for(Phase.ERROR, DesiredState.PAUSED) is Mode.PAUSED
+        )
 
     def test_paused_changes_nothing_but_the_selector(self) -> None:
         up, paused = rendered(blueprint(FULL)), rendered(blueprint(FULL), Mode.PAUSED)
@@ -188,11 +190,13 @@ class TestDeterminism:
         subject, kind = instance(), template()
         subject = replace(subject, spec=replace(subject.spec, overrides=overrides))
         before = copy.deepcopy((subject, kind))
-        first, second = (prepare(subject, (PROJECT,), kind) for _ in range(2))
+        first, second = (prepare_blueprint(subject, (PROJECT,), kind) for _ in range(2))
         assert first == second
         assert (subject, kind) == before
         if not first.problems:
-            assert json.dumps(render(first, Mode.UP).objects) == json.dumps(render(second, Mode.UP).objects)
+            assert json.dumps(render_objects(first, Mode.UP).objects) == json.dumps(
+                render_objects(second, Mode.UP).objects
+            )
 
     def test_labels_of_the_user_never_win(self) -> None:
         labels = pod_template(blueprint(FULL))["metadata"]["labels"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hopper.domain.service.blueprint import prepare
-from hopper.domain.service.render import Mode, render
+from hopper.domain.service.blueprint import prepare_blueprint
+from hopper.domain.service.render import Mode, render_objects
 from hopper.domain.service.revision import revision
 from tests.unit.domain.service.samples import (
     FULL,
@@ -60,7 +60,7 @@ class TestRestarts:
 class TestRevision:
     def test_is_on_the_workload(self) -> None:
         made = blueprint(FULL)
-        found = render(made, Mode.UP)
+        found = render_objects(made, Mode.UP)
         annotations = rendered(made)["Deployment"]["metadata"]["annotations"]
         assert annotations == {"hopper.dev/revision": found.revision}
         assert len(found.revision) == 16
@@ -89,7 +89,7 @@ class TestRevision:
         assert revision(blueprint(spec, **before | change)) != revision(blueprint(spec, **before))
 
     def test_changes_with_the_template(self) -> None:
-        one, other = (prepare(blueprint().instance, (), template(name=name)) for name in ("one", "other"))
+        one, other = (prepare_blueprint(blueprint().instance, (), template(name=name)) for name in ("one", "other"))
         assert pod_template(one) != pod_template(other)
         assert revision(one) != revision(other)
 

@@ -7,7 +7,7 @@ from base64 import b64decode
 
 import pytest
 
-from hopper.domain.service.render import Mode, render
+from hopper.domain.service.render import Mode, render_objects
 from hopper.domain.service.revision import revision
 from tests.unit.domain.service.samples import (
     BASE,
@@ -173,7 +173,7 @@ class TestFiles:
 class TestSecrecy:
     def test_a_secret_value_is_nowhere_else(self) -> None:
         made = blueprint(FULL)
-        for one in render(made, Mode.UP).objects:
+        for one in render_objects(made, Mode.UP).objects:
             if one["kind"] != "Secret":
                 assert CANARY not in json.dumps(one)
         assert CANARY not in f"{made.problems}{made.warnings}{made.effective.provenance}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hopper.domain.service.render import Mode, render
+from hopper.domain.service.render import Mode, render_objects
 from tests.unit.domain.service.samples import (
     BASE,
     FULL,
@@ -89,9 +89,9 @@ class TestSecurity:
         made = blueprint({"securityProfile": "Baseline", "user": "0"})
         assert "runAsNonRoot" not in pod(made)["securityContext"]
         assert "securityContext" not in container(made)
-        (warning,) = render(made, Mode.UP).warnings
+        (warning,) = render_objects(made, Mode.UP).warnings
         assert "Baseline" in warning
-        assert render(blueprint(), Mode.UP).warnings == ()
+        assert render_objects(blueprint(), Mode.UP).warnings == ()
 
     @pytest.mark.parametrize(
         ("user", "expected"),

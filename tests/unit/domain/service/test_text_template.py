@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.domain.service.text_template import MAX_RENDERED, ROOTS, TextError, check, render_text
+from hopper.domain.service.text_template import (
+    MAX_RENDERED,
+    VALUE_NAMES,
+    TemplateTextError,
+    check_template_text,
+    render_text,
+)
 
 VALUES: dict[str, Any] = {
     "instance": {"name": "web-1", "path": "shop/web-1"},
@@ -54,7 +60,7 @@ VALUES: dict[str, Any] = {
     ],
 )
 def test_what_it_can_do(text: str, expected: str) -> None:
-    check(text)
+    check_template_text(text)
     assert render_text(text, VALUES) == expected
 
 
@@ -81,50 +87,50 @@ def test_what_it_can_do(text: str, expected: str) -> None:
         ("{{ 'a' ~ 'b' }}", "concatenation with ~ is not allowed"),
         ("{{ env.TZ[1:2] }}", "a slice is not allowed"),
         ("{{ [1] }}", "list is not allowed"),
-        ("{{ environ }}", "there is no value environ: use instance"),
-        ("{{ env.TZ | attr('x') }}", "there is no filter attr: use b64encode"),
+        ("{{ environ }}", "the value environ does not exist: use one of instance"),
+        ("{{ env.TZ | attr('x') }}", "the filter attr does not exist: use one of b64encode"),
         ("{{ env", "line 1:"),
         ("{% if %}", "line 1:"),
         ("{% trans %}x{% endtrans %}", "unknown tag"),
         ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "nested too deeply"),
         ("{{ env" + ".a" * 3000 + " }}", "too large or nested too deeply"),
         ("{{ env.a }}" * 11000, "too large or nested too deeply"),
-        ("{{ " + "9" * 5000 + " }}", "is not a template"),
+        ("{{ " + "9" * 5000 + " }}", "is not a valid template"),
     ],
 )
 def test_what_is_refused_unseen(text: str, message: str) -> None:
-    with pytest.raises(TextError) as refused:
-        check(text)
+    with pytest.raises(TemplateTextError) as refused:
+        check_template_text(text)
     assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n\n{{ env.MISSING }}", "line 3: there is no 'MISSING' here: name a documented value, or give a default"),
+        ("\n\n{{ env.MISSING }}", "line 3: 'MISSING' does not exist: use a documented value, or the filter default"),
         ("{{ parent }}", "line 1: 'parent' is undefined"),
-        ("{{ env.MISSING.deeper }}", "there is no 'deeper' here"),
-        ("{% if\nenv.MISSING %}{% endif %}", "there is no 'MISSING' here"),
-        ("{{ env.MISSING | tojson }}", "there is no 'MISSING' here"),
-        ("{{ env.MISSING | upper }}", "there is no 'MISSING' here"),
-        ("{{ instance.name.__class__ }}", "there is no '__class__' here"),
-        ("{{ instance.__class__ }}", "there is no '__class__' here"),
-        ("{{ env['__init__'] }}", "line 1: there is no entry for what is in brackets here"),
-        ("{{ ports[1] }}", "there is no entry"),
-        ("{{ ports['0'] }}", "there is no entry"),
-        ("{{ project[0] }}", "there is no entry"),
+        ("{{ env.MISSING.deeper }}", "'deeper' does not exist"),
+        ("{% if\nenv.MISSING %}{% endif %}", "'MISSING' does not exist"),
+        ("{{ env.MISSING | tojson }}", "'MISSING' does not exist"),
+        ("{{ env.MISSING | upper }}", "'MISSING' does not exist"),
+        ("{{ instance.name.__class__ }}", "'__class__' does not exist"),
+        ("{{ instance.__class__ }}", "'__class__' does not exist"),
+        ("{{ env['__init__'] }}", "line 1: the key or index in brackets does not exist"),
+        ("{{ ports[1] }}", "the key or index in brackets does not exist"),
+        ("{{ ports['0'] }}", "the key or index in brackets does not exist"),
+        ("{{ project[0] }}", "the key or index in brackets does not exist"),
         ("{{ env }}", "use the filter join or tojson"),
         ("{{ none }}", "use the filter join or tojson"),
         ("{{ project | join }}", "the filter join needs a list"),
         ("{{ config.capabilities | join(3) }}", "line 1:"),
         ("{{ config.delegation.enabled | length }}", "line 1:"),
         ("{{ 1 < 'a' }}", "line 1:"),
-        ("{{ env[ports] }}", "here"),
+        ("{{ env[ports] }}", "does not exist"),
     ],
 )
 def test_what_fails_when_it_is_rendered(text: str, message: str) -> None:
-    check(text)
-    with pytest.raises(TextError) as refused:
+    check_template_text(text)
+    with pytest.raises(TemplateTextError) as refused:
         render_text(text, VALUES)
     assert message in str(refused.value)
 
@@ -132,7 +138,7 @@ def test_what_fails_when_it_is_rendered(text: str, message: str) -> None:
 @pytest.mark.parametrize("text", ["{{ ports[env.TZ] }}", "{{ env[env.TZ] }}", "{{ labels[env.TZ].x }}"])
 def test_no_error_tells_a_value(text: str) -> None:
     """It may be that of a secret variable, and errors are told in the status."""
-    with pytest.raises(TextError) as refused:
+    with pytest.raises(TemplateTextError) as refused:
         render_text(text, VALUES)
     assert VALUES["env"]["TZ"] not in str(refused.value)
 
@@ -141,17 +147,17 @@ class TestBounds:
     def test_of_the_whole(self) -> None:
         values = {"env": {"BIG": "x" * 32768}}
         assert len(render_text("{{ env.BIG }}" * 16, values)) == MAX_RENDERED
-        with pytest.raises(TextError, match="renders to more than 512 KiB"):
+        with pytest.raises(TemplateTextError, match="renders to more than 512 KiB"):
             render_text("{{ env.BIG }}" * 17, values)
 
     @pytest.mark.parametrize("name", ["tojson", "b64encode"])
     def test_of_what_grows_on_the_way(self, name: str) -> None:
-        with pytest.raises(TextError, match="512 KiB"):
+        with pytest.raises(TemplateTextError, match="512 KiB"):
             render_text("{{ env.BIG" + f" | {name}" * 36 + " }}", {"env": {"BIG": '\\"' * 16000}})
 
 
 @given(st.text(alphabet="{}%# .|()[]'\"abeinv_019\n<=+-~*", max_size=60))
 def test_whatever_is_written_ends_in_a_text_or_an_error(text: str) -> None:
-    with suppress(TextError):
+    with suppress(TemplateTextError):
         assert isinstance(render_text(text, VALUES), str)
-    assert set(VALUES) < set(ROOTS)
+    assert set(VALUES) < set(VALUE_NAMES)

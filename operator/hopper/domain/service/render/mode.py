@@ -1,4 +1,4 @@
-"""How much of a workload there is to be."""
+"""Render mode: which objects of an instance exist in each phase."""
 
 from enum import StrEnum
 
@@ -6,10 +6,12 @@ from hopper.api.enums import DesiredState, Phase
 
 
 class Mode(StrEnum):
-    """What a phase means for the objects of an instance.
+    """Which objects of an instance are rendered.
 
-    Up: all of them. Paused: the same pods, untouched, but no longer behind the Service. Stopped: no pods, everything
-    else stays. Archived and Terminated: only the volumes that the type keeps.
+    - Up: all objects.
+    - Paused: all objects, but the Service selects no pods. The pods are not changed.
+    - Stopped: all objects, with no pods.
+    - Archived and Terminated: only the PersistentVolumeClaims that the type of the instance keeps.
     """
 
     UP = "Up"
@@ -19,8 +21,8 @@ class Mode(StrEnum):
     TERMINATED = "Terminated"
 
     @property
-    def is_ended(self) -> bool:
-        """Whether what is there may stay as it is, and nothing is made any more."""
+    def is_final(self) -> bool:
+        """Whether objects are only kept, and no longer created or changed."""
         return self in (Mode.ARCHIVED, Mode.TERMINATED)
 
 
@@ -30,17 +32,18 @@ _MODES = {
     Phase.PAUSED: Mode.PAUSED,
     Phase.STOPPING: Mode.STOPPED,
     Phase.STOPPED: Mode.STOPPED,
-    # The pods stay for those who look for the reason, and may yet come right by themselves.
+    # Failed pods stay so that users can find the cause. They may also recover.
     Phase.ERROR: Mode.UP,
     Phase.ARCHIVED: Mode.ARCHIVED,
     Phase.TERMINATED: Mode.TERMINATED,
 }
 
 
-def mode_of(phase: Phase, effective: DesiredState | None = None) -> Mode | None:
-    """Return the mode that a phase asks for. None (Created): nothing is to be made, and nothing taken away, yet.
+def mode_for(phase: Phase, effective: DesiredState | None = None) -> Mode | None:
+    """Return the render mode for a phase. None, for Created, means that objects are neither created nor deleted.
 
-    What is on its way to be Paused (`effective`) is not to serve for a moment.
+    An instance that starts with the effective state Paused is rendered Paused, so that it never receives traffic.
     """
     mode = _MODES.get(phase)
-    return Mode.PAUSED if mode is Mode.UP and phase is not Phase.RUNNING and effective is DesiredState.PAUSED else mode
+    starts_paused = mode is Mode.UP and phase is not Phase.RUNNING and effective is DesiredState.PAUSED
+    return Mode.PAUSED if starts_paused else mode

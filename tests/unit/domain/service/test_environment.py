@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.service import EnvEntry
-from hopper.domain.service.variables import find_reference_cycle, in_order, references
+from hopper.domain.service.environment import find_reference_cycle, referenced_names, sort_by_reference
 
 
 def entries(**values: str) -> list[EnvEntry]:
@@ -19,11 +19,13 @@ def entries(**values: str) -> list[EnvEntry]:
     [("$(A)$(B)", {"A", "B"}), ("$$(A)", set()), ("$$$(A)", {"A"}), ("$A ${B} $()", set()), ("", set())],
 )
 def test_references(value: str, names: set[str]) -> None:
-    assert references(value) == names
+    assert referenced_names(value) == names
 
 
 def test_each_follows_those_that_it_refers_to() -> None:
-    ordered = [entry.name for entry in in_order(entries(A="$(B)", B="$(C)$(D)", C="", D="$(ELSEWHERE)", E="$(E)"))]
+    ordered = [
+        entry.name for entry in sort_by_reference(entries(A="$(B)", B="$(C)$(D)", C="", D="$(ELSEWHERE)", E="$(E)"))
+    ]
     assert ordered == ["C", "D", "E", "B", "A"]
 
 
@@ -32,17 +34,17 @@ def test_circles_are_found_and_left_in_order() -> None:
     found = find_reference_cycle(circle)
     assert found is not None
     assert set(found) == {"A", "B", "C"}
-    assert in_order(circle) == tuple(circle)
+    assert sort_by_reference(circle) == tuple(circle)
     assert find_reference_cycle(entries(A="$(A)", B="$(A)")) is None
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from(["", "$(A)", "$(B)$(C)", "$(F)", "$$(A)"])))
 def test_nothing_is_lost(values: dict[str, str]) -> None:
     given_entries = entries(**values)
-    ordered = in_order(given_entries)
+    ordered = sort_by_reference(given_entries)
     assert sorted(entry.name for entry in ordered) == sorted(values)
     if find_reference_cycle(given_entries) is None:
         names = [entry.name for entry in ordered]
         for entry in ordered:
-            before = references(str(entry.value)) & values.keys() - {entry.name}
+            before = referenced_names(str(entry.value)) & values.keys() - {entry.name}
             assert before <= set(names[: names.index(entry.name)])
