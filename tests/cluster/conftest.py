@@ -15,8 +15,8 @@ import pytest
 
 from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
 from hopper.local.progress import Plain
-from tests.cluster.fixtures import kubeconfig, live, operator, rest, stages, workloads  # noqa: F401
-from tests.cluster.instances import Instances
+from tests.cluster.support.fixtures import kubeconfig, live, operator, rest, stages, workloads  # noqa: F401
+from tests.cluster.support.kubectl_instances import KubectlInstances
 
 # test-<pid of the test run>, and a suffix for further clusters of the same run.
 NAME = re.compile(r"test-(\d+)(-.*)?")
@@ -89,9 +89,9 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def instances(cluster: Cluster, namespace: str) -> Instances:
+def instances(cluster: Cluster, namespace: str) -> KubectlInstances:
     """HopperInstances of a fresh namespace."""
-    return Instances(cluster, namespace)
+    return KubectlInstances(cluster, namespace)
 
 
 def up_or_skip(own: LocalCluster) -> None:

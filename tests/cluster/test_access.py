@@ -16,10 +16,10 @@ from hopper.adapters import connection
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
 from hopper.api.resources import INSTANCES, OWNED_RESOURCES, PODS, TEMPLATES
 from hopper.local import Cluster
-from tests.cluster.live import Live, manifest
-from tests.cluster.prometheus import Numbers
-from tests.cluster.rights import until_allowed
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.prometheus import PrometheusSamples
+from tests.cluster.support.rights import until_allowed
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 LOOK = ["get", "list", "watch"]
@@ -38,7 +38,7 @@ def rules(*, events: bool = True) -> list[dict[str, Any]]:
     return needed + told * events
 
 
-async def service_account(live: Live, granted: list[dict[str, Any]]) -> str:
+async def service_account(live: LiveInstances, granted: list[dict[str, Any]]) -> str:
     """Make a service account with these rights in the namespace; return a token of it."""
     namespace = live.namespace
     accounts, name = f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}}
@@ -71,7 +71,7 @@ def use_token(config: dict[str, Any], token: str, path: Path, monkeypatch: pytes
 
 class TestServiceAccount:
     async def test_least_rights(
-        self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = await service_account(live, rules())
         use_token(await admin_config(cluster), token, tmp_path / "kubeconfig", monkeypatch)
@@ -85,7 +85,7 @@ class TestServiceAccount:
             await live.until_gone("a", "b")
 
     async def test_without_the_right_to_tell_events(
-        self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = await service_account(live, rules(events=False))
         use_token(await admin_config(cluster), token, tmp_path / "kubeconfig", monkeypatch)
@@ -96,7 +96,7 @@ class TestServiceAccount:
             await live.until_phase("Stopped", "a")
 
             def dropped() -> float:
-                return Numbers(operator.metrics.render().decode()).total("hopper_events_dropped_total")
+                return PrometheusSamples(operator.metrics.render().decode()).total("hopper_events_dropped_total")
 
             await live.until(lambda: dropped() == 4, "four Events are given up on")
         assert not live.events.now
@@ -104,7 +104,7 @@ class TestServiceAccount:
     async def test_without_the_right_to_write(
         self,
         cluster: Cluster,
-        live: Live,
+        live: LiveInstances,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
@@ -123,7 +123,9 @@ class TestServiceAccount:
 
 class TestInsideAPod:
     @pytest.fixture
-    async def mounted(self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    async def mounted(
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Path:
         """What a pod finds of its service account: environment and files."""
         config = await admin_config(cluster)
         (tmp_path / "token").write_text(await service_account(live, rules()))
@@ -139,7 +141,7 @@ class TestInsideAPod:
         monkeypatch.setattr(connection, "_SERVICE_ACCOUNT_NAMESPACE", tmp_path / "namespace")
         return tmp_path
 
-    async def test_the_service_account_is_used(self, live: Live, mounted: Path) -> None:
+    async def test_the_service_account_is_used(self, live: LiveInstances, mounted: Path) -> None:
         found = await connect()
         assert found.namespace == live.namespace
         credentials = await found.credentials()

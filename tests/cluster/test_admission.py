@@ -12,15 +12,15 @@ from hopper.api.config import SCOPE_CONFIG
 from hopper.api.enums import Scope
 from hopper.api.scopes import SCOPES
 from hopper.local import Cluster
-from tests.cluster.instances import Instances, refusal
+from tests.cluster.support.kubectl_instances import KubectlInstances, refusal
 
 pytestmark = pytest.mark.usefixtures("crds")
 
 
 @pytest.fixture(scope="module")
-def anywhere(cluster: Cluster) -> Instances:
+def anywhere(cluster: Cluster) -> KubectlInstances:
     """For what writes nothing."""
-    return Instances(cluster, "default")
+    return KubectlInstances(cluster, "default")
 
 
 def overrides(**kinds: Any) -> dict[str, Any]:
@@ -364,19 +364,19 @@ def parents() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("name", "spec"), GOOD.values(), ids=GOOD.keys())
-def test_admits(anywhere: Instances, name: str, spec: dict[str, Any]) -> None:
+def test_admits(anywhere: KubectlInstances, name: str, spec: dict[str, Any]) -> None:
     anywhere.try_out(name, spec)
 
 
 @pytest.mark.parametrize(("name", "spec", "field", "fix"), BAD.values(), ids=BAD.keys())
-def test_refuses(anywhere: Instances, name: str, spec: dict[str, Any], field: str, fix: str) -> None:
+def test_refuses(anywhere: KubectlInstances, name: str, spec: dict[str, Any], field: str, fix: str) -> None:
     message = refusal(anywhere.try_out, name, spec)
     assert field in message
     assert fix in message
 
 
 @pytest.mark.parametrize(("scope", "parent", "fix"), list(parents()))
-def test_parent(anywhere: Instances, scope: Scope, parent: str | None, fix: str | None) -> None:
+def test_parent(anywhere: KubectlInstances, scope: Scope, parent: str | None, fix: str | None) -> None:
     name = "global" if scope is Scope.GLOBAL else "a"
     spec = {"scope": scope} | ({"parentRef": {"name": parent}} if parent else {})
     if fix is None:
@@ -388,7 +388,7 @@ def test_parent(anywhere: Instances, scope: Scope, parent: str | None, fix: str 
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_configuration_of_the_scope(anywhere: Instances, scope: Scope) -> None:
+def test_configuration_of_the_scope(anywhere: KubectlInstances, scope: Scope) -> None:
     """All that a scope has is admitted at once; each field that it has not is refused by its name."""
     values: dict[str, Any] = {
         "routing.strategy": "Rules",

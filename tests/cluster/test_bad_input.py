@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pytest
 
 from hopper.controller.operator import Operator
-from tests.cluster.live import Live, Refused, fresh_namespace, manifest
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
 
 # Within this time a refused spec says so.
 SOON = 5
@@ -59,7 +59,7 @@ class TestConditions:
         manifest("bottom", "Event", "top"),
     )
 
-    async def test_name_the_field_and_the_fix(self, live: Live, operator: Operator) -> None:
+    async def test_name_the_field_and_the_fix(self, live: LiveInstances, operator: Operator) -> None:
         healthy = [it["metadata"]["name"] for it in self.HEALTHY]
         await live.create_from(*self.HEALTHY)
         await live.until_phase("Running", *healthy)
@@ -72,7 +72,7 @@ class TestConditions:
             assert live.phase(name) == "Created"
         assert all(live.is_ready(name) for name in healthy)
 
-    async def test_do_no_harm_to_siblings(self, live: Live, operator: Operator) -> None:
+    async def test_do_no_harm_to_siblings(self, live: LiveInstances, operator: Operator) -> None:
         """Many broken ones, edited all the time, and others that come, change and go as if nothing was."""
         broken = [manifest(f"broken-{n}", "Event", "leaf") for n in range(30)]
         await live.create_from(manifest("home"), manifest("leaf", "Orchestration", "home"), *broken)
@@ -100,7 +100,7 @@ class TestConditions:
 class TestUnreadable:
     """The API server knows dates that Python does not."""
 
-    async def test_does_not_keep_the_operator_from_starting(self, live: Live) -> None:
+    async def test_does_not_keep_the_operator_from_starting(self, live: LiveInstances) -> None:
         await live.create_from(manifest("year-0", restartedAt="0000-01-01T00:00:00Z"), manifest("a"))
         async with running(live.namespace):
             await live.until_phase("Running", "a")
@@ -109,7 +109,7 @@ class TestUnreadable:
             await live.until_phase("Running", "year-0")
             assert live.is_ready("year-0")
 
-    async def test_what_runs_goes_on(self, live: Live, operator: Operator) -> None:
+    async def test_what_runs_goes_on(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("a", restartedAt="0000-01-01T00:00:00Z")
@@ -122,7 +122,7 @@ class TestUnreadable:
         await live.until_phase("Running", "a", "b")
         assert live.is_ready("a")
 
-    async def test_can_be_deleted(self, live: Live, operator: Operator) -> None:
+    async def test_can_be_deleted(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("a", restartedAt="0000-01-01T00:00:00Z"),
             manifest("b", "Event", "a", restartedAt="0000-01-01T00:00:00Z"),
@@ -142,7 +142,7 @@ class TestUnreadable:
             "2024-02-29T12:00:00-00:00",
         ],
     )
-    async def test_odd_dates_restart_once(self, live: Live, operator: Operator, moment: str) -> None:
+    async def test_odd_dates_restart_once(self, live: LiveInstances, operator: Operator, moment: str) -> None:
         await live.create("a")
         await live.until_phase("Running", "a")
         await live.edit("a", restartedAt=moment)
@@ -153,7 +153,7 @@ class TestUnreadable:
 
 
 class TestOddInput:
-    async def test_long_and_strange_texts(self, live: Live, operator: Operator) -> None:
+    async def test_long_and_strange_texts(self, live: LiveInstances, operator: Operator) -> None:
         reason = 'Ünïcödé 🦗 \n\t"quoted" {braces} %s \\ \u202e' + "x" * 900
         extra = {"deep": {"a": [{"b": [[[[None, 1e300, -(2**53), True, "\u0000" * 3]]]]}]}, "": {"": ""}}
         name = "a" * 61 + ".b"
@@ -166,7 +166,7 @@ class TestOddInput:
         await live.edit(name, desiredState="Terminated")
         await live.until_phase("Terminated", name, "b")
 
-    async def test_everything_at_its_limit(self, live: Live, operator: Operator) -> None:
+    async def test_everything_at_its_limit(self, live: LiveInstances, operator: Operator) -> None:
         policy = {"maxRetries": 1000, "backoffSeconds": 86400, "maxBackoffSeconds": 86400}
         limits = {"maxChildInstances": 0, "maxDepth": 0, "maxConcurrentTasks": 1_000_000}
         await live.create("a", restartPolicy=policy, config={"limits": limits}, replicas=0, description="x" * 4096)
@@ -182,19 +182,19 @@ class TestTampering:
     """The status is the operator's: others may write it, but not for long."""
 
     @pytest.fixture
-    async def tampered(self, kubeconfig: str) -> AsyncIterator[Live]:
+    async def tampered(self, kubeconfig: str) -> AsyncIterator[LiveInstances]:
         """A namespace with an operator and a running `a`, where the test may make impossible things happen."""
         async with fresh_namespace() as live, running(live.namespace):
             await live.create("a")
             await live.until_phase("Running", "a")
             yield live
 
-    async def test_with_the_phase(self, tampered: Live) -> None:
+    async def test_with_the_phase(self, tampered: LiveInstances) -> None:
         await tampered.patch("a", {"status": {"phase": "Stopped", "conditions": []}}, "/status")
         await tampered.until_phase("Running", "a")
         assert tampered.is_ready("a")
 
-    async def test_with_everything(self, tampered: Live) -> None:
+    async def test_with_everything(self, tampered: LiveInstances) -> None:
         await tampered.patch("a", {"status": None}, "/status")
         await tampered.until(lambda: tampered.is_ready("a"), "the status is back")
         assert tampered.phase("a") == "Running"
@@ -204,7 +204,7 @@ class TestRefusedWrites:
     """Somebody's policy is in the way of the operator."""
 
     @pytest.fixture
-    async def policy(self, live: Live) -> AsyncIterator[str]:
+    async def policy(self, live: LiveInstances) -> AsyncIterator[str]:
         """The name of a policy that refuses ownerReferences of instances whose name starts with `locked`."""
         name = f"{live.namespace}.example.com"
         rule = {
@@ -239,7 +239,7 @@ class TestRefusedWrites:
         for plural in kinds:
             await live.request("DELETE", f"{POLICIES}/{plural}/{name}")
 
-    async def _until_in_force(self, live: Live) -> None:
+    async def _until_in_force(self, live: LiveInstances) -> None:
         probe = {"metadata": {"labels": {"test": "x"}}}
         while True:
             try:
@@ -248,7 +248,7 @@ class TestRefusedWrites:
             except Refused:
                 return
 
-    async def test_are_told_and_tried_again(self, live: Live, policy: str) -> None:
+    async def test_are_told_and_tried_again(self, live: LiveInstances, policy: str) -> None:
         async with running(live.namespace):
             await live.create_from(manifest("a"), manifest("locked", "Event", "a"), manifest("free", "Event", "a"))
             refused = await live.until_reason("locked", "Stalled", "WriteRefused", seconds=SOON)

@@ -15,9 +15,9 @@ from hopper.api.names import FINALIZER
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.operator import Operator
 from hopper.domain.planner import FIRST_STATUS_DELAY_SECONDS
-from tests.cluster.live import Live, manifest
-from tests.cluster.prometheus import Numbers
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.prometheus import PrometheusSamples
 
 IDLE_SECONDS = 60
 COUNT = 25
@@ -27,13 +27,13 @@ _COUNTED_SECONDS = 0.2
 class Writes:
     """What was written to HopperInstances since the start of the count, by whomever."""
 
-    def __init__(self, live: Live, before: Counter[tuple[str, ...]]) -> None:
+    def __init__(self, live: LiveInstances, before: Counter[tuple[str, ...]]) -> None:
         self._live = live
         self._before = before
         self._begun = time.monotonic()
 
     @classmethod
-    async def begin(cls, live: Live) -> Writes:
+    async def begin(cls, live: LiveInstances) -> Writes:
         """Start when what was sent before is counted: the watch may tell of a write before the API server counts it."""
         before = await cls._read(live)
         while (now := await cls._read_later(live)) != before:
@@ -41,13 +41,13 @@ class Writes:
         return cls(live, before)
 
     @classmethod
-    async def _read_later(cls, live: Live) -> Counter[tuple[str, ...]]:
+    async def _read_later(cls, live: LiveInstances) -> Counter[tuple[str, ...]]:
         await asyncio.sleep(_COUNTED_SECONDS)
         return await cls._read(live)
 
     @staticmethod
-    async def _read(live: Live) -> Counter[tuple[str, ...]]:
-        numbers = Numbers(await live.request("GET", "/metrics"), "apiserver_request_total")
+    async def _read(live: LiveInstances) -> Counter[tuple[str, ...]]:
+        numbers = PrometheusSamples(await live.request("GET", "/metrics"), "apiserver_request_total")
         return numbers.by(
             "apiserver_request_total", "verb", "subresource", "code", group="hopper.dev", resource="hopperinstances"
         )
@@ -88,21 +88,21 @@ def names(count: int = COUNT, prefix: str = "n") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
-async def until_counted(live: Live, parent: str, total: int, ready: int | None = None) -> None:
+async def until_counted(live: LiveInstances, parent: str, total: int, ready: int | None = None) -> None:
     """Wait until a parent's summary is right: the last thing that is written after a change."""
     summary = {"total": total, "ready": total if ready is None else ready} if total else None
     await live.until(lambda: live.status(parent).get("children") == summary, f"{parent} counts {summary}")
 
 
 class TestOneInstance:
-    async def test_a_root_costs_one_write(self, live: Live, operator: Operator) -> None:
+    async def test_a_root_costs_one_write(self, live: LiveInstances, operator: Operator) -> None:
         writes = await Writes.begin(live)
         await live.create_from(*map(manifest, names()))
         await live.until_phase("Running", *names())
         await writes.settle("status", COUNT)
         await writes.settle("", 0)
 
-    async def test_a_change_of_state_costs_one(self, live: Live, operator: Operator) -> None:
+    async def test_a_change_of_state_costs_one(self, live: LiveInstances, operator: Operator) -> None:
         """The design allows two."""
         await live.create_from(*map(manifest, names()))
         await live.until_phase("Running", *names())
@@ -114,7 +114,7 @@ class TestOneInstance:
             await writes.settle("status", COUNT * turn)
         await writes.settle("", COUNT * len(states))  # the edits of this test
 
-    async def test_a_restart_costs_one(self, live: Live, operator: Operator) -> None:
+    async def test_a_restart_costs_one(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(*map(manifest, names()))
         await live.until_phase("Running", *names())
         writes = await Writes.begin(live)
@@ -122,7 +122,7 @@ class TestOneInstance:
         await live.until(lambda: all(live.status(name)["restarts"] == 1 for name in names()), "all have restarted")
         await writes.settle("status", COUNT)
 
-    async def test_deletion_costs_none(self, live: Live, operator: Operator) -> None:
+    async def test_deletion_costs_none(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(*map(manifest, names()))
         await live.until_phase("Running", *names())
         writes = await Writes.begin(live)
@@ -131,7 +131,7 @@ class TestOneInstance:
         await writes.settle("status", 0)
         await writes.settle("", 0)
 
-    async def test_what_is_not_ours_costs_none(self, live: Live, operator: Operator) -> None:
+    async def test_what_is_not_ours_costs_none(self, live: LiveInstances, operator: Operator) -> None:
         """Labels and annotations are the user's, and are looked at without a write."""
         await live.create_from(*map(manifest, names()))
         await live.until_phase("Running", *names())
@@ -145,7 +145,7 @@ class TestOneInstance:
         await writes.settle("status", 0)
         assert live["n-0"]["metadata"]["labels"] == {"team": "blue-1"}
 
-    async def test_events_are_one_for_each_step(self, live: Live, operator: Operator) -> None:
+    async def test_events_are_one_for_each_step(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), *(manifest(name, "Event", "a") for name in names()))
         await live.until_phase("Running", "a", *names())
         expected = 2 * (1 + COUNT) + COUNT  # Starting and Running; ChildAdded
@@ -155,7 +155,7 @@ class TestOneInstance:
 
 
 class TestParentAndChildren:
-    async def test_children_cost_two_writes_and_parents_a_few(self, live: Live, operator: Operator) -> None:
+    async def test_children_cost_two_writes_and_parents_a_few(self, live: LiveInstances, operator: Operator) -> None:
         """A child: its ownerReference, its status. Its parent: the finalizer once, and a summary a second at most."""
         await live.create("home")
         await live.until_phase("Running", "home")
@@ -169,7 +169,7 @@ class TestParentAndChildren:
         assert await writes.patches("status", "409") == await writes.patches("", "409") == 0
 
     @pytest.mark.parametrize("reverse", [False, True])
-    async def test_a_tree_at_once(self, live: Live, operator: Operator, reverse: bool) -> None:
+    async def test_a_tree_at_once(self, live: LiveInstances, operator: Operator, reverse: bool) -> None:
         projects = names(4, "p")
         tree = [manifest("global", "Global"), *(manifest(name, "Project", "global") for name in projects)]
         workers = [f"{project}-{n}" for project in projects for n in range(10)]
@@ -187,7 +187,7 @@ class TestParentAndChildren:
         assert len(tree) - 1 < await writes.patches("") <= len(tree) - 1 + parents
         assert await writes.patches("status") <= len(tree) * each + parents * writes.summaries
 
-    async def test_what_an_ancestor_wants_costs_one_each(self, live: Live, operator: Operator) -> None:
+    async def test_what_an_ancestor_wants_costs_one_each(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("home"), *(manifest(name, "Event", "home") for name in names()))
         await live.until_phase("Running", "home", *names())
         await until_counted(live, "home", COUNT)
@@ -202,7 +202,7 @@ class TestParentAndChildren:
             assert COUNT < status <= COUNT * each + own + writes.summaries, state
             await writes.settle("", 1)  # the edit of this test
 
-    async def test_deletion_costs_one_with_a_finalizer(self, live: Live, operator: Operator) -> None:
+    async def test_deletion_costs_one_with_a_finalizer(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("home"),
             *(manifest(name, "Event", "home") for name in names(5)),
@@ -219,7 +219,7 @@ class TestParentAndChildren:
         await writes.settle("", 6)
         await writes.settle("status", 0)
 
-    async def test_moving_costs_two(self, live: Live, operator: Operator) -> None:
+    async def test_moving_costs_two(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b"), *(manifest(name, "Event", "a") for name in names(10)))
         await live.until_phase("Running")
         await until_counted(live, "a", 10)
@@ -232,7 +232,7 @@ class TestParentAndChildren:
         await writes.settle("", 10 + 10 + 2)  # the edits of this test, the ownerReferences, the finalizers
 
 
-async def test_two_hundred_at_rest(live: Live) -> None:
+async def test_two_hundred_at_rest(live: LiveInstances) -> None:
     """Not one write while idle, resyncs included; not one on a restart with nothing changed."""
     projects = names(10, "p")
     tree = [manifest("global", "Global"), *(manifest(name, "Project", "global") for name in projects)]
@@ -261,7 +261,7 @@ async def test_two_hundred_at_rest(live: Live) -> None:
         assert len(live.instances.log) == seen
 
 
-async def _expect_rest(live: Live, is_awake: Callable[[], bool]) -> None:
+async def _expect_rest(live: LiveInstances, is_awake: Callable[[], bool]) -> None:
     """Watch for a minute that nothing is written, by an operator that is awake."""
     writes = await Writes.begin(live)
     seen, told = len(live.instances.log), len(live.events.log)
@@ -277,10 +277,10 @@ def state(number: int) -> str:
     return ("Running", "Paused", "Stopped")[number % 3]
 
 
-def guarded(live: Live) -> set[str]:
+def guarded(live: LiveInstances) -> set[str]:
     return {name for name in live.names if FINALIZER in live[name]["metadata"].get("finalizers", [])}
 
 
 def looks(operator: Operator) -> float:
     """Return how many reconciles there were."""
-    return Numbers(operator.metrics.render().decode(), "hopper_reconciles").total("hopper_reconciles_total")
+    return PrometheusSamples(operator.metrics.render().decode(), "hopper_reconciles").total("hopper_reconciles_total")

@@ -14,13 +14,20 @@ import aiohttp
 import pytest
 
 from hopper.local import Cluster, LocalCluster
-from tests.cluster.chaos import CONVERGE_SECONDS, own_local, seeded, undisturbed, until_pods_run, until_same
-from tests.cluster.follow import Object
-from tests.cluster.forest import SIZE, forest, has_converged, outcome
-from tests.cluster.live import Live, Refused, manifest
-from tests.cluster.process import OperatorProcess, process
-from tests.cluster.prometheus import Numbers
-from tests.cluster.proxy import Call, Fault, Proxy, Rule, proxy
+from tests.cluster.support.chaos_tree import SIZE, forest, has_converged, outcome
+from tests.cluster.support.convergence import (
+    CONVERGE_SECONDS,
+    own_local,
+    seeded,
+    undisturbed,
+    until_pods_run,
+    until_same,
+)
+from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, Rule, proxy
+from tests.cluster.support.live_instances import LiveInstances, Refused, manifest
+from tests.cluster.support.operator_process import OperatorProcess, process
+from tests.cluster.support.prometheus import PrometheusSamples
+from tests.cluster.support.watch_recorder import Object
 
 pytestmark = pytest.mark.chaos
 
@@ -30,7 +37,7 @@ CATCH_UP_SECONDS = 120
 WRITES_PER_FAULT = 5
 FAULTS: tuple[Fault | int, ...] = (*Fault, 429, 500, 503)
 
-Edit = Callable[[Live], Awaitable[Any]]
+Edit = Callable[[LiveInstances], Awaitable[Any]]
 NEWCOMERS = [manifest("project-8", "Project", "global")]
 NEWCOMERS += [manifest(f"new-{n:02}", "Orchestration", "project-8") for n in range(20)]
 # A few edits of every kind, for a tree that has converged; what comes of them does not depend on their order.
@@ -48,7 +55,7 @@ EDITS: tuple[Edit, ...] = (
 DELETED = {"leaf-20", "person-2", *(f"leaf-{n:02}" for n in range(8, SIZE, 9))}
 
 
-async def insist(live: Live, edits: Iterable[Edit] = EDITS) -> None:
+async def insist(live: LiveInstances, edits: Iterable[Edit] = EDITS) -> None:
     """Do each of the edits, again and again until it is accepted."""
     for edit in edits:
         while True:
@@ -82,7 +89,7 @@ async def peace(kubeconfig: str) -> Peace:
         async with undisturbed(manifests) as (live, operator):
             await insist(live)
             await live.until(lambda: is_edited(live), "edited in peace", CONVERGE_SECONDS)
-            numbers = Numbers(operator.metrics.render().decode())
+            numbers = PrometheusSamples(operator.metrics.render().decode())
             writes = sum(
                 numbers.total("hopper_api_requests_total", verb=verb, resource=f"hopperinstances{part}")
                 for verb in ("PATCH", "DELETE")
@@ -92,7 +99,7 @@ async def peace(kubeconfig: str) -> Peace:
     return _peace[0]
 
 
-def is_edited(live: Live) -> bool:
+def is_edited(live: LiveInstances) -> bool:
     """Tell whether all that follows from the edits has happened."""
     return not live.names & DELETED and has_converged(live, len(live.names))
 
@@ -106,7 +113,9 @@ async def is_unharmed(operator: OperatorProcess) -> bool:
     )
 
 
-async def test_the_api_server_is_away_for_a_while(cluster: Cluster, live: Live, peace: Peace, tmp_path: Path) -> None:
+async def test_the_api_server_is_away_for_a_while(
+    cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
+) -> None:
     local = own_local(cluster)
     async with process(live.namespace, local.kubeconfig, tmp_path / "operator.log") as operator:
         await live.create_from(*peace.manifests)
@@ -130,7 +139,7 @@ async def test_the_api_server_is_away_for_a_while(cluster: Cluster, live: Live, 
 
 
 async def test_everything_that_can_fail_fails_now_and_then(
-    cluster: Cluster, live: Live, peace: Peace, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
     rng = seeded("faults")
     async with proxy(own_local(cluster), tmp_path) as (man, path):
@@ -159,7 +168,7 @@ def unreliable(rng: random.Random) -> Rule:
     return rule
 
 
-async def cut_now_and_then(man: Proxy, rng: random.Random) -> None:
+async def cut_now_and_then(man: FaultProxy, rng: random.Random) -> None:
     """Break all connections, or have the watches fall silent before they break."""
     while True:
         await asyncio.sleep(rng.uniform(0.2, 2))
@@ -171,7 +180,7 @@ async def cut_now_and_then(man: Proxy, rng: random.Random) -> None:
 
 
 async def test_the_past_is_forgotten_while_the_operator_is_cut_off(
-    cluster: Cluster, live: Live, peace: Peace, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
     local = own_local(cluster)
     async with (
@@ -188,7 +197,7 @@ async def test_the_past_is_forgotten_while_the_operator_is_cut_off(
 
 
 async def test_parents_deleted_while_the_operator_is_cut_off_are_not_taken_for_alive(
-    cluster: Cluster, live: Live, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
     """Garbage collection deletes whoever is owned by a uid that does not exist any more."""
     local = own_local(cluster)
@@ -218,7 +227,7 @@ async def test_parents_deleted_while_the_operator_is_cut_off_are_not_taken_for_a
 
 
 @asynccontextmanager
-async def forgetting(local: LocalCluster, man: Proxy) -> AsyncIterator[None]:
+async def forgetting(local: LocalCluster, man: FaultProxy) -> AsyncIterator[None]:
     """Cut the operator off; what happens in the context is history that no watch will ever tell it of."""
     man.rule = lambda call: Fault.RESET
     man.cut()
@@ -230,7 +239,7 @@ async def forgetting(local: LocalCluster, man: Proxy) -> AsyncIterator[None]:
 
 
 async def test_two_operators_at_once_waste_work_and_nothing_else(
-    cluster: Cluster, live: Live, peace: Peace, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
     path = cluster.kubeconfig
     async with process(live.namespace, path, tmp_path / "a") as a, process(live.namespace, path, tmp_path / "b") as b:

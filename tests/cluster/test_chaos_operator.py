@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.chaos import own_local, seeded, undisturbed, until_same
-from tests.cluster.follow import Object
-from tests.cluster.forest import SIZE, bystanders, forest, has_converged, outcome
-from tests.cluster.live import Live
-from tests.cluster.process import OperatorProcess, process
-from tests.cluster.proxy import Call, Fault, Proxy, Rule, proxy
+from tests.cluster.support.chaos_tree import SIZE, bystanders, forest, has_converged, outcome
+from tests.cluster.support.convergence import own_local, seeded, undisturbed, until_same
+from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, Rule, proxy
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.operator_process import OperatorProcess, process
+from tests.cluster.support.watch_recorder import Object
 
 pytestmark = pytest.mark.chaos
 
@@ -27,7 +27,7 @@ LATEST_REQUEST = 30
 class Killer:
     """Ends the operator in the middle of a request: before it arrives, or before its answer does."""
 
-    def __init__(self, proxy: Proxy, rng: random.Random) -> None:
+    def __init__(self, proxy: FaultProxy, rng: random.Random) -> None:
         self._proxy = proxy
         self._rng = rng
         self.writes = 0
@@ -80,7 +80,7 @@ class Killer:
 
 
 async def test_killed_while_a_tree_converges_and_while_it_is_deleted(
-    cluster: Cluster, live: Live, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
     rng = seeded("kills")
     manifests = forest(rng)
@@ -114,7 +114,7 @@ async def test_killed_while_a_tree_converges_and_while_it_is_deleted(
     print(*killer.moments, sep="\n")  # noqa: T201
 
 
-async def _run_and_kill(live: Live, kubeconfig: Path, log: Path, killer: Killer, within: float) -> None:
+async def _run_and_kill(live: LiveInstances, kubeconfig: Path, log: Path, killer: Killer, within: float) -> None:
     """Run it and kill it, ten times, at moments spread at random over so many writes."""
     begun = killer.writes
     for moment in killer.spread(KILLS, within):

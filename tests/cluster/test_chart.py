@@ -19,8 +19,8 @@ import yaml
 from hopper.local import LocalCluster
 from hopper.local.ports import free_ports
 from tests.cluster.conftest import STAGES
-from tests.cluster.live import Live, Refused, fresh_namespace
-from tests.cluster.process import OperatorProcess
+from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace
+from tests.cluster.support.operator_process import OperatorProcess
 from tests.packaging.helm import CHART, NAMESPACE, RELEASE, ROOT, HelmError, Manifest, helm, render
 
 DEFINITIONS = ["hopperinstances.hopper.dev", "hoppertemplates.hopper.dev"]
@@ -126,7 +126,7 @@ async def test_from_installation_to_the_last_trace(own: LocalCluster, tmp_path: 
     assert release.objects() == []
 
 
-def identities(live: Live) -> dict[str, tuple[str, int, str | None]]:
+def identities(live: LiveInstances) -> dict[str, tuple[str, int, str | None]]:
     """Return what must not change: which objects they are, what is wanted of them, how they are."""
     found = ((it["metadata"], it) for it in live.instances.now.values())
     return {meta["name"]: (meta["uid"], meta["generation"], it["status"]["phase"]) for meta, it in found}

@@ -19,9 +19,9 @@ import pytest
 
 from hopper.local import Cluster
 from hopper.local.ports import free_ports
-from tests.cluster.live import Live, fresh_namespace
-from tests.cluster.process import HOPPER, OperatorProcess
-from tests.cluster.rest import Rest
+from tests.cluster.support.in_process_gateway import InProcessGateway
+from tests.cluster.support.live_instances import LiveInstances, fresh_namespace
+from tests.cluster.support.operator_process import HOPPER, OperatorProcess
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tuple[OperatorProcess, Rest]]:
+async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tuple[OperatorProcess, InProcessGateway]]:
     """Run a gateway that lets everybody in, until the end of the context; it is ready when that begins."""
     port = free_ports(1)[0]
     command = [
@@ -49,7 +49,7 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tupl
     try:
         await found.until_ready()
         async with aiohttp.ClientSession() as session:
-            yield found, Rest(session, None, f"http://127.0.0.1:{port}")
+            yield found, InProcessGateway(session, None, f"http://127.0.0.1:{port}")
     finally:
         if found.runs:
             found.kill()
@@ -70,7 +70,7 @@ async def fails(*args: str, **environment: str) -> tuple[int, str]:
 class TestRun:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     async def test_ends_cleanly_whatever_is_open(
-        self, cluster: Cluster, live: Live, log: Path, number: signal.Signals
+        self, cluster: Cluster, live: LiveInstances, log: Path, number: signal.Signals
     ) -> None:
         """A stream ends, one who waits gets an answer or is cut off, and heartbeats are written down."""
         await live.create("web", heartbeat={"timeoutSeconds": 60})
@@ -89,7 +89,7 @@ class TestRun:
         maps = await live.request("GET", f"/api/v1/namespaces/{live.namespace}/configmaps")
         assert any("web" in it.get("data", {}) for it in maps["items"])
 
-    async def test_logs_who_asked_what(self, cluster: Cluster, live: Live, log: Path) -> None:
+    async def test_logs_who_asked_what(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with started(cluster.kubeconfig, log, "-n", live.namespace, "--log-format", "json") as (run, rest):
             assert (await rest.get("/instances?limit=3", X_Request_Id="my-id")).headers["x-request-id"] == "my-id"
             assert (await rest.get("/instances/nobody")).code == 404
@@ -103,7 +103,7 @@ class TestRun:
         assert third["path"] == "/api/v1/instances/%0Aforged%20line"
         assert re.fullmatch("[0-9a-f]{16}", third["request_id"])
 
-    async def test_several_namespaces(self, cluster: Cluster, live: Live, log: Path) -> None:
+    async def test_several_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with fresh_namespace() as other, fresh_namespace() as third:
             for one in (live, other, third):
                 await one.create("web")
@@ -132,7 +132,7 @@ class TestRefusals:
         assert "no cluster" in said
         assert "Traceback" not in said
 
-    async def test_a_port_that_is_taken(self, cluster: Cluster, live: Live) -> None:
+    async def test_a_port_that_is_taken(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             code, said = await fails("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
@@ -140,7 +140,9 @@ class TestRefusals:
         assert f"port {port} is taken" in said
         assert "Traceback" not in said
 
-    async def test_credentials_that_are_not_accepted(self, cluster: Cluster, live: Live, tmp_path: Path) -> None:
+    async def test_credentials_that_are_not_accepted(
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path
+    ) -> None:
         view = ("config", "view", "--raw", "--minify", "--output=json")
         config = json.loads(await asyncio.to_thread(cluster.kubectl, *view))
         config["users"][0]["user"] = {"token": "no-such-token"}
@@ -151,7 +153,7 @@ class TestRefusals:
         assert "Traceback" not in said
 
 
-async def test_answers_are_not_held_back(rest: Rest) -> None:
+async def test_answers_are_not_held_back(rest: InProcessGateway) -> None:
     """Without TCP_NODELAY, an answer in two parts waits for the acknowledgement of the first."""
     listening = rest.gateway._socket
     assert listening

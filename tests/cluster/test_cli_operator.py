@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from hopper.local import Cluster, LocalCluster
-from tests.cluster.live import Live, fresh_namespace, manifest, watching
-from tests.cluster.process import HOPPER, OperatorProcess, process
+from tests.cluster.support.live_instances import LiveInstances, fresh_namespace, manifest, watching
+from tests.cluster.support.operator_process import HOPPER, OperatorProcess, process
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -62,7 +62,9 @@ async def fails(*args: str, **environment: str) -> tuple[int, str]:
 
 
 class TestRun:
-    async def test_serves_a_namespace_and_stops_on_sigterm(self, cluster: Cluster, live: Live, log: Path) -> None:
+    async def test_serves_a_namespace_and_stops_on_sigterm(
+        self, cluster: Cluster, live: LiveInstances, log: Path
+    ) -> None:
         async with process(live.namespace, cluster.kubeconfig, log) as run:
             await run.until_ready()
             await live.create_from(manifest("a", reason="spring"), manifest("b", "Event", "a"))
@@ -81,7 +83,7 @@ class TestRun:
         assert not any(" kopf" in line and " INFO " in line for line in lines)
 
     async def test_logs_json_of_the_current_namespace(
-        self, cluster: Cluster, live: Live, log: Path, tmp_path: Path
+        self, cluster: Cluster, live: LiveInstances, log: Path, tmp_path: Path
     ) -> None:
         """Without options, the namespace is the one of the current context."""
         kubeconfig = tmp_path / "kubeconfig"
@@ -103,7 +105,7 @@ class TestRun:
 
     @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs files in memory")
     async def test_leaves_no_keys_behind_when_it_is_killed(
-        self, cluster: Cluster, live: Live, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Cluster, live: LiveInstances, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "temporary").mkdir()
         monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
@@ -113,7 +115,7 @@ class TestRun:
             await run.wait()
         assert list((tmp_path / "temporary").iterdir()) == []
 
-    async def test_logs_everything_until_ctrl_c(self, cluster: Cluster, live: Live, log: Path) -> None:
+    async def test_logs_everything_until_ctrl_c(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with started(cluster.kubeconfig, log, "--verbose", "-n", live.namespace) as run:
             await live.create("a")
             await live.until_phase("Running", "a")
@@ -124,7 +126,7 @@ class TestRun:
         assert " kopf" in run.log
         assert "Traceback" not in run.log
 
-    async def test_several_namespaces(self, cluster: Cluster, live: Live, log: Path) -> None:
+    async def test_several_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with fresh_namespace() as other, fresh_namespace() as third:
             names = (live.namespace, other.namespace)
             async with started(cluster.kubeconfig, log, *(word for name in names for word in ("-n", name))) as run:
@@ -164,7 +166,7 @@ class TestRefusals:
         assert code == 2
         assert "drop one of them" in said
 
-    async def test_a_port_that_is_taken(self, cluster: Cluster, live: Live) -> None:
+    async def test_a_port_that_is_taken(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.socket() as taken:
             taken.bind(("0.0.0.0", 0))
             taken.listen()
@@ -176,7 +178,9 @@ class TestRefusals:
         assert f"port {port} is in use; choose another one with --metrics-port" in said
         assert "Traceback" not in said
 
-    async def test_credentials_that_are_not_accepted(self, cluster: Cluster, live: Live, tmp_path: Path) -> None:
+    async def test_credentials_that_are_not_accepted(
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path
+    ) -> None:
         config = json.loads(
             await asyncio.to_thread(cluster.kubectl, "config", "view", "--raw", "--minify", "--output=json")
         )
@@ -191,7 +195,7 @@ class TestRefusals:
 
 @pytest.mark.parametrize("verbose", [False, True])
 async def test_without_rights(
-    cluster: Cluster, live: Live, log: Path, tmp_path: Path, verbose: bool, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, live: LiveInstances, log: Path, tmp_path: Path, verbose: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says in one line why it gives up; with --verbose, whatever kopf has to say as well."""
 

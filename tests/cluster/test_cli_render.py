@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 from hopper.cli.main import app
 from hopper.controller.operator import Operator
 from hopper.domain.service.drift import drifted_paths
-from tests.cluster.live import Live, manifest
-from tests.cluster.running import running
-from tests.cluster.workloads import ALL, FOUR, Object, Workloads
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.workloads import ALL, FOUR, Object, Workloads
 
 WEB = {"templateRef": {"name": "web"}}
 CANARY = "t0ken"
@@ -47,11 +47,11 @@ class Hopper:
 
 
 @pytest.fixture
-def hopper(live: Live, tmp_path: Path) -> Hopper:
+def hopper(live: LiveInstances, tmp_path: Path) -> Hopper:
     return Hopper(live.namespace, tmp_path)
 
 
-async def run_all(live: Live, workloads: Workloads, **spec: Any) -> None:
+async def run_all(live: LiveInstances, workloads: Workloads, **spec: Any) -> None:
     await workloads.template(**ALL)
     await live.create("shop")
     await live.create("a", "Orchestration", "shop", **WEB, **spec)
@@ -61,7 +61,7 @@ async def run_all(live: Live, workloads: Workloads, **spec: Any) -> None:
 
 class TestRender:
     async def test_prints_what_was_applied_in_every_state(
-        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
         for state, count in (("Running", 6), ("Paused", 6), ("Stopped", 6), ("Archived", 1)):
@@ -77,7 +77,7 @@ class TestRender:
             assert (done.exit_code, done.stdout) == (0, ""), state
 
     async def test_namesakes_are_named_as_the_operator_names_them(
-        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await workloads.template(**FOUR)
         await live.create("web")
@@ -88,7 +88,7 @@ class TestRender:
             assert {it["metadata"]["name"] for it in await hopper.objects(name)} == {live.status(name)["workloadName"]}
 
     async def test_secrets_are_shown_only_on_request(
-        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
         done = await hopper("render", "a")
@@ -105,7 +105,7 @@ class TestRender:
         ],
     )
     async def test_what_cannot_be_rendered_is_said(
-        self, live: Live, hopper: Hopper, arguments: tuple[str, ...], words: str
+        self, live: LiveInstances, hopper: Hopper, arguments: tuple[str, ...], words: str
     ) -> None:
         await live.create("shop")
         await live.create("lost", templateRef={"name": "gone"})
@@ -117,7 +117,9 @@ class TestRender:
 
 
 class TestDiff:
-    async def test_names_what_drifted_and_what_is_gone(self, live: Live, workloads: Workloads, hopper: Hopper) -> None:
+    async def test_names_what_drifted_and_what_is_gone(
+        self, live: LiveInstances, workloads: Workloads, hopper: Hopper
+    ) -> None:
         async with running(live.namespace):
             await run_all(live, workloads)
         await workloads.edit("Deployment", "hopper-shop-a", {"spec": {"replicas": 7}})
@@ -131,7 +133,7 @@ class TestDiff:
         assert not any("Secret/" in line or "Service/" in line for line in lines)
 
     async def test_tells_what_a_file_would_change(
-        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
         env = [{"name": "LEVEL", "value": "9"}, {"name": "TOKEN", "value": "other-canary", "secret": True}]
@@ -150,7 +152,7 @@ class TestDiff:
         assert ["env[LEVEL].value", "override"] in map(str.split, explained.stdout.splitlines())
 
     async def test_tells_what_would_be_removed(
-        self, live: Live, operator: Operator, workloads: Workloads, hopper: Hopper
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
         gone = {"domains": [{"domain": "web.example.com", "$remove": True}]}
@@ -159,7 +161,7 @@ class TestDiff:
         assert "--- live Ingress/hopper-shop-a\n+++ removed" in done.stdout
         assert "PersistentVolumeClaim" not in done.stdout
 
-    async def test_of_what_is_new_everything(self, live: Live, workloads: Workloads, hopper: Hopper) -> None:
+    async def test_of_what_is_new_everything(self, live: LiveInstances, workloads: Workloads, hopper: Hopper) -> None:
         await workloads.template(**FOUR)
         done = await hopper.diff_of(manifest("new", **WEB))
         assert done.exit_code == 1

@@ -7,11 +7,11 @@ import random
 from typing import Any
 
 from hopper.api.scopes import SCOPES
-from tests.cluster.chaos import differences, seeded
-from tests.cluster.follow import Object
-from tests.cluster.forest import outcome
-from tests.cluster.live import Live, Refused, fresh_namespace, manifest
-from tests.cluster.running import running
+from tests.cluster.support.chaos_tree import outcome
+from tests.cluster.support.convergence import differences, seeded
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
+from tests.cluster.support.watch_recorder import Object
 
 EDITS = 200
 AT_ONCE = 4
@@ -39,7 +39,7 @@ def tree(rng: random.Random) -> list[Object]:
 class Editor:
     """Changes instances at random: states, parents, limits, labels, metadata that is not the user's, life and death."""
 
-    def __init__(self, live: Live, rng: random.Random, specs: list[Object]) -> None:
+    def __init__(self, live: LiveInstances, rng: random.Random, specs: list[Object]) -> None:
         self._live = live
         self._rng = rng
         self._specs = {it["metadata"]["name"]: it for it in specs}
@@ -100,11 +100,11 @@ class Editor:
                 raise error
 
 
-def is_going(live: Live, name: str) -> bool:
+def is_going(live: LiveInstances, name: str) -> bool:
     return name in live and "deletionTimestamp" in live[name]["metadata"]
 
 
-def end_state(live: Live) -> dict[str, Any]:
+def end_state(live: LiveInstances) -> dict[str, Any]:
     """Return everything that follows from the specs."""
 
     def lasting(record: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def end_state(live: Live) -> dict[str, Any]:
     return found
 
 
-async def test_random_edits_end_as_a_fresh_apply(live: Live) -> None:
+async def test_random_edits_end_as_a_fresh_apply(live: LiveInstances) -> None:
     rng = seeded("random edits")
     specs = tree(rng)
     names = [it["metadata"]["name"] for it in specs]

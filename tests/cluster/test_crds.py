@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.instances import KIND, Instances, refusal, until
+from tests.cluster.support.kubectl_instances import KIND, KubectlInstances, refusal, until
 
 SAMPLES = sorted((Path(__file__).parents[2] / "manifests" / "samples").glob("*.yaml"))
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.usefixtures("crds")
 
 
 class TestUpdates:
-    def test_scope_is_immutable(self, instances: Instances) -> None:
+    def test_scope_is_immutable(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         message = refusal(instances.patch, "a", {"scope": "Event"})
         assert "spec.scope" in message
         assert "delete the instance and create it anew" in message
 
-    def test_whom_it_replaces_is_immutable(self, instances: Instances) -> None:
+    def test_whom_it_replaces_is_immutable(self, instances: KubectlInstances) -> None:
         """Whether it takes over is decided when it is created; nothing may look as if it was still to come."""
         instances.apply("plain", {"scope": "Project"})
         instances.apply("renamed", {"scope": "Project", "renamedFrom": {"name": "a", "claimPrefix": "hopper-a"}})
@@ -38,13 +38,13 @@ class TestUpdates:
             assert "leave it as it was" in message
         instances.patch("renamed", {"description": "new", "desiredState": "Stopped"})
 
-    def test_reparenting_is_allowed_within_the_rules(self, instances: Instances) -> None:
+    def test_reparenting_is_allowed_within_the_rules(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Orchestration", "parentRef": {"name": "b"}})
         instances.patch("a", {"parentRef": {"name": "c"}})
         assert "set parentRef.name to" in refusal(instances.patch, "a", {"parentRef": None})
 
     @pytest.mark.parametrize("state", ["Running", "Paused", "Stopped", "Archived", None])
-    def test_terminated_is_final(self, instances: Instances, state: str | None) -> None:
+    def test_terminated_is_final(self, instances: KubectlInstances, state: str | None) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Terminated"})
         message = refusal(instances.patch, "a", {"desiredState": state})
         assert "spec.desiredState" in message
@@ -52,13 +52,13 @@ class TestUpdates:
         assert instances.get("a")["spec"]["desiredState"] == "Terminated"
 
     @pytest.mark.parametrize("state", ["Running", "Paused", "Stopped", None])
-    def test_archived_does_not_come_back(self, instances: Instances, state: str | None) -> None:
+    def test_archived_does_not_come_back(self, instances: KubectlInstances, state: str | None) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         message = refusal(instances.patch, "a", {"desiredState": state})
         assert "spec.desiredState" in message
         assert "set Terminated" in message
 
-    def test_archived_can_be_terminated_and_protected_with_a_reason(self, instances: Instances) -> None:
+    def test_archived_can_be_terminated_and_protected_with_a_reason(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         instances.patch("a", {"deletionProtection": True})
         instances.patch("a", {"deletionProtection": False, "reason": "no longer needed"})
@@ -83,7 +83,9 @@ class TestUpdates:
             ("heartbeat", {"timeoutSeconds": 5}),
         ],
     )
-    def test_the_rest_of_an_archived_spec_is_read_only(self, instances: Instances, field: str, value: Any) -> None:
+    def test_the_rest_of_an_archived_spec_is_read_only(
+        self, instances: KubectlInstances, field: str, value: Any
+    ) -> None:
         spec = {"scope": "Project", "desiredState": "Archived", "parentRef": {"name": "global"}}
         spec |= {"config": {"extra": {"a": 1}}, "overrides": {"env": [{"name": "A", "value": "x"}]}}
         instances.apply("a", spec)
@@ -91,7 +93,7 @@ class TestUpdates:
         assert f"spec.{field}" in message
         assert "put back its value" in message
 
-    def test_metadata_and_status_of_an_archived_instance_stay_open(self, instances: Instances) -> None:
+    def test_metadata_and_status_of_an_archived_instance_stay_open(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         instances.kubectl("label", KIND, "a", "team=blue")
         instances.set_status("a", {"phase": "Archived"})
@@ -99,7 +101,7 @@ class TestUpdates:
 
 
 class TestReading:
-    def test_explain(self, instances: Instances) -> None:
+    def test_explain(self, instances: KubectlInstances) -> None:
         until(lambda: "DESCRIPTION" in instances.kubectl("explain", "hopperinstance"), "the definition is published")
         tree = instances.kubectl("explain", "hopperinstance.spec", "--recursive")
         for line in (
@@ -115,12 +117,12 @@ class TestReading:
         assert "Defaults to Running." in " ".join(instances.kubectl("explain", "hi.spec.desiredState").split())
         assert "Standard object's metadata" in instances.kubectl("explain", "hi.metadata")
 
-    def test_short_name_and_category(self, instances: Instances) -> None:
+    def test_short_name_and_category(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         assert "a" in instances.kubectl("get", "hi")
         assert "hopperinstance.hopper.dev/a" in instances.kubectl("get", "hopper", "--output=name")
 
-    def test_defaults(self, instances: Instances) -> None:
+    def test_defaults(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project", "overrides": {"ports": [{"containerPort": 80}]}})
         found = instances.get("a")
         assert found["spec"] == {
@@ -132,7 +134,7 @@ class TestReading:
         }
         assert "status" not in found
 
-    def test_columns(self, instances: Instances) -> None:
+    def test_columns(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Personal", "type": "Ephemeral", "parentRef": {"name": "global"}})
         ready = {"type": "Ready", "status": "False", "reason": "X", "message": "waits for its parent"}
         ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
@@ -146,7 +148,7 @@ class TestReading:
         assert head.split()[7:] == ["TYPE", "TEMPLATE", "CHILDREN", "RESTARTS", "MESSAGE"]
         assert row.split()[7:] == ["Ephemeral", "2", "7", "waits", "for", "its", "parent"]
 
-    def test_field_selectors(self, instances: Instances) -> None:
+    def test_field_selectors(self, instances: KubectlInstances) -> None:
         instances.apply("global", {"scope": "Global"})
         instances.apply("a", {"scope": "Project", "parentRef": {"name": "global"}})
         instances.apply("b", {"scope": "Project"})
@@ -157,7 +159,7 @@ class TestReading:
 
 
 class TestSubresources:
-    def test_status_and_spec_are_written_apart(self, instances: Instances) -> None:
+    def test_status_and_spec_are_written_apart(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         patch = json.dumps({"spec": {"replicas": 5}, "status": {"phase": "Running"}})
         instances.kubectl("patch", KIND, "a", "--type=merge", "--subresource=status", f"--patch={patch}")
@@ -175,11 +177,11 @@ class TestSubresources:
             2,
         )
 
-    def test_a_status_in_unknown_words_is_refused(self, instances: Instances) -> None:
+    def test_a_status_in_unknown_words_is_refused(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         assert "status.phase" in refusal(instances.set_status, "a", {"phase": "ACTIVE"})
 
-    def test_scale(self, instances: Instances) -> None:
+    def test_scale(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         instances.set_status("a", {"replicas": 1, "selector": "hopper.dev/instance=a"})
         instances.kubectl("scale", KIND, "a", "--replicas=3", "--current-replicas=1")
@@ -188,14 +190,14 @@ class TestSubresources:
         assert scale["spec"] == {"replicas": 3}
         assert scale["status"] == {"replicas": 1, "selector": "hopper.dev/instance=a"}
 
-    def test_scale_obeys_the_rules(self, instances: Instances) -> None:
+    def test_scale_obeys_the_rules(self, instances: KubectlInstances) -> None:
         instances.apply("global", {"scope": "Global"})
         message = refusal(instances.kubectl, "scale", KIND, "global", "--replicas=2")
         assert "set replicas to 1" in message
 
 
 class TestSamples:
-    def test_all_apply_together(self, instances: Instances) -> None:
+    def test_all_apply_together(self, instances: KubectlInstances) -> None:
         for sample in SAMPLES:
             instances.kubectl("apply", "--filename", str(sample))
         documents = [document for sample in SAMPLES for document in yaml.safe_load_all(sample.read_text())]

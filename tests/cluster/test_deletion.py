@@ -9,10 +9,10 @@ import pytest
 
 from hopper.api.names import FINALIZER
 from hopper.controller.operator import Operator
-from tests.cluster.follow import Object
-from tests.cluster.live import Live, Refused, manifest
-from tests.cluster.prometheus import Numbers
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, Refused, manifest
+from tests.cluster.support.prometheus import PrometheusSamples
+from tests.cluster.support.watch_recorder import Object
 
 NAMES = ("global", "web", "party", "worker")
 
@@ -27,7 +27,7 @@ def tree(**worker: object) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-async def family(live: Live, operator: Operator) -> None:
+async def family(live: LiveInstances, operator: Operator) -> None:
     """Four generations."""
     await live.create_from(*tree())
     await live.until_phase("Running", *NAMES)
@@ -35,7 +35,7 @@ async def family(live: Live, operator: Operator) -> None:
 
 
 @pytest.fixture
-async def protected(live: Live, family: None) -> str:
+async def protected(live: LiveInstances, family: None) -> str:
     """The name of the deepest one, which is protected."""
     await live.edit("worker", deletionProtection=True)
     await live.until(lambda: live.is_observed("worker"), "the operator knows")
@@ -43,7 +43,7 @@ async def protected(live: Live, family: None) -> str:
     return "worker"
 
 
-async def until_in_force(live: Live, name: str) -> None:
+async def until_in_force(live: LiveInstances, name: str) -> None:
     """Wait until the admission policy, which the API server learns of a little later, refuses to delete."""
     refused = False
     while not refused:
@@ -53,12 +53,12 @@ async def until_in_force(live: Live, name: str) -> None:
             refused = True
 
 
-def finalizers(live: Live, name: str) -> list[str]:
+def finalizers(live: LiveInstances, name: str) -> list[str]:
     found: list[str] = live[name]["metadata"].get("finalizers", [])
     return found
 
 
-def is_going(live: Live, name: str) -> bool:
+def is_going(live: LiveInstances, name: str) -> bool:
     return name in live and "deletionTimestamp" in live[name]["metadata"]
 
 
@@ -82,11 +82,11 @@ async def held_back(operator: Operator, name: str) -> AsyncIterator[None]:
 
 def conflicts(operator: Operator) -> float:
     """Count how often somebody else was faster."""
-    return Numbers(operator.metrics.render().decode()).total("hopper_reconciles_total", result="conflict")
+    return PrometheusSamples(operator.metrics.render().decode()).total("hopper_reconciles_total", result="conflict")
 
 
 @asynccontextmanager
-async def refusing_deletion(live: Live, name: str) -> AsyncIterator[None]:
+async def refusing_deletion(live: LiveInstances, name: str) -> AsyncIterator[None]:
     """Have a policy that does not let anybody delete an instance."""
     policies, policy = "/apis/admissionregistration.k8s.io/v1", f"freeze-{live.namespace}"
     rule = {"apiGroups": ["hopper.dev"], "apiVersions": ["v1"], "resources": ["hopperinstances"]}
@@ -111,7 +111,7 @@ async def refusing_deletion(live: Live, name: str) -> AsyncIterator[None]:
 
 class TestCascade:
     @pytest.mark.parametrize("propagation", ["Background", "Foreground"])
-    async def test_deepest_first(self, live: Live, family: None, propagation: str) -> None:
+    async def test_deepest_first(self, live: LiveInstances, family: None, propagation: str) -> None:
         await live.create("bystander")
         await live.until_phase("Running", "bystander")
         await live.delete("global", propagation)
@@ -120,7 +120,7 @@ class TestCascade:
         assert gone == sorted(gone)
         assert live.is_ready("bystander")
 
-    async def test_of_a_part(self, live: Live, family: None) -> None:
+    async def test_of_a_part(self, live: LiveInstances, family: None) -> None:
         await live.create("other", "Event", "web")
         await live.until_phase("Running", "other")
         await live.delete("party")
@@ -131,7 +131,7 @@ class TestCascade:
             assert live.is_ready(name)
             assert not is_going(live, name)
 
-    async def test_of_a_wide_tree(self, live: Live, operator: Operator) -> None:
+    async def test_of_a_wide_tree(self, live: LiveInstances, operator: Operator) -> None:
         projects, workers = range(5), range(10)
         await live.create_from(
             manifest("global", "Global"),
@@ -149,19 +149,19 @@ class TestCascade:
             assert live.moment_gone(f"p{n}") < last
             assert all(live.moment_gone(f"p{n}-{m}") < live.moment_gone(f"p{n}") for m in workers)
 
-    async def test_while_it_is_still_starting(self, live: Live, operator: Operator) -> None:
+    async def test_while_it_is_still_starting(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(*tree())
         await live.until(lambda: all(map(live.owners, NAMES[1:])), "they belong together")  # else they wait for another
         await live.delete("global")
         await live.until_gone(*NAMES)
 
-    async def test_a_leaf_has_nothing_to_wait_for(self, live: Live, family: None) -> None:
+    async def test_a_leaf_has_nothing_to_wait_for(self, live: LiveInstances, family: None) -> None:
         assert finalizers(live, "worker") == []
         await live.delete("worker")
         await live.until_gone("worker")
         assert not any(is_going_version(seen.object) for seen in live.instances.log if seen.kind == "MODIFIED")
 
-    async def test_from_every_state(self, live: Live, operator: Operator) -> None:
+    async def test_from_every_state(self, live: LiveInstances, operator: Operator) -> None:
         states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]
         await live.create_from(
             *(manifest(state.lower(), desiredState=state) for state in states),
@@ -175,7 +175,7 @@ class TestCascade:
         await live.delete("waiting")
         await live.until(lambda: not live.names, "all are gone")
 
-    async def test_begun_before_the_operator_runs(self, live: Live) -> None:
+    async def test_begun_before_the_operator_runs(self, live: LiveInstances) -> None:
         async with running(live.namespace):
             await live.create_from(*tree())
             await live.until_phase("Running", *NAMES)
@@ -185,7 +185,7 @@ class TestCascade:
         async with running(live.namespace):
             await live.until_gone(*NAMES)
 
-    async def test_of_a_parent_that_was_reborn(self, live: Live, operator: Operator) -> None:
+    async def test_of_a_parent_that_was_reborn(self, live: LiveInstances, operator: Operator) -> None:
         """The new one of the same name is another one: its predecessor's children are not its own."""
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
@@ -196,7 +196,7 @@ class TestCascade:
         await live.until_phase("Running", "a", "b")
         assert live["b"]["metadata"]["uid"] != first
 
-    async def test_a_newcomer_below_one_that_is_going(self, live: Live, protected: str) -> None:
+    async def test_a_newcomer_below_one_that_is_going(self, live: LiveInstances, protected: str) -> None:
         await live.delete("party")
         await live.create("late", "Orchestration", "party")
         refused = await live.until_reason("late", "HierarchyValid", "ParentIsBeingDeleted")
@@ -206,7 +206,7 @@ class TestCascade:
         await live.until_phase("Running", "late")
         assert "late" in live
 
-    async def test_moving_out_saves(self, live: Live, protected: str) -> None:
+    async def test_moving_out_saves(self, live: LiveInstances, protected: str) -> None:
         await live.delete("party")
         await live.until_reason("party", "Stalled", "DeletionBlocked")
         await live.edit(protected, parentRef={"name": "web"})
@@ -214,7 +214,7 @@ class TestCascade:
         await live.until(lambda: live.owners(protected) == ["web"], "it has moved")
         assert live.phase(protected) == "Running"
 
-    async def test_on_old_news_takes_nobody_along(self, live: Live, operator: Operator, family: None) -> None:
+    async def test_on_old_news_takes_nobody_along(self, live: LiveInstances, operator: Operator, family: None) -> None:
         """What has moved away is kept, though the operator has not heard of that yet."""
         async with held_back(operator, "worker"):
             await live.edit("worker", parentRef={"name": "web"})
@@ -224,7 +224,7 @@ class TestCascade:
         await live.until(lambda: live.owners("worker") == ["web"], "it has moved")
         assert live.steps("worker") == ["Created", "Starting", "Running"]
 
-    async def test_that_a_policy_refuses_is_told(self, live: Live, family: None) -> None:
+    async def test_that_a_policy_refuses_is_told(self, live: LiveInstances, family: None) -> None:
         """The child says so, its parents say for whom they wait, and it does what else is wanted."""
         async with refusing_deletion(live, "worker"):
             await live.delete("web")
@@ -240,7 +240,7 @@ class TestCascade:
         await live.until_gone("web", "party", "worker")
 
     async def test_held_up_by_somebody_elses_finalizer(
-        self, live: Live, family: None, monkeypatch: pytest.MonkeyPatch
+        self, live: LiveInstances, family: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Protection comes and goes meanwhile; in the end, what is in the way is named."""
         monkeypatch.setattr("hopper.domain.planner.DETAILS_AFTER_SECONDS", 1.0)
@@ -256,7 +256,7 @@ class TestCascade:
         await live.patch("worker", {"metadata": {"finalizers": None}})
         await live.until_gone("party", "worker")
 
-    async def test_without_the_operator(self, live: Live) -> None:
+    async def test_without_the_operator(self, live: LiveInstances) -> None:
         """Garbage collection is the safety net: it follows the ownerReferences."""
         async with running(live.namespace):
             await live.create_from(*tree())
@@ -269,11 +269,11 @@ class TestCascade:
 
 
 class TestProtection:
-    async def test_is_refused_at_admission(self, live: Live, protected: str) -> None:
+    async def test_is_refused_at_admission(self, live: LiveInstances, protected: str) -> None:
         with pytest.raises(Refused, match="deletionProtection of worker is true"):
             await live.delete(protected)
 
-    async def test_of_a_child_holds_up_its_parents(self, live: Live, protected: str) -> None:
+    async def test_of_a_child_holds_up_its_parents(self, live: LiveInstances, protected: str) -> None:
         await live.delete("global")
         blocked = await live.until_reason("party", "Stalled", "DeletionBlocked")
         assert blocked["message"].startswith("deletion waits for worker: set spec.deletionProtection to false there")
@@ -286,7 +286,7 @@ class TestProtection:
         gone = [live.moment_gone(name) for name in reversed(NAMES)]
         assert gone == sorted(gone)
 
-    async def test_holds_against_time(self, live: Live, operator: Operator) -> None:
+    async def test_holds_against_time(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Terminated", ttlSecondsAfterFinished=0, deletionProtection=True)
         await live.until_phase("Terminated", "a")
         await live.edit("a", deletionProtection=False)
@@ -295,7 +295,7 @@ class TestProtection:
 
 class TestOrphans:
     @pytest.fixture
-    async def orphan(self, live: Live, operator: Operator) -> str:
+    async def orphan(self, live: LiveInstances, operator: Operator) -> str:
         """The name of a child whose parent was deleted with `--cascade=orphan`."""
         await live.create_from(manifest("a"), manifest("b", "Event", "a"), manifest("c", "Orchestration", "b"))
         await live.until_phase("Running", "a", "b", "c")
@@ -304,7 +304,7 @@ class TestOrphans:
         await live.until_gone("a")
         return "b"
 
-    async def test_are_reported_and_keep_running(self, live: Live, orphan: str) -> None:
+    async def test_are_reported_and_keep_running(self, live: LiveInstances, orphan: str) -> None:
         reported = await live.until_reason(orphan, "HierarchyValid", "Orphaned")
         assert reported["status"] == "False"
         assert 'parent "a" no longer exists; what runs keeps running' in reported["message"]
@@ -315,7 +315,7 @@ class TestOrphans:
             assert live.is_ready(name)
             assert live.steps(name) == ["Created", "Starting", "Running"]
 
-    async def test_are_adopted_when_the_parent_comes_back(self, live: Live, orphan: str) -> None:
+    async def test_are_adopted_when_the_parent_comes_back(self, live: LiveInstances, orphan: str) -> None:
         await live.until_reason(orphan, "HierarchyValid", "Orphaned")
         await live.create("a")
         await live.until_reason(orphan, "HierarchyValid", "ParentAccepted")
@@ -326,7 +326,7 @@ class TestOrphans:
         await live.edit("a", desiredState="Paused")
         await live.until_phase("Paused", orphan, "c")
 
-    async def test_can_be_stopped_and_started(self, live: Live, orphan: str) -> None:
+    async def test_can_be_stopped_and_started(self, live: LiveInstances, orphan: str) -> None:
         await live.edit(orphan, desiredState="Stopped")
         await live.until_phase("Stopped", orphan, "c")
         await live.edit(orphan, desiredState="Running")
@@ -337,7 +337,7 @@ class TestOrphans:
 
 
 class TestTimeToLive:
-    async def test_on_old_news_ends_nobody(self, live: Live, operator: Operator) -> None:
+    async def test_on_old_news_ends_nobody(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Stopped", ttlSecondsAfterFinished=10)
         await live.until_phase("Stopped", "a")
         async with held_back(operator, "a"):
@@ -346,7 +346,7 @@ class TestTimeToLive:
         await live.until_phase("Running", "a")
         assert live.steps("a") == ["Created", "Stopped", "Starting", "Running"]
 
-    async def test_begins_with_the_own_wish(self, live: Live, operator: Operator) -> None:
+    async def test_begins_with_the_own_wish(self, live: LiveInstances, operator: Operator) -> None:
         """However long an ancestor has held it before."""
         await live.create_from(manifest("a", desiredState="Stopped"), manifest("b", "Event", "a"))
         await live.until_phase("Stopped", "a", "b")
@@ -356,7 +356,7 @@ class TestTimeToLive:
         assert live.status("b")["stoppedAt"] >= stopped
         assert live.steps("b") == ["Created", "Stopped"]
 
-    async def test_of_what_has_finished(self, live: Live, operator: Operator) -> None:
+    async def test_of_what_has_finished(self, live: LiveInstances, operator: Operator) -> None:
         """Stopped and Terminated are ends, Running, Paused and Archived are not."""
         states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]
         await live.create_from(
@@ -370,7 +370,7 @@ class TestTimeToLive:
         await live.edit("archived", desiredState="Terminated")
         await live.until_gone("running", "archived")
 
-    async def test_is_no_end_below_a_stopped_parent(self, live: Live, operator: Operator) -> None:
+    async def test_is_no_end_below_a_stopped_parent(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("a"),
             manifest("b", "Event", "a", ttlSecondsAfterFinished=0),
@@ -384,7 +384,7 @@ class TestTimeToLive:
         await live.edit("a", desiredState="Running")
         await live.until_phase("Running", "b")
 
-    async def test_takes_the_terminated_below_along(self, live: Live, operator: Operator) -> None:
+    async def test_takes_the_terminated_below_along(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("a"),
             manifest("b", "Event", "a"),
@@ -398,7 +398,7 @@ class TestTimeToLive:
         gone = [live.moment_gone(name) for name in "cba"]
         assert gone == sorted(gone)
 
-    async def test_can_be_given_later(self, live: Live, operator: Operator) -> None:
+    async def test_can_be_given_later(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         await live.edit("a", ttlSecondsAfterFinished=3600)
@@ -407,7 +407,7 @@ class TestTimeToLive:
         await live.edit("a", ttlSecondsAfterFinished=0)
         await live.until_gone("a")
 
-    async def test_survives_an_operator_restart(self, live: Live) -> None:
+    async def test_survives_an_operator_restart(self, live: LiveInstances) -> None:
         async with running(live.namespace):
             await live.create("a", desiredState="Stopped", ttlSecondsAfterFinished=2)
             await live.until_phase("Stopped", "a")

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from hopper.local.errors import KubectlError
-from tests.cluster.instances import KIND, Instances, refusal, until
+from tests.cluster.support.kubectl_instances import KIND, KubectlInstances, refusal, until
 
 pytestmark = pytest.mark.usefixtures("crds")
 
 
 @pytest.fixture
-def protected(instances: Instances) -> Iterator[str]:
+def protected(instances: KubectlInstances) -> Iterator[str]:
     """The name of an instance whose protection is in force."""
     name = "kept"
     instances.apply(name, {"scope": "Project", "deletionProtection": True})
@@ -24,7 +24,7 @@ def protected(instances: Instances) -> Iterator[str]:
         instances.patch(name, {"deletionProtection": False})
 
 
-def may_delete(instances: Instances, name: str) -> bool:
+def may_delete(instances: KubectlInstances, name: str) -> bool:
     try:
         instances.kubectl("delete", KIND, name, "--dry-run=server")
     except KubectlError:
@@ -32,7 +32,7 @@ def may_delete(instances: Instances, name: str) -> bool:
     return True
 
 
-def test_refuses_and_says_how_to_lift_it(instances: Instances, protected: str) -> None:
+def test_refuses_and_says_how_to_lift_it(instances: KubectlInstances, protected: str) -> None:
     message = refusal(instances.kubectl, "delete", KIND, protected)
     assert "Forbidden" in message
     assert f"spec.deletionProtection of {protected} is true" in message
@@ -42,13 +42,13 @@ def test_refuses_and_says_how_to_lift_it(instances: Instances, protected: str) -
     assert instances.names() == set()
 
 
-def test_others_are_deleted(instances: Instances, protected: str) -> None:
+def test_others_are_deleted(instances: KubectlInstances, protected: str) -> None:
     instances.apply("other", {"scope": "Project"})
     assert protected in refusal(instances.kubectl, "delete", KIND, "--all")
     assert instances.names() == {protected}
 
 
-def test_garbage_collection_waits_for_it(instances: Instances, protected: str) -> None:
+def test_garbage_collection_waits_for_it(instances: KubectlInstances, protected: str) -> None:
     instances.apply("global", {"scope": "Global"})
     owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "global"}
     owner["uid"] = instances.get("global")["metadata"]["uid"]
@@ -63,7 +63,7 @@ def test_garbage_collection_waits_for_it(instances: Instances, protected: str) -
     until(lambda: instances.names() == set(), "the rest is collected", seconds=120)
 
 
-def test_a_deletion_that_has_begun_is_not_held_up(instances: Instances, protected: str) -> None:
+def test_a_deletion_that_has_begun_is_not_held_up(instances: KubectlInstances, protected: str) -> None:
     finalizers = {"metadata": {"finalizers": ["example.com/hold"]}, "spec": {"deletionProtection": False}}
     instances.kubectl("patch", KIND, protected, "--type=merge", f"--patch={json.dumps(finalizers)}")
     instances.kubectl("delete", KIND, protected, "--wait=false")
@@ -73,7 +73,7 @@ def test_a_deletion_that_has_begun_is_not_held_up(instances: Instances, protecte
     until(lambda: instances.names() == set(), "the instance is gone")
 
 
-def test_a_namespace_waits_and_says_why(instances: Instances, protected: str) -> None:
+def test_a_namespace_waits_and_says_why(instances: KubectlInstances, protected: str) -> None:
     instances.apply("other", {"scope": "Project"})
     instances.kubectl("delete", "namespace", instances.namespace, "--wait=false")
 

@@ -7,7 +7,7 @@ import re
 
 from hopper.local import Cluster, known_clusters
 from tests.cluster.conftest import cluster_name
-from tests.cluster.process import HOPPER
+from tests.cluster.support.operator_process import HOPPER
 
 TITLES = (
     "A real Kubernetes API server is up",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.instances import Instances
+from tests.cluster.support.kubectl_instances import KubectlInstances
 from tests.pages import PAGES
 
 MANIFESTS = [
@@ -20,6 +20,6 @@ MANIFESTS = [
 
 @pytest.mark.usefixtures("crds")
 @pytest.mark.parametrize("document", MANIFESTS)
-def test_manifest_is_accepted(instances: Instances, document: dict[str, Any]) -> None:
+def test_manifest_is_accepted(instances: KubectlInstances, document: dict[str, Any]) -> None:
     text = yaml.safe_dump(document)
     instances.kubectl("create", "--filename=-", "--dry-run=server", "--validate=strict", input=text)

@@ -17,10 +17,10 @@ from hopper.api.resources import INSTANCES
 from hopper.gateway.auth.keys import hash_of, new_key
 from hopper.gateway.server import AuthMode
 from hopper.local import LocalCluster
-from tests.cluster.live import Live, Refused
-from tests.cluster.proxy import Fault, proxy
-from tests.cluster.rest import Answer, Rest, limited, serving
-from tests.cluster.rights import until_allowed
+from tests.cluster.support.fault_proxy import Fault, proxy
+from tests.cluster.support.in_process_gateway import Answer, InProcessGateway, limited, serving
+from tests.cluster.support.live_instances import LiveInstances, Refused
+from tests.cluster.support.rights import until_allowed
 from tests.cluster.test_access import service_account
 from tests.generators.rest_docs import openapi_document
 
@@ -74,12 +74,12 @@ def fill(path: str) -> str:
 CALLS = list(calls())
 
 
-async def send(rest: Rest, call: Call, **headers: str) -> Answer:
+async def send(rest: InProcessGateway, call: Call, **headers: str) -> Answer:
     async with asyncio.timeout(30):
         return await rest.call(call.method, call.path, call.body, **headers)
 
 
-async def codes(rest: Rest, expected: dict[str, set[int]], **headers: str) -> None:
+async def codes(rest: InProcessGateway, expected: dict[str, set[int]], **headers: str) -> None:
     """Send every call; report each that is not answered as expected."""
     wrong = []
     for call in CALLS:
@@ -93,7 +93,7 @@ def all_are(*wanted: int) -> dict[str, set[int]]:
     return {str(call): set(wanted) for call in CALLS}
 
 
-async def test_what_is_not_there(rest: Rest) -> None:
+async def test_what_is_not_there(rest: InProcessGateway) -> None:
     """404, or 400 where a template or parent that the body names is what is missing; never anything else."""
     found = {str(it): {404, 400} if it.about_one else set(range(200, 500)) for it in CALLS if not it.streams}
     wrong = []
@@ -106,7 +106,7 @@ async def test_what_is_not_there(rest: Rest) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-async def test_what_is_wrong(rest: Rest) -> None:
+async def test_what_is_wrong(rest: InProcessGateway) -> None:
     """422 for each parameter and body, with the name of the field."""
     for call in CALLS:
         if call.body is not None:
@@ -120,7 +120,7 @@ async def test_what_is_wrong(rest: Rest) -> None:
 class TestTokens:
     """TokenReview and SubjectAccessReview decide, and RBAC is that of the cluster."""
 
-    async def test_who_may_what(self, live: Live, operator: Any) -> None:
+    async def test_who_may_what(self, live: LiveInstances, operator: Any) -> None:
         reader, group = await self.token(live, "reader", LOOK), [INSTANCES.group]
         everything = [{"apiGroups": group, "resources": ["*"], "verbs": ["*"]}]
         writer = await service_account(live, everything)
@@ -148,7 +148,7 @@ class TestTokens:
             assert (await rest.get("/instances/web", **bearer))["reason"] == said
 
     @staticmethod
-    async def token(live: Live, name: str, verbs: list[str]) -> str:
+    async def token(live: LiveInstances, name: str, verbs: list[str]) -> str:
         """Make a service account that may do this to instances; return a token of it."""
         rbac = "/apis/rbac.authorization.k8s.io/v1"
         accounts, named = f"/api/v1/namespaces/{live.namespace}/serviceaccounts", {"metadata": {"name": name}}
@@ -168,7 +168,7 @@ class TestTokens:
 
 
 class TestKeys:
-    async def test_who_may_what(self, live: Live) -> None:
+    async def test_who_may_what(self, live: LiveInstances) -> None:
         """A key that is taken out of its Secret is not accepted any more, and streams that it opened end."""
         viewer, editor = new_key(), new_key()
         entries = {"viewer": {"hash": hash_of(viewer)}, "editor": {"hash": hash_of(editor), "role": "edit"}}
@@ -192,7 +192,7 @@ class TestKeys:
             assert (await rest.get("/instances/web", X_API_Key=editor)).code == 200
 
     @staticmethod
-    async def keep(live: Live, entries: dict[str, Any]) -> None:
+    async def keep(live: LiveInstances, entries: dict[str, Any]) -> None:
         secrets = f"/api/v1/namespaces/{live.namespace}/secrets"
         data = {name: base64.b64encode(json.dumps(it).encode()).decode() for name, it in entries.items()}
         metadata = {"name": "keys", "labels": {LABEL_API_KEYS: "true"}}
@@ -205,8 +205,8 @@ class TestKeys:
 
 @asynccontextmanager
 async def behind_a_proxy(
-    cluster: Any, live: Live, directory: Path, monkeypatch: pytest.MonkeyPatch, auth: AuthMode
-) -> AsyncIterator[tuple[Rest, Any]]:
+    cluster: Any, live: LiveInstances, directory: Path, monkeypatch: pytest.MonkeyPatch, auth: AuthMode
+) -> AsyncIterator[tuple[InProcessGateway, Any]]:
     if not isinstance(cluster, LocalCluster):
         pytest.skip("needs the certificates of an embedded cluster")
     async with proxy(cluster, directory) as (between, kubeconfig):
@@ -217,7 +217,7 @@ async def behind_a_proxy(
 
 class TestNoApiServer:
     async def test_reads_go_on_and_writes_say_so(
-        self, cluster: Any, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Any, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await live.create("nobody")
         async with behind_a_proxy(cluster, live, tmp_path, monkeypatch, AuthMode.NONE) as (rest, between):
@@ -239,7 +239,7 @@ class TestNoApiServer:
             await rest.until("/instances/later", id="later")
 
     async def test_nobody_can_be_let_in(
-        self, cluster: Any, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Any, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with behind_a_proxy(cluster, live, tmp_path, monkeypatch, AuthMode.TOKEN) as (rest, between):
             between.rule = lambda call: Fault.RESET
@@ -247,7 +247,9 @@ class TestNoApiServer:
             await codes(rest, all_are(503), Authorization="Bearer some-token")
 
 
-async def test_not_complete_yet(cluster: Any, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_not_complete_yet(
+    cluster: Any, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before everything is known, nothing is answered from it."""
     if not isinstance(cluster, LocalCluster):
         pytest.skip("needs the certificates of an embedded cluster")

@@ -14,7 +14,7 @@ from schemathesis import Case
 from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
 
 from hopper.local import Cluster
-from tests.cluster.fuzzing import Town, inhabited
+from tests.cluster.support.fuzz_target import FuzzTarget, inhabited
 from tests.generators.rest_docs import openapi_document
 
 # In all; a run that is worth the name takes 100,000 and an hour: HOPPER_FUZZ_REQUESTS=100000 pytest -s this file.
@@ -29,7 +29,7 @@ OPERATIONS = sum(1 for _ in schema.get_all_operations())
 
 
 @pytest.fixture(scope="module")
-def town(cluster: Cluster, crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def town(cluster: Cluster, crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FuzzTarget]:
     namespace, logs = f"t-{uuid.uuid4().hex[:10]}", Path(tmp_path_factory.mktemp("fuzz"))
     cluster.kubectl("create", "namespace", namespace)
     with inhabited(cluster, namespace, logs) as town:
@@ -47,7 +47,7 @@ def town(cluster: Cluster, crds: None, tmp_path_factory: pytest.TempPathFactory)
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_whatever_comes(case: Case, town: Town) -> None:
+def test_whatever_comes(case: Case, town: FuzzTarget) -> None:
     # What fits the schema may still be refused: a parent of the wrong scope, say.
     excluded = [positive_data_acceptance]
     if case.path in ("/api/v1/instances/global", "/api/v1/instances/active"):
@@ -56,7 +56,7 @@ def test_whatever_comes(case: Case, town: Town) -> None:
     case.validate_response(town.send(case), excluded_checks=excluded)
 
 
-def test_nothing_went_wrong_behind(town: Town) -> None:
+def test_nothing_went_wrong_behind(town: FuzzTarget) -> None:
     """After all that: no answer of 500 or above, and the operator has never wanted an illegal step."""
     counted = town.counted()
     assert not [code for code in counted if "500" <= code < "600"], counted

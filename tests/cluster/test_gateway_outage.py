@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.chaos import own_local, until_pods_run
-from tests.cluster.gateway_process import gateway_process
-from tests.cluster.live import Live
-from tests.cluster.process import process
-from tests.cluster.rest import Rest, until_agreed
+from tests.cluster.support.convergence import own_local, until_pods_run
+from tests.cluster.support.gateway_process import gateway_process
+from tests.cluster.support.in_process_gateway import InProcessGateway, until_agreed
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.operator_process import process
 
 pytestmark = pytest.mark.chaos
 
@@ -24,7 +24,7 @@ ANSWER_SECONDS = 15.0
 PROJECT = {"name": "Project", "scope": "PROJECT"}
 
 
-async def test_two_gateways_outlive_the_api_server(cluster: Cluster, live: Live, tmp_path: Path) -> None:
+async def test_two_gateways_outlive_the_api_server(cluster: Cluster, live: LiveInstances, tmp_path: Path) -> None:
     local = own_local(cluster)
     where = live.namespace, local.kubeconfig
     async with (
@@ -61,7 +61,7 @@ async def test_two_gateways_outlive_the_api_server(cluster: Cluster, live: Live,
         await asyncio.to_thread(until_pods_run, cluster, live.namespace)
 
 
-async def _through_the_outage(gateways: tuple[Rest, Rest]) -> None:
+async def _through_the_outage(gateways: tuple[InProcessGateway, InProcessGateway]) -> None:
     """Reads go on, signs of life are kept, writes are refused soon; nobody is to restart a gateway for this."""
     until = time.monotonic() + OUTAGE_SECONDS
     while time.monotonic() < until:

@@ -11,13 +11,13 @@ import aiohttp
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.chaos import own_local
-from tests.cluster.gateway_process import gateway_process
-from tests.cluster.live import Live
-from tests.cluster.proxy import Call, Fault, Proxy, proxy
-from tests.cluster.rest import Answer, Rest
+from tests.cluster.support.convergence import own_local
+from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, proxy
+from tests.cluster.support.gateway_process import gateway_process
+from tests.cluster.support.in_process_gateway import Answer, InProcessGateway
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.workloads import Workloads
 from tests.cluster.test_renaming import assert_never_together, claim_of, owners
-from tests.cluster.workloads import Workloads
 
 SHOP = "/stacks/shop/instances"
 SECONDS = 90  # garbage collection has to know our kinds first
@@ -30,7 +30,7 @@ WEB = {
 }
 
 
-async def a_stack(rest: Rest, *names: str) -> None:
+async def a_stack(rest: InProcessGateway, *names: str) -> None:
     """Have an active stack, a template, and services of that template, running."""
     assert (await rest.post("/templates", {"name": "web", "spec": WEB})).code == 201
     assert (await rest.post("/instances", {"name": "shop", "scope": "PROJECT"})).code == 201
@@ -42,11 +42,11 @@ async def a_stack(rest: Rest, *names: str) -> None:
         await rest.until(f"{SHOP}/{name}", status="running", ready=True)
 
 
-async def names_in(rest: Rest) -> list[str]:
+async def names_in(rest: InProcessGateway) -> list[str]:
     return [it["instance_id"] for it in (await rest.get(SHOP)).body]
 
 
-async def once_removed(rest: Rest, path: str, body: Any) -> Answer:
+async def once_removed(rest: InProcessGateway, path: str, body: Any) -> Answer:
     """Have something created whose predecessor may take a while to go: garbage collection has to let go of it."""
     async with asyncio.timeout(SECONDS):
         while (answer := await rest.post(path, body)).code == 409 and "being removed" in answer["detail"]:
@@ -55,7 +55,9 @@ async def once_removed(rest: Rest, path: str, body: Any) -> Answer:
     return answer
 
 
-async def test_a_service_from_creation_to_its_end(rest: Rest, live: Live, workloads: Workloads) -> None:
+async def test_a_service_from_creation_to_its_end(
+    rest: InProcessGateway, live: LiveInstances, workloads: Workloads
+) -> None:
     await a_stack(rest, "b", "a")
     seen = await rest.get(f"{SHOP}/a")
     deployment = workloads.deployment("shop-a")["metadata"]["name"]
@@ -111,7 +113,7 @@ async def test_a_service_from_creation_to_its_end(rest: Rest, live: Live, worklo
     await live.until(lambda: owned_by() == [uid], "the volume is its own")
 
 
-async def test_what_is_refused(rest: Rest, live: Live, workloads: Workloads) -> None:
+async def test_what_is_refused(rest: InProcessGateway, live: LiveInstances, workloads: Workloads) -> None:
     """By the schema, by the rules of the API server, by what template and overrides make together, and by the stack."""
     await a_stack(rest, "a")
     both = {"value": "s3cret-value", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
@@ -154,7 +156,9 @@ async def test_what_is_refused(rest: Rest, live: Live, workloads: Workloads) -> 
 class TestManyAtOnce:
     """Fifty calls through two gateways."""
 
-    async def test_copies(self, cluster: Cluster, rest: Rest, live: Live, workloads: Workloads, tmp_path: Path) -> None:
+    async def test_copies(
+        self, cluster: Cluster, rest: InProcessGateway, live: LiveInstances, workloads: Workloads, tmp_path: Path
+    ) -> None:
         await a_stack(rest, "a")
         assert (await rest.put(f"{SHOP}/a/env-vars", [SECRET])).code == 200
         async with gateway_process(live.namespace, cluster.kubeconfig, tmp_path / "gateway.log") as process:
@@ -176,7 +180,7 @@ class TestManyAtOnce:
         await live.until_phase("Running", *copies, seconds=SECONDS)
 
     async def test_renames(
-        self, cluster: Cluster, rest: Rest, live: Live, workloads: Workloads, tmp_path: Path
+        self, cluster: Cluster, rest: InProcessGateway, live: LiveInstances, workloads: Workloads, tmp_path: Path
     ) -> None:
         """Of one instance to many names, and of many instances to one name: one wins each, and nothing is left over."""
         await a_stack(rest, "a", "x", "y")
@@ -206,7 +210,7 @@ class TestManyAtOnce:
         assert len(workloads.pods_ever(f"shop-{loser}")) == 1, "who has lost did not even stop"
 
 
-async def test_renamed_with_all_it_has(rest: Rest, live: Live, workloads: Workloads) -> None:
+async def test_renamed_with_all_it_has(rest: InProcessGateway, live: LiveInstances, workloads: Workloads) -> None:
     await a_stack(rest, "a")
     await rest.put(f"{SHOP}/a/env-vars", [{"name": "LEVEL", "value": "2"}])
     await rest.post("/instances/shop-a/restart?wait=true", {"reason": "once"})
@@ -234,7 +238,7 @@ async def test_renamed_with_all_it_has(rest: Rest, live: Live, workloads: Worklo
 class Deadly:
     """Kills a gateway at a write of its, before the API server hears of it or right after."""
 
-    def __init__(self, between: Proxy) -> None:
+    def __init__(self, between: FaultProxy) -> None:
         self._between = between
 
     def arm(self, kill: Any, write: int, *, before: bool) -> None:
@@ -261,7 +265,7 @@ class Deadly:
 
 @pytest.mark.chaos
 async def test_killed_at_any_step(
-    cluster: Cluster, rest: Rest, live: Live, workloads: Workloads, tmp_path: Path
+    cluster: Cluster, rest: InProcessGateway, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
     """A rename has two writes, a copy one. Whatever the gateway was at, the next one can be asked for the same."""
     steps = [(write, before) for write in (1, 2) for before in (True, False)]

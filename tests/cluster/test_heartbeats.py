@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import Health
 from hopper.controller.operator import Operator
-from tests.cluster.listening import listening
-from tests.cluster.live import Live, manifest
-from tests.cluster.prometheus import Numbers
-from tests.cluster.running import running
+from tests.cluster.support.heartbeat_gateway import listening
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.prometheus import PrometheusSamples
+from tests.cluster.support.workloads import Workloads
 from tests.cluster.test_budget import Writes, names
-from tests.cluster.workloads import Workloads
 
 MANY = 1000
 MOST_WRITES_A_SECOND = 20
@@ -25,20 +25,20 @@ def expecting(name: str, timeout: int = 1, **spec: object) -> dict[str, object]:
     return manifest(name, heartbeat={"timeoutSeconds": timeout}, **spec)  # type: ignore[arg-type]
 
 
-async def until_well(live: Live, *names: str) -> None:
+async def until_well(live: LiveInstances, *names: str) -> None:
     """Wait until the condition says that these beat, or are given the time to."""
     holds = lambda: {live.condition(name, "Heartbeat").get("status") for name in names} == {"True"}  # noqa: E731
     await live.until(holds, "Heartbeat is True")
 
 
-async def configmap_writes(live: Live) -> int:
+async def configmap_writes(live: LiveInstances) -> int:
     """Count the ConfigMaps written so far, by whomever, by the API server's own count."""
-    numbers = Numbers(await live.request("GET", "/metrics"), "apiserver_request_total")
+    numbers = PrometheusSamples(await live.request("GET", "/metrics"), "apiserver_request_total")
     counts: Counter[tuple[str, ...]] = numbers.by("apiserver_request_total", "verb", "resource", group="")
     return int(sum(counts[verb, "configmaps"] for verb in ("PATCH", "POST", "PUT", "APPLY")))
 
 
-async def test_a_thousand_cost_little(live: Live, operator: Operator) -> None:
+async def test_a_thousand_cost_little(live: LiveInstances, operator: Operator) -> None:
     """Each beats every five seconds, by way of two gateways; none of it reaches a HopperInstance."""
     wanted = names(MANY)
 
@@ -70,7 +70,9 @@ async def test_a_thousand_cost_little(live: Live, operator: Operator) -> None:
         assert 0 < writes <= MOST_WRITES_A_SECOND * took
 
 
-async def test_whoever_falls_silent_is_unknown_then_in_error_then_restarted(live: Live, operator: Operator) -> None:
+async def test_whoever_falls_silent_is_unknown_then_in_error_then_restarted(
+    live: LiveInstances, operator: Operator
+) -> None:
     policies = {
         "well": {},
         "again": {"policy": "OnFailure", "maxRetries": 5, "backoffSeconds": 1},
@@ -109,7 +111,7 @@ async def test_whoever_falls_silent_is_unknown_then_in_error_then_restarted(live
         assert await writes.patches("status") <= 40, "a few a transition, none a heartbeat"
 
 
-async def test_a_restart_of_a_gateway_fails_nobody(live: Live, operator: Operator) -> None:
+async def test_a_restart_of_a_gateway_fails_nobody(live: LiveInstances, operator: Operator) -> None:
     """Longer than anybody may be silent, nobody listens: that says nothing about anybody."""
     wanted = names(5)
     await live.create_from(*(expecting(name, timeout=SHORT) for name in wanted))
@@ -128,7 +130,7 @@ async def test_a_restart_of_a_gateway_fails_nobody(live: Live, operator: Operato
     assert {live.phase(name) for name in wanted} == {"Running"}
 
 
-async def test_a_restart_of_the_operator_fails_nobody(live: Live) -> None:
+async def test_a_restart_of_the_operator_fails_nobody(live: LiveInstances) -> None:
     wanted = names(5)
     async with listening(live.namespace) as gateway:
         async with running(live.namespace):
@@ -144,7 +146,7 @@ async def test_a_restart_of_the_operator_fails_nobody(live: Live) -> None:
                 await writes.settle("status", 0)
 
 
-async def test_what_an_instance_says_of_itself_is_known_to_all(live: Live, operator: Operator) -> None:
+async def test_what_an_instance_says_of_itself_is_known_to_all(live: LiveInstances, operator: Operator) -> None:
     """A gateway that did not hear it, and one that comes later, know it as well."""
     await live.create_from(expecting("web", timeout=30), manifest("plain"))
     await live.until_phase("Running")

@@ -11,26 +11,26 @@ from hopper.api.enums import Scope
 from hopper.api.names import FINALIZER
 from hopper.api.scopes import SCOPES
 from hopper.controller.operator import Operator
-from tests.cluster.live import Live, Refused, fresh_namespace, manifest
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
 
 
-def owner(live: Live, name: str, **more: Any) -> dict[str, Any]:
+def owner(live: LiveInstances, name: str, **more: Any) -> dict[str, Any]:
     uid = live[name]["metadata"]["uid"]
     return {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": name, "uid": uid, **more}
 
 
-def place(live: Live, name: str) -> tuple[str | None, int | None]:
+def place(live: LiveInstances, name: str) -> tuple[str | None, int | None]:
     status = live.status(name)
     return status.get("path"), status.get("depth")
 
 
-async def until_place(live: Live, name: str, path: str) -> None:
+async def until_place(live: LiveInstances, name: str, path: str) -> None:
     await live.until(lambda: place(live, name) == (path, path.count("/")), f"{name} at {path}")
 
 
 class TestScopes:
-    async def test_every_pair(self, live: Live, operator: Operator) -> None:
+    async def test_every_pair(self, live: LiveInstances, operator: Operator) -> None:
         """Each scope below each: admission refuses what it can tell, the operator the rest, and nobody else suffers."""
         parents = {scope: "global" if scope is Scope.GLOBAL else f"p-{scope.lower()}" for scope in Scope}
         homeless = parents[Scope.ORCHESTRATION]
@@ -59,7 +59,7 @@ class TestScopes:
                     assert live.owners(name) == []
         assert all(live.is_ready(name) for name in parents.values())
 
-    async def test_roots(self, live: Live, operator: Operator) -> None:
+    async def test_roots(self, live: LiveInstances, operator: Operator) -> None:
         roots = [scope for scope, rule in SCOPES.items() if rule.may_be_root]
         names = {scope: "global" if scope is Scope.GLOBAL else scope.lower() for scope in roots}
         await live.create_from(*(manifest(name, scope) for scope, name in names.items()))
@@ -69,7 +69,7 @@ class TestScopes:
             assert live.condition(name, "HierarchyValid") == {}
             assert FINALIZER not in live[name]["metadata"].get("finalizers", [])
 
-    async def test_the_wrong_one_goes_on_below_the_right_one(self, live: Live, operator: Operator) -> None:
+    async def test_the_wrong_one_goes_on_below_the_right_one(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", "Federated"), manifest("b", "Event", "a"), manifest("c", "Project"))
         await live.until_reason("b", "Stalled", "WrongParentScope")
         await live.edit("b", parentRef={"name": "c"})
@@ -79,7 +79,7 @@ class TestScopes:
 
 
 class TestOrderOfArrival:
-    async def test_a_child_waits_for_its_parent(self, live: Live, operator: Operator) -> None:
+    async def test_a_child_waits_for_its_parent(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("worker", "Orchestration", "web")
         missing = await live.until_reason("worker", "HierarchyValid", "ParentNotFound")
         assert missing["status"] == "False"
@@ -95,7 +95,7 @@ class TestOrderOfArrival:
         assert (await live.until_event("web", "ChildAdded"))["note"] == "worker is now a child"
 
     @pytest.mark.parametrize("seed", range(2))
-    async def test_any(self, live: Live, operator: Operator, seed: int) -> None:
+    async def test_any(self, live: LiveInstances, operator: Operator, seed: int) -> None:
         """50 instances in a random order."""
         tree = forest()
         manifests = [manifest(*entry) for entry in tree]
@@ -115,14 +115,14 @@ class TestOrderOfArrival:
             await live.until(lambda name=name, summary=summary: live.status(name).get("children") == summary, name)
             assert (FINALIZER in live[name]["metadata"].get("finalizers", [])) == bool(count)
 
-    async def test_before_the_operator(self, live: Live) -> None:
+    async def test_before_the_operator(self, live: LiveInstances) -> None:
         await live.create_from(*(manifest(*entry) for entry in reversed(forest())))
         async with running(live.namespace):
             await live.until_phase("Running")
 
 
 class TestCycles:
-    async def test_are_named_and_can_be_broken(self, live: Live, operator: Operator) -> None:
+    async def test_are_named_and_can_be_broken(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("a", "Personal", "b"),
             manifest("b", "Personal", "c"),
@@ -142,7 +142,7 @@ class TestCycles:
         await live.until_phase("Running", "a", "b", "c", "below")
         assert place(live, "below") == ("family/a/below", 2)
 
-    async def test_of_those_who_run_harm_nobody(self, live: Live, operator: Operator) -> None:
+    async def test_of_those_who_run_harm_nobody(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", "Personal"), manifest("b", "Personal"), manifest("f", "Family"))
         await live.until_phase("Running")
         await live.edit("a", parentRef={"name": "b"})
@@ -157,7 +157,7 @@ class TestCycles:
 
 
 class TestLimits:
-    async def test_a_newcomer_displaces_nobody(self, live: Live, operator: Operator) -> None:
+    async def test_a_newcomer_displaces_nobody(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("home", config={"limits": {"maxChildInstances": 2}})
         await live.create_from(manifest("m", "Event", "home"), manifest("n", "Event", "home"))
         await live.until_phase("Running", "home", "m", "n")
@@ -177,7 +177,7 @@ class TestLimits:
         await live.until_phase("Running", "a", "n", "z")
         assert live.steps("n") == ["Created", "Starting", "Running"]
 
-    async def test_a_seat_is_freed_by_moving_out(self, live: Live, operator: Operator) -> None:
+    async def test_a_seat_is_freed_by_moving_out(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("home", config={"limits": {"maxChildInstances": 1}}),
             manifest("away"),
@@ -190,14 +190,14 @@ class TestLimits:
         await live.until_phase("Running", "m", "n")
         assert (live.owners("m"), live.owners("n")) == (["away"], ["home"])
 
-    async def test_a_lower_limit_sends_nobody_away(self, live: Live, operator: Operator) -> None:
+    async def test_a_lower_limit_sends_nobody_away(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("home"), *(manifest(name, "Event", "home") for name in "abc"))
         await live.until_phase("Running", "home", *"abc")
         await live.edit("home", config={"limits": {"maxChildInstances": 1}})
         await live.until(lambda: sum(map(live.is_ready, "abc")) == 1, "those over the limit say so")
         assert [live.phase(name) for name in "abc"] == ["Running"] * 3
 
-    async def test_a_crowd_at_once(self, live: Live, operator: Operator) -> None:
+    async def test_a_crowd_at_once(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("home", config={"limits": {"maxChildInstances": 5}})
         crowd = [f"c-{number}" for number in range(20)]
         await live.create_from(*(manifest(name, "Event", "home") for name in crowd))
@@ -207,7 +207,7 @@ class TestLimits:
         assert {live.condition(name, "Stalled").get("reason") for name in waiting} == {"TooManyChildren"}
         assert {live.phase(name) for name in waiting} == {"Created"}
 
-    async def test_the_default_of_a_global_instance(self, live: Live, operator: Operator) -> None:
+    async def test_the_default_of_a_global_instance(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("global", "Global")
         crowd = [f"c-{number}" for number in range(102)]
         await live.create_from(*(manifest(name, "Federated", "global") for name in crowd))
@@ -216,7 +216,7 @@ class TestLimits:
         await live.edit("global", config={"limits": {"maxChildInstances": 102}})
         await live.until_phase("Running", *crowd)
 
-    async def test_depth(self, live: Live, operator: Operator) -> None:
+    async def test_depth(self, live: LiveInstances, operator: Operator) -> None:
         """The smallest limit above holds, whoever set it."""
         await live.create_from(
             manifest("global", "Global", config={"limits": {"maxDepth": 2}}),
@@ -233,7 +233,7 @@ class TestLimits:
 
 
 class TestMoving:
-    async def test_takes_the_subtree_along(self, live: Live, operator: Operator) -> None:
+    async def test_takes_the_subtree_along(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("global", "Global"),
             manifest("garden", "Family", "global"),
@@ -255,7 +255,7 @@ class TestMoving:
         for name in ("ada", "notes"):
             assert live.steps(name) == ["Created", "Starting", "Running"]
 
-    async def test_out_into_the_open(self, live: Live, operator: Operator) -> None:
+    async def test_out_into_the_open(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("b", parentRef=None)
@@ -266,7 +266,7 @@ class TestMoving:
         await live.until_gone("a")
         assert live.is_ready("b")
 
-    async def test_to_one_who_is_not_there_yet(self, live: Live, operator: Operator) -> None:
+    async def test_to_one_who_is_not_there_yet(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("b", parentRef={"name": "later"})
@@ -278,7 +278,7 @@ class TestMoving:
         await until_place(live, "b", "later/b")
         assert live.owners("b") == ["later"]
 
-    async def test_changes_what_is_inherited(self, live: Live, operator: Operator) -> None:
+    async def test_changes_what_is_inherited(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", desiredState="Stopped"), manifest("b"), manifest("c", "Event", "a"))
         await live.until_phase("Stopped", "c")
         await live.edit("c", parentRef={"name": "b"})
@@ -289,20 +289,20 @@ class TestMoving:
 
 class TestOwnerReferences:
     @pytest.fixture
-    async def family(self, live: Live, operator: Operator) -> None:
+    async def family(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"), manifest("stranger"))
         await live.until_phase("Running", "a", "b", "stranger")
 
-    async def test_form(self, live: Live, family: None) -> None:
+    async def test_form(self, live: LiveInstances, family: None) -> None:
         expected = owner(live, "a", controller=True, blockOwnerDeletion=True)
         assert live["b"]["metadata"]["ownerReferences"] == [expected]
 
-    async def test_come_back_when_stripped(self, live: Live, family: None) -> None:
+    async def test_come_back_when_stripped(self, live: LiveInstances, family: None) -> None:
         await live.patch("b", {"metadata": {"ownerReferences": None}})
         await live.until(lambda: live.owners("b") == ["a"], "the ownerReference is back")
         assert live.steps("b") == ["Created", "Starting", "Running"]
 
-    async def test_come_back_though_a_limit_was_lowered(self, live: Live, family: None) -> None:
+    async def test_come_back_though_a_limit_was_lowered(self, live: LiveInstances, family: None) -> None:
         await live.create("c", "Event", "a")
         await live.until_phase("Running", "c")
         await live.edit("a", config={"limits": {"maxChildInstances": 1}})
@@ -313,14 +313,14 @@ class TestOwnerReferences:
         await live.edit("a", desiredState="Paused")
         await live.until_phase("Paused", "a", "b", "c")
 
-    async def test_are_put_right(self, live: Live, family: None) -> None:
+    async def test_are_put_right(self, live: LiveInstances, family: None) -> None:
         wrong = owner(live, "stranger", controller=True)
         await live.patch("b", {"metadata": {"ownerReferences": [wrong]}})
         await live.until(lambda: live.owners("b") == ["a"], "the ownerReference is right")
         await live.patch("stranger", {"metadata": {"ownerReferences": [owner(live, "a")]}})
         await live.until(lambda: live.owners("stranger") == [], "a root has none")
 
-    async def test_of_other_kinds_are_kept(self, live: Live, family: None) -> None:
+    async def test_of_other_kinds_are_kept(self, live: LiveInstances, family: None) -> None:
         maps = f"/api/v1/namespaces/{live.namespace}/configmaps"
         made = await live.request("POST", maps, {"metadata": {"name": "application"}})
         foreign = {"apiVersion": "v1", "kind": "ConfigMap", "name": "application", "uid": made["metadata"]["uid"]}
@@ -332,18 +332,18 @@ class TestOwnerReferences:
         await live.edit("b", parentRef=None)
         await live.until(lambda: live.owners("b") == ["application"], "the other kind's reference stays")
 
-    async def test_finalizers_of_others_are_kept(self, live: Live, family: None) -> None:
+    async def test_finalizers_of_others_are_kept(self, live: LiveInstances, family: None) -> None:
         await live.patch("a", {"metadata": {"finalizers": ["example.com/audit", FINALIZER]}})
         await live.delete("b")
         await live.until(lambda: live["a"]["metadata"].get("finalizers") == ["example.com/audit"], "ours is gone")
 
-    async def test_a_stripped_finalizer_comes_back(self, live: Live, family: None) -> None:
+    async def test_a_stripped_finalizer_comes_back(self, live: LiveInstances, family: None) -> None:
         await live.patch("a", {"metadata": {"finalizers": None}})
         await live.until(lambda: live["a"]["metadata"].get("finalizers") == [FINALIZER], "the finalizer is back")
 
 
 class TestNamespaces:
-    async def test_do_not_mix(self, live: Live, kubeconfig: str) -> None:
+    async def test_do_not_mix(self, live: LiveInstances, kubeconfig: str) -> None:
         """One operator, two namespaces with the same names in them."""
         async with fresh_namespace() as other, running(live.namespace, other.namespace):
             await live.create_from(manifest("global", "Global"), manifest("web", "Project", "global"))
@@ -357,7 +357,7 @@ class TestNamespaces:
 
 
 class TestConfiguration:
-    async def test_is_inherited(self, live: Live, operator: Operator) -> None:
+    async def test_is_inherited(self, live: LiveInstances, operator: Operator) -> None:
         """A limit cannot be loosened further down, and what is changed above holds below."""
         await live.create_from(
             manifest("garden", "Family", config={"limits": {"maxDepth": 1}}),
@@ -385,7 +385,7 @@ def forest() -> list[tuple[str, str, str | None]]:
     return tree
 
 
-async def refusal(live: Live, body: dict[str, Any]) -> str | None:
+async def refusal(live: LiveInstances, body: dict[str, Any]) -> str | None:
     """Create an instance; return what the API server says where it refuses."""
     try:
         await live.create_from(body)
@@ -394,5 +394,5 @@ async def refusal(live: Live, body: dict[str, Any]) -> str | None:
     return None
 
 
-def notes(live: Live, name: str, reason: str) -> set[str]:
+def notes(live: LiveInstances, name: str, reason: str) -> set[str]:
     return {event["note"] for event in live.events_of(name, reason)}

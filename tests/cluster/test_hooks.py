@@ -15,9 +15,9 @@ import pytest
 from hopper.api.enums import Phase
 from hopper.controller.hooks import Hooks
 from hopper.controller.operator import Operator
-from tests.cluster.hooking import Steered
-from tests.cluster.live import Live, manifest
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.steered_hooks import SteeredHook
 
 AT_ONCE = {"backoffSeconds": 0, "maxBackoffSeconds": 1}
 UP = ["Starting", "Running"]
@@ -38,24 +38,26 @@ class Two(One):
 
 
 @pytest.fixture
-def steered() -> Steered:
-    return Steered()
+def steered() -> SteeredHook:
+    return SteeredHook()
 
 
 @pytest.fixture
-async def operator(live: Live, steered: Steered) -> AsyncIterator[Operator]:
+async def operator(live: LiveInstances, steered: SteeredHook) -> AsyncIterator[Operator]:
     """An operator with a hook that the test steers."""
     async with running(live.namespace, hooks=[steered]) as operator:
         yield operator
 
 
-def failed(live: Live, name: str) -> int:
+def failed(live: LiveInstances, name: str) -> int:
     """Count how often an instance came into Error, as far as the history goes back."""
     return live.steps(name).count("Error")
 
 
 class TestHooks:
-    async def test_run_around_every_transition(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_run_around_every_transition(
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    ) -> None:
         await live.create("a", desiredState="Paused")
         await live.until_phase("Paused", "a")
         await live.edit("a", desiredState="Archived")
@@ -65,7 +67,7 @@ class TestHooks:
         assert steered.before_calls == steered.after_calls == [("a", phase) for phase in phases]
 
     async def test_before_comes_before_the_write_and_after_comes_after(
-        self, live: Live, operator: Operator, steered: Steered
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook
     ) -> None:
         go_on = steered.block("a", Phase.RUNNING)
         await live.create("a")
@@ -77,7 +79,9 @@ class TestHooks:
         go_on.set()
         await live.until_phase("Running", "a")
 
-    async def test_a_refused_pause_is_tried_again(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_a_refused_pause_is_tried_again(
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    ) -> None:
         steered.refuse("a", Phase.PAUSED)
         await live.create("a")
         await live.until_phase("Running", "a")
@@ -93,7 +97,9 @@ class TestHooks:
         await live.until_phase("Paused", "a")
         assert live.steps("a") == ["Created", *UP, "Paused"]
 
-    async def test_a_refused_stop_keeps_the_parent_up(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_a_refused_stop_keeps_the_parent_up(
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    ) -> None:
         steered.refuse("b", Phase.STOPPED)
         await live.create_from(manifest("a"), manifest("b", "Orchestration", "a"))
         await live.until_phase("Running", "a", "b")
@@ -106,7 +112,7 @@ class TestHooks:
         assert live.moment("b", "Stopped") < live.moment("a", "Stopped")
 
     async def test_what_takes_too_long_is_refused(
-        self, live: Live, steered: Steered, monkeypatch: pytest.MonkeyPatch
+        self, live: LiveInstances, steered: SteeredHook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Hooks, "installed", lambda extra, aside: Hooks(extra, 0.1, aside))
         steered.block("a", Phase.RUNNING)
@@ -116,7 +122,7 @@ class TestHooks:
         assert "hook Steered refused Running: timed out" in stalled["message"]
 
     async def test_after_cannot_do_harm(
-        self, live: Live, operator: Operator, steered: Steered, caplog: pytest.LogCaptureFixture
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def fail(*_: object) -> None:
             raise RuntimeError("cannot notify anybody")
@@ -131,14 +137,16 @@ class TestHooks:
         assert "cannot notify anybody" in caplog.text
 
     async def test_nobody_can_refuse_an_error(
-        self, live: Live, operator: Operator, steered: Steered, caplog: pytest.LogCaptureFixture
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook, caplog: pytest.LogCaptureFixture
     ) -> None:
         steered.refuse("a", Phase.STARTING)
         steered.refuse("a", Phase.ERROR)
         await live.create("a", restartPolicy={"policy": "Never"})
         await live.until_phase("Error", "a")
 
-    async def test_deletion_of_what_hangs_in_a_hook(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_deletion_of_what_hangs_in_a_hook(
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    ) -> None:
         go_on = steered.block("a", Phase.STARTING)
         await live.create("a")
         await live.until(lambda: steered.before_calls, "the hook hangs")
@@ -149,7 +157,7 @@ class TestHooks:
         await live.until_phase("Running", "a")
 
     async def test_installed_ones_run_by_name_before_the_given_ones(
-        self, live: Live, steered: Steered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, live: LiveInstances, steered: SteeredHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A package offers its hooks as entry points."""
         metadata = tmp_path / "hopper_licences-1.0.dist-info"
@@ -167,7 +175,9 @@ class TestHooks:
 
 
 class TestRestartPolicy:
-    async def test_tries_again_until_it_works(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_tries_again_until_it_works(
+        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    ) -> None:
         steered.refuse("a", Phase.STARTING, 2)
         await live.create("a", restartPolicy=AT_ONCE)
         await live.until_phase("Running", "a")
@@ -178,7 +188,7 @@ class TestRestartPolicy:
         assert status["history"][-2]["reason"] == "RestartPolicy"
         assert (await live.until_event("a", "Error"))["type"] == "Warning"
 
-    async def test_waits_longer_each_time(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_waits_longer_each_time(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
         steered.refuse("a", Phase.STARTING, 2)
         await live.create("a", restartPolicy={"backoffSeconds": 1, "maxBackoffSeconds": 60})
         held = await live.until_reason("a", "Reconciling", "BackOff")
@@ -195,7 +205,7 @@ class TestRestartPolicy:
         assert waits[0] >= 1
         assert waits[1] >= 2
 
-    async def test_gives_up(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_gives_up(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
         steered.refuse("a", Phase.STARTING)
         await live.create("a", restartPolicy=AT_ONCE | {"maxRetries": 2})
         stalled = await live.until_reason("a", "Stalled", "RestartsExhausted")
@@ -206,21 +216,21 @@ class TestRestartPolicy:
         for word in ("no licence for a", "2 restarts", "restartedAt"):
             assert word in stalled["message"]
 
-    async def test_never(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_never(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
         steered.refuse("a", Phase.STARTING)
         await live.create("a", restartPolicy={"policy": "Never"})
         stalled = await live.until_reason("a", "Stalled", "RestartNever")
         assert "restartPolicy.policy is Never" in stalled["message"]
         assert (failed(live, "a"), live.status("a")["restarts"]) == (1, 0)
 
-    async def test_always_does_not_give_up(self, live: Live, operator: Operator, steered: Steered) -> None:
+    async def test_always_does_not_give_up(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
         steered.refuse("a", Phase.STARTING, 3)
         await live.create("a", restartPolicy=AT_ONCE | {"policy": "Always", "maxRetries": 1})
         await live.until_phase("Running", "a")
         assert live.status("a")["restarts"] == 3
         assert not any(it["type"] == "Stalled" for seen in live.instances.log for it in conditions_of(seen.object))
 
-    async def test_goes_on_after_an_operator_restart(self, live: Live, steered: Steered) -> None:
+    async def test_goes_on_after_an_operator_restart(self, live: LiveInstances, steered: SteeredHook) -> None:
         steered.refuse("a", Phase.STARTING, 1)
         async with running(live.namespace, hooks=[steered]):
             await live.create("a", restartPolicy={"backoffSeconds": 2, "maxBackoffSeconds": 2})
@@ -232,7 +242,7 @@ class TestRestartPolicy:
 
 class TestComingBack:
     @pytest.fixture
-    async def given_up(self, live: Live, operator: Operator, steered: Steered) -> str:
+    async def given_up(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> str:
         """The name of an instance that is Stalled, though its trouble is over."""
         steered.refuse("a", Phase.STARTING)
         await live.create("a", restartPolicy=AT_ONCE | {"maxRetries": 0})
@@ -240,7 +250,7 @@ class TestComingBack:
         steered.allow("a", Phase.STARTING)
         return "a"
 
-    async def test_by_a_change_of_the_spec(self, live: Live, given_up: str) -> None:
+    async def test_by_a_change_of_the_spec(self, live: LiveInstances, given_up: str) -> None:
         await live.edit(given_up, displayName="mended")
         await live.until_phase("Running", given_up)
         assert live.is_ready(given_up)
@@ -248,7 +258,7 @@ class TestComingBack:
         assert live.steps(given_up) == ["Created", "Starting", "Error", *UP]
         assert live.status(given_up)["history"][-2]["reason"] == "SpecChanged"
 
-    async def test_by_a_restart(self, live: Live, given_up: str) -> None:
+    async def test_by_a_restart(self, live: LiveInstances, given_up: str) -> None:
         await live.edit(given_up, restartedAt="2026-01-01T00:00:00Z", reason="new licence")
         await live.until_phase("Running", given_up)
         entry = live.status(given_up)["history"][-2]
@@ -256,7 +266,7 @@ class TestComingBack:
         assert live.status(given_up)["restarts"] == 1
         assert live.steps(given_up) == ["Created", "Starting", "Error", *UP]
 
-    async def test_with_all_its_tries(self, live: Live, given_up: str, steered: Steered) -> None:
+    async def test_with_all_its_tries(self, live: LiveInstances, given_up: str, steered: SteeredHook) -> None:
         """A change of the spec starts the count anew."""
         steered.refuse(given_up, Phase.STARTING, 2)
         await live.edit(given_up, restartPolicy={"maxRetries": 1})
@@ -265,7 +275,7 @@ class TestComingBack:
         await live.edit(given_up, restartPolicy={"maxRetries": 2})
         await live.until_phase("Running", given_up)
 
-    async def test_by_stopping(self, live: Live, given_up: str) -> None:
+    async def test_by_stopping(self, live: LiveInstances, given_up: str) -> None:
         await live.edit(given_up, desiredState="Stopped")
         await live.until_phase("Stopped", given_up)
         assert live.is_ready(given_up)
@@ -273,7 +283,7 @@ class TestComingBack:
         await live.edit(given_up, desiredState="Running")
         await live.until_phase("Running", given_up)
 
-    async def test_children_wait_meanwhile(self, live: Live, given_up: str) -> None:
+    async def test_children_wait_meanwhile(self, live: LiveInstances, given_up: str) -> None:
         await live.create("b", "Orchestration", given_up)
         waits = await live.until_reason("b", "Reconciling", "ParentNotReady")
         assert f'"{given_up}", which is Error' in waits["message"]
@@ -283,7 +293,7 @@ class TestComingBack:
 
 
 async def test_the_trouble_of_one_is_not_the_trouble_of_others(
-    live: Live, operator: Operator, steered: Steered
+    live: LiveInstances, operator: Operator, steered: SteeredHook
 ) -> None:
     """More instances in trouble than the operator has workers: in Error, refused, and stuck in a parent's hook."""
     broken = [f"broken-{number}" for number in range(20)]
@@ -305,7 +315,7 @@ async def test_the_trouble_of_one_is_not_the_trouble_of_others(
     await live.until_phase("Paused", *hanging)
 
 
-async def test_restart_under_fire(live: Live, operator: Operator, steered: Steered) -> None:
+async def test_restart_under_fire(live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
     """Many edits while the start fails now and then: the last one counts."""
     steered.refuse("a", Phase.STARTING, 3)
     await live.create("a", restartPolicy=AT_ONCE)

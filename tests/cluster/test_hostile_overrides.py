@@ -10,13 +10,13 @@ import pytest
 from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.domain.service.blueprint import prepare_blueprint
-from tests.cluster.live import Live, Refused, fresh_namespace, manifest
+from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
 from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, By, Hostile
 from tests.unit.domain.service.samples import template
 
 
 @pytest.fixture
-async def nowhere(kubeconfig: str) -> AsyncIterator[Live]:
+async def nowhere(kubeconfig: str) -> AsyncIterator[LiveInstances]:
     """A fresh namespace in which nothing is written."""
     async with fresh_namespace() as live:
         yield live
@@ -26,7 +26,7 @@ def of(by: By) -> dict[str, Hostile]:
     return {name: hostile for name, hostile in HOSTILE.items() if hostile.by is by}
 
 
-async def try_out(live: Live, overrides: dict[str, Any], validation: str = "Strict") -> dict[str, Any]:
+async def try_out(live: LiveInstances, overrides: dict[str, Any], validation: str = "Strict") -> dict[str, Any]:
     """Have an instance checked by everything that a real write passes."""
     path = f"{INSTANCES.path(live.namespace)}?dryRun=All&fieldValidation={validation}"
     body = manifest("x", templateRef={"name": "web"}, overrides=overrides)
@@ -35,7 +35,7 @@ async def try_out(live: Live, overrides: dict[str, Any], validation: str = "Stri
 
 
 async def test_what_the_contract_has_no_word_for_is_refused_or_dropped(
-    nowhere: Live, subtests: pytest.Subtests
+    nowhere: LiveInstances, subtests: pytest.Subtests
 ) -> None:
     for name, hostile in of(By.STRICT).items():
         with subtests.test(name):
@@ -48,7 +48,7 @@ async def test_what_the_contract_has_no_word_for_is_refused_or_dropped(
             assert hostile.field not in str(kept["spec"].get("overrides", {}))
 
 
-async def test_what_breaks_a_rule_is_refused(nowhere: Live, subtests: pytest.Subtests) -> None:
+async def test_what_breaks_a_rule_is_refused(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
     for name, hostile in of(By.SERVER).items():
         with subtests.test(name):
             with pytest.raises(Refused) as refused:
@@ -58,7 +58,7 @@ async def test_what_breaks_a_rule_is_refused(nowhere: Live, subtests: pytest.Sub
             assert "spec.overrides." in str(refused.value)
 
 
-async def test_a_template_meets_the_same_rules(nowhere: Live, subtests: pytest.Subtests) -> None:
+async def test_a_template_meets_the_same_rules(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
     path = f"{TEMPLATES.path(nowhere.namespace)}?dryRun=All&fieldValidation=Strict"
     head = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "x"}}
     for name, hostile in of(By.SERVER).items():
@@ -69,7 +69,7 @@ async def test_a_template_meets_the_same_rules(nowhere: Live, subtests: pytest.S
             assert hostile.field in str(refused.value)
 
 
-async def test_the_rest_is_never_rendered(nowhere: Live, subtests: pytest.Subtests) -> None:
+async def test_the_rest_is_never_rendered(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
     for name, hostile in of(By.OPERATOR).items():
         with subtests.test(name):
             stored = parse_instance(await try_out(nowhere, hostile.overrides))

@@ -6,9 +6,9 @@ import pytest
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.controller.operator import Operator
-from tests.cluster.hooking import Steered
-from tests.cluster.live import Live, manifest
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.steered_hooks import SteeredHook
 
 STATES = [state.value for state in DesiredState]
 
@@ -26,7 +26,7 @@ def child_of(parent: str, own: str) -> str:
     return f"{parent}-{own}".lower()
 
 
-def check(live: Live, name: str, own: str, expected: str, ancestor: str, scope: str = "Project") -> None:
+def check(live: LiveInstances, name: str, own: str, expected: str, ancestor: str, scope: str = "Project") -> None:
     """Check the state of an instance, and that it says where that comes from."""
     assert live.is_ready(name)
     assert live.status(name)["effectiveState"] == expected
@@ -39,7 +39,7 @@ def check(live: Live, name: str, own: str, expected: str, ancestor: str, scope: 
 
 
 class TestEveryCombination:
-    async def test_from_the_start(self, live: Live, operator: Operator) -> None:
+    async def test_from_the_start(self, live: LiveInstances, operator: Operator) -> None:
         children = [(parent, own) for parent in STATES for own in STATES]
         await live.create_from(
             *(manifest(child_of(parent, own), "Event", parent.lower(), desiredState=own) for parent, own in children),
@@ -52,7 +52,7 @@ class TestEveryCombination:
             if INHERITED[parent]["Running"] not in ("Running", "Paused"):
                 assert "Running" not in live.steps(name), "nobody starts in order to stop"
 
-    async def test_of_a_running_family(self, live: Live, operator: Operator) -> None:
+    async def test_of_a_running_family(self, live: LiveInstances, operator: Operator) -> None:
         """The children are where they want to be; then each parent changes its mind."""
         own_states = ["Running", "Paused", "Stopped"]
         children = [(parent, own) for parent in STATES for own in own_states]
@@ -79,7 +79,7 @@ class TestEveryCombination:
                 await live.until_phase(own, child_of(parent, own))
                 check(live, child_of(parent, own), own, own, "")
 
-    async def test_most_restrictive_of_three(self, live: Live, operator: Operator) -> None:
+    async def test_most_restrictive_of_three(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("global", "Global"),
             manifest("web", "Project", "global"),
@@ -107,7 +107,7 @@ class TestEveryCombination:
         await live.until_phase("Running", "global", "web", "party", "worker")
         await live.until(lambda: live.condition("worker", "Ready")["reason"] == "Running", "its own state again")
 
-    async def test_an_own_change_waits_below_a_paused_parent(self, live: Live, operator: Operator) -> None:
+    async def test_an_own_change_waits_below_a_paused_parent(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", desiredState="Stopped"), manifest("b", "Event", "a"))
         await live.until_phase("Stopped", "a", "b")
         await live.edit("b", desiredState="Paused")
@@ -116,7 +116,7 @@ class TestEveryCombination:
         await live.edit("a", desiredState="Running")
         await live.until_phase("Paused", "b")
 
-    async def test_a_change_of_the_reason_reaches_those_below(self, live: Live, operator: Operator) -> None:
+    async def test_a_change_of_the_reason_reaches_those_below(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", desiredState="Paused", reason="lunch"), manifest("b", "Event", "a"))
         await live.until_phase("Paused", "a", "b")
         assert live.condition("b", "Ready")["message"] == 'Paused by Project "a": lunch'
@@ -125,7 +125,7 @@ class TestEveryCombination:
 
 
 class TestTerminated:
-    async def test_is_final_below_too(self, live: Live, operator: Operator) -> None:
+    async def test_is_final_below_too(self, live: LiveInstances, operator: Operator) -> None:
         """A child that moves away from a terminated parent stays what it is."""
         await live.create_from(manifest("a"), manifest("other"), manifest("b", "Event", "a"))
         await live.until_phase("Running")
@@ -136,14 +136,14 @@ class TestTerminated:
         assert "delete it and create it again" in stalled["message"]
         assert live.steps("b")[-1] == "Terminated"
 
-    async def test_a_newcomer_below_is_terminated_at_once(self, live: Live, operator: Operator) -> None:
+    async def test_a_newcomer_below_is_terminated_at_once(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Terminated")
         await live.until_phase("Terminated", "a")
         await live.create("b", "Event", "a")
         await live.until_phase("Terminated", "b")
         assert live.steps("b") == ["Created", "Terminated"]
 
-    async def test_its_name_is_free_after_deletion(self, live: Live, operator: Operator) -> None:
+    async def test_its_name_is_free_after_deletion(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", desiredState="Terminated"), manifest("b", "Event", "a"))
         await live.until_phase("Terminated", "a", "b")
         await live.delete("a")
@@ -158,10 +158,10 @@ class TestOrder:
     NAMES = ("global", "web", "worker")
 
     @pytest.fixture
-    def steered(self) -> Steered:
-        return Steered()
+    def steered(self) -> SteeredHook:
+        return SteeredHook()
 
-    async def test_parents_start_first_and_stop_last(self, live: Live, steered: Steered) -> None:
+    async def test_parents_start_first_and_stop_last(self, live: LiveInstances, steered: SteeredHook) -> None:
         async with running(live.namespace, hooks=[steered]):
             await live.create_from(*(manifest(*entry) for entry in self.TREE))
             await live.until_phase("Running", *self.NAMES)
@@ -180,7 +180,7 @@ class TestOrder:
             started = [live.moment(name, "Running", mark) for name in self.NAMES]
             assert started == sorted(started)
 
-    async def test_a_parent_waits_for_a_slow_child(self, live: Live, steered: Steered) -> None:
+    async def test_a_parent_waits_for_a_slow_child(self, live: LiveInstances, steered: SteeredHook) -> None:
         async with running(live.namespace, hooks=[steered]):
             await live.create_from(*(manifest(*entry) for entry in self.TREE))
             await live.until_phase("Running", *self.NAMES)
@@ -192,7 +192,7 @@ class TestOrder:
             go_on.set()
             await live.until_phase("Stopped", *self.NAMES)
 
-    async def test_a_child_waits_for_a_slow_parent(self, live: Live, steered: Steered) -> None:
+    async def test_a_child_waits_for_a_slow_parent(self, live: LiveInstances, steered: SteeredHook) -> None:
         go_on = steered.block("global", Phase.RUNNING)
         async with running(live.namespace, hooks=[steered]):
             await live.create_from(*(manifest(*entry) for entry in self.TREE))
@@ -202,7 +202,7 @@ class TestOrder:
             go_on.set()
             await live.until_phase("Running", *self.NAMES)
 
-    async def test_children_of_a_paused_parent_may_be_created(self, live: Live, operator: Operator) -> None:
+    async def test_children_of_a_paused_parent_may_be_created(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Paused")
         await live.until_phase("Paused", "a")
         await live.create("b", "Event", "a")

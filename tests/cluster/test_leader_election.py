@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.live import Live, Refused
-from tests.cluster.process import OperatorProcess, process
+from tests.cluster.support.live_instances import LiveInstances, Refused
+from tests.cluster.support.operator_process import OperatorProcess, process
 
 pytestmark = pytest.mark.chaos
 
@@ -26,7 +26,7 @@ HANDOVER_SECONDS = 12
 class Replicas:
     """Starts replicas of the operator that elect their leader in the namespace that they serve."""
 
-    def __init__(self, cluster: Cluster, live: Live, logs: Path) -> None:
+    def __init__(self, cluster: Cluster, live: LiveInstances, logs: Path) -> None:
         self._cluster = cluster
         self._live = live
         self._logs = logs
@@ -56,7 +56,7 @@ class Replicas:
 
 
 @pytest.fixture
-def replicas(cluster: Cluster, live: Live, tmp_path: Path) -> Replicas:
+def replicas(cluster: Cluster, live: LiveInstances, tmp_path: Path) -> Replicas:
     return Replicas(cluster, live, tmp_path)
 
 
@@ -73,7 +73,7 @@ async def writes(replica: OperatorProcess) -> float:
     return found
 
 
-async def test_one_works_and_when_it_is_killed_the_other_takes_over(replicas: Replicas, live: Live) -> None:
+async def test_one_works_and_when_it_is_killed_the_other_takes_over(replicas: Replicas, live: LiveInstances) -> None:
     async with replicas.replica("a") as a, replicas.replica("b") as b:
         assert await leads(a)
         await live.create("first")
@@ -93,7 +93,7 @@ async def test_one_works_and_when_it_is_killed_the_other_takes_over(replicas: Re
     assert live.steps("first") == ["Created", "Starting", "Running"]
 
 
-async def test_a_standby_writes_nothing(replicas: Replicas, live: Live) -> None:
+async def test_a_standby_writes_nothing(replicas: Replicas, live: LiveInstances) -> None:
     async with replicas.replica("a") as a, replicas.replica("b") as b:
         await live.create("web")
         await live.create("worker", "Orchestration", "web")
@@ -106,7 +106,7 @@ async def test_a_standby_writes_nothing(replicas: Replicas, live: Live) -> None:
         assert await writes(a) > 0
 
 
-async def test_who_stops_cleanly_hands_over_at_once(replicas: Replicas, live: Live) -> None:
+async def test_who_stops_cleanly_hands_over_at_once(replicas: Replicas, live: LiveInstances) -> None:
     async with replicas.replica("a") as a, replicas.replica("b") as b:
         assert await a.stop() == 0
         await live.create("web")
@@ -118,7 +118,7 @@ async def test_who_stops_cleanly_hands_over_at_once(replicas: Replicas, live: Li
     assert lease["holderIdentity"] == ""
 
 
-async def test_who_was_away_for_too_long_ends_without_writing(replicas: Replicas, live: Live) -> None:
+async def test_who_was_away_for_too_long_ends_without_writing(replicas: Replicas, live: LiveInstances) -> None:
     async with replicas.replica("a") as a, replicas.replica("b") as b:
         before = await writes(a)
         a.signal(signal.SIGSTOP)
@@ -138,7 +138,7 @@ async def test_who_was_away_for_too_long_ends_without_writing(replicas: Replicas
         assert await leads(b)
 
 
-async def test_a_stop_waits_for_nothing(cluster: Cluster, live: Live, tmp_path: Path) -> None:
+async def test_a_stop_waits_for_nothing(cluster: Cluster, live: LiveInstances, tmp_path: Path) -> None:
     async with process(live.namespace, cluster.kubeconfig, tmp_path / "operator.log", "--verbose") as alone:
         await alone.until_ready()
         assert await alone.stop() == 0
@@ -147,7 +147,7 @@ async def test_a_stop_waits_for_nothing(cluster: Cluster, live: Live, tmp_path: 
 
 
 async def test_without_the_flag_there_is_no_lease(
-    replicas: Replicas, cluster: Cluster, live: Live, tmp_path: Path
+    replicas: Replicas, cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
     async with process(live.namespace, cluster.kubeconfig, tmp_path / "operator.log") as alone:
         await live.create("web")

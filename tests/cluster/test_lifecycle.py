@@ -12,9 +12,9 @@ from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HISTORY_LIMIT
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
-from tests.cluster.hooking import Steered
-from tests.cluster.live import Live, manifest
-from tests.cluster.running import running
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.steered_hooks import SteeredHook
 
 STATES = [state.value for state in DesiredState]
 DOWN = ["Stopping", "Stopped"]
@@ -74,19 +74,19 @@ def name_of(source: str, goal: str) -> str:
 
 
 @pytest.fixture
-def steered() -> Steered:
-    return Steered()
+def steered() -> SteeredHook:
+    return SteeredHook()
 
 
 @pytest.fixture
-async def hooked(live: Live, steered: Steered) -> AsyncIterator[Operator]:
+async def hooked(live: LiveInstances, steered: SteeredHook) -> AsyncIterator[Operator]:
     """An operator with a hook that the test steers."""
     async with running(live.namespace, hooks=[steered]) as operator:
         yield operator
 
 
 class TestEveryWay:
-    async def test_from_creation(self, live: Live, operator: Operator) -> None:
+    async def test_from_creation(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(*(manifest(state.lower(), desiredState=state) for state in STATES))
         for state in STATES:
             await live.until_phase(state, state.lower())
@@ -94,13 +94,13 @@ class TestEveryWay:
             assert live.is_ready(state.lower())
 
     @pytest.mark.parametrize("source", ["Running", "Paused", "Stopped", "Archived"])
-    async def test_from_rest(self, live: Live, operator: Operator, source: str) -> None:
+    async def test_from_rest(self, live: LiveInstances, operator: Operator, source: str) -> None:
         goals = ROUTES[source]
         await live.create_from(*(manifest(name_of(source, goal), desiredState=source) for goal in goals))
         await live.until_phase(source)
         await self._drive(live, source)
 
-    async def test_from_waiting_for_a_parent(self, live: Live, operator: Operator) -> None:
+    async def test_from_waiting_for_a_parent(self, live: LiveInstances, operator: Operator) -> None:
         source, goals = "Created", [goal for goal in ROUTES["Created"] if goal not in ("Running", "Paused")]
         await live.create_from(*(manifest(name_of(source, goal), "Orchestration", "late") for goal in goals))
         for goal in goals:
@@ -109,7 +109,7 @@ class TestEveryWay:
             await live.until_phase(goal, name_of(source, goal))
             assert live.steps(name_of(source, goal)) == ["Created", *ROUTES[source][goal]]
 
-    async def test_from_error(self, live: Live, hooked: Operator, steered: Steered) -> None:
+    async def test_from_error(self, live: LiveInstances, hooked: Operator, steered: SteeredHook) -> None:
         goals = ROUTES["Error"]
         for goal in goals:
             steered.refuse(name_of("Error", goal), Phase.STARTING)
@@ -121,7 +121,7 @@ class TestEveryWay:
         await live.edit("error-running", displayName="mended")
         await self._drive(live, "Error")
 
-    async def test_from_stopping(self, live: Live, hooked: Operator, steered: Steered) -> None:
+    async def test_from_stopping(self, live: LiveInstances, hooked: Operator, steered: SteeredHook) -> None:
         """A child that will not stop holds its parent at Stopping."""
         goals = ROUTES["Stopping"]
         for goal in goals:
@@ -139,7 +139,7 @@ class TestEveryWay:
         steered.refused.clear()
         await self._drive(live, "Stopping", waiting=[f"{parent}-child" for parent in parents])
 
-    async def _drive(self, live: Live, source: str, waiting: Iterable[str] = ()) -> None:
+    async def _drive(self, live: LiveInstances, source: str, waiting: Iterable[str] = ()) -> None:
         """Set every desired state and check the way; `{source}-{goal}` names the instance.
 
         Those that are `waiting` to try again are made to do so afterwards.
@@ -160,7 +160,7 @@ class TestEveryWay:
 
 
 class TestTime:
-    async def test_marks(self, live: Live, operator: Operator) -> None:
+    async def test_marks(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a")
         await live.until_phase("Running", "a")
         status = live.status("a")
@@ -171,7 +171,7 @@ class TestTime:
         assert live.status("a")["stoppedAt"] == live.status("a")["lastTransitionTime"]
         assert live.status("a")["startedAt"] == status["startedAt"]
 
-    async def test_pausing_is_no_new_start(self, live: Live, operator: Operator) -> None:
+    async def test_pausing_is_no_new_start(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a")
         await live.until_phase("Running", "a")
         started = live.status("a")["startedAt"]
@@ -180,7 +180,7 @@ class TestTime:
             await live.until_phase(state, "a")
         assert live.status("a")["startedAt"] == started
 
-    async def test_history_keeps_the_newest(self, live: Live, operator: Operator) -> None:
+    async def test_history_keeps_the_newest(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a")
         await live.until_phase("Running", "a")
         for turn in range(HISTORY_LIMIT + 2):
@@ -193,7 +193,7 @@ class TestTime:
 
 
 class TestReasons:
-    async def test_reach_condition_history_and_event(self, live: Live, operator: Operator) -> None:
+    async def test_reach_condition_history_and_event(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", reason="a new day")
         await live.until_phase("Running", "a")
         assert live.condition("a", "Ready")["message"] == "a new day"
@@ -207,7 +207,7 @@ class TestReasons:
         event = await live.until_event("a", "Paused")
         assert event["note"] == "Running → Paused (DesiredState): lunch break"
 
-    async def test_a_new_reason_alone_is_shown(self, live: Live, operator: Operator) -> None:
+    async def test_a_new_reason_alone_is_shown(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Stopped", reason="for now")
         await live.until_phase("Stopped", "a")
         await live.edit("a", reason="for good")
@@ -218,7 +218,7 @@ class TestReasons:
 class TestRestart:
     STOP_AND_START = ("Stopping", "Stopped", "Starting", "Running")
 
-    async def test_is_done_once_and_counted(self, live: Live, operator: Operator) -> None:
+    async def test_is_done_once_and_counted(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", reason="born")
         await live.until_phase("Running", "a")
         before = live.steps("a")
@@ -230,7 +230,7 @@ class TestRestart:
         stopping = live.status("a")["history"][-4]
         assert (stopping["reason"], stopping["message"]) == ("RestartRequested", "new certificate")
 
-    async def test_the_same_value_again_asks_for_nothing(self, live: Live, operator: Operator) -> None:
+    async def test_the_same_value_again_asks_for_nothing(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a")
         await live.until_phase("Running", "a")
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
@@ -242,7 +242,7 @@ class TestRestart:
         await live.until_phase("Running", "a")
         assert live.status("a")["restarts"] == 1
 
-    async def test_survives_an_operator_restart(self, live: Live) -> None:
+    async def test_survives_an_operator_restart(self, live: LiveInstances) -> None:
         async with running(live.namespace):
             await live.create("a")
             await live.until_phase("Running", "a")
@@ -253,7 +253,7 @@ class TestRestart:
         assert live.steps("a") == ["Created", *UP, *self.STOP_AND_START]
 
     @pytest.mark.parametrize("state", ["Stopped", "Archived", "Terminated"])
-    async def test_what_is_down_stays_down(self, live: Live, operator: Operator, state: str) -> None:
+    async def test_what_is_down_stays_down(self, live: LiveInstances, operator: Operator, state: str) -> None:
         await live.create("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         await live.edit("a", desiredState=state, restartedAt="2026-01-01T00:00:00Z")
@@ -265,7 +265,7 @@ class TestRestart:
             assert live.status("a")["restarts"] == 0
             assert live.steps("a") == ["Created", "Stopped", *UP]
 
-    async def test_what_is_paused_is_paused_again(self, live: Live, operator: Operator) -> None:
+    async def test_what_is_paused_is_paused_again(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Paused")
         await live.until_phase("Paused", "a")
         before = live.steps("a")
@@ -273,13 +273,13 @@ class TestRestart:
         await live.until(lambda: live.status("a")["restarts"] == 1 and live.is_ready("a"), "a restart")
         assert live.steps("a") == [*before, *self.STOP_AND_START, "Paused"]
 
-    async def test_at_creation_there_is_nothing_to_restart(self, live: Live, operator: Operator) -> None:
+    async def test_at_creation_there_is_nothing_to_restart(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until_phase("Running", "a")
         assert live.status("a")["restarts"] == 0
         assert live.steps("a") == ["Created", *UP]
 
-    async def test_leaves_the_children_alone(self, live: Live, operator: Operator) -> None:
+    async def test_leaves_the_children_alone(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Orchestration", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
@@ -290,7 +290,7 @@ class TestRestart:
 
 
 class TestKubectl:
-    async def test_wait_scale_and_get(self, live: Live, operator: Operator, cluster: Cluster) -> None:
+    async def test_wait_scale_and_get(self, live: LiveInstances, operator: Operator, cluster: Cluster) -> None:
         async def kubectl(*args: str) -> str:
             return await asyncio.to_thread(cluster.kubectl, "--namespace", live.namespace, *args)
 
@@ -308,7 +308,9 @@ class TestKubectl:
         row = (await kubectl("get", "hi", "b")).splitlines()[1].split()
         assert row[:-1] == ["b", "Orchestration", "a", "Running", "Paused", "True"]
 
-    async def test_applying_again_changes_nothing(self, live: Live, operator: Operator, cluster: Cluster) -> None:
+    async def test_applying_again_changes_nothing(
+        self, live: LiveInstances, operator: Operator, cluster: Cluster
+    ) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*self._tree()]})
 
         async def apply() -> list[str]:

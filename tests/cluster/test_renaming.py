@@ -10,12 +10,12 @@ import pytest
 
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
-from tests.cluster.chaos import seeded
-from tests.cluster.follow import Object
-from tests.cluster.live import Live, manifest
-from tests.cluster.process import process
-from tests.cluster.running import running
-from tests.cluster.workloads import ALL, Workloads, is_ending
+from tests.cluster.support.convergence import seeded
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.operator_process import process
+from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.workloads import ALL, Workloads, is_ending
 
 WEB = {"templateRef": {"name": "web"}}
 SECONDS = 90
@@ -25,7 +25,7 @@ def newcomer(name: str, before: str, **spec: Any) -> Object:
     return manifest(name, "Orchestration", "shop", **WEB | {"renamedFrom": {"name": before}} | spec)
 
 
-async def stack(live: Live, workloads: Workloads, *names: str, **spec: Any) -> None:
+async def stack(live: LiveInstances, workloads: Workloads, *names: str, **spec: Any) -> None:
     """Have services of one stack running, each with a volume."""
     await workloads.template(**ALL)
     await live.create("shop")
@@ -51,7 +51,7 @@ def assert_never_together(workloads: Workloads, *names: str) -> None:
         assert len(having) <= 1, f"both have pods: {having}"
 
 
-async def test_everything_is_kept_but_the_name(live: Live, operator: Operator, workloads: Workloads) -> None:
+async def test_everything_is_kept_but_the_name(live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
     names = ("shop-a", "shop-b", "shop-c")
     await stack(live, workloads, "shop-a")
     await live.edit("shop-a", restartedAt="2026-01-01T00:00:00Z")
@@ -89,7 +89,7 @@ async def test_everything_is_kept_but_the_name(live: Live, operator: Operator, w
 
 
 async def test_what_is_stopped_stays_so_under_its_new_name(
-    live: Live, operator: Operator, workloads: Workloads
+    live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
     await stack(live, workloads, "shop-a")
     await live.edit("shop-a", desiredState="Stopped")
@@ -105,7 +105,7 @@ async def test_what_is_stopped_stays_so_under_its_new_name(
 
 @pytest.mark.parametrize("who", ["shop-a", "shop-b"])
 async def test_whichever_is_deleted_on_the_way_the_volume_is_kept(
-    live: Live, operator: Operator, workloads: Workloads, who: str
+    live: LiveInstances, operator: Operator, workloads: Workloads, who: str
 ) -> None:
     """As a tool does that prunes what is no longer in its repository, or a user who has second thoughts."""
     left = {"shop-a": "shop-b", "shop-b": "shop-a"}[who]
@@ -128,7 +128,7 @@ async def test_whichever_is_deleted_on_the_way_the_volume_is_kept(
     assert_never_together(workloads, "shop-a", "shop-b")
 
 
-async def test_what_is_refused_stops_nobody(live: Live, operator: Operator, workloads: Workloads) -> None:
+async def test_what_is_refused_stops_nobody(live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
     await stack(live, workloads, "shop-a", "shop-p")
     await live.create("other")
     await live.edit("shop-p", deletionProtection=True)
@@ -156,7 +156,9 @@ async def test_what_is_refused_stops_nobody(live: Live, operator: Operator, work
 
 
 @pytest.mark.chaos
-async def test_killed_in_the_middle(cluster: Cluster, live: Live, workloads: Workloads, tmp_path: Path) -> None:
+async def test_killed_in_the_middle(
+    cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
+) -> None:
     """The operator is killed again and again; the next one goes on wherever the last one was."""
     rng, count = seeded("kills of renames"), 8
     old, new = [f"shop-a{it}" for it in range(count)], [f"shop-b{it}" for it in range(count)]

@@ -16,20 +16,20 @@ from hopper.api.names import ANNOTATION_REVISION, FIELD_MANAGER
 from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
 from hopper.domain.service.drift import drifted_paths, foreign_field_patch
 from hopper.domain.service.render import Manifest, Mode, render_objects
-from tests.cluster.live import MERGE_PATCH, Refused, fresh_namespace
-from tests.cluster.objects import Objects
+from tests.cluster.support.live_instances import MERGE_PATCH, Refused, fresh_namespace
+from tests.cluster.support.owned_objects import LiveObjects
 from tests.unit.domain.service.samples import FULL, template
 
 
 @pytest.fixture
-async def objects(kubeconfig: str) -> AsyncIterator[Objects]:
+async def objects(kubeconfig: str) -> AsyncIterator[LiveObjects]:
     """A fresh namespace in which no operator works, and in which pods must be `restricted`."""
     async with fresh_namespace() as live:
         labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
         await live.request(
             "PATCH", f"/api/v1/namespaces/{live.namespace}", {"metadata": {"labels": labels}}, MERGE_PATCH
         )
-        yield Objects(live)
+        yield LiveObjects(live)
 
 
 def made(instance: HopperInstance, spec: dict[str, Any]) -> Blueprint:
@@ -67,7 +67,7 @@ SERVICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", SERVICES)
-async def test_is_accepted_and_recognised(objects: Objects, name: str) -> None:
+async def test_is_accepted_and_recognised(objects: LiveObjects, name: str) -> None:
     fields, spec = SERVICES[name]
     blueprint = made(await objects.instance(**fields), spec)
     for rendered in (one for mode in Mode for one in render_objects(blueprint, mode).objects):
@@ -80,7 +80,7 @@ async def test_is_accepted_and_recognised(objects: Objects, name: str) -> None:
         assert rendered == before
 
 
-async def test_pods_are_restricted(objects: Objects, subtests: pytest.Subtests) -> None:
+async def test_pods_are_restricted(objects: LiveObjects, subtests: pytest.Subtests) -> None:
     """The pod is what Pod Security looks at; of a Deployment it only warns."""
     path = f"/api/v1/namespaces/{objects.namespace}/pods?dryRun=All&fieldValidation=Strict"
     instance = await objects.instance()
@@ -153,7 +153,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("before", CHANGES)
-async def test_a_change_leaves_nothing_behind(objects: Objects, before: str, subtests: pytest.Subtests) -> None:
+async def test_a_change_leaves_nothing_behind(objects: LiveObjects, before: str, subtests: pytest.Subtests) -> None:
     """The way from one service to another ends where that other one would have begun."""
     for number, after in enumerate(CHANGES):
         with subtests.test(after):
@@ -331,7 +331,7 @@ TAMPERING: dict[str, tuple[str, list[dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in TAMPERING.values()}))
-async def test_tampering_is_seen_and_healed(objects: Objects, kind: str, subtests: pytest.Subtests) -> None:
+async def test_tampering_is_seen_and_healed(objects: LiveObjects, kind: str, subtests: pytest.Subtests) -> None:
     cases = [(name, *rest) for name, (of, *rest) in TAMPERING.items() if of == kind]
     for number, (name, operations, path) in enumerate(cases):
         with subtests.test(name):
@@ -347,7 +347,7 @@ async def test_tampering_is_seen_and_healed(objects: Objects, kind: str, subtest
             assert content(healed) == content(before)
 
 
-async def heal(objects: Objects, one: Manifest, live: Manifest) -> Manifest:
+async def heal(objects: LiveObjects, one: Manifest, live: Manifest) -> Manifest:
     """Bring a live object back in line: apply, and take away what others added, first so where it is in the way."""
     for _ in range(5):
         try:
@@ -365,7 +365,7 @@ async def heal(objects: Objects, one: Manifest, live: Manifest) -> Manifest:
     return live
 
 
-async def test_what_others_may_add_does_not_count(objects: Objects) -> None:
+async def test_what_others_may_add_does_not_count(objects: LiveObjects) -> None:
     rendered = render_as(await objects.instance(), {}, FULL)
     for one in rendered.values():
         await objects.apply(one)
@@ -378,7 +378,7 @@ async def test_what_others_may_add_does_not_count(objects: Objects) -> None:
         await objects.merge_patch(one, {"metadata": {"finalizers": None}})
 
 
-async def test_removals_do_not_touch_an_object_that_has_changed(objects: Objects) -> None:
+async def test_removals_do_not_touch_an_object_that_has_changed(objects: LiveObjects) -> None:
     one = render_as(await objects.instance(), {}, FULL)["ConfigMap"]
     await objects.apply(one)
     seen = await objects.merge_patch(one, {"data": {"x": "y"}})

@@ -20,11 +20,11 @@ from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
 from hopper.local.ports import free_ports
 from tests.cluster.conftest import STAGES
-from tests.cluster.everything import Rest, call_everything, run_everything
-from tests.cluster.live import MERGE_PATCH, Live, fresh_namespace
-from tests.cluster.process import OperatorProcess
-from tests.cluster.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted, until_allowed
-from tests.cluster.workloads import watching_workloads
+from tests.cluster.support.all_requests import InProcessGateway, call_everything, run_everything
+from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, fresh_namespace
+from tests.cluster.support.operator_process import OperatorProcess
+from tests.cluster.support.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted, until_allowed
+from tests.cluster.support.workloads import watching_workloads
 from tests.packaging.helm import CHART, RELEASE, ROOT, helm, render
 
 WIDE, SOME = "hopper-wide", "hopper-some"
@@ -55,7 +55,7 @@ class Watched:
         path.write_text(json.dumps(config))
         return path
 
-    async def user(self, live: Live, role: str) -> dict[str, str]:
+    async def user(self, live: LiveInstances, role: str) -> dict[str, str]:
         """Make somebody who has one of the cluster's own roles in the namespace; return the header that says so."""
         place, name = f"--namespace={live.namespace}", f"user-{role}"
         commands = [
@@ -98,7 +98,7 @@ def arguments(objects: list[Manifest], component: str) -> list[str]:
 
 @asynccontextmanager
 async def at_work(
-    watched: Watched, live: Live, objects: list[Manifest], component: str, scratch: Path
+    watched: Watched, live: LiveInstances, objects: list[Manifest], component: str, scratch: Path
 ) -> AsyncIterator[OperatorProcess]:
     """Run the operator or the gateway of the chart; in the end, it may not have been refused anything."""
     accounts = (it["metadata"] for it in objects if it["kind"] == "ServiceAccount")
@@ -141,9 +141,9 @@ async def test_serving_all_namespaces(watched: Watched, tmp_path: Path) -> None:
             at_work(watched, live, objects, "gateway", tmp_path) as it,
         ):
             await run_everything(live, workloads)
-            editor = Rest(it.url, live.namespace, await watched.user(live, "edit"))
+            editor = InProcessGateway(it.url, live.namespace, await watched.user(live, "edit"))
             await call_everything(live, workloads, editor)
-            viewer = Rest(it.url, live.namespace, await watched.user(live, "view"))
+            viewer = InProcessGateway(it.url, live.namespace, await watched.user(live, "view"))
             await viewer.expect(200, "GET", "/instances")
             await viewer.expect(403, "DELETE", "/instances/called")
             for account in (OPERATOR, GATEWAY):
@@ -161,7 +161,7 @@ async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
             at_work(watched, live, objects, "gateway", tmp_path) as it,
         ):
             await run_everything(live, workloads)
-            caller = Rest(it.url, live.namespace, await with_a_key(live))
+            caller = InProcessGateway(it.url, live.namespace, await with_a_key(live))
             await caller.until(lambda code, _: code == 200, "/instances")
             await call_everything(live, workloads, caller)
             for account in (OPERATOR, GATEWAY):
@@ -171,7 +171,7 @@ async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
         await owners_need_the_right_to_protect_them(watched.cluster, live)
 
 
-async def with_a_key(live: Live) -> dict[str, str]:
+async def with_a_key(live: LiveInstances) -> dict[str, str]:
     """Make a key that is good for everything in the namespace; return the header to send it in."""
     key = new_key()
     secret = {"metadata": {"name": "keys", "labels": {LABEL_API_KEYS: "true"}}}
@@ -181,7 +181,7 @@ async def with_a_key(live: Live) -> dict[str, str]:
     return {"X-API-Key": key}
 
 
-async def owners_need_the_right_to_protect_them(cluster: LocalCluster, live: Live) -> None:
+async def owners_need_the_right_to_protect_them(cluster: LocalCluster, live: LiveInstances) -> None:
     """The one right that no request shows: without it, nothing can name an instance as its owner any more."""
     owner = (await live.create("owner"))["metadata"]
     reference = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "owner", "uid": owner["uid"]}

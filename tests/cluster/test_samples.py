@@ -8,8 +8,8 @@ import yaml
 
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
-from tests.cluster.live import Live
-from tests.cluster.workloads import Workloads
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.workloads import Workloads
 from tests.packaging.helm import ROOT
 
 SAMPLES = ROOT / "manifests" / "samples"
@@ -23,7 +23,7 @@ def wanted() -> dict[str, str]:
 
 
 async def test_each_gets_where_it_wants_to_be(
-    cluster: Cluster, live: Live, operator: Operator, workloads: Workloads
+    cluster: Cluster, live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
     place = f"--namespace={live.namespace}"
     await asyncio.to_thread(cluster.kubectl, "apply", "--server-side", place, "--filename", str(SAMPLES))

@@ -19,11 +19,11 @@ from hopper.adapters.kube import Kube
 from hopper.api.instance import parse_instance
 from hopper.controller.operator import Operator, OperatorOptions
 from hopper.local import Cluster
-from tests.cluster.chaos import own_local
-from tests.cluster.live import Live, manifest
-from tests.cluster.prometheus import Numbers
-from tests.cluster.proxy import Call, proxy
-from tests.cluster.running import running
+from tests.cluster.support.convergence import own_local
+from tests.cluster.support.fault_proxy import Call, proxy
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.prometheus import PrometheusSamples
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -31,10 +31,10 @@ async def get(port: int, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def scrape(operator: Operator) -> Numbers:
+async def scrape(operator: Operator) -> PrometheusSamples:
     status, text = await get(operator.status_server.port, "/metrics")
     assert status == 200
-    return Numbers(text)
+    return PrometheusSamples(text)
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def kube() -> AsyncIterator[Kube]:
 
 
 class TestEvents:
-    async def test_one_for_each_transition(self, live: Live, operator: Operator) -> None:
+    async def test_one_for_each_transition(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Paused", reason="not yet")
         await live.until_event("a", "Paused")
         await live.edit("a", desiredState="Archived", reason=None)
@@ -68,20 +68,20 @@ class TestEvents:
         assert event["regarding"]["uid"] == live["a"]["metadata"]["uid"]
         assert (event["regarding"]["kind"], event["regarding"]["apiVersion"]) == ("HopperInstance", "hopper.dev/v1")
 
-    async def test_kubectl_describes_them(self, live: Live, operator: Operator, cluster: Cluster) -> None:
+    async def test_kubectl_describes_them(self, live: LiveInstances, operator: Operator, cluster: Cluster) -> None:
         await live.create("a")
         await live.until_event("a", "Running")
         told = await asyncio.to_thread(cluster.kubectl, "--namespace", live.namespace, "describe", "hi", "a")
         assert "Starting → Running (DesiredState)" in told
 
-    async def test_a_long_reason_is_cut(self, live: Live, operator: Operator) -> None:
+    async def test_a_long_reason_is_cut(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", reason="ü" * 1024)
         event = await live.until_event("a", "Running")
         assert event["note"].startswith("Starting → Running (DesiredState): üü")
         assert 1020 < len(event["note"].encode()) <= 1024
         assert live.status("a")["history"][0]["message"]
 
-    async def test_equal_ones_that_wait_are_counted(self, live: Live) -> None:
+    async def test_equal_ones_that_wait_are_counted(self, live: LiveInstances) -> None:
         await live.create("a")
         instance = parse_instance(live["a"])
         async with kube() as opened:
@@ -96,7 +96,7 @@ class TestEvents:
         counted = {event["note"]: event.get("series", {}).get("count") for event in live.events_of("a")}
         assert counted == {"again": 3, "and again": None}
 
-    async def test_too_many_are_dropped(self, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_too_many_are_dropped(self, live: LiveInstances, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lane_module, "_CAPACITY", 2)
         await live.create("a")
         dropped = []
@@ -106,7 +106,7 @@ class TestEvents:
                 lane.record(parse_instance(live["a"]), reason="Paused", message=str(number))
         assert (len(lane), len(dropped)) == (2, 3)
 
-    async def test_of_a_namespace_that_is_gone_do_no_harm(self, live: Live) -> None:
+    async def test_of_a_namespace_that_is_gone_do_no_harm(self, live: LiveInstances) -> None:
         await live.create("a")
         raw = json.loads(json.dumps(live["a"]).replace(live.namespace, "no-such-namespace"))
         dropped = []
@@ -120,7 +120,7 @@ class TestEvents:
 
 
 class TestMetrics:
-    async def test_instances_transitions_and_work(self, live: Live, operator: Operator) -> None:
+    async def test_instances_transitions_and_work(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("global", "Global"),
             manifest("web", "Project", "global"),
@@ -147,7 +147,7 @@ class TestMetrics:
         for gauge in ("hopper_queue_depth", "hopper_queue_age_seconds"):
             assert [name for name, _, _ in numbers.samples].count(gauge) == 1
 
-    async def test_the_queue_while_it_is_stuck(self, live: Live) -> None:
+    async def test_the_queue_while_it_is_stuck(self, live: LiveInstances) -> None:
         async with running(live.namespace, metrics_port=0, concurrency=2) as operator:
             starting_over = operator.intake.feeds[0].current
             starting_over.clear()  # as while the watch starts over: nothing is decided
@@ -167,14 +167,14 @@ class TestMetrics:
 
 
 class TestProbes:
-    async def test_all_is_well(self, live: Live, operator: Operator) -> None:
+    async def test_all_is_well(self, live: LiveInstances, operator: Operator) -> None:
         for path in ("/healthz", "/readyz"):
             assert await get(operator.status_server.port, path) == (200, "ok\n")
         status, _ = await get(operator.status_server.port, "/nothing")
         assert status == 404
 
     async def test_not_ready_before_the_first_list(
-        self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
             between.rule = lambda call: None if call.method != "GET" or "hopperinstances" not in call.path else 503
@@ -197,7 +197,7 @@ class TestProbes:
                 await run
 
     async def test_unhealthy_when_the_resync_fails(
-        self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fails_to_list(call: Call) -> int | None:
             return 500 if call.method == "GET" and not call.watches else None
@@ -215,7 +215,7 @@ class TestProbes:
                 await until_says(operator, "/healthz", 200, "ok")
 
     async def test_unhealthy_when_the_watch_is_deaf(
-        self, cluster: Cluster, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The resync sees what the watch does not tell, and acts on it meanwhile."""
         monkeypatch.setattr("hopper.watch.resync._DEAF_SECONDS", 1)
@@ -236,7 +236,7 @@ class TestProbes:
 
 class TestLogs:
     async def test_name_the_instance_and_the_reason(
-        self, live: Live, operator: Operator, caplog: pytest.LogCaptureFixture
+        self, live: LiveInstances, operator: Operator, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "hopper")
         await live.create_from(manifest("a", reason="spring"), manifest("b", "Event", "a"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.instances import Instances, refusal
+from tests.cluster.support.kubectl_instances import KubectlInstances, refusal
 from tests.unit.domain.service.samples import FULL
 
 pytestmark = pytest.mark.usefixtures("crds")
@@ -22,9 +22,9 @@ def manifest(spec: dict[str, Any], name: str = "web") -> str:
 
 
 @pytest.fixture(scope="module")
-def anywhere(cluster: Cluster) -> Instances:
+def anywhere(cluster: Cluster) -> KubectlInstances:
     """For what writes nothing."""
-    return Instances(cluster, "default")
+    return KubectlInstances(cluster, "default")
 
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -59,14 +59,14 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_is_refused(anywhere: Instances, name: str) -> None:
+def test_is_refused(anywhere: KubectlInstances, name: str) -> None:
     spec, field, fix = BAD[name]
     message = refusal(lambda: anywhere.kubectl("apply", "--dry-run=server", "--filename=-", input=manifest(spec)))
     assert field in message
     assert fix in message
 
 
-def test_every_field_is_stored_as_written(instances: Instances) -> None:
+def test_every_field_is_stored_as_written(instances: KubectlInstances) -> None:
     instances.kubectl("apply", "--filename=-", input=manifest(FULL))
     stored = json.loads(instances.kubectl("get", KIND, "web", "--output=json"))["spec"]
     assert stored.pop("securityProfile") == "Restricted"
@@ -78,7 +78,7 @@ def test_every_field_is_stored_as_written(instances: Instances) -> None:
             assert stored[kind] == entries or entries.items() <= stored[kind].items()
 
 
-def test_columns(instances: Instances) -> None:
+def test_columns(instances: KubectlInstances) -> None:
     instances.kubectl("apply", "--filename=-", input=manifest({"image": "web:1"}))
     ready = {"type": "Ready", "status": "False", "reason": "X", "message": "says why"}
     ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
@@ -93,7 +93,7 @@ def test_columns(instances: Instances) -> None:
     assert "hoppertemplate.hopper.dev/web" in instances.kubectl("get", "hopper", "--output=name")
 
 
-def test_status_and_spec_are_written_apart(instances: Instances) -> None:
+def test_status_and_spec_are_written_apart(instances: KubectlInstances) -> None:
     instances.kubectl("apply", "--filename=-", input=manifest({"image": "web:1"}))
     patch = json.dumps({"spec": {"image": "web:2"}, "status": {"users": 1}})
     instances.kubectl("patch", "ht", "web", "--subresource=status", "--type=merge", f"--patch={patch}")

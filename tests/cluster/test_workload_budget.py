@@ -6,11 +6,11 @@ import contextlib
 from typing import Any
 
 from hopper.controller.operator import Operator
-from tests.cluster.live import Live, manifest
-from tests.cluster.prometheus import Numbers
-from tests.cluster.requests import METADATA, STATUS, TEMPLATE_STATUS, Requests
-from tests.cluster.running import running
-from tests.cluster.workloads import FOUR, Workloads
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.prometheus import PrometheusSamples
+from tests.cluster.support.request_counter import METADATA, STATUS, TEMPLATE_STATUS, RequestCounter
+from tests.cluster.support.workloads import FOUR, Workloads
 
 WEB = {"templateRef": {"name": "web"}}
 COUNT = 8
@@ -22,7 +22,7 @@ def names(count: int = COUNT, prefix: str = "n") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
-async def run(live: Live, workloads: Workloads, **spec: Any) -> None:
+async def run(live: LiveInstances, workloads: Workloads, **spec: Any) -> None:
     """Have so many instances of four objects each running, and their template know of them."""
     await workloads.template(**FOUR)
     await live.create_from(*(manifest(name, **WEB, **spec) for name in names()))
@@ -31,20 +31,22 @@ async def run(live: Live, workloads: Workloads, **spec: Any) -> None:
 
 
 class TestOneInstance:
-    async def test_costs_its_objects_and_two_writes(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_costs_its_objects_and_two_writes(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template(**FOUR)
         await workloads.until_users()
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await live.create_from(*(manifest(name, **WEB) for name in names()))
         await live.until_phase("Running", *names())
         await workloads.until_users(*names())
         await requests.settle(*CHILDREN * COUNT, status=2 * COUNT, template_status=2)
 
-    async def test_below_a_parent_one_more(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_below_a_parent_one_more(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.template(**FOUR)
         await live.create("shop")
         await live.until_phase("Running", "shop")
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await live.create_from(*(manifest(name, "Orchestration", "shop", **WEB) for name in names()))
         await live.until_phase("Running", *names())
         await workloads.until_users(*names())
@@ -59,7 +61,7 @@ class TestOneInstance:
         }
 
     async def test_a_change_of_state_costs_one_object_and_two_writes(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await run(live, workloads)
         costs = (
@@ -69,17 +71,17 @@ class TestOneInstance:
             ("Running", "deployments"),
         )
         for state, plural in costs:
-            requests = await Requests.begin(live)
+            requests = await RequestCounter.begin(live)
             await live.edit_all(names(), desiredState=state)
             await live.until_phase(state, *names())
             await live.until(lambda: all(map(live.is_ready, names())), f"all are {state}")
             await requests.settle(*[plural] * COUNT, status=2 * COUNT, metadata=COUNT)  # the edits of this test
 
     async def test_a_new_template_costs_one_object_and_two_writes(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await run(live, workloads)
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await workloads.edit_template(image="web:2")
         await live.until(
             lambda: all(live.status(it)["templateGeneration"] == 2 and live.is_ready(it) for it in names()), "all roll"
@@ -91,9 +93,11 @@ class TestOneInstance:
         assert found.pop(STATUS) <= 2 * COUNT
         assert found == {("APPLY", "deployments"): COUNT}
 
-    async def test_terminated_costs_no_more(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_terminated_costs_no_more(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await run(live, workloads, type="Ephemeral")
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await live.edit_all(names(), desiredState="Terminated")
         await live.until_phase("Terminated", *names())
         for name in names():
@@ -101,7 +105,7 @@ class TestOneInstance:
         await requests.settle(*["deployments"] * COUNT, status=2 * COUNT, metadata=COUNT)
 
 
-async def test_thirty_at_rest(live: Live, workloads: Workloads) -> None:
+async def test_thirty_at_rest(live: LiveInstances, workloads: Workloads) -> None:
     """Not one write while idle, resyncs included, nor after a restart: whatever state the instances are in."""
     states = {"Running": 16, "Paused": 4, "Stopped": 4, "Archived": 1, "Terminated": 1}
     held = {"crash": "RestartNever", "nowhere": "ServiceInvalid", "absent": "TemplateNotFound"}
@@ -132,14 +136,14 @@ async def test_thirty_at_rest(live: Live, workloads: Workloads) -> None:
         await live.until(lambda: not len(operator.queue) and not len(operator.events), "all is done")
         await _expect_rest(live, workloads, operator)
     async with running(live.namespace) as operator:
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await live.until(lambda: _looks(operator) >= 30 and not len(operator.queue), "everybody was looked at")
         assert await requests.since() == {}
         assert _writes(operator) == 0
 
 
-async def _expect_rest(live: Live, workloads: Workloads, operator: Operator) -> None:
-    requests, own, looks = await Requests.begin(live), _writes(operator), _looks(operator)
+async def _expect_rest(live: LiveInstances, workloads: Workloads, operator: Operator) -> None:
+    requests, own, looks = await RequestCounter.begin(live), _writes(operator), _looks(operator)
     follows = [live.instances, live.events, *workloads.follows.values()]
     seen = [len(follow.log) for follow in follows]
     with contextlib.suppress(AssertionError):
@@ -155,9 +159,9 @@ async def _expect_rest(live: Live, workloads: Workloads, operator: Operator) -> 
 
 def _writes(operator: Operator) -> float:
     """Return how many writes the operator has sent, of any kind."""
-    numbers = Numbers(operator.metrics.render().decode(), "hopper_api_requests")
+    numbers = PrometheusSamples(operator.metrics.render().decode(), "hopper_api_requests")
     return numbers.total("hopper_api_requests_total") - numbers.total("hopper_api_requests_total", verb="GET")
 
 
 def _looks(operator: Operator) -> float:
-    return Numbers(operator.metrics.render().decode(), "hopper_reconciles").total("hopper_reconciles_total")
+    return PrometheusSamples(operator.metrics.render().decode(), "hopper_reconciles").total("hopper_reconciles_total")

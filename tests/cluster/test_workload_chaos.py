@@ -9,12 +9,12 @@ import pytest
 
 from hopper.api.names import ANNOTATION_RESTARTS
 from hopper.local import Cluster
-from tests.cluster.chaos import seeded
-from tests.cluster.live import Live, manifest
-from tests.cluster.process import process
-from tests.cluster.requests import Requests
-from tests.cluster.running import running
-from tests.cluster.workloads import FOUR, Workloads
+from tests.cluster.support.convergence import seeded
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.operator_process import process
+from tests.cluster.support.request_counter import RequestCounter
+from tests.cluster.support.workloads import FOUR, Workloads
 
 pytestmark = pytest.mark.chaos
 
@@ -37,7 +37,7 @@ def wanted(name: str) -> str:
 class Killer:
     """Runs the operator and kills it, again and again, each time after a random number of things have happened."""
 
-    def __init__(self, cluster: Cluster, live: Live, workloads: Workloads, log: Path) -> None:
+    def __init__(self, cluster: Cluster, live: LiveInstances, workloads: Workloads, log: Path) -> None:
         self._cluster = cluster
         self._live = live
         self._follows = [live.instances, *workloads.follows.values()]
@@ -59,7 +59,7 @@ class Killer:
 
 
 async def test_killed_while_workloads_start_roll_out_and_restart(
-    cluster: Cluster, live: Live, workloads: Workloads, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
     killer = Killer(cluster, live, workloads, tmp_path / "operator.log")
     names = [f"n-{number}" for number in range(COUNT)]
@@ -93,7 +93,7 @@ async def test_killed_while_workloads_start_roll_out_and_restart(
     await killer.run(is_again)
     async with running(live.namespace) as operator:
         await live.until(lambda: is_again() and not len(operator.queue), "all have restarted", SECONDS)
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         operator.intake.look_at_everybody()
         await live.until(lambda: not len(operator.queue), "everybody was looked at")
         assert await requests.since() == {}

@@ -10,11 +10,11 @@ from typing import Any
 
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
 from hopper.controller.operator import Operator
-from tests.cluster.follow import Object
-from tests.cluster.live import MERGE_PATCH, Live, manifest
-from tests.cluster.requests import Requests
-from tests.cluster.running import running
-from tests.cluster.workloads import ALL, Workloads
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
+from tests.cluster.support.request_counter import RequestCounter
+from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.workloads import ALL, Workloads
 
 JSON_PATCH = "application/json-patch+json"
 KINDS = ("ConfigMap", "Deployment", "Ingress", "PersistentVolumeClaim", "Secret", "Service")
@@ -25,7 +25,7 @@ def name_of(kind: str, instance: str = "a") -> str:
     return f"hopper-{instance}-data" if kind == "PersistentVolumeClaim" else f"hopper-{instance}"
 
 
-async def run(live: Live, workloads: Workloads, *names: str) -> None:
+async def run(live: LiveInstances, workloads: Workloads, *names: str) -> None:
     """Have instances running that own one object of each kind."""
     await workloads.template(**ALL)
     await live.create_from(*(manifest(name, **WEB) for name in names))
@@ -119,7 +119,7 @@ STRIPPING: dict[str, Object] = {
 
 
 class TestHealing:
-    async def test_tampering(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_tampering(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Each object of an instance is changed in another way; there are instances enough for all the ways."""
         turns: Counter[str] = Counter()
         watched = []
@@ -136,7 +136,7 @@ class TestHealing:
             assert live.steps(name) == ["Created", "Starting", "Running"]
             await workloads.until_pods(name, 1)
 
-    async def test_stripping(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_stripping(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         names = {what: f"a-{number}" for number, what in enumerate(STRIPPING)}
         await run(live, workloads, *names.values(), "other")
         pods = {name: workloads.pods(name).keys() for name in names.values()}
@@ -148,7 +148,9 @@ class TestHealing:
         await live.until(lambda: all(map(live.is_ready, [*names.values(), "other"])), "all are ready")
         assert {name: workloads.pods(name).keys() for name in names.values()} == pods
 
-    async def test_stripped_and_changed_at_once(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_stripped_and_changed_at_once(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await run(live, workloads, "a", "b")
         a, b = Watched(workloads, "ConfigMap", "a"), Watched(workloads, "ConfigMap", "b")
         await a.edit({"metadata": {"labels": None}, "data": {"-etc-web.conf": "listen 81", "more": "x"}})
@@ -157,7 +159,7 @@ class TestHealing:
         await b.until_healed()
         await live.until(lambda: live.is_ready("a") and live.is_ready("b"), "ready")
 
-    async def test_while_the_operator_is_away(self, live: Live, workloads: Workloads) -> None:
+    async def test_while_the_operator_is_away(self, live: LiveInstances, workloads: Workloads) -> None:
         async with running(live.namespace):
             await run(live, workloads, "a")
         config, service, secret, deployment, ingress = (
@@ -172,7 +174,7 @@ class TestHealing:
             for it in (config, service, secret, deployment, ingress):
                 await it.until_healed()
 
-    async def test_deletion(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_deletion(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         names = {kind: f"a-{number}" for number, kind in enumerate(KINDS) if kind != "PersistentVolumeClaim"}
         await run(live, workloads, *names.values())
         watched = {kind: Watched(workloads, kind, name) for kind, name in names.items()}
@@ -183,7 +185,7 @@ class TestHealing:
         await live.until(lambda: all(map(live.is_ready, names.values())), "all are ready")
         assert all(live.steps(name) == ["Created", "Starting", "Running"] for name in names.values())
 
-    async def test_deletion_of_a_claim(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_deletion_of_a_claim(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Kubernetes keeps what is in use until the pods are gone; then there is a new one."""
         await run(live, workloads, "a")
         uid = workloads.owned("a")["PersistentVolumeClaim"]["metadata"]["uid"]
@@ -198,10 +200,10 @@ class TestHealing:
         )
 
     async def test_what_others_add_in_places_of_their_own_stays(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await run(live, workloads, "a")
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         note = {"metadata": {"annotations": {"example.com/note": "x"}, "labels": {"example.com/team": "blue"}}}
         for kind in KINDS:
             await workloads.edit(kind, name_of(kind), note)
@@ -217,10 +219,12 @@ class TestHealing:
         assert moment.items() <= workloads.pod_template("a")["metadata"]["annotations"].items()
         await live.until(lambda: len(workloads.pods_ever("a")) == 2 and live.is_ready("a"), "restarted by somebody")
 
-    async def test_heals_once_and_then_rests(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_heals_once_and_then_rests(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await run(live, workloads, "a")
         deployment = Watched(workloads, "Deployment")
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await deployment.edit({"metadata": {"ownerReferences": None}})
         await deployment.until_healed()
         await live.until(lambda: not len(operator.queue), "nothing to do")
@@ -230,7 +234,7 @@ class TestHealing:
 
 class TestWhatIsRefused:
     async def test_keeps_nothing_else_from_being_healed(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await run(live, workloads, "a")
         config = Watched(workloads, "ConfigMap")
@@ -258,7 +262,9 @@ class TestWhatIsRefused:
         await live.edit("a", desiredState="Running")
         await live.until(lambda: live.is_ready("a"), "ready")
 
-    async def test_of_a_change_keeps_what_runs(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_of_a_change_keeps_what_runs(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         """A claim that cannot grow; so nothing of the change is to reach the pods."""
         await run(live, workloads, "a")
         before = workloads.pod_template("a")
@@ -301,7 +307,9 @@ STRANGERS: dict[str, Object] = {
 
 
 class TestStrangers:
-    async def test_are_left_alone_and_reported(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_are_left_alone_and_reported(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template(**ALL)
         names = {kind: f"a-{number}" for number, kind in enumerate(STRANGERS)}
         before = {}
@@ -326,7 +334,7 @@ class TestStrangers:
             await live.until(lambda name=name: live.is_ready(name), f"{name} is ready")
             await workloads.until_owned(name, *KINDS)
 
-    async def test_a_copy_is_left_alone(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_copy_is_left_alone(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """It has our labels, but nobody's name for it; and without the label of an instance it confuses nobody."""
         await run(live, workloads, "a")
         original = workloads.owned("a")["ConfigMap"]
@@ -341,7 +349,7 @@ class TestStrangers:
             await workloads.until_owned("a", "ConfigMap", "PersistentVolumeClaim")
         assert workloads.now("ConfigMap").keys() >= copies.keys()
 
-    async def test_of_another_instance(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_of_another_instance(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Two names may lead to the same object: nobody takes it from the other."""
         await workloads.template(ports=[{"containerPort": 80}])
         await live.create("a", **WEB)

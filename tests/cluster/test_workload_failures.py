@@ -9,8 +9,8 @@ import pytest
 
 from hopper.controller.operator import Operator
 from hopper.domain import checks, workload
-from tests.cluster.live import MERGE_PATCH, Live, manifest
-from tests.cluster.workloads import ALL, Workloads
+from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
+from tests.cluster.support.workloads import ALL, Workloads
 
 NEVER = {"restartPolicy": {"policy": "Never"}}
 TWICE = {"restartPolicy": {"maxRetries": 2, "backoffSeconds": 1, "maxBackoffSeconds": 1}}
@@ -19,11 +19,11 @@ PORTS = [{"containerPort": 80}]
 STARTED_ONCE = ["Created", "Starting", "Error"]
 
 
-def is_stalled(live: Live, name: str) -> bool:
+def is_stalled(live: LiveInstances, name: str) -> bool:
     return live.is_observed(name) and live.condition(name, "Stalled").get("status") == "True"
 
 
-async def until_error(live: Live, name: str, reason: str) -> str:
+async def until_error(live: LiveInstances, name: str, reason: str) -> str:
     """Wait for an Error that says why everywhere; return the message."""
     await live.until_phase("Error", name)
     entry = [it for it in live.status(name)["history"] if it["to"] == "Error"][-1]
@@ -50,7 +50,7 @@ class TestReasons:
         ],
     )
     async def test_a_pod_that_does_not_run(
-        self, live: Live, operator: Operator, workloads: Workloads, image: str, reason: str, told: str
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, image: str, reason: str, told: str
     ) -> None:
         await workloads.run("a", f"{image}:1", **NEVER)
         message = await until_error(live, "a", reason)
@@ -62,7 +62,7 @@ class TestReasons:
         assert live.steps("a") == STARTED_ONCE
 
     async def test_a_pod_that_fits_on_no_node(
-        self, live: Live, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(workload, "UNSCHEDULABLE_GRACE_SECONDS", 2.0)
         await workloads.template(resources={"requests": {"cpu": "1000000"}})
@@ -71,7 +71,9 @@ class TestReasons:
         await workloads.edit_template(resources=None)
         await live.until_phase("Running", "a")
 
-    async def test_pods_that_a_quota_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_pods_that_a_quota_refuses(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
         await live.request("POST", path, quota)
@@ -81,7 +83,9 @@ class TestReasons:
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until_phase("Running", "a")
 
-    async def test_pods_that_pod_security_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_pods_that_pod_security_refuses(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
         await live.request("PATCH", f"/api/v1/namespaces/{live.namespace}", labels, MERGE_PATCH)
         await workloads.template(securityProfile="Baseline")
@@ -93,7 +97,9 @@ class TestReasons:
         await live.until_phase("Running", "a")
         assert not live.condition("a", "Warning")
 
-    async def test_objects_that_a_quota_refuses(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_objects_that_a_quota_refuses(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         await live.request("POST", path, {"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}})
         await workloads.template(ports=PORTS)
@@ -105,7 +111,9 @@ class TestReasons:
         await live.until_phase("Running", "a")
         assert live.is_ready("a")
 
-    async def test_a_rollout_that_takes_too_long(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_rollout_that_takes_too_long(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.run("a", "held:1", **NEVER)
         counted = lambda: workloads.deployment("a").get("status", {}).get("updatedReplicas")  # noqa: E731
         await live.until(lambda: counted() == 1, "the pod is counted")
@@ -118,7 +126,7 @@ class TestReasons:
         await live.until_phase("Running", "a")
 
     async def test_one_pod_of_two_is_no_error(
-        self, live: Live, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checks, "DETAILS_AFTER_SECONDS", 1.0)
         await workloads.run("a", replicas=2)
@@ -138,7 +146,7 @@ class TestReasons:
 
 class TestRestartPolicy:
     async def test_tries_with_fresh_pods_until_it_gives_up(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.run("a", "crash:1", **TWICE)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
@@ -157,7 +165,7 @@ class TestRestartPolicy:
         assert len(told) <= 2 * 3, "two writes for each try"
 
     async def test_a_running_instance_that_fails_is_started_again(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.run("a", **TWICE)
         await live.until_phase("Running", "a")
@@ -169,7 +177,7 @@ class TestRestartPolicy:
         assert len(workloads.pods_ever("a")) == 2
 
     async def test_a_pod_that_comes_right_by_itself_ends_the_error(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.run("a", "crash:1", **NEVER)
         await live.until_phase("Error", "a")
@@ -183,7 +191,7 @@ class TestRestartPolicy:
 
     @pytest.mark.parametrize("policy", [NEVER, TWICE], ids=["Never", "OnFailure"])
     async def test_a_mended_template_ends_the_error(
-        self, live: Live, operator: Operator, workloads: Workloads, policy: dict[str, object]
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, policy: dict[str, object]
     ) -> None:
         await workloads.run("a", "crash:1", **policy)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
@@ -193,7 +201,7 @@ class TestRestartPolicy:
         assert workloads.container("a")["image"] == "web:2"
         assert live.status("a")["templateGeneration"] == 2
 
-    async def test_the_user_may_try_again(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_the_user_may_try_again(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.run("a", "crash:1", **NEVER)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
         for turn in (1, 2):
@@ -210,7 +218,7 @@ class TestVerbs:
 
     TROUBLE = ("crash:1", "missing:1", "held:1")
 
-    async def build(self, live: Live, workloads: Workloads) -> list[str]:
+    async def build(self, live: LiveInstances, workloads: Workloads) -> list[str]:
         """Have one instance in each kind of trouble; crashing ones before, between and after their tries."""
         names = []
         for image in self.TROUBLE:
@@ -228,7 +236,7 @@ class TestVerbs:
         return names
 
     @pytest.mark.parametrize("state", ["Stopped", "Archived", "Terminated"])
-    async def test_down(self, live: Live, operator: Operator, workloads: Workloads, state: str) -> None:
+    async def test_down(self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str) -> None:
         names = await self.build(live, workloads)
         await live.edit_all(names, desiredState=state)
         await live.until_phase(state, *names)
@@ -244,7 +252,7 @@ class TestVerbs:
             await live.until_phase("Running", *names)
 
     async def test_stop_what_becomes_a_recreate_in_mid_rollout(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         """The Deployment controller would scale none of its ReplicaSets any more."""
         await workloads.run("a", replicas=3)
@@ -262,7 +270,7 @@ class TestVerbs:
         await live.until_phase("Running", "a")
         await workloads.until_pods("a", 1)
 
-    async def test_pause_and_resume(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_pause_and_resume(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         names = await self.build(live, workloads)
         await live.edit_all(names, desiredState="Paused")
         await live.until(lambda: all(map(live.is_observed, names)), "all are looked at")
@@ -273,7 +281,7 @@ class TestVerbs:
         await live.edit_all(names, desiredState="Running")
         await live.until_phase("Running", *names)
 
-    async def test_delete(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_delete(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         names = await self.build(live, workloads)
         await asyncio.gather(*map(live.delete, names))
         await live.until_gone(*names)
@@ -281,7 +289,7 @@ class TestVerbs:
         await live.until(lambda: not any(map(workloads.now, kinds)), "nothing is left")
 
     async def test_below_a_paused_and_stopped_parent(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("shop")
         await workloads.run("shop-web", "crash:1", parent="shop", **TWICE)

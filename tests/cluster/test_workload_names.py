@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from hopper.controller.operator import Operator
-from tests.cluster.live import Live
-from tests.cluster.workloads import FOUR, Workloads
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.workloads import FOUR, Workloads
 
 JSON_PATCH = "application/json-patch+json"
 POD = "/spec/template/spec"
 
 
 class TestNamesakes:
-    async def test_each_has_its_own(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_each_has_its_own(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.template(**FOUR)
         await live.create("web")
         for name in ("worker", "web-worker"):
@@ -30,7 +30,7 @@ class TestNamesakes:
             assert {it["metadata"]["name"] for it in owned.values()} == {name}
         assert len(set(names.values())) == 2
 
-    async def test_a_name_once_given_stays(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_name_once_given_stays(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.template(**FOUR, volumes=[{"target": "/data", "size": "1Mi"}])
         await live.create("web")
         await live.create("other")
@@ -63,7 +63,7 @@ IN_THE_WAY: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", IN_THE_WAY)
 async def test_what_would_be_refused_is_healed_too(
-    live: Live, operator: Operator, workloads: Workloads, name: str
+    live: LiveInstances, operator: Operator, workloads: Workloads, name: str
 ) -> None:
     """What somebody put there excludes what is rendered, so that an apply alone is refused."""
     await workloads.template(**FOUR)

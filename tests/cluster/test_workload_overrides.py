@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hopper.controller.operator import Operator
-from tests.cluster.follow import Object
-from tests.cluster.live import Live, manifest
-from tests.cluster.requests import Requests
-from tests.cluster.workloads import Workloads
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.request_counter import RequestCounter
+from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.workloads import Workloads
 
 WEB = {"templateRef": {"name": "web"}}
 TEMPLATE: dict[str, Any] = {
@@ -30,7 +30,7 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
-async def run(live: Live, workloads: Workloads, overrides: Object) -> None:
+async def run(live: LiveInstances, workloads: Workloads, overrides: Object) -> None:
     """Have an instance with these overrides running."""
     await workloads.template(**TEMPLATE)
     await live.create("a", overrides=overrides, **WEB)
@@ -49,7 +49,7 @@ def mounts(workloads: Workloads) -> dict[str, Object]:
 
 
 class TestKinds:
-    async def test_ports(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_ports(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(
             live,
             workloads,
@@ -66,7 +66,7 @@ class TestKinds:
         assert [it["containerPort"] for it in workloads.container("a")["ports"]] == [53, 80]
         assert live.status("a")["overrideCount"] == 3
 
-    async def test_volumes(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_volumes(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(
             live,
             workloads,
@@ -85,7 +85,7 @@ class TestKinds:
         (claim,) = workloads.now("PersistentVolumeClaim").values()
         assert claim["spec"]["resources"]["requests"]["storage"] == "2Mi"
 
-    async def test_env(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_env(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.create({"kind": "Secret", "metadata": {"name": "shared"}, "stringData": {"key": "value"}})
         text = "2 🚀 \x85\u2028"  # as much as JSON allows; what is applied is read as YAML
         reference = {"secretKeyRef": {"name": "shared", "key": "key"}}
@@ -114,7 +114,7 @@ class TestKinds:
         await live.until(lambda: "Secret" not in workloads.owned("a"), "no Secret any more")
         assert workloads.now("Secret").keys() == {"shared"}
 
-    async def test_labels(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_labels(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(
             live,
             workloads,
@@ -130,7 +130,7 @@ class TestKinds:
             labels = found["metadata"]["labels"]
             assert (labels["tier"], labels["example.com/x"], "team" in labels) == ("front", "", False)
 
-    async def test_domains(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_domains(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(live, workloads, {"domains": [{"domain": "own.example.com", "proxyPort": 443}]})
         rules = {it["host"]: it["http"]["paths"][0] for it in workloads.owned("a")["Ingress"]["spec"]["rules"]}
         ports = {host: path["backend"]["service"]["port"]["number"] for host, path in rules.items()}
@@ -138,7 +138,7 @@ class TestKinds:
         await live.edit("a", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
         await live.until(lambda: "Ingress" not in workloads.owned("a"), "no Ingress any more")
 
-    async def test_domains_of_two(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_domains_of_two(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Both say so, until one lets go; whoever comes third costs the others nothing."""
         await run(live, workloads, {})
         assert live.condition("a", "Warning") == {}
@@ -151,7 +151,7 @@ class TestKinds:
             assert warning["message"].startswith(f'"{other}" claims web.example.com as well')
             assert live.is_ready(name)
         await workloads.until_users("a", "b")
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await live.create("c", **WEB)
         await live.until(lambda: live.is_ready("c") and live.condition("c", "Warning"), "c is ready, and warns")
         await workloads.until_users("a", "b", "c")
@@ -165,7 +165,7 @@ class TestKinds:
         await live.until(lambda: not live.condition("c", "Warning"), "c warns no more")
         await live.until(lambda: not live.condition("a", "Warning"), "nor does a")
 
-    async def test_healthcheck(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_healthcheck(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(live, workloads, {"healthcheck": {"test": ["CMD-SHELL", "curl localhost"], "retries": 5}})
         probe = workloads.container("a")["readinessProbe"]
         assert probe["exec"]["command"] == ["sh", "-c", "curl localhost"]
@@ -174,7 +174,7 @@ class TestKinds:
         await live.until(lambda: "readinessProbe" not in workloads.container("a"), "no probes any more")
         assert "livenessProbe" not in workloads.container("a")
 
-    async def test_config_files(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_config_files(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(
             live,
             workloads,
@@ -219,7 +219,7 @@ EVERY_KIND: dict[str, Any] = {
 
 
 async def test_taking_overrides_back_restores_what_the_template_says(
-    live: Live, operator: Operator, workloads: Workloads
+    live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
     await workloads.template(**TEMPLATE)
     await live.create_from(manifest("plain", **WEB), manifest("other", **WEB, overrides=EVERY_KIND))
@@ -274,7 +274,7 @@ class TestOneChange:
     )
     async def test_writes_what_it_must(
         self,
-        live: Live,
+        live: LiveInstances,
         operator: Operator,
         workloads: Workloads,
         overrides: Object,
@@ -283,7 +283,7 @@ class TestOneChange:
     ) -> None:
         await run(live, workloads, {})
         before, generation = workloads.pods("a").keys(), live["a"]["metadata"]["generation"]
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await live.edit("a", overrides=overrides)
         await live.until(lambda: live.is_observed("a") and live.is_ready("a"), "ready again")
         assert live["a"]["metadata"]["generation"] == generation + 1
@@ -295,7 +295,7 @@ class TestOneChange:
 
     @pytest.mark.parametrize("what", ["labels", "annotations", "description", "replicas-as-they-are"])
     async def test_what_the_pods_do_not_see_changes_nothing(
-        self, live: Live, operator: Operator, workloads: Workloads, what: str
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, what: str
     ) -> None:
         edits: dict[str, Callable[[], Awaitable[object]]] = {
             "labels": lambda: live.patch("a", {"metadata": {"labels": {"team": "red", "tier": "none"}}}),
@@ -306,7 +306,7 @@ class TestOneChange:
         await run(live, workloads, {})
         before = {it["metadata"]["uid"]: it["metadata"]["generation"] for it in (workloads.deployment("a"),)}
         pods = workloads.pods("a").keys()
-        requests = await Requests.begin(live)
+        requests = await RequestCounter.begin(live)
         await edits[what]()
         await live.until(lambda: live.is_observed("a") and not len(operator.queue), "looked at")
         await requests.settle(status=1, metadata=1)

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from hopper.local import Cluster
-from tests.cluster.follow import Object
-from tests.cluster.live import Live, Refused, manifest
-from tests.cluster.process import process
-from tests.cluster.workloads import Workloads
+from tests.cluster.support.live_instances import LiveInstances, Refused, manifest
+from tests.cluster.support.operator_process import process
+from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.workloads import Workloads
 
 CANARY = "canary-7f3a!bird"
 OTHER = "canary-9c1e!bird"
@@ -68,7 +68,7 @@ def without_own_words(it: Object) -> Object:
     return it
 
 
-async def everything(live: Live) -> list[Object]:
+async def everything(live: LiveInstances) -> list[Object]:
     """Return every object of every kind that there is in the namespace."""
     groups = [
         f"/apis/{it['preferredVersion']['groupVersion']}" for it in (await live.request("GET", "/apis"))["groups"]
@@ -87,7 +87,7 @@ async def everything(live: Live) -> list[Object]:
 
 
 async def test_a_secret_value_is_in_its_secret_only(
-    cluster: Cluster, live: Live, workloads: Workloads, tmp_path: Path
+    cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
     log = tmp_path / "operator.log"
     async with process(live.namespace, cluster.kubeconfig, log, "--verbose") as operator:

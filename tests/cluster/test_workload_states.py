@@ -8,9 +8,9 @@ import pytest
 
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
-from tests.cluster.live import Live, manifest
-from tests.cluster.running import running
-from tests.cluster.workloads import ALL, BEHAVES, FOUR, Workloads
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.workloads import ALL, BEHAVES, FOUR, Workloads
 
 UP = ["Created", "Starting", "Running"]
 STOP_AND_START = ["Stopping", "Stopped", "Starting", "Running"]
@@ -19,7 +19,9 @@ WEB = {"templateRef": {"name": "web"}}
 MOMENT = "2026-01-01T00:00:00Z"
 
 
-async def up(live: Live, workloads: Workloads, *names: str, template: dict[str, object] = FOUR, **spec: object) -> None:
+async def up(
+    live: LiveInstances, workloads: Workloads, *names: str, template: dict[str, object] = FOUR, **spec: object
+) -> None:
     """Have instances of a template running and served."""
     await workloads.template(**template)
     await live.create_from(*(manifest(name, **WEB, **spec) for name in names))
@@ -30,7 +32,7 @@ async def up(live: Live, workloads: Workloads, *names: str, template: dict[str, 
 
 class TestStart:
     async def test_is_starting_until_its_pods_are_available(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(image="held:1", ports=[{"containerPort": 80}])
         await live.create("a", replicas=2, **WEB)
@@ -54,7 +56,7 @@ class TestStart:
         assert status["selector"] == "hopper.dev/instance=a"
 
     async def test_owns_what_it_needs_by_name_and_label(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(**ALL)
         await live.create("shop")
@@ -80,7 +82,7 @@ class TestStart:
 
     @pytest.mark.parametrize("state", ["Paused", "Stopped", "Archived", "Terminated"])
     async def test_may_begin_in_any_state(
-        self, live: Live, operator: Operator, workloads: Workloads, state: str
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str
     ) -> None:
         await workloads.template(**ALL)
         await live.create("a", desiredState=state, **WEB)
@@ -93,14 +95,16 @@ class TestStart:
         assert not workloads.ever_served("a")
 
     async def test_no_replicas_are_available_at_once(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template()
         await live.create("a", replicas=0, **WEB)
         await live.until_phase("Running", "a")
         assert not workloads.pods_ever("a")
 
-    async def test_a_singleton_never_has_two_pods(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_singleton_never_has_two_pods(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template()
         await live.create("global", "Global", **WEB)
         await live.until_phase("Running", "global")
@@ -110,7 +114,7 @@ class TestStart:
 
 class TestPause:
     async def test_keeps_the_pods_and_takes_them_out_of_the_service(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await up(live, workloads, "a")
         before, generation = workloads.pods("a"), workloads.deployment("a")["metadata"]["generation"]
@@ -126,7 +130,7 @@ class TestPause:
         assert workloads.deployment("a")["metadata"]["generation"] == generation
         await workloads.until_owned("a", "ConfigMap", "Deployment", "Secret", "Service")
 
-    async def test_works_without_a_service(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_works_without_a_service(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.template()
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
@@ -137,7 +141,9 @@ class TestPause:
 
 
 class TestStop:
-    async def test_leaves_everything_but_the_pods(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_leaves_everything_but_the_pods(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await up(live, workloads, "a", template=ALL)
         before = {kind: it["metadata"]["uid"] for kind, it in workloads.owned("a").items()}
         await live.edit("a", desiredState="Stopped")
@@ -156,7 +162,7 @@ class TestStop:
         assert len(workloads.pods_ever("a")) == 2
 
     async def test_is_stopped_only_once_the_pods_are_gone(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await up(live, workloads, "a")
         (pod,) = workloads.pods("a").values()
@@ -170,7 +176,7 @@ class TestStop:
         await live.until_phase("Stopped", "a")
 
     async def test_waits_for_no_pod_that_was_evicted(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         """Its record stays until somebody deletes it; nothing of it runs."""
         await up(live, workloads, "a")
@@ -185,7 +191,7 @@ class TestStop:
         ("kind", "kept"), [("Persistent", ("PersistentVolumeClaim",)), ("Singleton", ("PersistentVolumeClaim",))]
     )
     async def test_archived_and_terminated_keep_the_volumes(
-        self, live: Live, operator: Operator, workloads: Workloads, kind: str, kept: tuple[str, ...]
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, kind: str, kept: tuple[str, ...]
     ) -> None:
         await up(live, workloads, "a", template=ALL, type=kind)
         claim = workloads.owned("a")["PersistentVolumeClaim"]["metadata"]["uid"]
@@ -198,7 +204,7 @@ class TestStop:
 
     @pytest.mark.parametrize("state", ["Archived", "Terminated"])
     async def test_ephemeral_leaves_nothing(
-        self, live: Live, operator: Operator, workloads: Workloads, state: str
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str
     ) -> None:
         await up(live, workloads, "a", template=ALL, type="Ephemeral")
         assert "PersistentVolumeClaim" not in workloads.owned("a")
@@ -209,7 +215,7 @@ class TestStop:
         assert not workloads.follows["PersistentVolumeClaim"].log
 
     async def test_a_deleted_instance_leaves_nothing(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await up(live, workloads, "a", template=ALL)
         await live.delete("a")
@@ -217,7 +223,9 @@ class TestStop:
         await workloads.until_owned("a")
         await workloads.until_pods("a", 0)
 
-    async def test_a_name_may_be_used_again(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_name_may_be_used_again(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         """Even while garbage collection still works on what the one before has left."""
         await up(live, workloads, "a", template=ALL)
         for _ in range(2):
@@ -232,7 +240,7 @@ class TestStop:
             assert live.steps("a") == UP
 
     async def test_and_what_is_not_gone_for_long_is_named(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await up(live, workloads, "a", template=ALL)
         (pod,) = (it["metadata"]["name"] for it in workloads.pods("a").values())
@@ -247,7 +255,9 @@ class TestStop:
         await live.until_phase("Running", "a")
         await workloads.until_owned("a", *EVERYTHING)
 
-    async def test_what_was_orphaned_is_taken_back(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_what_was_orphaned_is_taken_back(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await up(live, workloads, "a", template=ALL)
         before = {kind: it["metadata"]["uid"] for kind, it in workloads.owned("a").items()}
         await live.delete("a", propagation="Orphan")
@@ -265,7 +275,9 @@ class TestStop:
 
 
 class TestScale:
-    async def test_kubectl_scales(self, live: Live, operator: Operator, workloads: Workloads, cluster: Cluster) -> None:
+    async def test_kubectl_scales(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, cluster: Cluster
+    ) -> None:
         await up(live, workloads, "a")
         first = workloads.pods("a").keys()
         await asyncio.to_thread(cluster.kubectl, "-n", live.namespace, "scale", "hi/a", "--replicas=3")
@@ -282,7 +294,7 @@ class TestScale:
 
     @pytest.mark.parametrize("state", ["Paused", "Stopped"])
     async def test_what_is_held_scales_too(
-        self, live: Live, operator: Operator, workloads: Workloads, state: str
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str
     ) -> None:
         await up(live, workloads, "a")
         await live.edit("a", desiredState=state, replicas=2)
@@ -296,7 +308,7 @@ class TestScale:
 
 
 class TestRestart:
-    async def test_makes_new_pods_once(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_makes_new_pods_once(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await up(live, workloads, "a")
         for count in (1, 2):
             before = workloads.pods_ever("a")
@@ -306,7 +318,9 @@ class TestRestart:
             assert len(workloads.pods("a").keys() - before) == len(workloads.pods_ever("a") - before) == 1
             assert live.steps("a") == [*UP, *STOP_AND_START * count]
 
-    async def test_what_is_paused_is_paused_again(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_what_is_paused_is_paused_again(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await up(live, workloads, "a")
         before = workloads.served_by("a")
         await live.edit("a", desiredState="Paused")
@@ -317,7 +331,7 @@ class TestRestart:
         assert len(workloads.pods_ever("a")) == 2
         assert workloads.ever_served("a") <= before
 
-    async def test_while_the_operator_is_away(self, live: Live, workloads: Workloads) -> None:
+    async def test_while_the_operator_is_away(self, live: LiveInstances, workloads: Workloads) -> None:
         async with running(live.namespace):
             await up(live, workloads, "a")
         await live.edit("a", restartedAt=MOMENT)
@@ -331,7 +345,7 @@ class TestRestart:
 class TestStack:
     """A Project and its services."""
 
-    async def build(self, live: Live, workloads: Workloads) -> None:
+    async def build(self, live: LiveInstances, workloads: Workloads) -> None:
         await workloads.template(ports=[{"containerPort": 80}])
         await live.create_from(
             manifest("shop", templateRef={"name": "web"}),
@@ -343,7 +357,9 @@ class TestStack:
         await live.until_phase("Running", "shop", "shop-web", "shop-db", "shop-notes")
         await live.until_phase("Paused", "shop-held")
 
-    async def test_is_paused_and_resumed_as_one(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_is_paused_and_resumed_as_one(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await self.build(live, workloads)
         names = ("shop", "shop-web", "shop-db")
         before = {name: workloads.pods(name).keys() for name in names}
@@ -361,7 +377,7 @@ class TestStack:
         assert not workloads.served_by("shop-held")
 
     async def test_children_start_after_their_parent_and_stop_before_it(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template("slow", image="held:1")
         await workloads.template()
@@ -387,7 +403,7 @@ class TestStack:
         assert not workloads.pods("shop")
 
     async def test_a_terminated_project_terminates_its_services(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await self.build(live, workloads)
         await live.edit("shop", desiredState="Terminated")
@@ -396,7 +412,7 @@ class TestStack:
         assert not workloads.now("Service")
 
     async def test_a_deleted_project_takes_its_services_along(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await self.build(live, workloads)
         await live.delete("shop")

@@ -6,8 +6,8 @@ import pytest
 
 from hopper.api.names import ANNOTATION_REVISION
 from hopper.controller.operator import Operator
-from tests.cluster.live import Live, manifest
-from tests.cluster.workloads import ALL, FOUR, Workloads, seen_versions
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.workloads import ALL, FOUR, Workloads, seen_versions
 
 WEB = {"templateRef": {"name": "web"}}
 PORTS = [{"containerPort": 80}]
@@ -21,14 +21,14 @@ def revision(workloads: Workloads, name: str) -> str:
     return found
 
 
-def resolved(live: Live, name: str) -> tuple[str, str]:
+def resolved(live: LiveInstances, name: str) -> tuple[str, str]:
     condition = live.condition(name, "TemplateResolved")
     return condition["status"], condition["reason"]
 
 
 class TestLate:
     async def test_an_instance_waits_for_its_template(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("a", **WEB)
         held = await live.until_reason("a", "Ready", "TemplateNotFound")
@@ -43,7 +43,7 @@ class TestLate:
         assert live.steps("a") == UP
 
     async def test_the_order_of_one_apply_does_not_matter(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("a", **WEB)
         await workloads.template()
@@ -53,7 +53,7 @@ class TestLate:
 
 
 class TestChanged:
-    async def test_rolls_its_users_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_rolls_its_users_out(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.template(ports=PORTS, env=[{"name": "LEVEL", "value": "1"}])
         own = {"overrides": {"env": [{"name": "LEVEL", "value": "9"}]}}
         await live.create_from(manifest("a", **WEB), manifest("b", **WEB), manifest("own", **WEB, **own))
@@ -73,7 +73,7 @@ class TestChanged:
         await live.until(lambda: live.status("own")["templateGeneration"] == 2, "the third one has seen it")
         assert (revision(workloads, "own"), workloads.pods("own").keys()) == before["own"]
 
-    async def test_says_while_it_rolls_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_says_while_it_rolls_out(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await workloads.run("a", replicas=2)
         await live.until_phase("Running", "a")
         await workloads.edit_template("a", image="held:1")
@@ -86,7 +86,9 @@ class TestChanged:
         await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "rolled out")
         assert live.steps("a") == UP
 
-    async def test_a_bad_one_takes_nothing_down(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_bad_one_takes_nothing_down(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template(ports=PORTS)
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
@@ -106,7 +108,7 @@ class TestChanged:
         assert live.steps("a") == UP
 
     async def test_reaches_who_is_held_without_waking_anybody(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(ports=PORTS)
         await live.create_from(
@@ -127,7 +129,7 @@ class TestChanged:
 
 class TestDeleted:
     async def test_what_runs_is_kept_and_still_obeys(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(**ALL)
         await live.create("a", **WEB)
@@ -162,7 +164,7 @@ class TestDeleted:
 
     @pytest.mark.parametrize("state", ["Archived", "Terminated"])
     async def test_an_end_needs_no_template(
-        self, live: Live, operator: Operator, workloads: Workloads, state: str
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str
     ) -> None:
         await workloads.template(**ALL)
         await live.create_from(manifest("a", **WEB), manifest("brief", type="Ephemeral", **WEB))
@@ -174,7 +176,7 @@ class TestDeleted:
         await workloads.until_owned("brief")
 
     async def test_a_failing_instance_can_be_stopped(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.run("a", "crash:1")
         await live.until_phase("Error", "a")
@@ -187,7 +189,7 @@ class TestDeleted:
 
 class TestWrong:
     async def test_is_named_while_the_last_good_one_runs_on(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(**FOUR)
         await live.create("a", **WEB)
@@ -229,7 +231,7 @@ class TestWrong:
             lambda: workloads.template_status()["conditions"][0]["reason"] == "TemplateFound", "good again"
         )
 
-    async def test_wrong_for_one_user_only(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_wrong_for_one_user_only(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """An override of one instance does no harm to the others, and the template is not to blame."""
         await workloads.template(ports=PORTS)
         await live.create_from(manifest("a", **WEB), manifest("b", **WEB))
@@ -245,7 +247,9 @@ class TestWrong:
         await live.until(lambda: live.is_ready("a"), "ready again")
         assert workloads.pods("a").keys() == pods
 
-    async def test_a_stopped_user_stays_stopped(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_stopped_user_stays_stopped(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template(ports=PORTS)
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
@@ -262,7 +266,9 @@ class TestWrong:
 
 
 class TestExchanged:
-    async def test_another_template_rolls_out(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_another_template_rolls_out(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template(**ALL | {"volumes": [{"target": "/data", "size": "2Mi"}]})
         await workloads.template("other", image="web:2", volumes=[{"target": "/data", "size": "1Mi"}])
         await live.create("a", **WEB)
@@ -281,7 +287,7 @@ class TestExchanged:
         assert live.status("a")["workloadName"] == "hopper-a"
 
     async def test_without_a_template_nothing_runs_any_more(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(**FOUR)
         await live.create("a", **WEB)
@@ -294,7 +300,7 @@ class TestExchanged:
         assert live.phase("a") == "Running"
 
     async def test_a_logical_instance_gets_a_template(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template(image="held:1")
         await live.create("a")
@@ -308,7 +314,9 @@ class TestExchanged:
 
 
 class TestStatus:
-    async def test_counts_and_names_its_users(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_counts_and_names_its_users(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template()
         await workloads.until_users()
         ready = workloads.template_status()["conditions"][0]
@@ -328,7 +336,7 @@ class TestStatus:
 
 class TestDependsOn:
     async def test_waits_for_its_siblings_and_goes_on_by_itself(
-        self, live: Live, operator: Operator, workloads: Workloads
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.template("db", image="held:1")
         await workloads.template(dependsOn=["db", "notes"])
@@ -360,7 +368,9 @@ class TestDependsOn:
         await live.until(lambda: live.condition("shop-web", "Ready").get("message") == "look again", "was looked at")
         assert live.phase("shop-web") == "Running"
 
-    async def test_roots_depend_on_each_other_too(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_roots_depend_on_each_other_too(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template("db", image="held:1")
         await workloads.template(dependsOn=["db"])
         await live.create("web", **WEB)
@@ -370,7 +380,9 @@ class TestDependsOn:
         await workloads.behave("db", "well")
         await live.until_phase("Running", "web")
 
-    async def test_a_stack_starts_in_its_own_order(self, live: Live, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_stack_starts_in_its_own_order(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.template("db")
         await workloads.template("api", dependsOn=["db"])
         await workloads.template("web", dependsOn=["api", "db"])

@@ -14,7 +14,7 @@ from hopper.adapters.kube import abort_connection
 Object = dict[str, Any]
 
 
-class Seen(NamedTuple):
+class RecordedVersion(NamedTuple):
     """One watch event; `kind` is ADDED, MODIFIED or DELETED."""
 
     kind: str
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
         return name
 
 
-class Follow:
+class WatchRecorder:
     """Follows one collection. `now` holds the objects by name, `log` every change since the start."""
 
     def __init__(self, session: aiohttp.ClientSession, path: str, changed: Callable[[], None]) -> None:
@@ -34,7 +34,7 @@ class Follow:
         self._path = path
         self._changed = changed
         self.now: dict[str, Object] = {}
-        self.log: list[Seen] = []
+        self.log: list[RecordedVersion] = []
         self.version = 0  # the newest resourceVersion seen
         self.listed = asyncio.Event()
 
@@ -65,18 +65,18 @@ class Follow:
             event = json.loads(line)
             if event["type"] == "ERROR":
                 return
-            self._take(Seen(event["type"], event["object"]))
+            self._take(RecordedVersion(event["type"], event["object"]))
 
     def _take_list(self, items: list[Object]) -> None:
         found = {item["metadata"]["name"]: item for item in items}
         for name in self.now.keys() - found.keys():
-            self._take(Seen("DELETED", self.now[name]))
+            self._take(RecordedVersion("DELETED", self.now[name]))
         for name, item in found.items():
             if item != self.now.get(name):
-                self._take(Seen("MODIFIED" if name in self.now else "ADDED", item))
+                self._take(RecordedVersion("MODIFIED" if name in self.now else "ADDED", item))
         self.listed.set()
 
-    def _take(self, seen: Seen) -> None:
+    def _take(self, seen: RecordedVersion) -> None:
         self.log.append(seen)
         self.version = max(self.version, version(seen.object))
         if seen.kind == "DELETED":

@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 
 from hopper.api.resources import INSTANCES, OWNED_RESOURCES, TEMPLATES
-from tests.cluster.live import Live
-from tests.cluster.prometheus import Numbers
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.prometheus import PrometheusSamples
 
 _PLURALS = {it.plural for it in (*OWNED_RESOURCES.values(), INSTANCES, TEMPLATES)}
 STATUS = ("PATCH", "hopperinstances/status")
@@ -17,19 +17,19 @@ _SETTLE_SECONDS = 10
 _COUNTED_SECONDS = 0.2
 
 
-class Requests:
+class RequestCounter:
     """What has been applied and patched since the start of the count, by whomever; what was refused does not count.
 
     Only the operator applies. Patches of the test's own count as well. Deletions are left out: garbage collection sends
     them too.
     """
 
-    def __init__(self, live: Live, before: Counter[tuple[str, str]]) -> None:
+    def __init__(self, live: LiveInstances, before: Counter[tuple[str, str]]) -> None:
         self._live = live
         self._before = before
 
     @classmethod
-    async def begin(cls, live: Live) -> Requests:
+    async def begin(cls, live: LiveInstances) -> RequestCounter:
         """Start when what was sent before is counted: the watch may tell of a write before the API server counts it."""
         before = await _read(live)
         while (now := await _read_later(live)) != before:
@@ -61,13 +61,13 @@ class Requests:
             assert count <= most[key], f"{key}: {count} instead of {most[key]} at most\n{self._live.story()}"
 
 
-async def _read_later(live: Live) -> Counter[tuple[str, str]]:
+async def _read_later(live: LiveInstances) -> Counter[tuple[str, str]]:
     await asyncio.sleep(_COUNTED_SECONDS)
     return await _read(live)
 
 
-async def _read(live: Live) -> Counter[tuple[str, str]]:
-    numbers = Numbers(await live.request("GET", "/metrics"), "apiserver_request_total")
+async def _read(live: LiveInstances) -> Counter[tuple[str, str]]:
+    numbers = PrometheusSamples(await live.request("GET", "/metrics"), "apiserver_request_total")
     counts = numbers.by("apiserver_request_total", "verb", "resource", "subresource", "code")
     found: Counter[tuple[str, str]] = Counter()
     for (verb, resource, subresource, code), count in counts.items():

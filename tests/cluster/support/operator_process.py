@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from hopper.local.ports import free_ports
-from tests.cluster.prometheus import Numbers
+from tests.cluster.support.prometheus import PrometheusSamples
 
 HOPPER = Path(sys.executable).with_name("hopper")
 START_SECONDS = 60.0
@@ -86,7 +86,7 @@ class OperatorProcess:
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return the sum of the samples with these labels; 0 without any."""
-        return Numbers(await self.metrics()).total(name, **labels)
+        return PrometheusSamples(await self.metrics()).total(name, **labels)
 
     async def until_ready(self) -> None:
         await self.until(lambda: self.answers("/readyz"), "/readyz answers", START_SECONDS)

@@ -15,7 +15,7 @@ from hopper.local.errors import KubectlError
 KIND = "hopperinstances.hopper.dev"
 
 
-class Instances:
+class KubectlInstances:
     """HopperInstances of one namespace, written with kubectl."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from hopper.adapters.connection import Credentials, connect
-from tests.cluster.follow import Follow, Object, version
+from tests.cluster.support.watch_recorder import Object, WatchRecorder, version
 
 MERGE_PATCH = "application/merge-patch+json"
 CONCURRENCY = 16
@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818
         self.code = code
 
 
-class Live:
+class LiveInstances:
     """The instances and the Events of one namespace."""
 
     def __init__(self, session: aiohttp.ClientSession, namespace: str) -> None:
@@ -37,12 +37,12 @@ class Live:
         self.namespace = namespace
         self.path = f"/apis/hopper.dev/v1/namespaces/{namespace}/hopperinstances"
         self._news = asyncio.Event()
-        self.instances = Follow(session, self.path, self._news.set)
-        self.events = Follow(session, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._news.set)
+        self.instances = WatchRecorder(session, self.path, self._news.set)
+        self.events = WatchRecorder(session, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._news.set)
 
-    def follow(self, path: str) -> Follow:
+    def follow(self, path: str) -> WatchRecorder:
         """Return what follows another collection while it is run; its news wake `until` as well."""
-        return Follow(self._session, path, self._news.set)
+        return WatchRecorder(self._session, path, self._news.set)
 
     def __getitem__(self, name: str) -> Object:
         return self.instances.now[name]
@@ -217,10 +217,10 @@ def manifest(name: str, scope: str = "Project", parent: str | None = None, **spe
 
 
 @asynccontextmanager
-async def watching(namespace: str) -> AsyncIterator[Live]:
+async def watching(namespace: str) -> AsyncIterator[LiveInstances]:
     """Follow a namespace of the cluster that KUBECONFIG names."""
     async with _session() as session:
-        live = Live(session, namespace)
+        live = LiveInstances(session, namespace)
         following = [asyncio.create_task(follow.run()) for follow in (live.instances, live.events)]
         try:
             await live.instances.listed.wait()
@@ -233,11 +233,11 @@ async def watching(namespace: str) -> AsyncIterator[Live]:
 
 
 @asynccontextmanager
-async def fresh_namespace() -> AsyncIterator[Live]:
+async def fresh_namespace() -> AsyncIterator[LiveInstances]:
     """Follow a new namespace; it is deleted afterwards, with all that is in it, without waiting for the end of that."""
     name = f"t-{uuid.uuid4().hex[:10]}"
     async with _session() as session:
-        bare = Live(session, name)
+        bare = LiveInstances(session, name)
         await bare.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         try:
             async with watching(name) as live:

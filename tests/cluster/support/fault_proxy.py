@@ -18,7 +18,7 @@ from aiohttp import web
 
 from hopper.adapters.connection import connect
 from hopper.local import LocalCluster
-from tests.cluster.live import _session
+from tests.cluster.support.live_instances import _session
 
 _SKIPPED = {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Accept-Encoding", "Content-Encoding"}
 _LATE_SECONDS = 0.5
@@ -54,7 +54,7 @@ class Call:
 Rule = Callable[[Call], Fault | int | None]
 
 
-class Proxy:
+class FaultProxy:
     """Forwards to the API server. `rule` decides what happens to each call; `on_answer` hears of each one forwarded."""
 
     def __init__(self, upstream: aiohttp.ClientSession) -> None:
@@ -148,11 +148,11 @@ def _error(code: int) -> web.Response:
 
 
 @asynccontextmanager
-async def proxy(cluster: LocalCluster, directory: Path) -> AsyncIterator[tuple[Proxy, Path]]:
+async def proxy(cluster: LocalCluster, directory: Path) -> AsyncIterator[tuple[FaultProxy, Path]]:
     """Run a proxy until the end of the context; with it comes the kubeconfig that leads there."""
     credentials = await (await connect()).credentials()
     async with _session() as upstream:
-        found = Proxy(upstream)
+        found = FaultProxy(upstream)
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", found.serve)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)

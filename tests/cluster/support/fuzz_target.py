@@ -19,8 +19,8 @@ from schemathesis.core.parameters import ParameterLocation
 
 from hopper.local import Cluster
 from hopper.local.ports import free_ports
-from tests.cluster.process import HOPPER, START_SECONDS, STOP_SECONDS
-from tests.cluster.prometheus import Numbers
+from tests.cluster.support.operator_process import HOPPER, START_SECONDS, STOP_SECONDS
+from tests.cluster.support.prometheus import PrometheusSamples
 
 HANG_SECONDS = 10.0
 # Who is always there again soon, whatever is done to them; parents come first.
@@ -47,7 +47,7 @@ _REQUESTS_BETWEEN = 100
 _WAIT_SECONDS = 0.2
 
 
-class Town:
+class FuzzTarget:
     """Where the fuzzer's requests go. Counts them, and knows the slowest."""
 
     def __init__(self, cluster: Cluster, namespace: str, gateway: str, operator: str) -> None:
@@ -70,7 +70,7 @@ class Town:
 
     def counted(self) -> dict[str, int]:
         """Return the number of answers by code, as the gateway counts them itself, and their sum."""
-        numbers = Numbers(self._read(f"{self._gateway}/metrics"), "hopper_gateway_requests")
+        numbers = PrometheusSamples(self._read(f"{self._gateway}/metrics"), "hopper_gateway_requests")
         by_code: Counter[str] = Counter()
         for (route, code), count in numbers.by("hopper_gateway_requests_total", "route", "code").items():
             if route != "/readyz":  # which is asked before it can serve
@@ -79,7 +79,7 @@ class Town:
 
     def illegal_transitions(self) -> float:
         """Return how many steps the operator has refused to take: a bug of its own, each one."""
-        numbers = Numbers(self._read(f"{self._operator}/metrics"), "hopper_illegal_transitions")
+        numbers = PrometheusSamples(self._read(f"{self._operator}/metrics"), "hopper_illegal_transitions")
         return numbers.total("hopper_illegal_transitions_total")
 
     def _read(self, url: str) -> str:
@@ -144,7 +144,7 @@ def _is_long(timeout: Any) -> bool:
 
 
 @contextmanager
-def inhabited(cluster: Cluster, namespace: str, logs: Path) -> Iterator[Town]:
+def inhabited(cluster: Cluster, namespace: str, logs: Path) -> Iterator[FuzzTarget]:
     """Run a gateway and an operator until the end of the context, where both must still run."""
     gateway, operator = free_ports(2)
     verbs = {
@@ -157,7 +157,7 @@ def inhabited(cluster: Cluster, namespace: str, logs: Path) -> Iterator[Town]:
         ]
         for port in verbs:
             _until_ready(f"http://127.0.0.1:{port}/readyz")
-        yield Town(cluster, namespace, f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{operator}")
+        yield FuzzTarget(cluster, namespace, f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{operator}")
         assert [run.poll() for run in runs] == [None, None], "one of them has ended"
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
-from tests.cluster.instances import until
-from tests.cluster.invariants import violations
-from tests.cluster.live import Live, fresh_namespace
-from tests.cluster.rest import Rest, serving
-from tests.cluster.running import running
-from tests.cluster.workloads import Workloads, watching_workloads
+from tests.cluster.support.in_process_gateway import InProcessGateway, serving
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.invariants import violations
+from tests.cluster.support.kubectl_instances import until
+from tests.cluster.support.live_instances import LiveInstances, fresh_namespace
+from tests.cluster.support.workloads import Workloads, watching_workloads
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def kubeconfig(cluster: Cluster, crds: None, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-async def live(kubeconfig: str) -> AsyncIterator[Live]:
+async def live(kubeconfig: str) -> AsyncIterator[LiveInstances]:
     """A fresh namespace under observation. After the test, nothing that was seen there may have been wrong."""
     async with fresh_namespace() as live:
         yield live
@@ -37,7 +37,7 @@ async def live(kubeconfig: str) -> AsyncIterator[Live]:
 
 
 @pytest.fixture
-async def operator(live: Live) -> AsyncIterator[Operator]:
+async def operator(live: LiveInstances) -> AsyncIterator[Operator]:
     """An operator at work in that namespace."""
     async with running(live.namespace, metrics_port=0) as operator:
         yield operator
@@ -68,7 +68,7 @@ def stages(cluster: Cluster, crds: None) -> None:
 
 
 @pytest.fixture
-async def workloads(stages: None, live: Live, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Workloads]:
+async def workloads(stages: None, live: LiveInstances, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Workloads]:
     """What the instances of that namespace run. After the test, the operator may not have failed at anything."""
     async with watching_workloads(live) as workloads:
         yield workloads
@@ -77,7 +77,7 @@ async def workloads(stages: None, live: Live, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.fixture
-async def rest(live: Live, operator: Operator) -> AsyncIterator[Rest]:
+async def rest(live: LiveInstances, operator: Operator) -> AsyncIterator[InProcessGateway]:
     """A gateway, open to everybody, beside the operator of that namespace."""
     async with serving(live.namespace) as rest:
         yield rest

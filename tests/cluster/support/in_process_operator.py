@@ -10,7 +10,7 @@ from typing import Any
 
 from hopper.adapters.connection import connect
 from hopper.controller.operator import Operator, OperatorOptions
-from tests.cluster.prometheus import Numbers
+from tests.cluster.support.prometheus import PrometheusSamples
 
 START_SECONDS = 20
 # Less than the 5 s for which kopf waits for tasks that it takes for its own.
@@ -42,7 +42,7 @@ async def running(*namespaces: str, **options: Any) -> AsyncIterator[Operator]:
         await asyncio.wait(left, timeout=_COLLECT_SECONDS)
         left = {task for task in left if not task.done()}  # a gateway beside it may have begun new ones
     assert not left, f"tasks of the operator still run: {left}"
-    assert Numbers(operator.metrics.render().decode()).total("hopper_illegal_transitions_total") == 0
+    assert PrometheusSamples(operator.metrics.render().decode()).total("hopper_illegal_transitions_total") == 0
 
 
 def _younger_than(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:

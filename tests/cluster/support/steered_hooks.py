@@ -12,7 +12,7 @@ from hopper.domain.plan import Transition
 Place = tuple[str, Phase]  # name of the instance, phase to be entered
 
 
-class Steered:
+class SteeredHook:
     """Refuses and blocks the transitions it is told to; `before_calls` and `after_calls` list them all."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import yaml
 
 from hopper.api.resources import Manifest
-from tests.cluster.live import Live
+from tests.cluster.support.live_instances import LiveInstances
 
 EVERYWHERE = "*"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -80,7 +80,7 @@ def _taken_by(entry: Manifest) -> Iterator[Right]:
         yield Right(*place, "create")
 
 
-async def until_allowed(live: Live, user: str, verb: str, group: str, resource: str, namespace: str) -> None:
+async def until_allowed(live: LiveInstances, user: str, verb: str, group: str, resource: str, namespace: str) -> None:
     """Wait until the API server has heard of a role that was bound a moment ago."""
     attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
     review: Manifest = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 
 from hopper.api.enums import Health
 from hopper.gateway.discovery import Catalogue
-from tests.cluster.rest import Rest, serving
+from tests.cluster.support.in_process_gateway import InProcessGateway, serving
 
 _SLICE_SECONDS = 0.1
 
 
-class Listening:
+class HeartbeatGateways:
     """One gateway of a namespace, and those who beat at it."""
 
-    def __init__(self, namespace: str, rest: Rest) -> None:
+    def __init__(self, namespace: str, rest: InProcessGateway) -> None:
         self._namespace = namespace
         self.rest = rest
 
@@ -66,10 +66,10 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(namespace: str) -> AsyncIterator[Listening]:
+async def listening(namespace: str) -> AsyncIterator[HeartbeatGateways]:
     """Run a gateway from the moment on when it knows all there is."""
     async with serving(namespace) as rest:
-        yield Listening(namespace, rest)
+        yield HeartbeatGateways(namespace, rest)
 
 
 @asynccontextmanager

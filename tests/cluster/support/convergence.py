@@ -12,10 +12,10 @@ import pytest
 
 from hopper.controller.operator import Operator
 from hopper.local import Cluster, LocalCluster
-from tests.cluster.follow import Object
-from tests.cluster.forest import has_converged, outcome
-from tests.cluster.live import Live, fresh_namespace
-from tests.cluster.running import running
+from tests.cluster.support.chaos_tree import has_converged, outcome
+from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.live_instances import LiveInstances, fresh_namespace
+from tests.cluster.support.watch_recorder import Object
 
 CONVERGE_SECONDS = 60
 
@@ -44,7 +44,7 @@ def until_pods_run(cluster: Cluster, namespace: str) -> None:
 
 
 @asynccontextmanager
-async def undisturbed(manifests: list[Object]) -> AsyncIterator[tuple[Live, Operator]]:
+async def undisturbed(manifests: list[Object]) -> AsyncIterator[tuple[LiveInstances, Operator]]:
     """Have an operator converge these instances in peace; from then on it goes on doing so."""
     async with fresh_namespace() as live, running(live.namespace) as operator:
         await live.create_from(*manifests)
@@ -52,7 +52,7 @@ async def undisturbed(manifests: list[Object]) -> AsyncIterator[tuple[Live, Oper
         yield live, operator
 
 
-async def until_same(live: Live, expected: dict[str, Any], seconds: float = CONVERGE_SECONDS) -> None:
+async def until_same(live: LiveInstances, expected: dict[str, Any], seconds: float = CONVERGE_SECONDS) -> None:
     """Wait until everything is as in `expected`; say what is not."""
     try:
         await live.until(lambda: outcome(live) == expected, "the same end state", seconds)

@@ -10,11 +10,11 @@ import aiohttp
 
 from hopper.api.heartbeat import configmap_name, shard_of
 from hopper.api.resources import OWNED_RESOURCES
-from tests.cluster.live import Live
-from tests.cluster.workloads import ALL, Workloads
+from tests.cluster.support.live_instances import LiveInstances
+from tests.cluster.support.workloads import ALL, Workloads
 
 
-async def run_everything(live: Live, workloads: Workloads) -> None:
+async def run_everything(live: LiveInstances, workloads: Workloads) -> None:
     """Have the operator do all that it ever does."""
     await workloads.template("web", **ALL)
     await live.create("shop")
@@ -36,7 +36,7 @@ async def run_everything(live: Live, workloads: Workloads) -> None:
     await live.until_gone("shop", "shop-web", "shop-mail")
 
 
-async def _take_back_everything(live: Live, workloads: Workloads) -> None:
+async def _take_back_everything(live: LiveInstances, workloads: Workloads) -> None:
     """Strip all objects of what says whose they are: they are recognised by a look at each."""
     await workloads.until_owned("shop-web", *OWNED_RESOURCES)
     owned = workloads.owned("shop-web")
@@ -49,7 +49,7 @@ async def _take_back_everything(live: Live, workloads: Workloads) -> None:
 _LOOK_SECONDS, _LOOKS = 0.05, 600
 
 
-class Rest:
+class InProcessGateway:
     """Somebody who calls the gateway about a namespace."""
 
     def __init__(self, url: str, namespace: str, headers: Mapping[str, str]) -> None:
@@ -81,7 +81,7 @@ class Rest:
         raise AssertionError(f"not within {_LOOKS * _LOOK_SECONDS:.0f} s: GET {path} is answered with {code} {answer}")
 
 
-async def call_everything(live: Live, workloads: Workloads, rest: Rest) -> None:
+async def call_everything(live: LiveInstances, workloads: Workloads, rest: InProcessGateway) -> None:
     """Have the gateway do all that it ever does, with an operator at work."""
     await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
     await live.until_phase("Running", "called")
@@ -100,14 +100,14 @@ async def call_everything(live: Live, workloads: Workloads, rest: Rest) -> None:
     await live.until_phase("Running", "called")
 
 
-async def _use_templates(rest: Rest) -> None:
+async def _use_templates(rest: InProcessGateway) -> None:
     await rest.expect(201, "POST", "/templates", {"name": "called", "spec": {"image": "web:1"}})
     changes = ({"image": "web:1", "description": f"{number}"} for number in range(10))
     await _all_at_once(rest, [("PUT", "/templates/called", {"spec": spec}) for spec in changes])
     await rest.expect(204, "DELETE", "/templates/called")
 
 
-async def _use_a_stack(live: Live, rest: Rest) -> None:
+async def _use_a_stack(live: LiveInstances, rest: InProcessGateway) -> None:
     await rest.expect(201, "POST", "/instances", {"name": "stack", "scope": "PROJECT"})
     await live.until_phase("Running", "stack")
     wanted = {"instance_id": "db", "template_service_id": "web"}
@@ -120,6 +120,6 @@ async def _use_a_stack(live: Live, rest: Rest) -> None:
     await live.until_phase("Running", "stack-store", "stack-db-copy")
 
 
-async def _all_at_once(rest: Rest, calls: list[tuple[str, str, object]]) -> None:
+async def _all_at_once(rest: InProcessGateway, calls: list[tuple[str, str, object]]) -> None:
     answers = await asyncio.gather(*(rest(*call) for call in calls))
     assert {code for code, _ in answers} <= {200, 409}, answers

@@ -7,8 +7,8 @@ from typing import Any
 
 from hopper.api.enums import DesiredState
 from hopper.domain.lifecycle import INHERITED
-from tests.cluster.follow import Object
-from tests.cluster.live import Live, manifest
+from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.watch_recorder import Object
 
 SIZE = 100
 # What differs between two runs that went the same way.
@@ -34,12 +34,12 @@ def bystanders() -> list[Object]:
     return [manifest("other"), manifest("other-1", "Orchestration", "other"), manifest("alone", "Federated")]
 
 
-def outcome(live: Live) -> dict[str, Any]:
+def outcome(live: LiveInstances) -> dict[str, Any]:
     """Return everything of all instances that does not depend on when it happened."""
     return {name: _timeless(it) for name, it in live.instances.now.items()}
 
 
-def has_converged(live: Live, size: int) -> bool:
+def has_converged(live: LiveInstances, size: int) -> bool:
     """Tell whether that many instances are there, ready, held down as their parents are, and counted by them."""
     if len(live.names) != size or not all(_is_ready(live, name) for name in live.names):
         return False
@@ -50,11 +50,11 @@ def has_converged(live: Live, size: int) -> bool:
     return all(_is_counted(live, name, below) for name, below in children.items())
 
 
-def _is_ready(live: Live, name: str) -> bool:
+def _is_ready(live: LiveInstances, name: str) -> bool:
     return live.is_ready(name) and "deletionTimestamp" not in live[name]["metadata"]
 
 
-def _is_counted(live: Live, name: str, children: list[str]) -> bool:
+def _is_counted(live: LiveInstances, name: str, children: list[str]) -> bool:
     counted = {"total": len(children), "ready": len(children)} if children else None
     if live.status(name).get("children") != counted:
         return False

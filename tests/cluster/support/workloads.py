@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from hopper.api.names import LABEL_INSTANCE
 from hopper.api.resources import OWNED_RESOURCES, PODS, TEMPLATES, Resource
 from hopper.api.template import USERS_SHOWN
-from tests.cluster.follow import Follow, Object, version
-from tests.cluster.live import MERGE_PATCH, Live, Refused
+from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, Refused
+from tests.cluster.support.watch_recorder import Object, WatchRecorder, version
 
 SLICES = Resource("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
 RESOURCES = {it.kind: it for it in (*OWNED_RESOURCES.values(), PODS, SLICES, TEMPLATES)}
@@ -36,7 +36,7 @@ ALL = FOUR | {
 class Workloads:
     """Everything around the instances of one namespace, as a watch tells it."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: LiveInstances) -> None:
         self.live = live
         self.namespace = live.namespace
         self.follows = {kind: live.follow(it.path(live.namespace)) for kind, it in RESOURCES.items()}
@@ -198,7 +198,7 @@ def _owner(found: Object) -> str | None:
 
 
 @asynccontextmanager
-async def watching_workloads(live: Live) -> AsyncIterator[Workloads]:
+async def watching_workloads(live: LiveInstances) -> AsyncIterator[Workloads]:
     """Follow what there is besides the instances."""
     workloads = Workloads(live)
     following = [asyncio.create_task(follow.run()) for follow in workloads.follows.values()]
@@ -212,6 +212,6 @@ async def watching_workloads(live: Live) -> AsyncIterator[Workloads]:
         await asyncio.gather(*following, return_exceptions=True)
 
 
-def seen_versions(follow: Follow, name: str) -> list[Object]:
+def seen_versions(follow: WatchRecorder, name: str) -> list[Object]:
     """Return every version of an object that a watch has told."""
     return [it.object for it in follow.log if it.name == name]

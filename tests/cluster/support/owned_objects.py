@@ -8,17 +8,17 @@ from urllib.parse import urlencode
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.names import FIELD_MANAGER
 from hopper.api.resources import OWNED_RESOURCES, Manifest
-from tests.cluster.live import Live, manifest
+from tests.cluster.support.live_instances import LiveInstances, manifest
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 
 
-class Objects:
+class LiveObjects:
     """Objects of one namespace, and the instance that owns them."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: LiveInstances) -> None:
         self.live = live
         self.namespace = live.namespace
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 
 from hopper.local.ports import free_ports
-from tests.cluster.process import HOPPER, START_SECONDS
-from tests.cluster.rest import Rest
+from tests.cluster.support.in_process_gateway import InProcessGateway
+from tests.cluster.support.operator_process import HOPPER, START_SECONDS
 
 _POLL_SECONDS = 0.05
 
@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.05
 class GatewayProcess:
     """One run of `hopper gateway run`, open to everybody on this machine."""
 
-    def __init__(self, process: asyncio.subprocess.Process, rest: Rest, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, rest: InProcessGateway, log: Path) -> None:
         self._process = process
         self._log = log
         self.rest = rest
@@ -59,7 +59,7 @@ async def gateway_process(namespace: str, kubeconfig: Path, log: Path) -> AsyncI
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(HOPPER, *command, stdout=output, stderr=output, env=environment)
     async with aiohttp.ClientSession() as session:
-        started = GatewayProcess(process, Rest(session, None, f"http://127.0.0.1:{port}"), log)
+        started = GatewayProcess(process, InProcessGateway(session, None, f"http://127.0.0.1:{port}"), log)
         try:
             await started.until_ready()
             yield started

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 
-class Numbers:
+class PrometheusSamples:
     """The samples of one scrape."""
 
     def __init__(self, text: str, *prefixes: str) -> None:

@@ -9,12 +9,12 @@ from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HISTORY_LIMIT
 from hopper.domain.lifecycle import TARGET_PHASE, TRANSITIONS
-from tests.cluster.follow import Follow, Object
+from tests.cluster.support.watch_recorder import Object, WatchRecorder
 
 ONLY_WHILE_TRUE = {ConditionType.RECONCILING, ConditionType.STALLED}
 
 
-def violations(follow: Follow) -> list[str]:
+def violations(follow: WatchRecorder) -> list[str]:
     """Return what is wrong with any of the versions in the log."""
     before: dict[str, Object] = {}
     found: dict[str, None] = {}

@@ -37,7 +37,7 @@ class Answer:
         return self.body[key]
 
 
-class Rest:
+class InProcessGateway:
     """Calls the routes under /api/v1 of one gateway."""
 
     def __init__(self, session: aiohttp.ClientSession, gateway: Gateway | None, url: str) -> None:
@@ -88,7 +88,7 @@ class Rest:
 @asynccontextmanager
 async def serving(
     *namespaces: str, auth: AuthMode = AuthMode.NONE, settings: Settings = SETTINGS, waits: bool = True
-) -> AsyncIterator[Rest]:
+) -> AsyncIterator[InProcessGateway]:
     """Run a gateway from readiness on; on exit it has stopped and left no task behind."""
     gateway = Gateway(await connect(), Options(namespaces, auth=auth, settings=settings))
     gateway.listen()
@@ -99,7 +99,7 @@ async def serving(
     url = f"http://127.0.0.1:{gateway.port}"
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            rest = Rest(session, gateway, url)
+            rest = InProcessGateway(session, gateway, url)
             if waits:
                 await _until_ready(rest, run)
             yield rest
@@ -116,7 +116,7 @@ async def serving(
     assert not left, f"tasks of the gateway still run: {left}"
 
 
-async def _until_ready(rest: Rest, run: asyncio.Task[None]) -> None:
+async def _until_ready(rest: InProcessGateway, run: asyncio.Task[None]) -> None:
     async with asyncio.timeout(START_SECONDS):
         while (await rest.get("/readyz")).code != 200:
             assert not run.done(), f"the gateway has ended: {run}"
@@ -144,7 +144,7 @@ def _descendants(owner: object) -> weakref.WeakSet[asyncio.Task[Any]]:
     return found
 
 
-async def until_agreed(*gateways: Rest, seconds: float = 30) -> None:
+async def until_agreed(*gateways: InProcessGateway, seconds: float = 30) -> None:
     """Wait until gateways tell the same of all instances."""
     async with asyncio.timeout(seconds):
         while len({(await rest.get("/instances")).headers["etag"] for rest in gateways}) > 1:  # noqa: ASYNC110

@@ -1,0 +1,1 @@
+"""Support for tests on a real API server: processes, clients, recorders, faults and comparisons."""
