@@ -88,7 +88,7 @@ class TestHooks:
         await live.edit("a", desiredState="Paused")
         refused = await live.until_reason("a", "Reconciling", "HookFailed")
         assert refused["message"] == (
-            "hook Steered refused Paused: RuntimeError: no licence for a; tried again every 10 s"
+            "hook SteeredHook refused Paused: RuntimeError: no licence for a; tried again every 10 s"
         )
         assert live.phase("a") == "Running"
         assert not live.is_ready("a")
@@ -119,7 +119,7 @@ class TestHooks:
         async with running(live.namespace, hooks=[steered]):
             await live.create("a", restartPolicy={"policy": "Never"})
             stalled = await live.until_reason("a", "Stalled", "RestartNever")
-        assert "hook Steered refused Running: timed out" in stalled["message"]
+        assert "hook SteeredHook refused Running: timed out" in stalled["message"]
 
     async def test_after_cannot_do_harm(
         self, live: LiveInstances, operator: Operator, steered: SteeredHook, caplog: pytest.LogCaptureFixture
@@ -133,7 +133,7 @@ class TestHooks:
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         assert live.steps("a") == ["Created", *UP, "Stopping", "Stopped"]
-        assert "hook Steered failed after Running" in caplog.text
+        assert "hook SteeredHook failed after Running" in caplog.text
         assert "cannot notify anybody" in caplog.text
 
     async def test_nobody_can_refuse_an_error(
