@@ -20,7 +20,7 @@ from hopper.domain.service.naming import NameConflicts, name_objects
 from hopper.domain.service.render import restart_annotation
 from hopper.domain.service.revision import revision
 from hopper.domain.tree import Tree, predecessor_of
-from hopper.domain.workload import Workload, has_ended, observe, recheck_after
+from hopper.domain.workload import Workload, assess_workload, has_ended, recheck_after
 from hopper.registry import OwnedObjectIndex, TemplateIndex
 
 _BLUEPRINTS_KEPT = 1000
@@ -60,7 +60,7 @@ class RuntimeGatherer:
             recheck_after=recheck_after(pods, now),
             contested_domains=self._children.domains.rivals(instance.namespace, instance.name),
         )
-        workload = observe(deployment, pods, now)
+        workload = assess_workload(deployment, pods, now)
         if blueprint and not problem and not runtime.current:
             message = "waits for a change to be rolled out" if workload.available else workload.message
             workload = replace(workload, available=False, rolling_out=True, message=message)

@@ -113,7 +113,7 @@ def test_rules_without_a_complete_host_are_reported(project: Project, rule: str)
 def test_a_domain_needs_a_port(project: Project) -> None:
     result = project.app("labels: {traefik.http.routers.r.rule: Host(`a.example.com`)}")
     assert result.spec().domains == ()
-    assert "leads nowhere" in result.dropped["domains[a.example.com]"].message
+    assert "no TCP port" in result.dropped["domains[a.example.com]"].message
 
 
 def test_secrets_in_labels_are_dropped(project: Project) -> None:

@@ -65,7 +65,7 @@ def test_every_form(project: Project, text: str, volume: str) -> None:
         ("{type: image, source: a, target: /data}", "named volume"),
         ('"data:/dev/data"', "another path"),
         ("'data:C:\\data'", "begins with /"),
-        ('"data:/"', "Mount below /"),
+        ('"data:/"', "Use a path below /"),
         ('"data:/data:noexec"', "Remove it"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a Deployment and its pods say about an instance."""
+"""Assessment of a Deployment and its pods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hopper.api.conditions import Reason
-from hopper.domain.workload import Workload, observe, recheck_after
+from hopper.domain.workload import Workload, assess_workload, recheck_after
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OLD, NEW = "old", "new"
@@ -24,7 +24,7 @@ def deployment(
     observed: int = 2,
     conditions: tuple[dict[str, str], ...] = (),
 ) -> dict[str, Any]:
-    """A Deployment; what is not said is as wanted."""
+    """Return a Deployment whose status is complete, except for the given fields."""
     updated = wanted if updated is None else updated
     status = {
         "observedGeneration": observed,
@@ -51,7 +51,7 @@ def pod(
     init: bool = False,
     unscheduled: float | None = None,
 ) -> dict[str, Any]:
-    """A pod, whose container waits for a reason, or which nobody has found a node for."""
+    """Return a pod that runs, that waits with a reason, or that has been unschedulable for some seconds."""
     container: dict[str, Any] = {"state": {"waiting": waiting} if waiting else {"running": {}}}
     if last:
         container["lastState"] = {"terminated": last}
@@ -79,6 +79,7 @@ def pod(
     return {"metadata": metadata, "status": {kind: [container], "conditions": conditions}}
 
 
+CREATING = {"reason": "ContainerCreating"}
 CRASHING = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}
 REFUSED = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"}
 LATE = {
@@ -91,52 +92,52 @@ LATE = {
 
 class TestAvailable:
     @pytest.mark.parametrize(
-        ("found", "available", "message"),
+        ("live", "available", "message"),
         [
             (deployment(), True, ""),
             (deployment(3), True, ""),
-            (deployment(observed=1), False, "waits for its Deployment to be noticed"),
+            (deployment(observed=1), False, "waits for the Deployment controller to observe the change"),
             (deployment(available=0), False, "waits for its pods: 0 of 1 available"),
             (deployment(3, available=2), False, "waits for its pods: 2 of 3 available"),
             (deployment(3, updated=1, total=4, available=3), False, "waits for its pods: 1 of 3 available, 3 of the"),
-            (deployment(2, updated=2, total=3, available=3), False, "1 of the revision before left"),
+            (deployment(2, updated=2, total=3, available=3), False, "1 of the previous revision left"),
             (deployment(1, updated=0, available=0), False, "0 of 1 available"),
-            (None, False, "waits for its Deployment"),
+            (None, False, "waits for its Deployment to be created"),
         ],
     )
-    def test_when_all_pods_are_of_this_revision(
-        self, found: dict[str, Any] | None, available: bool, message: str
+    def test_is_true_if_all_pods_of_the_current_revision_are_available(
+        self, live: dict[str, Any] | None, available: bool, message: str
     ) -> None:
-        judged = observe(found, [], NOW)
-        assert judged.available is available
-        assert message in judged.message
-        assert judged.failure is None
+        workload = assess_workload(live, [], NOW)
+        assert workload.available is available
+        assert message in workload.message
+        assert workload.failure is None
 
-    def test_a_deployment_that_nobody_has_looked_at(self) -> None:
+    def test_is_false_for_a_deployment_without_status(self) -> None:
         new = {"metadata": {"name": "web", "generation": 1}, "spec": {"replicas": 1}}
-        assert not observe(new, [], NOW).available
+        assert not assess_workload(new, [], NOW).available
 
 
 class TestGone:
-    def test_without_pods(self) -> None:
-        assert observe(deployment(0), [], NOW) == Workload(available=True, gone=True)
-        assert observe(None, [], NOW).gone
-        assert not observe(deployment(1), [], NOW).gone
-        assert not observe(deployment(0, observed=1), [], NOW).gone
-        assert not observe(deployment(0, updated=1), [], NOW).gone
+    def test_is_true_without_pods(self) -> None:
+        assert assess_workload(deployment(0), [], NOW) == Workload(available=True, gone=True)
+        assert assess_workload(None, [], NOW).gone
+        assert not assess_workload(deployment(1), [], NOW).gone
+        assert not assess_workload(deployment(0, observed=1), [], NOW).gone
+        assert not assess_workload(deployment(0, updated=1), [], NOW).gone
 
-    @pytest.mark.parametrize("found", [deployment(0), None])
-    def test_not_while_pods_stop(self, found: dict[str, Any] | None) -> None:
+    @pytest.mark.parametrize("live", [deployment(0), None])
+    def test_is_false_while_pods_stop(self, live: dict[str, Any] | None) -> None:
         pods = [pod(f"web-{n}", deleted=True) for n in range(5)]
-        judged = observe(found, pods, NOW)
-        assert not judged.gone
-        assert judged.message == "waits for its pods to stop: web-0, web-1, web-2 and 2 more"
-        assert observe(found, pods[:1], NOW).message == "waits for its pods to stop: web-0"
+        workload = assess_workload(live, pods, NOW)
+        assert not workload.gone
+        assert workload.message == "waits for its pods to stop: web-0, web-1, web-2 and 2 more"
+        assert assess_workload(live, pods[:1], NOW).message == "waits for its pods to stop: web-0"
 
 
 class TestFailures:
     @pytest.mark.parametrize(
-        ("found", "pods", "reason", "words"),
+        ("live", "pods", "reason", "words"),
         [
             (
                 deployment(available=0),
@@ -223,17 +224,17 @@ class TestFailures:
             ),
         ],
     )
-    def test_give_the_pods_own_reason(
-        self, found: dict[str, Any], pods: list[dict[str, Any]], reason: Reason, words: str
+    def test_have_the_reason_of_the_pod(
+        self, live: dict[str, Any], pods: list[dict[str, Any]], reason: Reason, words: str
     ) -> None:
-        judged = observe(found, pods, NOW)
-        assert judged.failure is not None
-        assert judged.failure.reason is reason
-        assert words in judged.failure.message
-        assert judged.message == judged.failure.message
-        assert not judged.available
-        assert not judged.gone
-        assert "s3cret-canary" not in judged.message
+        workload = assess_workload(live, pods, NOW)
+        assert workload.failure is not None
+        assert workload.failure.reason is reason
+        assert words in workload.failure.message
+        assert workload.message == workload.failure.message
+        assert not workload.available
+        assert not workload.gone
+        assert "s3cret-canary" not in workload.message
 
     @pytest.mark.parametrize(
         "pods",
@@ -247,62 +248,101 @@ class TestFailures:
             [],
         ],
     )
-    def test_progress_is_none(self, pods: list[dict[str, Any]]) -> None:
-        judged = observe(deployment(available=0), pods, NOW)
-        assert judged.failure is None
-        assert judged.message == "waits for its pods: 0 of 1 available"
+    def test_progress_is_not_a_failure(self, pods: list[dict[str, Any]]) -> None:
+        workload = assess_workload(deployment(available=0), pods, NOW)
+        assert workload.failure is None
+        assert workload.message == "waits for its pods: 0 of 1 available"
 
-    def test_other_conditions_are_none(self) -> None:
+    def test_conditions_with_another_status_are_not_failures(self) -> None:
         conditions = (
             {**REFUSED, "status": "False"},
             {**LATE, "status": "True", "reason": "ReplicaSetUpdated"},
         )
-        assert observe(deployment(available=0, conditions=conditions), [pod()], NOW).failure is None
+        assert assess_workload(deployment(available=0, conditions=conditions), [pod()], NOW).failure is None
 
-    def test_long_messages_are_cut(self) -> None:
-        judged = observe(deployment(available=0), [pod(waiting={**CRASHING, "message": "x" * 9000})], NOW)
-        assert judged.failure is not None
-        assert len(judged.failure.message) < 600
+    def test_long_messages_are_truncated(self) -> None:
+        workload = assess_workload(deployment(available=0), [pod(waiting={**CRASHING, "message": "x" * 9000})], NOW)
+        assert workload.failure is not None
+        assert len(workload.failure.message) < 600
 
-    def test_the_first_pod_by_name_speaks(self) -> None:
+    def test_the_first_pod_by_name_is_reported(self) -> None:
         pods = [pod(name, waiting=CRASHING) for name in ("c", "a", "b")]
-        assert "pod a:" in observe(deployment(3, available=0), pods, NOW).message
+        assert "pod a:" in assess_workload(deployment(3, available=0), pods, NOW).message
 
 
-class TestLastGood:
-    """A revision that fails while another one serves is told, and no Error."""
+class TestAvailablePods:
+    """A failure while other pods are available is reported in the message only."""
 
-    def test_the_one_before_keeps_running(self) -> None:
-        found = deployment(1, updated=1, total=2, available=1)
+    def test_the_previous_revision_keeps_running(self) -> None:
+        live = deployment(1, updated=1, total=2, available=1)
         pods = [pod("old", revision=OLD, age=99), pod("new", waiting=CRASHING)]
-        judged = observe(found, pods, NOW)
-        assert judged.failure is None
-        assert not judged.available
-        assert judged.message.startswith("the revision before keeps running (1 of its pods available); pod new: Crash")
+        workload = assess_workload(live, pods, NOW)
+        assert workload.failure is None
+        assert not workload.available
+        assert workload.message.startswith(
+            "the previous revision keeps running (1 of its pods available); pod new: Crash"
+        )
 
     @pytest.mark.parametrize("condition", [LATE, REFUSED])
-    def test_also_where_the_new_one_has_no_pods_or_no_time(self, condition: dict[str, str]) -> None:
-        judged = observe(deployment(1, updated=0, total=1, available=1, conditions=(condition,)), [pod("old")], NOW)
-        assert judged.failure is None
-        assert "the revision before keeps running" in judged.message
+    def test_rejected_pods_or_an_exceeded_deadline_do_not_fail_the_previous_revision(
+        self, condition: dict[str, str]
+    ) -> None:
+        workload = assess_workload(
+            deployment(1, updated=0, total=1, available=1, conditions=(condition,)), [pod("old")], NOW
+        )
+        assert workload.failure is None
+        assert "the previous revision keeps running" in workload.message
 
-    def test_some_pods_of_this_one_serve(self) -> None:
+    def test_some_pods_of_the_current_revision_are_available(self) -> None:
         pods = [pod("a"), pod("b"), pod("c", waiting=CRASHING)]
-        judged = observe(deployment(3, available=2), pods, NOW)
-        assert judged.failure is None
-        assert judged.message.startswith("2 of 3 pods available; pod c: CrashLoopBackOff")
+        workload = assess_workload(deployment(3, available=2), pods, NOW)
+        assert workload.failure is None
+        assert workload.message.startswith("2 of 3 pods available; pod c: CrashLoopBackOff")
 
-    def test_pods_of_the_one_before_are_not_blamed_on_this_one(self) -> None:
+    def test_a_failing_pod_of_the_previous_revision_is_not_reported(self) -> None:
         failing = pod("old", revision=OLD, age=99, waiting=CRASHING)
-        found = deployment(1, updated=1, total=2, available=0)
-        assert observe(found, [failing, pod("new")], NOW).failure is None
-        assert observe(found, [failing], NOW).failure is None, "the new pod has not been seen yet"
-        assert observe(deployment(1, updated=0, total=1, available=0), [failing], NOW).failure is None
+        live = deployment(1, updated=1, total=2, available=0)
+        assert assess_workload(live, [failing, pod("new")], NOW).failure is None
+        assert assess_workload(live, [failing], NOW).failure is None, "the new pod is not known yet"
+        assert assess_workload(deployment(1, updated=0, total=1, available=0), [failing], NOW).failure is None
 
-    def test_nobody_is_blamed_where_it_is_not_clear(self) -> None:
-        found = deployment(1, updated=1, total=2, available=0)
-        pods = [pod("a", revision=OLD, waiting=CRASHING), pod("b", revision=NEW)]
-        assert observe(found, pods, NOW).failure is None
+
+class TestCurrentRevision:
+    """The current revision is that of the newest pods. Creation times have a resolution of one second."""
+
+    live = deployment(1, updated=1, total=2, available=0)
+
+    def test_is_that_of_the_newest_pod(self) -> None:
+        old_crashes = [pod("a", revision=OLD, age=11, waiting=CRASHING), pod("b", waiting=CREATING)]
+        assert assess_workload(self.live, old_crashes, NOW).failure is None
+        new_crashes = [pod("a", revision=OLD, age=11, waiting=CREATING), pod("b", waiting=CRASHING)]
+        failure = assess_workload(self.live, new_crashes, NOW).failure
+        assert failure is not None
+        assert failure.message.startswith("pod b: CrashLoopBackOff")
+
+    @pytest.mark.parametrize("crashing", [OLD, NEW])
+    def test_is_unknown_if_two_revisions_have_pods_of_the_same_age(self, crashing: str) -> None:
+        pods = [pod(name, revision=name, waiting=CRASHING if name == crashing else CREATING) for name in (OLD, NEW)]
+        assert assess_workload(self.live, pods, NOW).failure is None
+
+    def test_fails_if_both_revisions_of_the_same_age_fail(self) -> None:
+        pods = [pod(name, revision=name, waiting=CRASHING) for name in (OLD, NEW)]
+        failure = assess_workload(self.live, pods, NOW).failure
+        assert failure is not None
+        assert failure.reason is Reason.CRASH_LOOP
+
+    @pytest.mark.parametrize(
+        ("reason", "updated", "rolling_out"),
+        [
+            ("ReplicaSetUpdated", 1, True),
+            ("NewReplicaSetAvailable", 0, True),
+            ("NewReplicaSetAvailable", 1, False),
+        ],
+    )
+    def test_rolls_out_until_it_was_complete_once(self, reason: str, updated: int, rolling_out: bool) -> None:
+        progress = {"type": "Progressing", "status": "True", "reason": reason}
+        live = deployment(1, updated=updated, total=1, available=0, conditions=(progress,))
+        assert assess_workload(live, [pod(waiting=CREATING)], NOW).rolling_out is rolling_out
 
 
 class TestRecheck:
@@ -316,10 +356,10 @@ class TestRecheck:
             ([pod(unscheduled=60)], None),
         ],
     )
-    def test_is_when_the_grace_is_over(self, pods: list[dict[str, Any]], seconds: float | None) -> None:
+    def test_is_due_when_the_grace_period_ends(self, pods: list[dict[str, Any]], seconds: float | None) -> None:
         assert recheck_after(pods, NOW) == seconds
 
-    def test_without_a_time_the_creation_counts(self) -> None:
+    def test_uses_the_creation_time_if_the_condition_has_no_time(self) -> None:
         waiting = pod(unscheduled=5, age=15)
         del waiting["status"]["conditions"][1]["lastTransitionTime"]
         assert recheck_after([waiting], NOW) == 45
