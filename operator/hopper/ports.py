@@ -19,7 +19,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause of a rejected request: the path of the field, a message, and a CamelCase reason."""
+    """Cause of a rejected request: the path of the field, a message, and a CamelCase reason."""
 
     field: str
     message: str
@@ -214,7 +214,7 @@ class LeaseRecord:
 
 
 class LeaseStore(Protocol):
-    """One Lease that replicas share. Used by the controller. Methods raise `ApiError`."""
+    """Lease that replicas share. Used by the controller. Methods raise `ApiError`."""
 
     async def read(self) -> LeaseRecord | None:
         """Return the content of the Lease, or None if it does not exist."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from hopper.api.config import SCOPE_CONFIG
 from hopper.api.enums import Scope
-from hopper.api.scopes import SCOPES
+from hopper.api.scopes import SCOPE_CONFIG, SCOPES
 from hopper.local import Cluster
 from tests.cluster.support.kubectl_instances import KubectlInstances, refusal
 
@@ -94,12 +93,12 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "an unknown scope": ("a", {"scope": "Team"}, "spec.scope", 'supported values: "Global", "Project"'),
     "a global instance by another name": ("a", {"scope": "Global"}, "metadata.name", "must be global"),
     "the name of the global instance": ("global", {"scope": "Project"}, "metadata.name", "use another name"),
-    "a name too long for a label": ("a" * 64, {"scope": "Project"}, "metadata.name", "shorten it"),
+    "a name too long for a label": ("a" * 64, {"scope": "Project"}, "metadata.name", "use a shorter name"),
     "its own parent": (
         "a",
         {"scope": "Event", "parentRef": {"name": "a"}},
         "spec.parentRef.name",
-        "name another instance",
+        "set another instance",
     ),
     "a parent that is not a name": (
         "a",
@@ -112,7 +111,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "a",
         {"scope": "Project", "renamedFrom": {"name": "a"}},
         "spec.renamedFrom.name",
-        "name the one that it replaces",
+        "set the instance to replace",
     ),
     "renamed from the global instance": (
         "a",
@@ -211,19 +210,19 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "a",
         overrides(volumes=[{"target": "data"}]),
         "spec.overrides.volumes[0].target",
-        "begin it with /",
+        "start it with '/'",
     ),
     "a mount that goes up": (
         "a",
         overrides(volumes=[{"target": "/data/../etc"}]),
         "spec.overrides.volumes[0].target",
-        "write the path that is meant",
+        "set the path without it",
     ),
     "a mount that ends going up": (
         "a",
         overrides(volumes=[{"target": "/data/.."}]),
         "spec.overrides.volumes[0].target",
-        "write the path that is meant",
+        "set the path without it",
     ),
     "a path of the node": (
         "a",
@@ -295,7 +294,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "a",
         overrides(labels=[{"name": "a/b/c"}]),
         "spec.overrides.labels[0].name",
-        "with or without a prefix",
+        "with an optional prefix",
     ),
     "a label value that is none": (
         "a",
@@ -313,8 +312,8 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         f"a healthcheck without test, {json.dumps(check)}": (
             "a",
             overrides(healthcheck=check),
-            "spec.overrides.healthcheck.test: Required value: healthcheck has no test",
-            "or $remove: true to take an inherited one away",
+            "spec.overrides.healthcheck.test: Required value: test is required",
+            "$remove: true to remove the inherited health check",
         )
         for check in ({}, {"retries": 1}, {"$remove": False}, {"$remove": None}, {"$remove": None, "retries": 1})
     },
@@ -328,19 +327,19 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "a",
         overrides(healthcheck={"test": ["curl"]}),
         "spec.overrides.healthcheck.test",
-        "put one first",
+        "add one, as in",
     ),
     "a file at a relative path": (
         "a",
         overrides(configFiles=[{"path": "etc/app.conf"}]),
         "spec.overrides.configFiles[0].path",
-        "begin it with /",
+        "start it with '/'",
     ),
     "a file that goes up": (
         "a",
         overrides(configFiles=[{"path": "/etc/../root/.profile"}]),
         "spec.overrides.configFiles[0].path",
-        "write the path that is meant",
+        "set the path without it",
     ),
     "a mode that is none": (
         "a",

@@ -21,7 +21,7 @@ class TestUpdates:
         instances.apply("a", {"scope": "Project"})
         message = refusal(instances.patch, "a", {"scope": "Event"})
         assert "spec.scope" in message
-        assert "delete the instance and create it anew" in message
+        assert "delete the instance and create it again" in message
 
     def test_whom_it_replaces_is_immutable(self, instances: KubectlInstances) -> None:
         """Whether it takes over is decided when it is created; nothing may look as if it was still to come."""
@@ -35,7 +35,7 @@ class TestUpdates:
         ):
             message = refusal(instances.patch, name, {"renamedFrom": value})
             assert "spec.renamedFrom" in message
-            assert "leave it as it was" in message
+            assert "restore the value" in message
         instances.patch("renamed", {"description": "new", "desiredState": "Stopped"})
 
     def test_reparenting_is_allowed_within_the_rules(self, instances: KubectlInstances) -> None:
@@ -91,7 +91,7 @@ class TestUpdates:
         instances.apply("a", spec)
         message = refusal(instances.patch, "a", {field: value})
         assert f"spec.{field}" in message
-        assert "put back its value" in message
+        assert "restore its value" in message
 
     def test_metadata_and_status_of_an_archived_instance_stay_open(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})

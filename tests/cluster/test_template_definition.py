@@ -29,10 +29,10 @@ def anywhere(cluster: Cluster) -> KubectlInstances:
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no image": ({}, "spec.image", "Required value"),
-    "an image that is none": ({"image": "web 1"}, "spec.image", "write one such as nginx:1.27"),
+    "an image that is none": ({"image": "web 1"}, "spec.image", "set one such as nginx:1.27"),
     "an empty image": ({"image": ""}, "spec.image", "at least 1 char"),
     "a user by name": ({"image": "web", "user": "www-data"}, "spec.user", "such as 1000 or 1000:1000"),
-    "a relative directory": ({"image": "web", "workingDir": "srv"}, "spec.workingDir", "begin it with /"),
+    "a relative directory": ({"image": "web", "workingDir": "srv"}, "spec.workingDir", "start it with '/'"),
     "a quantity that is none": (
         {"image": "web", "resources": {"limits": {"memory": "1 GB"}}},
         "spec.resources.limits.memory",

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hopper.api.crd import KINDS, Kind, custom_resource_definition
+from hopper.api.crd import KINDS, CustomKind, custom_resource_definition
 
 _HEADER = "# Generated from the models in operator/hopper/api by `make crds`. Do not edit.\n"
 
@@ -25,7 +25,7 @@ class _CrdDumper(yaml.SafeDumper):
         return True
 
 
-def render_crd_file(kind: Kind) -> str:
+def render_crd_file(kind: CustomKind) -> str:
     """Return the text of the file in `crds/` for a kind."""
     manifest = custom_resource_definition(kind)
     return _HEADER + yaml.dump(manifest, Dumper=_CrdDumper, sort_keys=False, width=120, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""The tables and diagrams of the documentation, rendered from the definitions that the code itself runs on."""
+"""Tables and diagrams of the documentation, rendered from the definitions in the code."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from hopper.api.conditions import ConditionType, Reason
-from hopper.api.config import SCOPE_CONFIG, ConfigField
 from hopper.api.enums import DesiredState, Health, Phase, Scope
 from hopper.api.heartbeat import SHARDS
-from hopper.api.instance import HISTORY_LIMIT, HopperInstance, InstanceSpec, InstanceStatus, Metadata, RestartPolicy
-from hopper.api.scopes import SCOPES, allowed_children
+from hopper.api.instance import HISTORY_LIMIT, HopperInstance, InstanceSpec, InstanceStatus, RestartPolicy
+from hopper.api.model import Metadata
+from hopper.api.scopes import SCOPE_CONFIG, SCOPES, ConfigField, allowed_children
 from hopper.cli.main import app
 from hopper.controller.election import Timing
 from hopper.controller.fanout import SUMMARY_DELAY
@@ -58,11 +58,12 @@ def lifecycle_diagram() -> str:
     return mermaid("flowchart LR", _arrows(TRANSITIONS))
 
 
-def ways() -> str:
-    """The way to each desired state from the phases where an instance may stay."""
+def paths_to_desired_states() -> str:
+    """Return the path to each desired state from the phases in which an instance can stay."""
     starts = (Phase.CREATED, Phase.RUNNING, Phase.STOPPED, Phase.ERROR)
     rows = (
-        (f"`{goal}`", *(" → ".join(_steps(start, goal)) or "is there" for start in starts)) for goal in DesiredState
+        (f"`{goal}`", *(" → ".join(_steps(start, goal)) or "already there" for start in starts))
+        for goal in DesiredState
     )
     return table(("`desiredState`", *(f"from {start}" for start in starts)), rows)
 
@@ -75,7 +76,7 @@ def _steps(phase: Phase, goal: DesiredState) -> Iterator[str]:
 
 def inherited() -> str:
     rows = ((f"`{state}`", f"`{below}`") for state, below in INHERITED.items())
-    return table(("an ancestor wants", "everything below it is held at least at"), rows)
+    return table(("desired state of an ancestor", "least restrictive effective state of its descendants"), rows)
 
 
 def scopes() -> str:
@@ -103,13 +104,13 @@ def _arrows(targets: Mapping[Any, Sequence[str]]) -> Iterator[str]:
 
 
 def configuration() -> str:
-    """One row a field, one column for the scopes that agree on all of them."""
+    """Return a table with a row per field. Scopes with equal settings share a column."""
     columns: list[list[Scope]] = []
     for scope in SCOPES:
-        alike = next((column for column in columns if SCOPE_CONFIG[column[0]] == SCOPE_CONFIG[scope]), None)
-        if alike is None:
-            columns.append(alike := [])
-        alike.append(scope)
+        shared = next((column for column in columns if SCOPE_CONFIG[column[0]] == SCOPE_CONFIG[scope]), None)
+        if shared is None:
+            columns.append(shared := [])
+        shared.append(scope)
     paths = dict.fromkeys(path for config in SCOPE_CONFIG.values() for path in config.fields)
     rows = ((f"`{path}`", *(_cell(SCOPE_CONFIG[column[0]].fields.get(path)) for column in columns)) for path in paths)
     return table(("field", *(", ".join(column) for column in columns)), rows)
@@ -125,7 +126,7 @@ def _cell(field: ConfigField | None) -> str:
 
 def restart_policy() -> str:
     properties: dict[str, Any] = TypeAdapter(RestartPolicy).json_schema()["properties"]
-    rows = ((f"`{name}`", f"{it['default']}", it["description"]) for name, it in properties.items())
+    rows = ((f"`{name}`", f"{field['default']}", field["description"]) for name, field in properties.items())
     return table(("field", "default", "meaning"), rows)
 
 
@@ -139,18 +140,20 @@ def gateway_flags() -> str:
 
 def _flags(command: str) -> str:
     group: Any = typer.main.get_command(app)
-    options = (it for it in group.commands[command].commands["run"].params if it.name != "help")
-    return table(("flag", "meaning"), ((", ".join(f"`{name}`" for name in it.opts), _flag(it)) for it in options))
+    options = (option for option in group.commands[command].commands["run"].params if option.name != "help")
+    return table(
+        ("flag", "meaning"), ((", ".join(f"`{name}`" for name in option.opts), _flag(option)) for option in options)
+    )
 
 
 def _flag(option: Any) -> str:
     if isinstance(option.default, Enum):
-        return f"{option.help} One of {', '.join(it.value for it in type(option.default))}."
+        return f"{option.help} One of {', '.join(value.value for value in type(option.default))}."
     return option.help if option.default in (None, False) else f"{option.help} Default: {option.default}."
 
 
 def metrics() -> str:
-    """The metrics of an operator that knows one instance."""
+    """Return the metrics of an operator with one instance."""
     shown = OperatorMetrics()
     metadata = Metadata(name="web", namespace="default", uid="1", creation_timestamp=datetime.now(UTC))
     shown.watch_instances([HopperInstance(metadata=metadata, spec=InstanceSpec(scope=Scope.PROJECT))])
@@ -160,7 +163,7 @@ def metrics() -> str:
 
 
 def gateway_metrics() -> str:
-    """The metrics of a gateway."""
+    """Return the metrics of a gateway."""
     shown = GatewayMetrics()
     shown.watch(instances=lambda: 0, streams=lambda: 0)
     shown.seconds.labels("/metrics").observe(0)
@@ -174,60 +177,66 @@ def _metrics(shown: OperatorMetrics | GatewayMetrics) -> str:
 
 
 def action_codes() -> str:
-    """What each action is answered where an instance has come to rest."""
+    """Return the status code of each action in each phase in which an instance can stay."""
     codes = {"allowed": "200", "illegal": "400", "already": "409"}
 
     def row(state: DesiredState) -> Row:
         metadata = Metadata(name="web", namespace="default", uid="1", creation_timestamp=datetime.now(UTC))
         spec, status = InstanceSpec(scope=Scope.PROJECT, desired_state=state), InstanceStatus(phase=TARGET_PHASE[state])
-        it = HopperInstance(metadata=metadata, spec=spec, status=status)
-        return f"{TARGET_PHASE[state].lower()}", *(codes[rule(action, it).verdict] for action in Action)
+        instance = HopperInstance(metadata=metadata, spec=spec, status=status)
+        return f"{TARGET_PHASE[state].lower()}", *(codes[rule(action, instance).verdict] for action in Action)
 
     return table(("status", *(f"`{action}`" for action in Action)), map(row, DesiredState))
 
 
 def _metric(family: Any, shown: OperatorMetrics | GatewayMetrics) -> Row:
-    # What has labels shows them only once it has counted something.
-    declared = {getattr(it, "_name", ""): getattr(it, "_labelnames", ()) for it in vars(shown).values()}
+    # A metric with labels exposes them only after its first sample.
+    declared = {getattr(metric, "_name", ""): getattr(metric, "_labelnames", ()) for metric in vars(shown).values()}
     labels = declared.get(family.name) or {name for sample in family.samples for name in sample.labels} - {"le"}
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    return f"`{name}`", family.type, ", ".join(f"`{it}`" for it in sorted(labels)), family.documentation
+    return f"`{name}`", family.type, ", ".join(f"`{label}`" for label in sorted(labels)), family.documentation
 
 
 def timing() -> str:
     lease, options = Timing(), OperatorOptions()
     rows = (
-        ("a newcomer's first status waits for its parent, if that is all it waits for", FIRST_STATUS_DELAY_SECONDS),
-        ("a parent's count of its children may be behind", SUMMARY_DELAY),
-        ("a wait is named in detail (which pods, which children) after", DETAILS_AFTER_SECONDS),
-        ("a hook may take", TIMEOUT_SECONDS),
-        ("a refused stop, pause or resume is tried again after", HOOK_RETRY_SECONDS),
-        ("everything is looked at again every", options.resync_seconds),
-        ("the Lease of a crashed operator runs out after", lease.lease),
-        ("an operator that cannot renew its Lease ends after", lease.renew),
+        ("longest delay of the first status of an instance that waits only for its parent", FIRST_STATUS_DELAY_SECONDS),
+        ("longest delay of `status.children`", SUMMARY_DELAY),
+        ("time after which messages name the pods or children that an instance waits for", DETAILS_AFTER_SECONDS),
+        ("timeout of a hook", TIMEOUT_SECONDS),
+        ("time between tries of a stop, pause or resume that a hook rejects", HOOK_RETRY_SECONDS),
+        ("time between two resyncs", options.resync_seconds),
+        ("time until the Lease of a crashed operator expires", lease.lease),
+        ("time after which an operator that cannot renew its Lease exits", lease.renew),
     )
-    counted = (("transitions kept in `status.history`", str(HISTORY_LIMIT)),
-               ("instances reconciled at the same time", str(options.concurrency)))  # fmt: skip
+    counted = (("transitions in `status.history`", str(HISTORY_LIMIT)),
+               ("instances reconciled concurrently", str(options.concurrency)))  # fmt: skip
     return table(("what", "value"), (*((what, f"{seconds:g} s") for what, seconds in rows), *counted))
 
 
 def heartbeats() -> str:
     rows = (
-        ("ConfigMaps of heartbeats a namespace", str(SHARDS)),
-        ("a gateway writes to each of them at most every", f"{TICK_SECONDS:g} s"),
-        ("where heartbeats are expected, it says that it listens at least every", f"{LONGEST_PRESENCE_SECONDS:g} s"),
-        ("a gateway that has told nothing for so long, while another has, is taken for gone", f"{STALE_SECONDS:g} s"),
-        ("an instance is in Error after so many times its `timeoutSeconds`", str(LOST_AFTER)),
-        ("events kept in the journal", f"{CAPACITY:,}"),
+        ("heartbeat shards per namespace", str(SHARDS)),
+        ("shortest time between two writes of a gateway to a shard", f"{TICK_SECONDS:g} s"),
+        (
+            "longest time between two updates of a gateway's presence, if heartbeats are expected",
+            f"{LONGEST_PRESENCE_SECONDS:g} s",
+        ),
+        (
+            "time without an update after which a gateway counts as gone, if another gateway has sent one",
+            f"{STALE_SECONDS:g} s",
+        ),
+        ("multiple of `timeoutSeconds` without a heartbeat after which an instance enters Error", str(LOST_AFTER)),
+        ("events in the journal", f"{CAPACITY:,}"),
     )
     return table(("what", "value"), rows)
 
 
-# Block → what has to stand in it.
+# The function that renders each block.
 TABLES: dict[str, Callable[[], str]] = {
     "lifecycle": lifecycle,
     "lifecycle-diagram": lifecycle_diagram,
-    "ways": ways,
+    "ways": paths_to_desired_states,
     "inherited": inherited,
     "scopes": scopes,
     "scopes-diagram": scopes_diagram,
@@ -245,7 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "glossary-commands": lambda: table(("command", "meaning"), glossary.command_rows()),
 }
 
-# Block → whose members have a row each in it; what the row says is written by hand.
+# The enumeration that each hand-written block explains, with a row per member.
 MEMBERS: dict[str, type[StrEnum]] = {
     "phases": Phase,
     "conditions": ConditionType,

@@ -18,8 +18,7 @@ from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, InstanceType, Phase, RestartMode, Scope
 from hopper.api.instance import (
     HISTORY_LIMIT,
-    ChildrenSummary,
-    Condition,
+    ChildCounts,
     HistoryEntry,
     HopperInstance,
     InstanceSpec,
@@ -28,7 +27,7 @@ from hopper.api.instance import (
     dump_status,
     parse_instance,
 )
-from hopper.api.model import dump
+from hopper.api.model import Condition, dump
 from hopper.api.resources import INSTANCES
 
 WHEN = "2026-03-01T12:00:00Z"
@@ -304,7 +303,7 @@ statuses = st.builds(
         ),
         max_size=HISTORY_LIMIT,
     ).map(tuple),
-    children=st.none() | st.builds(ChildrenSummary, total=counts, ready=counts),
+    children=st.none() | st.builds(ChildCounts, total=counts, ready=counts),
     started_at=st.none() | moments,
     restarted_at=st.none() | moments,
     restarts=counts,

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from hopper.api.cel import Refusal
-from hopper.api.config import SCOPE_CONFIG, InstanceConfig
-from hopper.api.crd import INSTANCE, KINDS, Kind, custom_resource_definition
+from hopper.api.config import InstanceConfig
+from hopper.api.crd import INSTANCE, KINDS, CustomKind, custom_resource_definition
 from hopper.api.enums import Phase, Scope
 from hopper.api.rules import instance_rules
 from hopper.api.schema import Schema, structural_schema
-from hopper.api.scopes import SCOPES
+from hopper.api.scopes import SCOPE_CONFIG, SCOPES
 from tests.generators.crds import main, render_crd_file
 
 CRDS = Path(__file__).parents[2] / "crds"
@@ -34,7 +34,7 @@ def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
         yield from nodes(schema["additionalProperties"], f"{path}{{}}")
 
 
-def schema_of(kind: Kind) -> Schema:
+def schema_of(kind: CustomKind) -> Schema:
     version = custom_resource_definition(kind)["spec"]["versions"][0]
     schema: Schema = version["schema"]["openAPIV3Schema"]
     return schema
@@ -42,7 +42,7 @@ def schema_of(kind: Kind) -> Schema:
 
 class TestFiles:
     @each_kind
-    def test_is_up_to_date(self, kind: Kind) -> None:
+    def test_is_up_to_date(self, kind: CustomKind) -> None:
         found = CRDS / f"{kind.crd_name}.yaml"
         assert found.exists(), "crds/ is incomplete: run make crds"
         assert found.read_text(encoding="utf-8") == render_crd_file(kind), "crds/ is out of date: run make crds"
@@ -51,7 +51,7 @@ class TestFiles:
         assert {path.name for path in CRDS.iterdir()} == {f"{kind.crd_name}.yaml" for kind in KINDS}
 
     @each_kind
-    def test_says_where_it_comes_from(self, kind: Kind) -> None:
+    def test_says_where_it_comes_from(self, kind: CustomKind) -> None:
         text = render_crd_file(kind)
         assert "make crds" in text.splitlines()[0]
         assert yaml.safe_load(text) == custom_resource_definition(kind)
@@ -70,7 +70,7 @@ class TestFiles:
 
 @each_kind
 class TestEveryKind:
-    def test_every_field_is_described(self, kind: Kind) -> None:
+    def test_every_field_is_described(self, kind: CustomKind) -> None:
         undescribed = [
             f"{path}.{name}"
             for path, node in nodes(schema_of(kind))
@@ -79,20 +79,20 @@ class TestEveryKind:
         ]
         assert undescribed == []
 
-    def test_is_structural(self, kind: Kind) -> None:
+    def test_is_structural(self, kind: CustomKind) -> None:
         for path, node in nodes(schema_of(kind)):
             assert "type" in node, path
             assert not {"$ref", "$defs", "title", "oneOf", "allOf", "anyOf", "const"} & node.keys(), path
             assert "nullable" not in node or path.endswith(".healthcheck.$remove"), path
             assert not ({"properties", "additionalProperties"} <= node.keys()), path
 
-    def test_metadata_is_left_to_the_api_server(self, kind: Kind) -> None:
+    def test_metadata_is_left_to_the_api_server(self, kind: CustomKind) -> None:
         assert schema_of(kind)["properties"]["metadata"] == {
             "type": "object",
             "properties": {"name": {"type": "string"}},
         }
 
-    def test_lists_say_how_they_are_merged(self, kind: Kind) -> None:
+    def test_lists_say_how_they_are_merged(self, kind: CustomKind) -> None:
         for path, node in nodes(schema_of(kind)):
             if node["type"] != "array":
                 continue
@@ -101,15 +101,15 @@ class TestEveryKind:
                 items = node["items"]
                 assert key in items.get("required", ()) or "default" in items["properties"][key], f"{path}.{key}"
 
-    def test_integers_have_a_format(self, kind: Kind) -> None:
+    def test_integers_have_a_format(self, kind: CustomKind) -> None:
         formats = {node["format"] for _, node in nodes(schema_of(kind)) if node["type"] == "integer"}
         assert formats <= {"int32", "int64"}
 
-    def test_status_has_no_defaults(self, kind: Kind) -> None:
+    def test_status_has_no_defaults(self, kind: CustomKind) -> None:
         status = schema_of(kind)["properties"].get("status", {"type": "object"})
         assert [path for path, node in nodes(status) if "default" in node] == []
 
-    def test_what_users_write_is_bounded(self, kind: Kind) -> None:
+    def test_what_users_write_is_bounded(self, kind: CustomKind) -> None:
         """Without bounds, the API server takes the worst case for the cost of a rule, and refuses the definition."""
         for path, node in nodes(schema_of(kind)["properties"]["spec"]):
             if node["type"] == "array":
@@ -117,10 +117,10 @@ class TestEveryKind:
             if node["type"] == "string":
                 assert {"maxLength", "enum", "format"} & node.keys(), path
 
-    def test_patterns_are_put_into_words(self, kind: Kind) -> None:
+    def test_patterns_are_put_into_words(self, kind: CustomKind) -> None:
         assert [path for path, node in nodes(schema_of(kind)["properties"]["spec"]) if "pattern" in node] == []
 
-    def test_rules_have_a_message_a_reason_and_a_path_that_exists(self, kind: Kind) -> None:
+    def test_rules_have_a_message_a_reason_and_a_path_that_exists(self, kind: CustomKind) -> None:
         for path, node in nodes(schema_of(kind)):
             for rule in node.get("x-kubernetes-validations", ()):
                 assert len(rule["message"]) > 20, path

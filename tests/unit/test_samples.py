@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hopper.api.crd import INSTANCE, TEMPLATE, Kind, custom_resource_definition
+from hopper.api.crd import INSTANCE, TEMPLATE, CustomKind, custom_resource_definition
 from hopper.api.enums import DesiredState, InstanceType, Scope
 from tests.pages import ROOT
 
@@ -21,11 +21,11 @@ DOCUMENTS = [
 ]
 
 
-def specs(kind: Kind) -> list[dict[str, Any]]:
+def specs(kind: CustomKind) -> list[dict[str, Any]]:
     return [document["spec"] for document in DOCUMENTS if document["kind"] == kind.kind]
 
 
-def fields(kind: Kind, *path: str) -> set[str]:
+def fields(kind: CustomKind, *path: str) -> set[str]:
     node = custom_resource_definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     for name in path:
         node = node["properties"][name]
@@ -33,7 +33,7 @@ def fields(kind: Kind, *path: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", [INSTANCE, TEMPLATE], ids=lambda kind: kind.kind)
-def test_every_field(kind: Kind) -> None:
+def test_every_field(kind: CustomKind) -> None:
     shown = {field for spec in specs(kind) for field in spec}
     assert fields(kind) - NOT_FOR_USERS == shown
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from hopper.api.cel import Refusal, Rule, attach
+from hopper.api.cel import Refusal, Rule, attach_rules
 from hopper.api.enums import DesiredState, PortProtocol
 from hopper.api.instance import HopperInstance
 from hopper.api.schema import Schema, object_schema, structural_schema
@@ -157,7 +157,7 @@ SCHEMA: Schema = {
 class TestAttach:
     def test_puts_rules_in_their_places_and_leaves_the_argument_alone(self) -> None:
         rule = Rule("self.name != ''", "name it", Refusal.REQUIRED, "name")
-        result = attach(SCHEMA, {"": (Rule("true", "fine"),), "ports[]": (rule,)})
+        result = attach_rules(SCHEMA, {"": (Rule("true", "fine"),), "ports[]": (rule,)})
         assert result["x-kubernetes-validations"] == [
             {"rule": "true", "message": "fine", "reason": "FieldValueInvalid"}
         ]
@@ -167,11 +167,11 @@ class TestAttach:
         assert "x-kubernetes-validations" not in str(SCHEMA)
 
     def test_a_rule_without_expression_takes_the_place_of_the_pattern(self) -> None:
-        size = attach(SCHEMA, {"size": (Rule(None, "digits only"),)})["properties"]["size"]
+        size = attach_rules(SCHEMA, {"size": (Rule(None, "digits only"),)})["properties"]["size"]
         assert "pattern" not in size
         assert size["x-kubernetes-validations"][0]["rule"] == "self.matches(r'^[0-9]+$')"
 
     @pytest.mark.parametrize("place", ["nothing", "ports[].nothing", "size[]"])
     def test_refuses_a_place_that_is_not_there(self, place: str) -> None:
         with pytest.raises(KeyError):
-            attach(SCHEMA, {place: (Rule("true", "fine"),)})
+            attach_rules(SCHEMA, {place: (Rule("true", "fine"),)})

@@ -4,7 +4,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import MERGE_PATCH, Kube
-from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, dump_status
+from hopper.api.instance import HopperInstance, InstanceStatus, dump_status
+from hopper.api.model import OwnerReference
 from hopper.api.names import FIELD_MANAGER
 from hopper.api.resources import INSTANCES, TEMPLATES, Manifest, Resource
 from hopper.api.template import HopperTemplate, TemplateStatus, dump_template_status

@@ -1,1 +1,1 @@
-"""The wire contract: models, names, condition types and reasons. `crds/` is generated from here."""
+"""The wire contract: models, names, condition types and reasons. The files in `crds/` are generated from it."""

@@ -1,15 +1,14 @@
-"""CEL rules as data, and how they get into a schema as `x-kubernetes-validations`."""
+"""CEL validation rules, and their insertion into a schema as `x-kubernetes-validations`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-Node = dict[str, Any]
+from hopper.api.schema import Schema
 
 
 class Refusal(StrEnum):
-    """The machine-readable reasons that Kubernetes knows for a refused field."""
+    """Machine-readable reasons of Kubernetes for a rejected field."""
 
     INVALID = "FieldValueInvalid"
     FORBIDDEN = "FieldValueForbidden"
@@ -18,10 +17,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One expression that must hold, and what to say where it does not.
+    """CEL expression that must be true, and the message for objects where it is false.
 
-    `field` is the path to blame, below the node that the rule is attached to. Without an expression, the rule puts the
-    node's `pattern` into words: of a pattern, the API server would show nothing but the regular expression.
+    `field` is the path of the rejected field, relative to the node of the rule. A rule without an expression replaces
+    the `pattern` of its node, because the API server would report only the regular expression of a pattern.
     """
 
     cel: str | None
@@ -30,30 +29,30 @@ class Rule:
     field: str = ""
 
 
-# Rules by the node they are attached to: "" is the object, `spec.scope` a field, `spec.ports[]` each item of a list.
+# Rules by the path of their node: "" for the object, `spec.scope` for a field, `spec.ports[]` for each item of a list.
 Rules = Mapping[str, tuple[Rule, ...]]
 
 
-def attach(schema: Node, rules: Rules) -> Node:
-    """Return the schema with the rules in their places. Raises `KeyError` for a place that the schema does not have."""
-    for place, entries in rules.items():
-        steps = place.replace("[]", ".[]").split(".") if place else []
-        schema = _attached(schema, steps, entries)
+def attach_rules(schema: Schema, rules: Rules) -> Schema:
+    """Return a copy of the schema with the rules. Raises `KeyError` if the schema does not have the path of a rule."""
+    for path, entries in rules.items():
+        steps = path.replace("[]", ".[]").split(".") if path else []
+        schema = _with_rules(schema, steps, entries)
     return schema
 
 
-def _attached(node: Node, steps: list[str], rules: tuple[Rule, ...]) -> Node:
+def _with_rules(node: Schema, steps: list[str], rules: tuple[Rule, ...]) -> Schema:
     if not steps:
         copy = dict(node)
         return copy | {"x-kubernetes-validations": [_validation(rule, copy) for rule in rules]}
     step, *rest = steps
     if step == "[]":
-        return node | {"items": _attached(node["items"], rest, rules)}
+        return node | {"items": _with_rules(node["items"], rest, rules)}
     properties = node["properties"]
-    return node | {"properties": properties | {step: _attached(properties[step], rest, rules)}}
+    return node | {"properties": properties | {step: _with_rules(properties[step], rest, rules)}}
 
 
-def _validation(rule: Rule, node: Node) -> Node:
+def _validation(rule: Rule, node: Schema) -> Schema:
     cel = rule.cel or f"self.matches(r'{node.pop('pattern')}')"
     entry = {"rule": cel, "message": rule.message, "reason": str(rule.refusal)}
     return entry | ({"fieldPath": f".{rule.field}"} if rule.field else {})

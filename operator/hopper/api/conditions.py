@@ -1,10 +1,10 @@
-"""Condition types and reasons, as kstatus reads them. Every reason that Hopper writes is in this list."""
+"""Condition types and reasons, following the kstatus conventions. Hopper writes no other reasons."""
 
 from enum import StrEnum
 
 
 class ConditionType(StrEnum):
-    """Types in `status.conditions`. Ready is always there; Reconciling, Stalled and Warning only while true."""
+    """Types in `status.conditions`. Ready is always present; Reconciling, Stalled and Warning only while True."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -17,9 +17,9 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a condition, a transition or an event came about."""
+    """Reason for a condition, a transition or an Event."""
 
-    # The instance is where it should be.
+    # The instance is in its effective state.
     RUNNING = "Running"
     PAUSED = "Paused"
     STOPPED = "Stopped"
@@ -27,7 +27,7 @@ class Reason(StrEnum):
     TERMINATED = "Terminated"
     INHERITED_FROM = "InheritedFrom"
 
-    # The instance is on its way.
+    # The instance is moving towards its effective state.
     DESIRED_STATE = "DesiredState"
     RESTART_REQUESTED = "RestartRequested"
     RESTART_POLICY = "RestartPolicy"
@@ -45,7 +45,7 @@ class Reason(StrEnum):
     NAME_IN_USE = "NameInUse"
     RENAMED = "Renamed"
 
-    # What the instance runs.
+    # The template and the rendered service.
     TEMPLATE_FOUND = "TemplateFound"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
     SERVICE_INVALID = "ServiceInvalid"
@@ -73,7 +73,7 @@ class Reason(StrEnum):
     TOO_MANY_CHILDREN = "TooManyChildren"
     TOO_DEEP = "TooDeep"
 
-    # The instance cannot go on without help.
+    # The instance is stalled until a user intervenes.
     CONFIG_INVALID = "ConfigInvalid"
     SPEC_INVALID = "SpecInvalid"
     HOOK_FAILED = "HookFailed"
@@ -84,7 +84,7 @@ class Reason(StrEnum):
     WRITE_REFUSED = "WriteRefused"
     TTL_EXPIRED = "TTLExpired"
 
-    # The workload, in the words of Kubernetes where it has one.
+    # Failures of the workload, with the reasons that Kubernetes itself uses where it has one.
     CRASH_LOOP = "CrashLoopBackOff"
     OUT_OF_MEMORY = "OOMKilled"
     IMAGE_PULL_FAILED = "ImagePullBackOff"
@@ -95,7 +95,7 @@ class Reason(StrEnum):
     PODS_REFUSED = "PodsRefused"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 
-    # Relationship events.
+    # Events about the hierarchy.
     CHILD_ADDED = "ChildAdded"
     CHILD_REMOVED = "ChildRemoved"
     PARENT_CHANGED = "ParentChanged"

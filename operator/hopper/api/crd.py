@@ -1,10 +1,10 @@
-"""The CustomResourceDefinitions, built from the models. `make crds` writes them to `crds/`."""
+"""CustomResourceDefinitions, built from the models. `make crds` writes them to `crds/`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hopper.api.cel import Rules, attach
+from hopper.api.cel import Rules, attach_rules
 from hopper.api.instance import HopperInstance
 from hopper.api.names import (
     CATEGORY,
@@ -20,15 +20,14 @@ from hopper.api.names import (
     VERSION,
 )
 from hopper.api.resources import Manifest
-from hopper.api.rules import instance_rules
+from hopper.api.rules import instance_rules, template_rules
 from hopper.api.schema import object_schema
 from hopper.api.template import HopperTemplate
-from hopper.api.template_rules import template_rules
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of `kubectl get`; a wide one shows with `-o wide`."""
+    """Column of `kubectl get`. A wide column appears with `--output=wide`."""
 
     name: str
     path: str
@@ -43,7 +42,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ScalePaths:
-    """Where the scale subresource finds its values."""
+    """Paths of the scale subresource."""
 
     spec_replicas: str = ".spec.replicas"
     status_replicas: str = ".status.replicas"
@@ -58,8 +57,8 @@ class ScalePaths:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of the API group: its model, its names, and how the API server serves it."""
+class CustomKind:
+    """Custom kind: its model, its names, and its settings in the API server."""
 
     model: type[Any]
     kind: str
@@ -78,7 +77,7 @@ class Kind:
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
 
-INSTANCE = Kind(
+INSTANCE = CustomKind(
     model=HopperInstance,
     kind=INSTANCE_KIND,
     plural=INSTANCE_PLURAL,
@@ -89,20 +88,20 @@ INSTANCE = Kind(
     selectable=(".spec.scope", ".spec.parentRef.name", ".status.phase"),
     columns=(
         Column("Scope", ".spec.scope", "Place in the hierarchy."),
-        Column("Parent", ".spec.parentRef.name", "The parent."),
-        Column("Desired", ".spec.desiredState", "The state that is wanted."),
-        Column("Phase", ".status.phase", "Summary of the lifecycle."),
-        Column("Ready", f"{_READY}.status", "Whether the instance is where it should be."),
-        Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date"),
-        Column("Type", ".spec.type", "Singleton, Persistent or Ephemeral; empty: the default of the scope.", wide=True),
-        Column("Template", ".spec.templateRef.name", "The template that it runs.", wide=True),
-        Column("Children", ".status.children.total", "Direct children.", type="integer", wide=True),
-        Column("Restarts", ".status.restarts", "Restarts so far.", type="integer", wide=True),
-        Column("Message", f"{_READY}.message", "Why it is ready or not.", wide=True),
+        Column("Parent", ".spec.parentRef.name", "Parent of the instance."),
+        Column("Desired", ".spec.desiredState", "Desired state of the instance."),
+        Column("Phase", ".status.phase", "Phase of the lifecycle."),
+        Column("Ready", f"{_READY}.status", "Whether the instance is in its desired state."),
+        Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
+        Column("Type", ".spec.type", "Type of the instance. Empty for the default of the scope.", wide=True),
+        Column("Template", ".spec.templateRef.name", "Template that the instance runs.", wide=True),
+        Column("Children", ".status.children.total", "Number of direct children.", type="integer", wide=True),
+        Column("Restarts", ".status.restarts", "Number of restarts.", type="integer", wide=True),
+        Column("Message", f"{_READY}.message", "Message of the condition Ready.", wide=True),
     ),
 )
 
-TEMPLATE = Kind(
+TEMPLATE = CustomKind(
     model=HopperTemplate,
     kind=TEMPLATE_KIND,
     plural=TEMPLATE_PLURAL,
@@ -110,18 +109,18 @@ TEMPLATE = Kind(
     short=TEMPLATE_SHORT,
     rules=template_rules,
     columns=(
-        Column("Image", ".spec.image", "The image that it runs."),
-        Column("Users", ".status.users", "How many instances run it.", type="integer"),
-        Column("Ready", f"{_READY}.status", "Whether it can be rendered."),
-        Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date"),
-        Column("Message", f"{_READY}.message", "Why it is ready or not.", wide=True),
+        Column("Image", ".spec.image", "Container image."),
+        Column("Users", ".status.users", "Number of instances that use the template.", type="integer"),
+        Column("Ready", f"{_READY}.status", "Whether the template can be rendered."),
+        Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
+        Column("Message", f"{_READY}.message", "Message of the condition Ready.", wide=True),
     ),
 )
 
 KINDS = (INSTANCE, TEMPLATE)
 
 
-def custom_resource_definition(kind: Kind) -> Manifest:
+def custom_resource_definition(kind: CustomKind) -> Manifest:
     """Return the CustomResourceDefinition of a kind."""
     names = {
         "kind": kind.kind,
@@ -139,7 +138,7 @@ def custom_resource_definition(kind: Kind) -> Manifest:
     }
 
 
-def _version(kind: Kind) -> Manifest:
+def _version(kind: CustomKind) -> Manifest:
     schema = object_schema(kind.model)
     properties = schema["properties"]
     subresources: Manifest = {"status": {}} if "status" in properties else {}
@@ -152,6 +151,6 @@ def _version(kind: Kind) -> Manifest:
         "additionalPrinterColumns": [column.as_manifest() for column in kind.columns],
         "subresources": subresources,
         "selectableFields": [{"jsonPath": path} for path in kind.selectable],
-        "schema": {"openAPIV3Schema": attach(schema, kind.rules(properties["spec"]["properties"]))},
+        "schema": {"openAPIV3Schema": attach_rules(schema, kind.rules(properties["spec"]["properties"]))},
     }
     return {key: value for key, value in version.items() if value}

@@ -1,10 +1,10 @@
-"""The closed sets of words that appear in specs and statuses."""
+"""Enumerations in the specs and statuses of the API."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """An instance's place in the hierarchy."""
+    """Place of an instance in the hierarchy."""
 
     GLOBAL = "Global"
     PROJECT = "Project"
@@ -16,7 +16,7 @@ class Scope(StrEnum):
 
 
 class InstanceType(StrEnum):
-    """How an instance treats replicas and volumes."""
+    """Treatment of an instance's replicas and volumes."""
 
     SINGLETON = "Singleton"
     PERSISTENT = "Persistent"
@@ -24,7 +24,7 @@ class InstanceType(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What the user wants, from least to most restrictive."""
+    """Desired state of an instance, from least to most restrictive."""
 
     RUNNING = "Running"
     PAUSED = "Paused"
@@ -34,7 +34,7 @@ class DesiredState(StrEnum):
 
     @property
     def severity(self) -> int:
-        """Rank by restrictiveness: 0 for Running up to 4 for Terminated."""
+        """Rank by restrictiveness, from 0 for Running to 4 for Terminated."""
         return _SEVERITY[self]
 
 
@@ -42,7 +42,7 @@ _SEVERITY = {state: rank for rank, state in enumerate(DesiredState)}
 
 
 class Phase(StrEnum):
-    """A summary of where an instance is in its lifecycle; always recomputable from what is observed."""
+    """Summary of an instance's place in its lifecycle. It can always be recomputed from observations."""
 
     CREATED = "Created"
     STARTING = "Starting"
@@ -56,7 +56,7 @@ class Phase(StrEnum):
 
 
 class RestartMode(StrEnum):
-    """What happens when an instance is in Error."""
+    """Behavior when an instance is in phase Error."""
 
     ALWAYS = "Always"
     ON_FAILURE = "OnFailure"
@@ -64,14 +64,14 @@ class RestartMode(StrEnum):
 
 
 class RoutingStrategy(StrEnum):
-    """How tasks find an instance."""
+    """Strategy that selects an instance for a task."""
 
     INTELLIGENT = "Intelligent"
     RULES = "Rules"
 
 
 class RoutingFallback(StrEnum):
-    """What routing falls back to."""
+    """Strategy to use when the first one finds no instance."""
 
     RULES = "Rules"
 
@@ -85,7 +85,7 @@ class PortProtocol(StrEnum):
 
 
 class VolumeType(StrEnum):
-    """Where a volume's data lives."""
+    """Source of a volume's data."""
 
     BIND = "bind"
     VOLUME = "volume"
@@ -94,14 +94,14 @@ class VolumeType(StrEnum):
 
 
 class SecurityProfile(StrEnum):
-    """What a workload's pods are allowed, in the words of the Pod Security Standards."""
+    """Permissions of a workload's pods, named after the Pod Security Standards."""
 
     RESTRICTED = "Restricted"
     BASELINE = "Baseline"
 
 
 class Health(StrEnum):
-    """How an instance is, from best to worst. Of an instance and all below it, the worst counts."""
+    """Health of an instance, from best to worst. The health of a subtree is the worst health in it."""
 
     INACTIVE = "inactive"
     HEALTHY = "healthy"
@@ -112,12 +112,12 @@ class Health(StrEnum):
 
     @property
     def severity(self) -> int:
-        """Rank in the order above: 0 for inactive up to 5 for unhealthy."""
+        """Rank from 0 for inactive to 5 for unhealthy."""
         return _HEALTH_SEVERITY[self]
 
     @property
     def is_trouble(self) -> bool:
-        """Whether somebody should have a look."""
+        """Whether the instance needs attention."""
         return self.severity >= Health.DEGRADED.severity
 
 

@@ -1,8 +1,8 @@
-"""Heartbeats: the ConfigMaps they are kept in, and what stands there.
+"""Heartbeats in ConfigMaps, the heartbeat shards.
 
-A namespace has a few of them, and each instance's heartbeats are in one, always the same. Its key is the instance's
-name. Gateways note in the same place that they listen: without that, nobody could tell an instance that is silent from
-one that nobody hears. All times are those of the gateways' clocks.
+Each namespace has a few shards. The name of an instance determines its shard and is its key there. Gateways also write
+their presence into each shard: without it, a silent instance could not be distinguished from a time without gateways.
+All times are those of the gateways' clocks.
 """
 
 import json
@@ -20,80 +20,82 @@ from hopper.api.model import SHARE
 from hopper.api.names import LABEL_HEARTBEATS, LABEL_MANAGED_BY, MANAGED_BY
 
 SHARDS = 4
-# No instance can be called so: the keys of gateways are apart from those of instances.
+# An invalid start of an instance name, so that the keys of gateways and instances never collide.
 _GATEWAY_PREFIX = "_gateway."
-_LONGEST_REPLICA = 200
+_MAX_REPLICA_LENGTH = 200
 _NAME_PREFIX = "hopper-heartbeats-"
 
 _STRICT = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
-_Time = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC) if moment.tzinfo else _reject())]
-# What an instance can say of itself: the words for health that are a matter of opinion.
+# The health values that an instance may report about itself. Hopper computes the others.
 REPORTABLE = (Health.HEALTHY, Health.DEGRADED, Health.UNHEALTHY)
 
 
-def _reject() -> datetime:
-    raise ValueError("a time needs a zone")
+def _to_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("time has no time zone; add one, such as Z")
+    return moment.astimezone(UTC)
 
 
-def _reportable(value: Any) -> Any:
+def _to_reportable(value: Any) -> Any:
     if value not in REPORTABLE:
         raise ValueError(f"has to be one of {', '.join(REPORTABLE)}")
     return Health(value)
 
 
+_Time = Annotated[datetime, AfterValidator(_to_utc)]
 _Reportable = Annotated[
     Health,
-    BeforeValidator(_reportable),
-    WithJsonSchema({"type": "string", "enum": [it.value for it in REPORTABLE]}),
+    BeforeValidator(_to_reportable),
+    WithJsonSchema({"type": "string", "enum": [health.value for health in REPORTABLE]}),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Vitals:
-    """What an instance may tell with a heartbeat."""
+    """Measurements that an instance may send with a heartbeat."""
 
-    active_tasks: Annotated[int | None, Field(ge=0, le=2**53, description="Tasks being worked on.")] = None
-    queue_depth: Annotated[int | None, Field(ge=0, le=2**53, description="Tasks waiting.")] = None
-    response_time_ms: Annotated[float | None, Field(ge=0, description="Mean time of an answer, milliseconds.")] = None
-    error_rate: Annotated[float | None, Field(ge=0, le=1, description="Share of answers that are errors.")] = None
-    status: Annotated[_Reportable | None, Field(description="How it finds itself.")] = None
+    active_tasks: Annotated[int | None, Field(ge=0, le=2**53, description="Number of running tasks.")] = None
+    queue_depth: Annotated[int | None, Field(ge=0, le=2**53, description="Number of waiting tasks.")] = None
+    response_time_ms: Annotated[float | None, Field(ge=0, description="Mean response time in milliseconds.")] = None
+    error_rate: Annotated[float | None, Field(ge=0, le=1, description="Share of responses that are errors.")] = None
+    status: Annotated[_Reportable | None, Field(description="Health as the instance itself reports it.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Beat(Vitals):
-    """One heartbeat, as it is kept: when it came in, and from which object of that name."""
+class StoredHeartbeat(Vitals):
+    """Last heartbeat of an instance, with the uid of the instance and the time of arrival."""
 
     uid: Annotated[str, SHARE]
     at: _Time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Presence:
-    """A gateway listens, or did: without a gap from `since`, and `seen` is when it last said so.
+class GatewayPresence:
+    """Presence of a gateway: it has received heartbeats without a gap from `since` to at least `seen`.
 
-    Every heartbeat that it had received by `seen` stands in the same ConfigMap.
+    Every heartbeat that it received by `seen` is stored in the same ConfigMap.
     """
 
     since: _Time
     seen: _Time
 
 
-_BEAT: TypeAdapter[Beat] = TypeAdapter(Beat)
-_PRESENCE: TypeAdapter[Presence] = TypeAdapter(Presence)
+_HEARTBEAT: TypeAdapter[StoredHeartbeat] = TypeAdapter(StoredHeartbeat)
+_PRESENCE: TypeAdapter[GatewayPresence] = TypeAdapter(GatewayPresence)
 
 
 def shard_of(instance: str) -> int:
-    """Return the number of the ConfigMap that holds an instance's heartbeats."""
+    """Return the number of the shard for an instance."""
     return crc32(instance.encode()) % SHARDS
 
 
 def configmap_name(shard: int) -> str:
-    """Return the name of a ConfigMap of heartbeats."""
+    """Return the name of the ConfigMap for a shard."""
     return f"{_NAME_PREFIX}{shard}"
 
 
 def shard_in(raw: Mapping[str, Any]) -> int | None:
-    """Return the number of the shard that a ConfigMap is; None for one that holds no heartbeats."""
+    """Return the number of the shard in a ConfigMap, or None if the ConfigMap is not a shard."""
     metadata = raw["metadata"]
     if (metadata.get("labels") or {}).get(LABEL_HEARTBEATS) != "true":
         return None
@@ -102,42 +104,42 @@ def shard_in(raw: Mapping[str, Any]) -> int | None:
 
 
 def configmap_labels() -> dict[str, str]:
-    """Return the labels by which ConfigMaps of heartbeats are watched and told apart."""
+    """Return the labels of shards, by which they are watched and recognized."""
     return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_HEARTBEATS: "true"}
 
 
 def gateway_key(replica: str) -> str:
-    """Return the key under which a gateway notes its presence; a host may have a name that no key can have."""
-    return _GATEWAY_PREFIX + re.sub(r"[^-._a-zA-Z0-9]", "-", replica)[:_LONGEST_REPLICA]
+    """Return the key for the presence of a gateway. Characters that a ConfigMap key cannot have are replaced."""
+    return _GATEWAY_PREFIX + re.sub(r"[^-._a-zA-Z0-9]", "-", replica)[:_MAX_REPLICA_LENGTH]
 
 
 def is_gateway_key(key: str) -> bool:
     return key.startswith(_GATEWAY_PREFIX)
 
 
-def dump_beat(beat: Beat) -> str:
-    return _compact(_BEAT.dump_python(beat, mode="json", exclude_none=True))
+def dump_heartbeat(heartbeat: StoredHeartbeat) -> str:
+    return _compact_json(_HEARTBEAT.dump_python(heartbeat, mode="json", exclude_none=True))
 
 
-def dump_presence(presence: Presence) -> str:
-    return _compact(_PRESENCE.dump_python(presence, mode="json"))
+def dump_presence(presence: GatewayPresence) -> str:
+    return _compact_json(_PRESENCE.dump_python(presence, mode="json"))
 
 
-def parse_beat(text: str) -> Beat | None:
-    """Read an entry; None where it is not one: the ConfigMap is open to whoever may write ConfigMaps."""
+def parse_heartbeat(text: str) -> StoredHeartbeat | None:
+    """Return the heartbeat in an entry, or None if the entry is invalid, because others may write the ConfigMap too."""
     try:
-        return _BEAT.validate_json(text)
+        return _HEARTBEAT.validate_json(text)
     except ValidationError:
         return None
 
 
-def parse_presence(text: str) -> Presence | None:
-    """Read the entry of a gateway; None where it is not one."""
+def parse_presence(text: str) -> GatewayPresence | None:
+    """Return the presence of a gateway in an entry, or None if the entry is invalid."""
     try:
         return _PRESENCE.validate_json(text)
     except ValidationError:
         return None
 
 
-def _compact(value: object) -> str:
+def _compact_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Where the API server serves each kind that Hopper reads or writes."""
+"""Kinds that Hopper reads and writes, with their API paths, and aliases for objects and their keys."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ ObjectKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One namespaced kind."""
+    """Namespaced kind of the Kubernetes API."""
 
     kind: str
     group: str
@@ -24,9 +24,9 @@ class Resource:
     plural: str
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
-        """Return the URL path of one object, of a namespace's, or of all."""
+        """Return the URL path of an object, of all objects in a namespace, or of all objects."""
         prefix = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        # A slash in a name must not lead anywhere else.
+        # Quoted, because a slash in a name must not change the path.
         scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         return f"{prefix}{scope}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
 

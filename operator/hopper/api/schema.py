@@ -1,8 +1,8 @@
-"""Models → the structural OpenAPI v3 schema that a CustomResourceDefinition wants.
+"""Translation of models into structural OpenAPI v3 schemas, as CustomResourceDefinitions need them.
 
-Pydantic writes JSON schema; Kubernetes takes a subset of it. What differs, and is translated here: no `$ref`, no `null`
-type (optional simply means not required), no titles, integers with a format, list types on every list, and defaults
-only where they belong into the stored object.
+Kubernetes accepts only a subset of the JSON schemas that pydantic generates. A structural schema has no `$ref`, no
+titles and no `null` type, because optional means not required. Its integers have a format, every list has a list type,
+and it has only the defaults that the API server should store.
 """
 
 import json
@@ -14,12 +14,12 @@ from pydantic import TypeAdapter
 Schema = dict[str, Any]
 
 _INT32_MAX = 2**31 - 1
-_ENUM_SHOWN = 4
+_ENUM_VALUES_SHOWN = 4  # by `kubectl explain`
 _FIRST_KEYS = ("description", "type", "format")
-# The API server publishes its own schema of `metadata`. Its name is declared so that rules can blame it.
+# The API server publishes its own schema of `metadata`. `name` is declared, because rules refer to it.
 _TYPE_META: Schema = {
     "apiVersion": {
-        "description": "Version of the schema of this object, such as hopper.dev/v1.",
+        "description": "API group and version of this object, such as hopper.dev/v1.",
         "type": "string",
     },
     "kind": {"description": "Kind of this object.", "type": "string"},
@@ -28,7 +28,7 @@ _TYPE_META: Schema = {
 
 
 def object_schema(model: type[Any]) -> Schema:
-    """Return the schema of a whole kind: `model` has `spec` and perhaps `status`; `metadata` stays the API server's."""
+    """Return the schema of a kind whose model has `spec` and optionally `status`."""
     whole = structural_schema(model)
     status = structural_schema(model, defaults=False)["properties"].get("status")
     properties = _TYPE_META | {"spec": whole["properties"]["spec"]} | ({"status": status} if status else {})
@@ -36,27 +36,27 @@ def object_schema(model: type[Any]) -> Schema:
 
 
 def structural_schema(model: type[Any], *, defaults: bool = True) -> Schema:
-    """Return the structural schema of one model, with its scalar defaults or without any.
+    """Return the structural schema of a model, with its scalar defaults or without defaults.
 
-    Raises `ValueError` for what a structural schema cannot say: unions other than with null, and recursive models.
+    Raises `ValueError` for recursive models, and for unions other than with null.
     """
     source = TypeAdapter(model).json_schema(by_alias=True, mode="validation")
     return _Translation(source.get("$defs", {}), defaults).translate(source)
 
 
 class _Translation:
-    """One walk over a JSON schema, with its definitions at hand."""
+    """Translation of one JSON schema with its definitions."""
 
     def __init__(self, definitions: Mapping[str, Schema], defaults: bool) -> None:
         self._definitions = definitions
         self._defaults = defaults
 
     def translate(self, source: Schema, seen: tuple[str, ...] = ()) -> Schema:
-        """Return the structural form of one node and of everything below it."""
+        """Return the structural form of a node and its descendants. `seen` holds the definitions that enclose it."""
         node, seen = self._resolve(source, seen)
         node.pop("title", None)
         node.pop("$defs", None)
-        node.pop("anyOf", None)  # which fields go together, rules say in better words than the API server
+        node.pop("anyOf", None)  # CEL rules check such combinations, with better messages
         if not self._defaults or not _is_stored_default(node.get("default")):
             node.pop("default", None)
         match node.get("type"):
@@ -83,7 +83,7 @@ class _Translation:
                 node["additionalProperties"] = self.translate(values, seen)
 
     def _resolve(self, source: Schema, seen: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
-        """Follow `$ref` and take the null out of `anyOf`; what the outer node says wins over what it refers to."""
+        """Return the node with `$ref` and a null in `anyOf` resolved. The node's own keys take precedence."""
         node = dict(source)
         while "$ref" in node or _is_optional(node):
             if "$ref" in node:
@@ -109,14 +109,14 @@ def _without_null(choices: list[Schema]) -> Schema:
 
 
 def _remarks(node: Schema) -> Iterator[str]:
-    """Say what `kubectl explain` keeps to itself: defaults, and the words of an enum beyond the fourth."""
-    if len(words := node.get("enum", ())) > _ENUM_SHOWN:
-        yield f"One of {', '.join(words)}."
+    """Yield sentences for what `kubectl explain` does not show: long enums and defaults."""
+    if len(values := node.get("enum", ())) > _ENUM_VALUES_SHOWN:
+        yield f"One of {', '.join(values)}."
     if "default" in node:
         default = node["default"]
         yield f"Defaults to {default if isinstance(default, str) else json.dumps(default)}."
 
 
 def _is_stored_default(value: object) -> bool:
-    """Tell whether a default belongs into every stored object: a plain value, not `null`, empty or composed."""
+    """Whether the API server should store a default: a scalar value that is neither null nor empty."""
     return isinstance(value, bool | int | str) and value != ""

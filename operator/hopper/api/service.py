@@ -1,4 +1,4 @@
-"""The seven kinds of entry that a template and an override share, each with the key it is merged by."""
+"""The seven kinds of entries that templates and overrides share, each with its merge key."""
 
 from typing import Annotated
 
@@ -11,48 +11,61 @@ from hopper.api.model import WIRE
 Port = Annotated[int, Field(ge=1, le=65535)]
 Remove = Annotated[
     bool | None,
-    Field(alias="$remove", description="Removes the inherited entry with this key instead of replacing it."),
+    Field(alias="$remove", description="Whether to remove the template's entry with this key instead of replacing it."),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class PortEntry:
-    """A port of the container; merged by containerPort and protocol."""
+    """Port of the container. Entries are merged by containerPort and protocol."""
 
-    container_port: Annotated[Port, Field(description="The port the process listens on.")]
-    protocol: Annotated[PortProtocol, Field(description="Transport protocol.")] = PortProtocol.TCP
+    container_port: Annotated[Port, Field(description="Port that the process listens on.")]
+    protocol: Annotated[PortProtocol, Field(description="Transport protocol of the port.")] = PortProtocol.TCP
     host_port: Annotated[
-        Port | None, Field(description="The port offered by the Service; the container port when left out.")
+        Port | None, Field(description="Port of the Service. If not set, it is the containerPort.")
     ] = None
     host_ip: Annotated[
-        str | None, Field(alias="hostIP", max_length=45, description="Address the port was bound to; kept as a record.")
+        str | None,
+        Field(
+            alias="hostIP",
+            max_length=45,
+            description="Host address of the port in the imported compose file. It has no effect in a cluster.",
+        ),
     ] = None
     remove: Remove = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class VolumeEntry:
-    """A mount of the container; merged by target."""
+    """Volume mount of the container. Entries are merged by target."""
 
-    target: Annotated[str, Field(min_length=1, max_length=1024, description="Absolute path inside the container.")]
+    target: Annotated[str, Field(min_length=1, max_length=1024, description="Absolute path in the container.")]
     type: Annotated[
         VolumeType,
-        Field(description="volume: a PersistentVolumeClaim. tmpfs: memory. config: a ConfigMap. bind: refused."),
+        Field(
+            description="Source of the data. volume: a PersistentVolumeClaim. tmpfs: memory. config: an existing "
+            "ConfigMap. bind: not supported."
+        ),
     ] = VolumeType.VOLUME
     source: Annotated[
         str | None,
-        Field(max_length=253, description="Name of the volume, claim or ConfigMap; by default from the target."),
+        Field(
+            max_length=253,
+            description="Name of the volume, the PersistentVolumeClaim or the ConfigMap. If not set, the name is "
+            "derived from the target.",
+        ),
     ] = None
     read_only: Annotated[bool | None, Field(description="Whether the mount is read-only.")] = None
     external: Annotated[
-        bool | None, Field(description="The source exists already and is neither created nor removed by Hopper.")
+        bool | None,
+        Field(description="Whether the source exists already, so that Hopper neither creates nor deletes it."),
     ] = None
     size: Annotated[
         str | None,
         Field(
             max_length=32,
             pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
-            description="Requested size as a Kubernetes quantity, such as 1Gi.",
+            description="Requested size as a quantity, such as 1Gi.",
         ),
     ] = None
     remove: Remove = None
@@ -60,15 +73,15 @@ class VolumeEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class KeyRef:
-    """One key of a Secret or ConfigMap in the same namespace."""
+    """Reference to a key of a Secret or ConfigMap in the same namespace."""
 
     name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Secret or ConfigMap.")]
-    key: Annotated[str, Field(min_length=1, max_length=253, description="Key within its data.")]
+    key: Annotated[str, Field(min_length=1, max_length=253, description="Key in the data of the object.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class EnvSource:
-    """Where the value of a variable, or the content of a file, comes from; exactly one of the two."""
+    """Source of a variable's value or of a file's content. Exactly one field must be set."""
 
     secret_key_ref: Annotated[KeyRef | None, Field(description="A key of a Secret.")] = None
     config_map_key_ref: Annotated[KeyRef | None, Field(description="A key of a ConfigMap.")] = None
@@ -76,22 +89,28 @@ class EnvSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class EnvEntry:
-    """An environment variable; merged by name."""
+    """Environment variable of the container. Entries are merged by name."""
 
     name: Annotated[
-        str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", description="Variable name.")
+        str,
+        Field(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", description="Name of the variable."),
     ]
-    value: Annotated[str | None, Field(max_length=32768, description="The value.")] = None
+    value: Annotated[str | None, Field(max_length=32768, description="Value of the variable.")] = None
     secret: Annotated[
-        bool | None, Field(description="Keeps the value in a Secret only: never in status, events, logs or answers.")
+        bool | None,
+        Field(
+            description="Whether the value is secret. A secret value is stored in a Secret only, and masked elsewhere."
+        ),
     ] = None
-    value_from: Annotated[EnvSource | None, Field(description="Takes the value from a Secret or ConfigMap.")] = None
+    value_from: Annotated[
+        EnvSource | None, Field(description="Source of the value. Mutually exclusive with value.")
+    ] = None
     remove: Remove = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class LabelEntry:
-    """A label on the workload and its pods; merged by name."""
+    """Label on the workload and its pods. Entries are merged by name."""
 
     name: Annotated[
         str,
@@ -99,19 +118,21 @@ class LabelEntry:
             min_length=1,
             max_length=317,
             pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
-            description="Label name, with or without a prefix.",
+            description="Name of the label, with an optional prefix.",
         ),
     ]
     value: Annotated[
         str,
-        Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", description="Label value."),
+        Field(
+            max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", description="Value of the label."
+        ),
     ] = ""
     remove: Remove = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class DomainEntry:
-    """A host name under which the instance is reached; merged by domain."""
+    """Host name that an Ingress routes to the instance. Entries are merged by domain."""
 
     domain: Annotated[
         str,
@@ -119,55 +140,66 @@ class DomainEntry:
             min_length=1,
             max_length=253,
             pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-            description="The host name.",
+            description="Host name. It may start with a wildcard, such as *.example.com.",
         ),
     ]
     proxy_port: Annotated[
-        Port | None, Field(description="Container port behind it; the lowest TCP port when left out.")
+        Port | None,
+        Field(description="Container port that receives the requests. If not set, it is the lowest TCP port."),
     ] = None
     remove: Remove = None
 
 
-# What is not a removal needs a test. The definition has a rule of its own for that, with words of ours.
+# Every entry other than a removal needs a test. The CRD has a CEL rule for that, with a better message.
 _TEST_OR_REMOVE = ConfigDict(json_schema_extra={"anyOf": [{"required": ["test"]}, {"required": ["$remove"]}]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE | _TEST_OR_REMOVE)
 class Healthcheck:
-    """How to tell that the process is well; there is one, and an override replaces it whole."""
+    """Health check of the container. An override replaces it as a whole."""
 
     test: Annotated[
         tuple[Annotated[str, Field(max_length=4096)], ...],
         Field(
             min_length=1,
             max_length=64,
-            exclude_if=lambda test: not test,  # left out by a removal; an empty list would be refused
-            description="As in compose: [CMD, program, args…], [CMD-SHELL, command line], or [NONE].",
+            exclude_if=lambda test: not test,  # a removal has no test, and the schema rejects an empty list
+            description="Test in the form of compose files: [CMD, program, args…], [CMD-SHELL, command line], or "
+            "[NONE].",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
-    interval_seconds: Annotated[int, Field(ge=1, le=86400, description="Seconds between two tests.")] = 30
-    timeout_seconds: Annotated[int, Field(ge=1, le=86400, description="Seconds until a test counts as failed.")] = 10
-    retries: Annotated[int, Field(ge=1, le=100, description="Failures in a row until unhealthy.")] = 3
+    interval_seconds: Annotated[int, Field(ge=1, le=86400, description="Number of seconds between two tests.")] = 30
+    timeout_seconds: Annotated[
+        int, Field(ge=1, le=86400, description="Number of seconds after which a test fails.")
+    ] = 10
+    retries: Annotated[
+        int, Field(ge=1, le=100, description="Number of failures in a row after which the container is unhealthy.")
+    ] = 3
     start_period_seconds: Annotated[
-        int, Field(ge=0, le=86400, description="Seconds after the start in which failures do not count.")
+        int, Field(ge=0, le=86400, description="Number of seconds after the start in which failures do not count.")
     ] = 0
-    # A null comes from a Helm chart's empty value: the rule has better words for it than the API server.
+    # Nullable, because an empty value of a Helm chart is null, and the CEL rule has a better message for it.
     remove: Annotated[Remove, Field(json_schema_extra={"nullable": True})] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class ConfigFileEntry:
-    """A file placed into the container; merged by path."""
+    """File in the container. Entries are merged by path."""
 
-    path: Annotated[str, Field(min_length=1, max_length=1024, description="Absolute path inside the container.")]
-    content: Annotated[str, Field(max_length=262144, description="The file's text.")] = ""
-    mode: Annotated[str, Field(max_length=4, pattern=r"^0?[0-7]{3}$", description="Permissions, in octal.")] = "0644"
-    template: Annotated[bool | None, Field(description="Renders the content with the instance's effective values.")] = (
-        None
-    )
+    path: Annotated[str, Field(min_length=1, max_length=1024, description="Absolute path in the container.")]
+    content: Annotated[str, Field(max_length=262144, description="Content of the file.")] = ""
+    mode: Annotated[
+        str, Field(max_length=4, pattern=r"^0?[0-7]{3}$", description="Permissions of the file, in octal.")
+    ] = "0644"
+    template: Annotated[
+        bool | None,
+        Field(
+            description="Whether the content is a template whose placeholders are replaced with values of the instance."
+        ),
+    ] = None
     content_from: Annotated[
-        EnvSource | None, Field(description="Takes the file from a key of a Secret or ConfigMap, as it is.")
+        EnvSource | None, Field(description="Source of the content. Mutually exclusive with content.")
     ] = None
     remove: Remove = None
 
@@ -180,27 +212,29 @@ def _keyed(description: str, limit: int, *keys: str) -> object:
     )
 
 
-Ports = Annotated[tuple[PortEntry, ...], _keyed("Ports of the container.", 64, "containerPort", "protocol")]
-Volumes = Annotated[tuple[VolumeEntry, ...], _keyed("Mounts of the container.", 64, "target")]
-Env = Annotated[tuple[EnvEntry, ...], _keyed("Environment variables.", 1024, "name")]
+Ports = Annotated[
+    tuple[PortEntry, ...], _keyed("Ports of the container and of the Service.", 64, "containerPort", "protocol")
+]
+Volumes = Annotated[tuple[VolumeEntry, ...], _keyed("Volume mounts of the container.", 64, "target")]
+Env = Annotated[tuple[EnvEntry, ...], _keyed("Environment variables of the container.", 1024, "name")]
 Labels = Annotated[tuple[LabelEntry, ...], _keyed("Labels on the workload and its pods.", 64, "name")]
-Domains = Annotated[tuple[DomainEntry, ...], _keyed("Host names under which the instance is reached.", 32, "domain")]
-ConfigFiles = Annotated[tuple[ConfigFileEntry, ...], _keyed("Files placed into the container.", 64, "path")]
+Domains = Annotated[tuple[DomainEntry, ...], _keyed("Host names that an Ingress routes to the instance.", 32, "domain")]
+ConfigFiles = Annotated[tuple[ConfigFileEntry, ...], _keyed("Files in the container.", 64, "path")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class Overrides:
-    """Copy-on-write changes to the template: an entry replaces or adds by its key, `$remove` takes one away."""
+    """Changes to a template for one instance. An entry replaces the template's entry with the same key, or adds one."""
 
     ports: Ports = ()
     volumes: Volumes = ()
     env: Env = ()
     labels: Labels = ()
     domains: Domains = ()
-    healthcheck: Annotated[Healthcheck | None, Field(description="How to tell that the process is well.")] = None
+    healthcheck: Annotated[Healthcheck | None, Field(description="Health check of the container.")] = None
     config_files: ConfigFiles = ()
 
     def __len__(self) -> int:
-        """Count the entries, over all seven kinds."""
+        """Return the number of entries of all seven kinds."""
         lists = (self.ports, self.volumes, self.env, self.labels, self.domains, self.config_files)
         return sum(map(len, lists)) + (self.healthcheck is not None)

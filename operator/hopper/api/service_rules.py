@@ -1,7 +1,7 @@
-"""Rules for the seven kinds of entry that a template and an override share.
+"""CEL rules for the seven kinds of entries that templates and overrides share.
 
-To CEL, `$remove` is no field (a `$` is not part of any name there), so these rules hold for removals as well: they look
-at keys, and at values that a removal has no use for. The one rule that has to tell them apart looks up a key by name.
+CEL cannot name the field `$remove`, because `$` is not allowed in identifiers. So these rules apply to removals too:
+they check the keys, and values that a removal does not need. Only the rule for health checks looks up `$remove` by key.
 """
 
 from hopper.api.cel import Refusal, Rule, Rules
@@ -10,16 +10,16 @@ from hopper.api.names import GROUP, OWN_LABELS, RESERVED_ENV
 
 
 def service_rules(node: str) -> Rules:
-    """Return the rules for everything below `node`, the place in the schema that holds the seven kinds."""
-    return {f"{node}.{place}": rules for kind in _KINDS for place, rules in kind.items()}
+    """Return the rules for the seven kinds of entries below `node`, such as `spec.overrides`."""
+    return {f"{node}.{path}": rules for kind in _KINDS for path, rules in kind.items()}
 
 
 def _path_rules(field: str) -> tuple[Rule, ...]:
     return (
-        Rule(f"self.{field}.startsWith('/')", f"{field} is not absolute: begin it with /", field=field),
+        Rule(f"self.{field}.startsWith('/')", f"{field} is not an absolute path; start it with '/'", field=field),
         Rule(
             f"!self.{field}.contains('/../') && !self.{field}.endsWith('/..')",
-            f"{field} goes up with '..': write the path that is meant",
+            f"{field} contains '..'; set the path without it",
             field=field,
         ),
     )
@@ -30,41 +30,45 @@ _VOLUMES: Rules = {
         *_path_rules("target"),
         Rule(
             f"self.type != '{VolumeType.BIND}'",
-            "type bind would mount a path of the node, which a cluster does not allow: use volume, tmpfs or config",
+            "type bind is not supported, because it would mount a path of the node; use volume, tmpfs or config",
             Refusal.FORBIDDEN,
             "type",
         ),
         Rule(
             "!has(self.external) || !self.external || has(self.source)",
-            "an external volume needs its name: set source, or leave out external",
+            "source is required for an external volume; set source, or remove external",
             Refusal.REQUIRED,
             "source",
         ),
     ),
-    "volumes[].size": (Rule(None, "size is not a quantity: write a number and a unit, such as 1Gi"),),
+    "volumes[].size": (Rule(None, "size is not a quantity; set a number with a unit, such as 1Gi"),),
 }
 
 _ENV: Rules = {
     "env[]": (
         Rule(
             "!has(self.value) || !has(self.valueFrom)",
-            "value and valueFrom exclude each other: remove one of them",
+            "value and valueFrom are mutually exclusive; remove one of them",
             Refusal.FORBIDDEN,
             "valueFrom",
         ),
         Rule(
             "!has(self.secret) || !self.secret || !has(self.valueFrom) || !has(self.valueFrom.configMapKeyRef)",
-            "a value from a ConfigMap cannot be secret: use secretKeyRef, or leave out secret",
+            "secret does not apply to a value from a ConfigMap; use secretKeyRef, or remove secret",
             Refusal.FORBIDDEN,
             "secret",
         ),
     ),
     "env[].name": (
-        Rule(None, "name begins with a letter or _, followed by letters, digits, _, . and -: rename the variable"),
+        Rule(
+            None,
+            "name is not a valid variable name; start it with a letter or '_', followed by letters, digits, '_', '.' "
+            "and '-'",
+        ),
         *(
             Rule(
                 f"!self.startsWith('{prefix}')",
-                f"names that begin with {prefix} are kept for the system: rename the variable",
+                f"names that start with {prefix} are reserved; rename the variable",
                 Refusal.FORBIDDEN,
             )
             for prefix in RESERVED_ENV
@@ -73,7 +77,7 @@ _ENV: Rules = {
     "env[].valueFrom": (
         Rule(
             "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-            "valueFrom takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other",
+            "valueFrom needs exactly one of secretKeyRef and configMapKeyRef; set one, and remove the other",
         ),
     ),
 }
@@ -82,27 +86,34 @@ _LABELS: Rules = {
     "labels[]": (
         Rule(
             f"!self.name.startsWith('{GROUP}/')",
-            f"label names below {GROUP}/ are Hopper's own: use another name",
+            f"label names that start with {GROUP}/ are reserved; use another name",
             Refusal.FORBIDDEN,
             "name",
         ),
     ),
     "labels[].name": (
-        Rule(None, "name is not a label name: use letters, digits, -, _ and ., with or without a prefix and /"),
+        Rule(
+            None,
+            "name is not a valid label name; use letters, digits, '-', '_' and '.', with an optional prefix and '/'",
+        ),
         Rule(
             f"!(self in [{', '.join(repr(name) for name in sorted(OWN_LABELS))}])",
-            "name is set by the operator, which finds its objects by it: use another name",
+            "name is reserved, because the operator sets this label; use another name",
             Refusal.FORBIDDEN,
         ),
     ),
     "labels[].value": (
-        Rule(None, "value is not a label value: use letters, digits, -, _ and ., a letter or digit at both ends"),
+        Rule(
+            None,
+            "value is not a valid label value; use letters, digits, '-', '_' and '.', with a letter or digit at both "
+            "ends",
+        ),
     ),
 }
 
 _DOMAINS: Rules = {
     "domains[].domain": (
-        Rule(None, "domain is not a host name: use lower-case letters, digits and -, in parts joined by dots"),
+        Rule(None, "domain is not a valid host name; use lower-case letters, digits and '-', in parts joined by dots"),
     ),
 }
 
@@ -110,14 +121,14 @@ _HEALTHCHECK: Rules = {
     "healthcheck": (
         Rule(
             "has(self.test) || '$remove' in dyn(self) && dyn(self)['$remove'] == true",
-            "healthcheck has no test: name one as in [CMD-SHELL, curl localhost], [NONE] for no healthcheck, or "
-            "$remove: true to take an inherited one away",
+            "test is required; set one such as [CMD-SHELL, curl localhost], or [NONE] for no health check, or set "
+            "$remove: true to remove the inherited health check",
             Refusal.REQUIRED,
             "test",
         ),
         Rule(
             "!has(self.test) || size(self.test) == 0 || self.test[0] in ['CMD', 'CMD-SHELL', 'NONE']",
-            "test does not begin with CMD, CMD-SHELL or NONE: put one first, as in [CMD-SHELL, curl localhost]",
+            "test does not start with CMD, CMD-SHELL or NONE; add one, as in [CMD-SHELL, curl localhost]",
             field="test",
         ),
     ),
@@ -128,13 +139,13 @@ _CONFIG_FILES: Rules = {
         *_path_rules("path"),
         Rule(
             "!has(self.contentFrom) || !has(self.content) || self.content == ''",
-            "content and contentFrom exclude each other: remove one of them",
+            "content and contentFrom are mutually exclusive; remove one of them",
             Refusal.FORBIDDEN,
             "contentFrom",
         ),
         Rule(
             "!has(self.contentFrom) || !has(self.template) || !self.template",
-            "a file from another object is taken as it is: remove template",
+            "template does not apply to a file from contentFrom; remove template",
             Refusal.FORBIDDEN,
             "template",
         ),
@@ -142,10 +153,10 @@ _CONFIG_FILES: Rules = {
     "configFiles[].contentFrom": (
         Rule(
             "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-            "contentFrom takes exactly one of secretKeyRef and configMapKeyRef: set one, remove the other",
+            "contentFrom needs exactly one of secretKeyRef and configMapKeyRef; set one, and remove the other",
         ),
     ),
-    "configFiles[].mode": (Rule(None, "mode is not an octal file mode: write one such as 0644"),),
+    "configFiles[].mode": (Rule(None, "mode is not an octal file mode; set one such as 0644"),),
 }
 
 _KINDS = (_VOLUMES, _ENV, _LABELS, _DOMAINS, _HEALTHCHECK, _CONFIG_FILES)

@@ -1,4 +1,4 @@
-"""HopperTemplate: a reusable description of a service, which instances run with changes of their own."""
+"""HopperTemplate. `kubectl explain` shows the descriptions of its fields."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,7 @@ from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from hopper.api.enums import RestartMode, SecurityProfile
-from hopper.api.instance import Condition, Metadata, ObjectName
-from hopper.api.model import WIRE, dump
+from hopper.api.model import WIRE, Condition, Metadata, ObjectName, dump
 from hopper.api.service import ConfigFiles, Domains, Env, Healthcheck, Labels, Ports, Volumes
 
 USERS_SHOWN = 20
@@ -15,7 +14,7 @@ USERS_SHOWN = 20
 Argument = Annotated[str, Field(max_length=32768)]
 Quantity = Annotated[
     str,
-    Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", description="A quantity."),
+    Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", description="Quantity."),
 ]
 
 
@@ -23,23 +22,23 @@ Quantity = Annotated[
 class ResourceAmounts:
     """Amounts of CPU and memory."""
 
-    cpu: Annotated[Quantity | None, Field(description="CPU, such as 500m or 2.")] = None
-    memory: Annotated[Quantity | None, Field(description="Memory, such as 256Mi.")] = None
+    cpu: Annotated[Quantity | None, Field(description="Amount of CPU, such as 500m or 2.")] = None
+    memory: Annotated[Quantity | None, Field(description="Amount of memory, such as 256Mi.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class Resources:
-    """What the container is guaranteed and what it may use at most."""
+    """Resource requests and limits of the container."""
 
-    requests: Annotated[ResourceAmounts | None, Field(description="Guaranteed; the scheduler places pods by it.")] = (
-        None
-    )
-    limits: Annotated[ResourceAmounts | None, Field(description="The most it may use.")] = None
+    requests: Annotated[
+        ResourceAmounts | None, Field(description="Guaranteed amounts. The scheduler selects nodes by them.")
+    ] = None
+    limits: Annotated[ResourceAmounts | None, Field(description="Maximum amounts.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class TemplateSpec:
-    """The service: an image, how to run it, and entries of seven kinds that an instance may override."""
+    """Service that instances run: an image, its process, and seven kinds of entries that instances may override."""
 
     image: Annotated[
         str,
@@ -47,15 +46,17 @@ class TemplateSpec:
             min_length=1,
             max_length=1024,
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]*$",
-            description="Container image, best with a tag or digest.",
+            description="Container image. Use a tag or a digest.",
         ),
     ]
-    description: Annotated[str | None, Field(max_length=4096, description="What the service is for.")] = None
+    description: Annotated[str | None, Field(max_length=4096, description="Human-readable purpose of the service.")] = (
+        None
+    )
     command: Annotated[
         tuple[Argument, ...] | None,
         Field(
             max_length=64,
-            description="Replaces the image's entrypoint.",
+            description="Entrypoint. If not set, the entrypoint of the image is used.",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = None
@@ -63,38 +64,43 @@ class TemplateSpec:
         tuple[Argument, ...] | None,
         Field(
             max_length=256,
-            description="Replaces the image's command (the arguments of the entrypoint).",
+            description="Arguments of the entrypoint. If not set, the command of the image is used.",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = None
     working_dir: Annotated[
-        str | None, Field(max_length=1024, pattern=r"^/", description="Directory the process starts in.")
+        str | None,
+        Field(
+            max_length=1024,
+            pattern=r"^/",
+            description="Working directory of the process. If not set, that of the image is used.",
+        ),
     ] = None
     user: Annotated[
         str | None,
         Field(
             max_length=21,
             pattern=r"^[0-9]{1,10}(:[0-9]{1,10})?$",
-            description="Numeric user, or user:group, the process runs as.",
+            description="Numeric user ID of the process, optionally with a group ID, such as 1000:1000.",
         ),
     ] = None
-    resources: Annotated[Resources | None, Field(description="CPU and memory, guaranteed and at most.")] = None
+    resources: Annotated[Resources | None, Field(description="Resource requests and limits of the container.")] = None
     depends_on: Annotated[
         tuple[ObjectName, ...] | None,
         Field(
             max_length=64,
-            description="Siblings that must be Ready before the instance starts: their names, without the parent's.",
+            description="Siblings that must be Ready before an instance starts. A name may omit that of the parent.",
             json_schema_extra={"x-kubernetes-list-type": "set"},
         ),
     ] = None
     restart: Annotated[
-        RestartMode | None, Field(description="Restart policy of instances that set none of their own.")
+        RestartMode | None, Field(description="Restart mode of instances that do not set spec.restartPolicy.")
     ] = None
     security_profile: Annotated[
         SecurityProfile,
         Field(
-            description="Restricted: runs as a user other than root, as Pod Security `restricted` asks. Baseline: for "
-            "images that need root or capabilities of the default set; instances then carry a warning."
+            description="Permissions of the pods. Restricted: not as root, as the Pod Security Standard requires. "
+            "Baseline: for images that need root or default capabilities; instances then have the condition Warning."
         ),
     ] = SecurityProfile.RESTRICTED
     ports: Ports = ()
@@ -102,28 +108,30 @@ class TemplateSpec:
     env: Env = ()
     labels: Labels = ()
     domains: Domains = ()
-    healthcheck: Annotated[Healthcheck | None, Field(description="How to tell that the process is well.")] = None
+    healthcheck: Annotated[Healthcheck | None, Field(description="Health check of the container.")] = None
     config_files: ConfigFiles = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class TemplateStatus:
-    """Who uses the template. Written by the operator only."""
+    """Observed state of a template. Only the operator writes it."""
 
-    observed_generation: Annotated[int | None, Field(description="The generation that this status answers.")] = None
-    users: Annotated[int, Field(description="How many instances name this template.")] = 0
+    observed_generation: Annotated[
+        int | None, Field(description="Generation of the template from which this status was computed.")
+    ] = None
+    users: Annotated[int, Field(description="Number of instances that reference the template.")] = 0
     used_by: Annotated[
         tuple[str, ...],
         Field(
             max_length=USERS_SHOWN,
-            description=f"Their names, sorted; the first {USERS_SHOWN}.",
+            description=f"Names of these instances in alphabetical order, at most {USERS_SHOWN}.",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
-            description="Ready tells whether the template can be rendered.",
+            description="Current conditions of the template. Ready is True if the template can be rendered.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
@@ -131,13 +139,13 @@ class TemplateStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class HopperTemplate:
-    """A reusable description of a service: image, ports, volumes, environment and more."""
+    """Reusable description of a service that instances run: image, ports, volumes, environment and more."""
 
     metadata: Metadata
-    spec: Annotated[TemplateSpec, Field(description="The service.")]
-    status: Annotated[TemplateStatus, Field(description="Who uses it. Written by the operator only.")] = (
-        TemplateStatus()
-    )
+    spec: Annotated[TemplateSpec, Field(description="Service that instances run.")]
+    status: Annotated[
+        TemplateStatus, Field(description="Observed state of the template. Only the operator writes it.")
+    ] = TemplateStatus()
 
     @property
     def name(self) -> str:
@@ -154,9 +162,9 @@ _STATUS: TypeAdapter[TemplateStatus] = TypeAdapter(TemplateStatus)
 
 
 def parse_template(raw: dict[str, Any]) -> HopperTemplate:
-    """Read an object as the API server sends it.
+    """Return the template for an object from the API server.
 
-    Raises `pydantic.ValidationError` where the object does not fit the contract.
+    Raises `pydantic.ValidationError` if the object does not match the models.
     """
     return _TEMPLATE.validate_python(raw)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hopper.api.config import SCOPE_CONFIG, InstanceConfig
+from hopper.api.config import InstanceConfig
 from hopper.api.instance import HopperInstance
 from hopper.api.model import dump
+from hopper.api.scopes import SCOPE_CONFIG
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Health, Phase
-from hopper.api.heartbeat import Beat
+from hopper.api.heartbeat import StoredHeartbeat
 from hopper.api.instance import HopperInstance
 from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord, HeartbeatState, heartbeat_message, heartbeat_state
 from hopper.domain.lifecycle import STARTED
@@ -29,7 +29,7 @@ class HealthInput:
 
     instance: HopperInstance
     heartbeat_state: HeartbeatState | None = None
-    beat: Beat | None = None
+    beat: StoredHeartbeat | None = None
 
 
 Check = Callable[[HealthInput], HealthVerdict | None]
@@ -115,7 +115,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def health_of(
-    instance: HopperInstance, heard: HeartbeatRecord = NO_HEARTBEATS, beat: Beat | None = None
+    instance: HopperInstance, heard: HeartbeatRecord = NO_HEARTBEATS, beat: StoredHeartbeat | None = None
 ) -> HealthVerdict:
     """Judge one instance by its phase, its conditions, its heartbeats and what it said in the last one.
 

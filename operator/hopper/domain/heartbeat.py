@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import Condition, HopperInstance
+from hopper.api.instance import HopperInstance
+from hopper.api.model import Condition
 
 # An instance is given up when it has been silent for this many times its timeout.
 LOST_AFTER = 3

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import HopperInstance, OwnerReference
+from hopper.api.instance import HopperInstance
+from hopper.api.model import OwnerReference
 from hopper.api.names import API_VERSION, GROUP, INSTANCE_KIND, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.config import effective_value, own_value

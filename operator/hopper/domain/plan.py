@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import InstanceStatus, OwnerReference
+from hopper.api.instance import InstanceStatus
+from hopper.api.model import OwnerReference
 from hopper.api.resources import Manifest
 
 

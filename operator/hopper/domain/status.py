@@ -6,7 +6,8 @@ from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import ChildrenSummary, Condition, InstanceStatus
+from hopper.api.instance import ChildCounts, InstanceStatus
+from hopper.api.model import Condition
 from hopper.domain.checks import (
     COMPLAINTS,
     PARENT_IS_AWAY,
@@ -70,11 +71,11 @@ def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
     }
 
 
-def _children_summary(o: Observed, walked: InstanceStatus, hold: Hold | None) -> ChildrenSummary | None:
+def _children_summary(o: Observed, walked: InstanceStatus, hold: Hold | None) -> ChildCounts | None:
     """While they stop, one after the other, they are not counted: that would be a write for each of them."""
     if hold is not None and hold.reason is Reason.CHILDREN_STOPPING:
         return walked.children
-    return ChildrenSummary(total=o.children.total, ready=o.children.ready) if o.children.total else None
+    return ChildCounts(total=o.children.total, ready=o.children.ready) if o.children.total else None
 
 
 def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None) -> int | None:
@@ -109,7 +110,7 @@ def waiting_deletion_status(o: Observed) -> InstanceStatus:
     settled = children.total == len(children.protected) + len(children.blocked)  # not a write for each that goes
     return o.instance.status.changed(
         observed_generation=o.instance.metadata.generation,
-        children=ChildrenSummary(total=children.total, ready=children.ready) if settled else o.instance.status.children,
+        children=ChildCounts(total=children.total, ready=children.ready) if settled else o.instance.status.children,
         conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=stalled)),
     )
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from hopper.api.heartbeat import (
-    Beat,
-    Presence,
+    GatewayPresence,
+    StoredHeartbeat,
     configmap_name,
     is_gateway_key,
-    parse_beat,
+    parse_heartbeat,
     parse_presence,
     shard_in,
     shard_of,
@@ -39,8 +39,8 @@ class _Shard:
     uid: str = ""
     version: int = 0
     data: dict[str, str] = field(default_factory=dict)
-    beats: dict[str, Beat] = field(default_factory=dict)
-    gateways: dict[str, Presence] = field(default_factory=dict)
+    beats: dict[str, StoredHeartbeat] = field(default_factory=dict)
+    gateways: dict[str, GatewayPresence] = field(default_factory=dict)
     told: dict[str, float] = field(default_factory=dict)  # gateway → when it was last seen to say something new
     since: datetime | None = None
     until: datetime | None = None
@@ -58,7 +58,7 @@ class HeartbeatIndex:
         self._shards: dict[tuple[str, int], _Shard] = {}
         self.revision = 0  # higher with every change of what is known of a heartbeat
 
-    def last(self, instance: HopperInstance) -> Beat | None:
+    def last(self, instance: HopperInstance) -> StoredHeartbeat | None:
         """Return the last heartbeat of this very instance, not of a predecessor of the same name."""
         shard = self._shards.get((instance.namespace, shard_of(instance.name)))
         beat = shard.beats.get(instance.name) if shard else None
@@ -69,7 +69,7 @@ class HeartbeatIndex:
         shard, beat = self._shards.get((instance.namespace, shard_of(instance.name))), self.last(instance)
         return HeartbeatRecord(beat.at if beat else None, shard.since, shard.until) if shard else HeartbeatRecord()
 
-    def note(self, namespace: str, name: str, beat: Beat) -> None:
+    def note(self, namespace: str, name: str, beat: StoredHeartbeat) -> None:
         """Take in a heartbeat that has come in here; the newest wins."""
         self._keep(self._shards.setdefault((namespace, shard_of(name)), _Shard()), name, beat)
 
@@ -91,7 +91,7 @@ class HeartbeatIndex:
         shard.uid, shard.version, shard.data = metadata["uid"], version, data
         entries = [key for key in changed if not is_gateway_key(key)]
         for name in entries:
-            self._keep(shard, name, parse_beat(data[name]))
+            self._keep(shard, name, parse_heartbeat(data[name]))
         self._listen(shard)
         return HeartbeatChange(metadata["namespace"], number, tuple(entries))
 
@@ -113,7 +113,7 @@ class HeartbeatIndex:
         known = self._shards.get((namespace, shard))
         return known.data if known else {}
 
-    def of(self, namespace: str, shard: int) -> Mapping[str, Beat]:
+    def of(self, namespace: str, shard: int) -> Mapping[str, StoredHeartbeat]:
         """Return the heartbeats of a shard, by the name of the instance."""
         known = self._shards.get((namespace, shard))
         return known.beats if known else {}
@@ -130,7 +130,7 @@ class HeartbeatIndex:
         """Return the namespaces and shards of which something is known."""
         return set(self._shards)
 
-    def _keep(self, shard: _Shard, name: str, beat: Beat | None) -> None:
+    def _keep(self, shard: _Shard, name: str, beat: StoredHeartbeat | None) -> None:
         known = shard.beats.get(name)
         if beat is not None and (known is None or known.uid != beat.uid or known.at < beat.at):
             shard.beats[name] = beat

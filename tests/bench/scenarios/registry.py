@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopper.api.enums import Phase, Scope
-from hopper.api.heartbeat import SHARDS, Beat, configmap_labels, configmap_name, dump_beat, shard_of
+from hopper.api.heartbeat import SHARDS, StoredHeartbeat, configmap_labels, configmap_name, dump_heartbeat, shard_of
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.domain.tree import ancestors, subtree
 from hopper.gateway.discovery import Catalogue, Criteria, find, possible_parents
@@ -183,8 +183,8 @@ def _step(source: str, target: str) -> dict[str, str]:
 def _heartbeats(instances: list[HopperInstance]) -> list[dict[str, Any]]:
     data: list[dict[str, str]] = [{} for _ in range(SHARDS)]
     for it in instances:
-        beat = Beat(uid=it.metadata.uid, at=it.metadata.creation_timestamp, active_tasks=1, queue_depth=2)
-        data[shard_of(it.name)][it.name] = dump_beat(beat)
+        beat = StoredHeartbeat(uid=it.metadata.uid, at=it.metadata.creation_timestamp, active_tasks=1, queue_depth=2)
+        data[shard_of(it.name)][it.name] = dump_heartbeat(beat)
     labels = configmap_labels()
     metadata = {"namespace": NAMESPACE, "uid": "1", "resourceVersion": "1", "labels": labels}
     return [{"metadata": metadata | {"name": configmap_name(n)}, "data": it} for n, it in enumerate(data)]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import Phase
-from hopper.api.instance import HopperInstance, NameRef
+from hopper.api.instance import HopperInstance
+from hopper.api.model import NameRef
 from hopper.controller.fanout import affected
 from hopper.registry import InstanceChange
 from tests.unit.domain.sample_instances import Forest, condition, instance, ready, seconds

@@ -9,7 +9,8 @@ import pytest
 
 from hopper.api.config import InstanceConfig, Limits
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import HopperInstance, InstanceStatus, NameRef, RenamedFrom
+from hopper.api.instance import HopperInstance, InstanceStatus, RenamedFrom
+from hopper.api.model import NameRef
 from hopper.api.names import FINALIZER
 from hopper.controller.fanout import SUMMARY_DELAY, affected
 from hopper.registry import InstanceChange, NamespaceIndex

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import HopperInstance, InstanceStatus, OwnerReference, RenamedFrom
+from hopper.api.instance import HopperInstance, InstanceStatus, RenamedFrom
+from hopper.api.model import OwnerReference
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
 from hopper.controller.metrics import OperatorMetrics

@@ -14,17 +14,14 @@ from typing import Any
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
 from hopper.api.instance import (
-    Condition,
     HistoryEntry,
     HopperInstance,
     InstanceSpec,
     InstanceStatus,
-    Metadata,
-    NameRef,
-    OwnerReference,
     RestartPolicy,
     parse_instance,
 )
+from hopper.api.model import Condition, Metadata, NameRef, OwnerReference
 from hopper.api.names import API_VERSION, INSTANCE_KIND
 from hopper.api.scopes import allowed_children
 from hopper.domain.config import config_problems

@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import HopperInstance, InstanceStatus, Metadata, OwnerReference
+from hopper.api.instance import HopperInstance, InstanceStatus
+from hopper.api.model import Metadata, OwnerReference
 from hopper.api.names import ORPHAN_FINALIZER
 from hopper.domain.observed import HookFailure, Observed
 from hopper.domain.plan import MetadataChange, Plan, Transition

@@ -9,9 +9,10 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from hopper.api.config import SCOPE_CONFIG, Delegation, InstanceConfig, Limits, Routing
+from hopper.api.config import Delegation, InstanceConfig, Limits, Routing
 from hopper.api.enums import RoutingFallback, RoutingStrategy, Scope
 from hopper.api.instance import HopperInstance
+from hopper.api.scopes import SCOPE_CONFIG
 from hopper.domain.config import config_problems, effective_config, effective_value, own_value
 from tests.unit.domain.sample_instances import from_wire
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase, Scope
-from hopper.api.instance import HopperInstance, Metadata
+from hopper.api.instance import HopperInstance
+from hopper.api.model import Metadata
 from hopper.api.template import HopperTemplate, TemplateSpec
 from hopper.domain.dependencies import find_dependency_cycle, missing_dependencies
 from hopper.domain.observed import Runtime

@@ -9,7 +9,7 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Health, Phase
-from hopper.api.heartbeat import Beat
+from hopper.api.heartbeat import StoredHeartbeat
 from hopper.api.instance import Heartbeat, HopperInstance
 from hopper.domain.health import health_of, worst
 from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord
@@ -96,8 +96,8 @@ class TestReported:
         assert health_of(it(Phase.STOPPED), BEATS, self.beat(Health.UNHEALTHY)).health is Health.INACTIVE
         assert health_of(it(), BEATS, self.beat(Health.UNHEALTHY, 601)).health is Health.HEALTHY
 
-    def beat(self, status: Health, age: float = 0) -> Beat:
-        return Beat(uid="uid-web", at=NOW - seconds(age), status=status)
+    def beat(self, status: Health, age: float = 0) -> StoredHeartbeat:
+        return StoredHeartbeat(uid="uid-web", at=NOW - seconds(age), status=status)
 
 
 class TestOrder:

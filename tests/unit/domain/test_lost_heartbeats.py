@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode
-from hopper.api.instance import Condition, Heartbeat, InstanceStatus
+from hopper.api.instance import Heartbeat, InstanceStatus
+from hopper.api.model import Condition
 from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord, is_condition_outdated
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan

@@ -10,7 +10,8 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
-from hopper.api.instance import ChildrenSummary, HopperInstance, OwnerReference
+from hopper.api.instance import ChildCounts, HopperInstance
+from hopper.api.model import OwnerReference
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.observed import ChildSummary
@@ -103,7 +104,7 @@ def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() ->
     status = plan(observe(dying, children=ChildSummary(total=1, ready=1, blocked=("web",)))).status
     assert status
     assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: look there"
-    assert status.children == ChildrenSummary(total=1, ready=1)
+    assert status.children == ChildCounts(total=1, ready=1)
 
 
 def test_what_blocked_a_deletion_is_taken_back_once_it_does_not() -> None:

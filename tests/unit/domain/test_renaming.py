@@ -11,7 +11,8 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import HopperInstance, InstanceStatus, NameRef, RenamedFrom
+from hopper.api.instance import HopperInstance, InstanceStatus, RenamedFrom
+from hopper.api.model import NameRef
 from hopper.domain.lifecycle import FINAL, TARGET_PHASE
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.plan import Plan

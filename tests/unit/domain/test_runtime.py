@@ -9,7 +9,7 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
-from hopper.api.instance import NameRef
+from hopper.api.model import NameRef
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.lifecycle import EffectiveState
 from hopper.domain.observed import Observed, Runtime

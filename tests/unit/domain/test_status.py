@@ -9,7 +9,8 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, Scope
-from hopper.api.instance import ChildrenSummary, Condition, HopperInstance, InstanceStatus, NameRef
+from hopper.api.instance import ChildCounts, HopperInstance, InstanceStatus
+from hopper.api.model import Condition, NameRef
 from hopper.api.service import EnvEntry, Overrides
 from hopper.domain.messages import LONGEST_MESSAGE
 from hopper.domain.observed import ChildSummary, HookFailure, Observed
@@ -221,7 +222,7 @@ def test_path_and_depth() -> None:
 
 def test_children_and_overrides_are_counted() -> None:
     status = planned(observe(instance(), children=ChildSummary(total=3, ready=2, expected=True)))
-    assert status.children == ChildrenSummary(total=3, ready=2)
+    assert status.children == ChildCounts(total=3, ready=2)
     assert planned(observe(instance(), children=ChildSummary(expected=True))).children is None
     overrides = Overrides(env=(EnvEntry(name="A"), EnvEntry(name="B")))
     assert planned(observe(instance(overrides=overrides))).override_count == 2

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hopper.api.config import InstanceConfig, Limits
 from hopper.api.enums import DesiredState, Scope
-from hopper.api.instance import HopperInstance, NameRef
+from hopper.api.instance import HopperInstance
+from hopper.api.model import NameRef
 from tests.unit.domain.sample_instances import NOW, instance, seconds
 from tests.unit.domain.simulated_namespace import Cascade, SimulatedNamespace
 

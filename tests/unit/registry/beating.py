@@ -11,11 +11,11 @@ from typing import Any
 from hopper.api.enums import Phase
 from hopper.api.heartbeat import (
     SHARDS,
-    Beat,
-    Presence,
+    GatewayPresence,
+    StoredHeartbeat,
     configmap_labels,
     configmap_name,
-    dump_beat,
+    dump_heartbeat,
     dump_presence,
     gateway_key,
     shard_of,
@@ -39,8 +39,8 @@ def later(count: float) -> datetime:
     return NOW + seconds(count)
 
 
-def beat(name: str = "web", at: float = 0.0, *, uid: str = "", **vitals: Any) -> Beat:
-    return Beat(uid=uid or f"uid-{name}", at=later(at), **vitals)
+def beat(name: str = "web", at: float = 0.0, *, uid: str = "", **vitals: Any) -> StoredHeartbeat:
+    return StoredHeartbeat(uid=uid or f"uid-{name}", at=later(at), **vitals)
 
 
 def same_shard(count: int, like: str = "web") -> list[str]:
@@ -51,7 +51,7 @@ def same_shard(count: int, like: str = "web") -> list[str]:
 
 def configmap(
     version: int,
-    *beats: tuple[str, Beat],
+    *beats: tuple[str, StoredHeartbeat],
     gateways: Mapping[str, tuple[float, float]] | None = None,
     namespace: str = "default",
     shard: int | None = None,
@@ -60,7 +60,7 @@ def configmap(
     """Build a ConfigMap of heartbeats; `gateways` gives seconds of since and seen for each."""
     number = shard_of(beats[0][0] if beats else "web") if shard is None else shard
     present = {
-        gateway_key(name): dump_presence(Presence(since=later(since), seen=later(seen)))
+        gateway_key(name): dump_presence(GatewayPresence(since=later(since), seen=later(seen)))
         for name, (since, seen) in (gateways or {}).items()
     }
     return {
@@ -71,7 +71,7 @@ def configmap(
             "resourceVersion": str(version),
             "labels": configmap_labels(),
         },
-        "data": {**{name: dump_beat(it) for name, it in beats}, **present},
+        "data": {**{name: dump_heartbeat(it) for name, it in beats}, **present},
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.api.heartbeat import dump_beat, gateway_key, shard_of
+from hopper.api.heartbeat import dump_heartbeat, gateway_key, shard_of
 from hopper.domain.heartbeat import HeartbeatRecord
 from hopper.registry import HeartbeatIndex
 from tests.unit.registry.beating import beat, beating, configmap, later, reborn, same_shard
@@ -68,7 +68,7 @@ class TestEntries:
     )
     def test_values_out_of_range_are_nonsense(self, vitals: str) -> None:
         beats, raw = HeartbeatIndex(), configmap(1)
-        raw["data"]["web"] = dump_beat(beat()).replace("}", f",{vitals}}}")
+        raw["data"]["web"] = dump_heartbeat(beat()).replace("}", f",{vitals}}}")
         beats.put(raw)
         assert beats.last(WEB) is None
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import Phase, Scope
-from hopper.api.instance import HopperInstance, NameRef, OwnerReference, RenamedFrom
+from hopper.api.instance import HopperInstance, RenamedFrom
+from hopper.api.model import NameRef, OwnerReference
 from hopper.registry import InstanceChange, InstanceIndex
 from hopper.registry.instances import NamespaceIndex
 from tests.unit.domain.sample_instances import condition, instance, owned_by

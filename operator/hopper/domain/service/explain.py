@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hopper.api.config import SCOPE_CONFIG
 from hopper.api.instance import HopperInstance
+from hopper.api.scopes import SCOPE_CONFIG
 from hopper.domain.config import effective_value, own_value
 from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.merge import Origin

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hopper.api.conditions import ConditionType, Reason
-from hopper.api.instance import Condition
+from hopper.api.model import Condition
 from hopper.api.template import USERS_SHOWN, HopperTemplate, TemplateStatus
 from hopper.domain.messages import truncate
 from hopper.domain.service.merge import merge

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from hopper.api.enums import Phase
 from hopper.api.heartbeat import (
     SHARDS,
-    Beat,
-    Presence,
+    GatewayPresence,
+    StoredHeartbeat,
     Vitals,
-    dump_beat,
+    dump_heartbeat,
     dump_presence,
     gateway_key,
     is_gateway_key,
@@ -65,17 +65,17 @@ class HeartbeatWriter:
         self._key = gateway_key(replica)
         self._clock = clock
         self._tick_seconds = tick_seconds
-        self._pending: dict[Place, dict[str, Beat]] = {}
+        self._pending: dict[Place, dict[str, StoredHeartbeat]] = {}
         self._since: dict[Place, datetime] = {}  # where this gateway has said that it listens, and since when
         self._written: dict[Place, datetime] = {}
         self._failing: set[Place] = set()
         self._cleaned_at: datetime | None = None
         self._ticked_at: datetime | None = None
 
-    def beat(self, instance: HopperInstance, vitals: Vitals = _NO_VITALS) -> Beat:
+    def beat(self, instance: HopperInstance, vitals: Vitals = _NO_VITALS) -> StoredHeartbeat:
         """Take in one heartbeat of an instance that the registry knows. Costs no request."""
         told = {name: getattr(vitals, name) for name in Vitals.__dataclass_fields__}
-        beat = Beat(uid=instance.metadata.uid, at=self._clock(), **told)
+        beat = StoredHeartbeat(uid=instance.metadata.uid, at=self._clock(), **told)
         self._beats.note(instance.namespace, instance.name, beat)
         self._pending.setdefault((instance.namespace, shard_of(instance.name)), {})[instance.name] = beat
         return beat
@@ -157,8 +157,10 @@ class HeartbeatWriter:
         now, beaten = self._clock(), self._pending.pop(place, {})
         index = self._registry.namespace(place[0])
         beaten = {name: it for name, it in beaten.items() if _is_of(index.get(name), it)}
-        changes = {**changes, **{name: dump_beat(it) for name, it in beaten.items()}}
-        changes[self._key] = None if leaves else dump_presence(Presence(since=self._since.get(place, now), seen=now))
+        changes = {**changes, **{name: dump_heartbeat(it) for name, it in beaten.items()}}
+        changes[self._key] = (
+            None if leaves else dump_presence(GatewayPresence(since=self._since.get(place, now), seen=now))
+        )
         try:
             await self._merge(place, changes, now)
         except ApiError as error:
@@ -183,11 +185,11 @@ class HeartbeatWriter:
             data = {key: value for key, value in changes.items() if value is not None}
             if self._key in data:  # of what stood there before, if anything did, nothing is known any more
                 self._since.pop(place, None)
-                data[self._key] = dump_presence(Presence(since=now, seen=now))
+                data[self._key] = dump_presence(GatewayPresence(since=now, seen=now))
             await self._store.create(*place, data)
 
 
-def _is_of(instance: HopperInstance | None, beat: Beat) -> bool:
+def _is_of(instance: HopperInstance | None, beat: StoredHeartbeat) -> bool:
     return instance is not None and instance.metadata.uid == beat.uid
 
 

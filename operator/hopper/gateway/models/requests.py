@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from hopper.api.config import InstanceConfig
-from hopper.api.instance import ObjectName
+from hopper.api.model import ObjectName
 from hopper.api.service import Overrides
 from hopper.gateway.models.versions import Version
 from hopper.gateway.models.words import ScopeWord, TypeWord

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hopper.api.instance import ObjectName
+from hopper.api.model import ObjectName
 from hopper.api.service import Overrides
 from hopper.domain.service.merge import HEALTHCHECK, LIST_KINDS
 from hopper.gateway.models.requests import BODY, Description

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hopper.api.instance import ObjectName
+from hopper.api.model import ObjectName
 from hopper.api.template import USERS_SHOWN, TemplateSpec
 from hopper.gateway.models.requests import BODY
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.enums import Health, Phase
-from hopper.api.heartbeat import SHARDS, Vitals, gateway_key, parse_beat, parse_presence, shard_of
+from hopper.api.heartbeat import SHARDS, Vitals, gateway_key, parse_heartbeat, parse_presence, shard_of
 from hopper.api.instance import HopperInstance
 from hopper.gateway.discovery import HeartbeatWriter
 from hopper.ports import RefusedError
@@ -64,7 +64,7 @@ class TestWrites:
         sent = gateway.writer.beat(web, Vitals(active_tasks=2, status=Health.DEGRADED))
         assert gateway.beats.last(web) == sent
         assert await gateway.tick() == 1
-        assert parse_beat(store.data()["web"]) == sent
+        assert parse_heartbeat(store.data()["web"]) == sent
         assert (sent.uid, sent.at, sent.active_tasks, sent.status) == ("uid-web", NOW, 2, Health.DEGRADED)
 
     async def test_any_number_of_beats_costs_one_write_a_shard_and_tick(self, store: MemoryStore) -> None:
@@ -110,7 +110,7 @@ class TestWrites:
         gateway.writer.beat(other)
         await gateway.tick()
         assert "web" not in store.data("default")
-        assert parse_beat(store.data("other")["web"]) == gateway.beats.last(other)
+        assert parse_heartbeat(store.data("other")["web"]) == gateway.beats.last(other)
 
 
 class TestFailures:
@@ -124,7 +124,7 @@ class TestFailures:
         assert await gateway.tick() == 0
         store.failure = None
         assert await gateway.tick() == 1
-        assert parse_beat(store.data()["web"]) == newer
+        assert parse_heartbeat(store.data()["web"]) == newer
 
     async def test_the_time_of_an_outage_is_not_silence(self, store: MemoryStore) -> None:
         web = beating()
@@ -184,7 +184,7 @@ class TestFailures:
             await gateway.tick()
         store.failure = None
         await gateway.tick()
-        assert parse_beat(store.data()["web"]) == last
+        assert parse_heartbeat(store.data()["web"]) == last
 
 
 class TestCleaningUp:
@@ -239,7 +239,7 @@ class TestLeaving:
         last = gateway.writer.beat(web)
         await gateway.writer.leave()
         assert set(store.data()) == {"web"}
-        assert parse_beat(store.data()["web"]) == last
+        assert parse_heartbeat(store.data()["web"]) == last
 
     async def test_run_does_all_that(self, store: MemoryStore) -> None:
         web = beating()

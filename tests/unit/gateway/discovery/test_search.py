@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hopper.api.config import InstanceConfig, Limits
 from hopper.api.enums import DesiredState, InstanceType, Phase, Scope
-from hopper.api.instance import HopperInstance, NameRef
+from hopper.api.instance import HopperInstance
+from hopper.api.model import NameRef
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import has_free_slot
 from hopper.domain.tree import ancestors, descendants, subtree
