@@ -141,9 +141,8 @@ def gateway_flags() -> str:
 def _flags(command: str) -> str:
     group: Any = typer.main.get_command(app)
     options = (option for option in group.commands[command].commands["run"].params if option.name != "help")
-    return table(
-        ("flag", "meaning"), ((", ".join(f"`{name}`" for name in option.opts), _flag(option)) for option in options)
-    )
+    rows = ((", ".join(f"`{name}`" for name in option.opts), _flag(option)) for option in options)
+    return table(("flag", "meaning"), rows)
 
 
 def _flag(option: Any) -> str:
@@ -219,11 +218,11 @@ def heartbeats() -> str:
         ("heartbeat shards per namespace", str(SHARDS)),
         ("shortest time between two writes of a gateway to a shard", f"{TICK_SECONDS:g} s"),
         (
-            "longest time between two updates of a gateway's presence, if heartbeats are expected",
+            "longest time between two updates of a gateway's presence",
             f"{LONGEST_PRESENCE_SECONDS:g} s",
         ),
         (
-            "time without an update after which a gateway counts as gone, if another gateway has sent one",
+            "time after which a gateway without an update counts as gone",
             f"{STALE_SECONDS:g} s",
         ),
         ("multiple of `timeoutSeconds` without a heartbeat after which an instance enters Error", str(LOST_AFTER)),
