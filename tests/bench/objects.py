@@ -30,7 +30,7 @@ from tests.bench.peer_status import PEER_GROUP
 
 
 @dataclass(frozen=True, slots=True)
-class CustomKind:
+class Kind:
     """A kind of Hopper, in one of two API groups with the same schema; or a kind of Kubernetes."""
 
     group: str
@@ -55,15 +55,15 @@ class CustomKind:
         return yaml.safe_dump(manifest)
 
 
-HOPPER = CustomKind(GROUP)
-PEER = CustomKind(PEER_GROUP)
-HOPPER_TEMPLATES = CustomKind(GROUP, TEMPLATE_PLURAL)
-PEER_TEMPLATES = CustomKind(PEER_GROUP, TEMPLATE_PLURAL)
-PODS = CustomKind("", "pods")
+HOPPER = Kind(GROUP)
+PEER = Kind(PEER_GROUP)
+HOPPER_TEMPLATES = Kind(GROUP, TEMPLATE_PLURAL)
+PEER_TEMPLATES = Kind(PEER_GROUP, TEMPLATE_PLURAL)
+PODS = Kind("", "pods")
 
 
 def instance(
-    kind: CustomKind,
+    kind: Kind,
     name: str,
     scope: Scope = Scope.PROJECT,
     parent: str | None = None,
@@ -83,7 +83,7 @@ def instance(
     return {"apiVersion": kind.api_version, "kind": INSTANCE_KIND, "metadata": metadata, "spec": spec}
 
 
-def template(kind: CustomKind, name: str, image: str) -> Manifest:
+def template(kind: Kind, name: str, image: str) -> Manifest:
     """Return the manifest of a template that gives each instance a Deployment, a Service and a ConfigMap."""
     spec = {
         "image": image,
