@@ -1,13 +1,13 @@
-# One image for the operator (`hopper operator run`) and the gateway (`hopper gateway run`).
-# Where the official Python cannot be pulled, another base with python3 (3.11 or newer) and its venv module will do:
-# `hopper local build --provider kind` puts one together from Debian's packages.
+# The image of the operator (`hopper operator run`) and of the gateway (`hopper gateway run`).
+# BASE_IMAGE needs python3 (3.11 or newer) with its venv module. If the official image cannot be pulled,
+# `make kind-image` builds one from Debian packages.
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY operator/requirements.txt operator/requirements-build.txt operator/
-# Nothing is installed that differs from what was locked, and nothing that is needed for building only is kept.
+# Only locked dependencies are installed, and build tools stay out of /opt/hopper.
 RUN python3 -m venv /build \
     && python3 -m venv --without-pip /opt/hopper \
     && /build/bin/python -m pip install --quiet --require-hashes --requirement operator/requirements-build.txt \
@@ -17,13 +17,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator/hopper operator/hopper
 RUN /build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /build/bin/python -m pip --python /opt/hopper/bin/python install --quiet --no-compile --no-deps --no-index /wheels/*.whl \
-    # Compiled once, for a quick start; but not the thousand generated classes of the API client, of which few are used.
+    # Bytecode makes the start faster. Hopper uses few of the thousand generated classes of the API client, so they are
+    # not compiled.
     && /opt/hopper/bin/python -m compileall -q -x 'kubernetes/(aio/)?client/(api|models)/' /opt/hopper/lib
 
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/hopper /opt/hopper
-# Any user id will do, and nothing is written outside of /tmp. A name in USER spares a look into /etc/passwd, where an
-# arbitrary user is not to be found.
+# The image runs as any user id and writes to /tmp only. USER is set because an arbitrary user id has no entry in
+# /etc/passwd.
 ENV PATH=/opt/hopper/bin:$PATH HOME=/tmp USER=hopper PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /tmp

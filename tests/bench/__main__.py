@@ -19,8 +19,7 @@ from rich.console import Console
 
 from hopper.api.crd import KINDS
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
-from hopper.local.progress import Progress
-from hopper.local.terminal import for_terminal
+from hopper.local.progress import Progress, progress_for
 from tests.bench.client import Client, connected
 from tests.bench.goals import figure_goals, gateway_goals, goals, print_goals
 from tests.bench.machine import Neighbours
@@ -163,7 +162,7 @@ async def measure(options: Options, cluster: Cluster, progress: Progress) -> Ben
     async with prepared(cluster) as client:
         pids = []
         if isinstance(cluster, LocalCluster):
-            pids = [process.pid for process in processes.recorded(cluster.directory)]
+            pids = [process.pid for process in processes.recorded_processes(cluster.directory)]
         bench = Bench(client, options, progress, Neighbours(pids))
         await bench.run()
         return bench
@@ -179,7 +178,7 @@ async def measure_limited(cluster: Cluster, size: int, rates: Rates) -> list[Sam
 
 def main(arguments: Sequence[str]) -> int:
     """Run the bench; return the exit code."""
-    options, progress, started = parse(arguments), for_terminal(), time.monotonic()
+    options, progress, started = parse(arguments), progress_for(), time.monotonic()
     figures = []
     if "registry" in options.scenarios:
         with progress.step(f"Registry: {options.scale * 10} instances"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.bench.client import Client, create, delete
 from tests.bench.metrics import Tally
 from tests.bench.objects import HOPPER, PEER, Kind, instance

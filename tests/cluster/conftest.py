@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hopper.local import Cluster, CurrentCluster, LocalCluster, LocalError, known_clusters
-from hopper.local.progress import Plain
+from hopper.local.progress import PlainProgress
 from tests.cluster.support.fixtures import kubeconfig, live, operator, rest, stages, workloads  # noqa: F401
 from tests.cluster.support.kubectl_instances import KubectlInstances
 
@@ -97,7 +97,7 @@ def instances(cluster: Cluster, namespace: str) -> KubectlInstances:
 def up_or_skip(own: LocalCluster) -> None:
     """Start a cluster; where that cannot be, skip the test, or fail it where nothing may be skipped."""
     try:
-        own.up(Plain(sys.__stderr__))
+        own.up(PlainProgress(sys.__stderr__))
     except LocalError as error:
         if os.environ.get("HOPPER_REQUIRE_ALL"):
             raise

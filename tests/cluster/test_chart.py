@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from hopper.local import LocalCluster
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace
 from tests.cluster.support.operator_process import OperatorProcess

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from hopper.local import Cluster
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.cluster.support.in_process_gateway import InProcessGateway
 from tests.cluster.support.live_instances import LiveInstances, fresh_namespace
 from tests.cluster.support.operator_process import HOPPER, OperatorProcess

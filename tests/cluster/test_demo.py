@@ -1,4 +1,4 @@
-"""`make demo`, the first thing that a newcomer sees."""
+"""`hopper demo`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from tests.cluster.conftest import cluster_name
 from tests.cluster.support.operator_process import HOPPER
 
 TITLES = (
-    "A real Kubernetes API server is up",
-    "The operator runs. A tree of instances is applied",
-    "Project web is paused",
-    "Resumed",
+    "A real Kubernetes API server is running",
+    "The operator is running. Apply a tree of instances",
+    "Pause the project web",
+    "Resume the project",
+    "Delete the root",
+    "Import a compose file as a stack",
+    "Stop the whole stack",
 )
 
 
-async def test_shows_the_main_job_and_cleans_up(cluster: Cluster) -> None:
+async def test_the_demo_shows_all_its_steps_and_removes_its_cluster(cluster: Cluster) -> None:
     name = cluster_name("demo")
     run = await asyncio.create_subprocess_exec(
         HOPPER, "demo", "--name", name, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     async with asyncio.timeout(300):
-        said = (await run.communicate())[0].decode()
-    assert run.returncode == 0, said
-    places = [said.index(title) for title in TITLES]
-    assert places == sorted(places), said
-    assert re.search(r"web-crawler .* Paused +True", said), said
-    assert re.search(r"deployment.apps/hopper-shop-web +1/1", said), said
-    assert re.search(r"env\[API_URL\].value +override", said), "the new override took the old one's place"
-    assert "Traceback" not in said
+        output = (await run.communicate())[0].decode()
+    assert run.returncode == 0, output
+    positions = [output.index(title) for title in TITLES]
+    assert positions == sorted(positions), output
+    assert re.search(r"web-crawler .* Paused +True", output), output
+    assert re.search(r"deployment.apps/hopper-shop-web +1/1", output), output
+    assert re.search(r"env\[API_URL\].value +override", output), (
+        "the override of the file must not remove that of the import"
+    )
+    assert "Traceback" not in output
     assert name not in known_clusters()

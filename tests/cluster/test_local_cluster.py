@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from hopper.local import Cluster, CurrentCluster, LocalCluster, State, binaries, known_clusters, ports, processes
+from hopper.local import Cluster, ClusterState, CurrentCluster, LocalCluster, known_clusters, loopback_ports
+from hopper.local.binaries import ensure_binaries
+from hopper.local.cluster_files import cache_dir
 from hopper.local.errors import KubectlError
-from hopper.local.paths import cache_dir
+from hopper.local.processes import command_line, kill_processes, recorded_processes
 
 NewCluster = Callable[..., LocalCluster]
 
@@ -44,11 +46,11 @@ rules: [{level: Metadata}]
 
 
 def pids(cluster: LocalCluster) -> dict[str, int]:
-    return {process.name: process.pid for process in processes.recorded(cluster.directory) if process.alive}
+    return {process.name: process.pid for process in recorded_processes(cluster.directory) if process.is_alive}
 
 
 def ended(pids_: dict[str, int]) -> bool:
-    return all(processes.command_line(pid) is None for pid in pids_.values())
+    return all(command_line(pid) is None for pid in pids_.values())
 
 
 def mentioned(directory: Path) -> list[str]:
@@ -68,7 +70,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def test_a_real_api_server_answers(cluster: Cluster, namespace: str) -> None:
-    assert cluster.status().running
+    assert cluster.status().is_running
     assert cluster.kubectl("get", "--raw=/readyz") == "ok"
     assert "apiserver_request_total" in cluster.kubectl("get", "--raw=/metrics")
     assert cluster.kubectl("get", "namespace", namespace, "--output=name").strip() == f"namespace/{namespace}"
@@ -94,11 +96,11 @@ def test_pods_run_on_simulated_nodes(cluster: Cluster, namespace: str) -> None:
 
 def test_a_running_cluster_is_a_current_one(cluster: Cluster) -> None:
     current = CurrentCluster(cluster.kubeconfig)
-    assert current.status().running
+    assert current.status().is_running
     assert current.status().server == cluster.status().server
     current.up()
     assert not current.down()
-    assert cluster.status().running
+    assert cluster.status().is_running
 
 
 def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> None:
@@ -113,11 +115,11 @@ def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> Non
     assert ended(first)
     assert mentioned(own.directory) == []
     assert not own.directory.exists()
-    assert own.status().state is State.ABSENT
+    assert own.status().state is ClusterState.ABSENT
     assert not own.down()
 
     own.up()
-    assert own.status().running
+    assert own.status().is_running
     assert not set(first.values()) & set(pids(own).values())
 
 
@@ -126,7 +128,7 @@ def test_two_clusters_know_nothing_of_each_other(cluster: Cluster, namespace: st
     assert own.status().server != cluster.status().server
     assert namespace not in own.kubectl("get", "namespaces")
     own.down()
-    assert cluster.status().running
+    assert cluster.status().is_running
 
 
 def test_the_api_server_comes_back_on_the_same_port_with_the_same_data(new_cluster: NewCluster) -> None:
@@ -141,7 +143,7 @@ def test_the_api_server_comes_back_on_the_same_port_with_the_same_data(new_clust
     assert own.status().problems == ("kube-apiserver is not running",)
 
     own.start_apiserver()
-    assert own.status().running
+    assert own.status().is_running
     assert own.status().server == server
     assert {name: pid for name, pid in pids(own).items() if name != "kube-apiserver"} == others
     own.kubectl("get", "configmap", "kept")
@@ -152,10 +154,10 @@ def test_the_api_server_comes_back_on_the_same_port_with_the_same_data(new_clust
 def test_a_stale_cluster_is_named_and_started_anew(new_cluster: NewCluster) -> None:
     own = new_cluster(nodes=0)
     own.kubectl("create", "configmap", "lost")
-    processes.kill(process for process in processes.recorded(own.directory) if process.name == "etcd")
+    kill_processes(process for process in recorded_processes(own.directory) if process.name == "etcd")
     assert "etcd is not running" in own.status().problems
     own.up()
-    assert own.status().running
+    assert own.status().is_running
     assert own.kubectl("get", "configmap", "lost", "--ignore-not-found") == ""
 
 
@@ -168,11 +170,11 @@ def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster:
         starting.kill()
     half = pids(own)
     status = own.status()
-    assert status.state is State.STALE
+    assert status.state is ClusterState.STALE
     assert "its start was interrupted" in status.problems
     assert own.name in known_clusters()
     if then == "up":
-        assert new_cluster(nodes=0).status().running
+        assert new_cluster(nodes=0).status().is_running
     else:
         assert own.down()
         assert not own.directory.exists()
@@ -181,14 +183,14 @@ def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster:
 
 
 def test_a_port_that_is_snatched_away_is_replaced(new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    free_ports = ports.free_ports
+    free_ports = loopback_ports.free_ports
     with socket.create_server(("127.0.0.1", 0)) as thief:
         stolen = thief.getsockname()[1]
         drawn = [[stolen, *free_ports(5)]]
-        monkeypatch.setattr(ports, "free_ports", lambda count, _: drawn.pop() if drawn else free_ports(count))
+        monkeypatch.setattr(loopback_ports, "free_ports", lambda count, _: drawn.pop() if drawn else free_ports(count))
         own = new_cluster(nodes=0)
         assert not drawn
-        assert own.status().running
+        assert own.status().is_running
         assert str(stolen) not in own.status().server
 
 
@@ -209,7 +211,7 @@ def test_the_command_line_touches_nothing_of_the_users(cluster: Cluster, tmp_pat
     tools = tmp_path / "kube bin"
     for directory in (home, tools):
         directory.mkdir()
-    for name, path in binaries.ensure(cache_dir()).items():
+    for name, path in ensure_binaries(cache_dir()).items():
         (tools / name).symlink_to(path)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("KUBE", "HOPPER", "XDG", "COV"))},

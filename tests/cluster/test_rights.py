@@ -18,7 +18,7 @@ from hopper.api.names import LABEL_API_KEYS, LEASE_NAME
 from hopper.gateway.auth.keys import hash_of, new_key
 from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.cluster.conftest import STAGES
 from tests.cluster.support.all_requests import InProcessGateway, call_everything, run_everything
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, fresh_namespace

@@ -1,4 +1,4 @@
-"""Hopper installed as its users install it, on a cluster with real containers; what happened, where a test fails."""
+"""Fixtures of the end-to-end tests: Hopper installed from its chart on a cluster with real containers."""
 
 from __future__ import annotations
 
@@ -14,45 +14,53 @@ from typing import Any
 import pytest
 
 from hopper.local.errors import ProviderError
-from hopper.local.progress import Plain
-from tests.e2e.hopper import CLIENT, CLIENTS, RELEASE, SYSTEM, Space, System
+from hopper.local.progress import PlainProgress
+from tests.e2e.release import (
+    CLIENT_NAMESPACE,
+    RELEASE,
+    RELEASE_NAMESPACE,
+    UNPRIVILEGED_CLIENT,
+    InstanceNamespace,
+    Release,
+)
 from tests.e2e.site import ROOT, Site, current_site, kind_site
 
-# These change the release that the others work with.
-LAST = ("test_upgrade.py", "test_uninstall.py")
-ALLOWED = "clerk"
-SPACES = pytest.StashKey[list[Space]]()
+# These tests change the release that the others need, so they run last.
+LAST_FILES = ("test_upgrade.py", "test_uninstall.py")
+# The ServiceAccount that has the rights of the role `edit`.
+EDITOR_CLIENT = "clerk"
+NAMESPACES = pytest.StashKey[list[InstanceNamespace]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hopper")
-    group.addoption("--provider", choices=("kind", "current"), default="kind", help="Which cluster to test on.")
-    group.addoption("--image", help="Hopper's image, where the provider is `current`.")
-    group.addoption("--image-before", help="The same of an older version, to upgrade from.")
+    group.addoption("--provider", choices=("kind", "current"), default="kind", help="Cluster to test on.")
+    group.addoption("--image", help="Image of Hopper, for --provider current.")
+    group.addoption("--image-before", help="Image of an older version to upgrade from, for --provider current.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put those last that the others would not survive."""
-    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
+    """Run the tests in LAST_FILES after all others."""
+    items.sort(key=lambda item: LAST_FILES.index(item.path.name) if item.path.name in LAST_FILES else -1)
 
 
 @pytest.fixture(scope="session")
 def site(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The cluster and the images. What is missing for that is a reason to skip, but not where all is required."""
-    # Whoever ends the run wants the cluster gone, too.
+    """The cluster and the images. Without a container engine, skip the tests unless HOPPER_REQUIRE_ALL is set."""
+    # SIGTERM must remove the cluster as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if pytestconfig.getoption("--provider") == "current":
-        image = pytestconfig.getoption("--image") or pytest.fail("--provider current takes an --image")
+        image = pytestconfig.getoption("--image") or pytest.fail("--provider current needs --image")
         with current_site(image, pytestconfig.getoption("--image-before")) as site:
             yield site
         return
-    # The first time takes long: what happens meanwhile is shown, not captured.
-    shown = pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled
+    # The first run takes minutes, so its progress is shown.
+    uncaptured = pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled
     with contextlib.ExitStack() as stack:
         try:
-            with shown():
+            with uncaptured():
                 sys.stderr.write("\n")
-                site = stack.enter_context(kind_site(Plain(sys.stderr), tmp_path_factory.mktemp("before")))
+                site = stack.enter_context(kind_site(PlainProgress(sys.stderr), tmp_path_factory.mktemp("previous")))
         except ProviderError as error:
             if os.environ.get("HOPPER_REQUIRE_ALL"):
                 raise
@@ -61,61 +69,62 @@ def site(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def system(site: Site) -> Iterator[System]:
-    """This version, installed by its chart; and two pods to ask from, of which one may do as `edit` may."""
-    system = System(site)
+def release(site: Site) -> Iterator[Release]:
+    """The release of the current version, and the client pods."""
+    release = Release(site)
     try:
-        _clients(system)
-        system.install(site.version)
-        yield system
+        _create_clients(release)
+        release.install(site.version)
+        yield release
     finally:
-        _remove_everything(system)
+        _uninstall(release)
 
 
 @pytest.fixture
-def space(system: System, request: pytest.FixtureRequest) -> Iterator[Space]:
-    """A fresh namespace, where nothing is admitted that could harm its neighbours."""
+def namespace(release: Release, request: pytest.FixtureRequest) -> Iterator[InstanceNamespace]:
+    """A new namespace that enforces the Pod Security Standard `restricted`."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
-    system.cluster.kubectl("create", "namespace", name)
-    system.cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    found = Space(system, name)
-    request.node.stash[SPACES] = [found]
-    yield found
-    # Its end is not waited for: it goes on beside the next test.
-    system.cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+    release.cluster.kubectl("create", "namespace", name)
+    release.cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    created = InstanceNamespace(release, name)
+    request.node.stash[NAMESPACES] = [created]
+    yield created
+    # The deletion continues during the next test.
+    release.cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Show what the cluster says when a test fails."""
+    """Add the objects, events and logs of the namespace to the report of a failed test."""
     report: Any = yield
     if call.when == "call" and report.failed:
-        for space in item.stash.get(SPACES, []):
-            report.sections.append((f"namespace {space.name}", _story(space)))
+        for namespace in item.stash.get(NAMESPACES, []):
+            report.sections.append((f"namespace {namespace.name}", _diagnostics(namespace)))
     return report  # type: ignore[return-value]
 
 
-def _story(space: Space) -> str:
-    asked = (
+def _diagnostics(namespace: InstanceNamespace) -> str:
+    release = f"--namespace={RELEASE_NAMESPACE}"
+    commands = (
         ("get", "hopperinstances,deployments,pods,services,persistentvolumeclaims", "--output=wide"),
         ("get", "hopperinstances", "--output=jsonpath={range .items[*]}{.metadata.name}: {.status}{'\\n'}{end}"),
         ("get", "events", "--sort-by=.lastTimestamp"),
         ("describe", "pods"),
-        ("get", "pods", f"--namespace={SYSTEM}", "--output=wide"),
-        ("logs", f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/component=operator", "--tail=60", "--prefix"),
-        ("logs", f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/component=gateway", "--tail=20", "--prefix"),
+        ("get", "pods", release, "--output=wide"),
+        ("logs", release, "--selector=app.kubernetes.io/component=operator", "--tail=60", "--prefix"),
+        ("logs", release, "--selector=app.kubernetes.io/component=gateway", "--tail=20", "--prefix"),
     )
-    return "\n".join(f"$ kubectl {' '.join(args)}\n{space.kubectl(*args, check=False)}" for args in asked)
+    return "\n".join(f"$ kubectl {' '.join(args)}\n{namespace.kubectl(*args, check=False)}" for args in commands)
 
 
-def _clients(system: System) -> None:
-    """Pods that ask: one of nobody in particular, one whose account may do as `edit` may."""
-    kubectl = system.cluster.kubectl
-    kubectl("create", "namespace", CLIENTS)
-    kubectl("create", "namespace", SYSTEM)
-    kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
-    for name in (CLIENT, ALLOWED):
-        kubectl("create", "serviceaccount", name, f"--namespace={CLIENTS}")
+def _create_clients(release: Release) -> None:
+    """Create the client pods: one without rights, and one that tests grant the rights of the role `edit`."""
+    kubectl = release.cluster.kubectl
+    kubectl("create", "namespace", CLIENT_NAMESPACE)
+    kubectl("create", "namespace", RELEASE_NAMESPACE)
+    kubectl("label", "namespace", RELEASE_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    for name in (UNPRIVILEGED_CLIENT, EDITOR_CLIENT):
+        kubectl("create", "serviceaccount", name, f"--namespace={CLIENT_NAMESPACE}")
         overrides = {
             "spec": {
                 "serviceAccountName": name,
@@ -123,21 +132,23 @@ def _clients(system: System) -> None:
                 "containers": [
                     {
                         "name": name,
-                        "image": system.site.version.image,
+                        "image": release.site.version.image,
                         "command": ["python", "-c", "import threading; threading.Event().wait()"],
                     }
                 ],
             }
         }
-        image = f"--image={system.site.version.image}"
-        kubectl("run", name, image, f"--namespace={CLIENTS}", f"--overrides={json.dumps(overrides)}")
-    kubectl("wait", "pods", "--all", "--for=condition=Ready", "--timeout=120s", f"--namespace={CLIENTS}")
+        image = f"--image={release.site.version.image}"
+        kubectl("run", name, image, f"--namespace={CLIENT_NAMESPACE}", f"--overrides={json.dumps(overrides)}")
+    kubectl("wait", "pods", "--all", "--for=condition=Ready", "--timeout=120s", f"--namespace={CLIENT_NAMESPACE}")
 
 
-def _remove_everything(system: System) -> None:
-    """Clusters that stay are left as they were; of the definitions, helm leaves those that hold the instances."""
-    if system.cluster.provider == "current":
-        system.helm("uninstall", RELEASE, "--ignore-not-found", "--wait", "--timeout=3m")
-        system.cluster.kubectl("delete", "namespace", CLIENTS, SYSTEM, "--ignore-not-found", "--wait=false")
+def _uninstall(release: Release) -> None:
+    """Remove Hopper from a cluster that outlives the tests. helm keeps the CRDs, so they are deleted explicitly."""
+    if release.cluster.provider == "current":
+        release.helm("uninstall", RELEASE, "--ignore-not-found", "--wait", "--timeout=3m")
+        release.cluster.kubectl(
+            "delete", "namespace", CLIENT_NAMESPACE, RELEASE_NAMESPACE, "--ignore-not-found", "--wait=false"
+        )
         for file in sorted((ROOT / "crds").glob("*.yaml")):
-            system.cluster.kubectl("delete", "--ignore-not-found", "--timeout=60s", f"--filename={file}")
+            release.cluster.kubectl("delete", "--ignore-not-found", "--timeout=60s", f"--filename={file}")

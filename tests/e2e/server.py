@@ -1,6 +1,6 @@
-"""What the instances of the end-to-end tests run: a web server that tells who it is and remembers its starts.
+"""The program of the instances in the end-to-end tests: a web server that reports its identity and its starts.
 
-Nothing but the standard library; it is mounted as a configuration file into Hopper's own image.
+The program is mounted as a configuration file into Hopper's image, so it uses the standard library only.
 """
 
 import json
@@ -12,13 +12,13 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-# Each start of the process is another life.
+# Identifies this process.
 LIFE = uuid.uuid4().hex
 STARTS = Path("/data/starts")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer every GET with what is known of this process."""
+    """Answers every GET with the identity of this process."""
 
     def do_GET(self) -> None:
         answer = {
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     """Serve on port 8080 until SIGTERM."""
     if os.environ.get("CRASH"):
-        sys.exit("as was asked for")
+        sys.exit("CRASH is set")
     if STARTS.parent.is_dir():
         with STARTS.open("a") as file:
             file.write(f"{LIFE}\n")

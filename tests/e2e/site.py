@@ -1,4 +1,4 @@
-"""Where the end-to-end tests run: a cluster of their own or the current one, and the images that it knows."""
+"""The clusters of the end-to-end tests, and the versions of Hopper that their nodes can run."""
 
 from __future__ import annotations
 
@@ -14,111 +14,114 @@ from io import BytesIO
 from pathlib import Path
 
 from hopper.local import Cluster, CurrentCluster, LocalError, known_clusters
-from hopper.local.kind.cluster import KindCluster
-from hopper.local.kind.pulling import pull
+from hopper.local.cluster_files import cache_dir
+from hopper.local.kind_cluster import KindCluster
 from hopper.local.progress import Progress
+from tests.kind.clusters import running_kind_cluster, stop_kind_cluster
+from tests.kind.debian import python_image
+from tests.kind.images import pull_image
 
 ROOT = Path(__file__).parents[2]
 IMAGES = Path(__file__).parent / "images"
 # e2e-<pid of the test run>
-NAME = re.compile(r"e2e-(\d+)")
-PYTHON = "docker.io/library/python:3.13-slim"
-_OLDER_COMMITS = 10
+CLUSTER_NAME = re.compile(r"e2e-(\d+)")
+OFFICIAL_PYTHON = "docker.io/library/python:3.13-slim"
+CURRENT_IMAGE = "hopper.local/hopper:e2e"
+PREVIOUS_IMAGE = "hopper.local/hopper:e2e-before"
+_COMMITS_TO_TRY = 10
 
 
 @dataclass(frozen=True)
 class Version:
-    """A state of the source: its chart, and the image made from it."""
+    """A version of Hopper: its chart, and an image that the nodes of the cluster have or can pull."""
 
     chart: Path
     image: str
 
     @property
     def values(self) -> Mapping[str, object]:
-        """What the chart is told of the image."""
+        """Value `image` of the chart."""
         repository, _, tag = self.image.rpartition(":")
         return {"registry": "", "repository": repository, "tag": tag}
 
 
 @dataclass(frozen=True)
 class Site:
-    """A cluster, this version of Hopper, and the one before; None where only one image is at hand."""
+    """A cluster, the version to test, and the previous version if there is an image of one."""
 
     cluster: Cluster
     version: Version
-    before: Version | None
-    # What the samples run can be had there.
-    samples_run: bool
+    previous: Version | None
+    # Whether the nodes have or can pull the images of manifests/samples.
+    has_sample_images: bool
 
 
 @contextmanager
 def kind_site(progress: Progress, scratch: Path) -> Iterator[Site]:
-    """A kind cluster with images built from the working tree and from the commit before it; gone afterwards."""
+    """Yield a kind cluster with images of the working tree and of the previous commit. Remove it afterwards."""
     remove_leftovers(progress)
-    cluster = KindCluster(f"e2e-{os.getpid()}")
-    try:
-        cluster.up(progress)
-        base = _base(cluster, progress)
+    with running_kind_cluster(f"e2e-{os.getpid()}", progress) as cluster:
+        base = _base_image(cluster, progress)
         with progress.step("Building Hopper's image", 60):
-            version = Version(ROOT / "charts" / "hopper", _build(cluster, base, ROOT, "hopper.local/hopper:e2e"))
-        with progress.step("Building the image of the commit before", 60):
-            before = _version_before(cluster, base, scratch)
+            version = Version(ROOT / "charts" / "hopper", _build_image(cluster, base, ROOT, CURRENT_IMAGE))
+        with progress.step("Building the image of the previous commit", 60):
+            previous = _previous_version(cluster, base, scratch)
         with progress.step("Loading the images into the cluster", 30):
-            cluster.load(version.image, before.image)
-            samples_run = base == PYTHON or _load_stand_in(cluster, base)
-        yield Site(cluster, version, before, samples_run)
-    finally:
-        cluster.down(progress)
+            cluster.load(version.image, previous.image)
+            has_sample_images = base == OFFICIAL_PYTHON or _load_sample_image(cluster, base)
+        yield Site(cluster, version, previous, has_sample_images)
 
 
 @contextmanager
-def current_site(image: str, before: str | None) -> Iterator[Site]:
-    """Whatever KUBECONFIG points at; its nodes have to be able to pull the image."""
+def current_site(image: str, previous_image: str | None) -> Iterator[Site]:
+    """Yield the cluster of KUBECONFIG. Its nodes must be able to pull the images."""
     cluster = CurrentCluster()
     cluster.up()
     chart = ROOT / "charts" / "hopper"
-    older = Version(chart, before) if before else None
-    yield Site(cluster, Version(chart, image), older, samples_run=True)
+    previous = Version(chart, previous_image) if previous_image else None
+    yield Site(cluster, Version(chart, image), previous, has_sample_images=True)
 
 
 def remove_leftovers(progress: Progress) -> None:
-    """End the clusters of test runs that were killed."""
+    """Remove the clusters of test runs that were killed."""
     for name in known_clusters():
-        if (match := NAME.fullmatch(name)) and not _runs(int(match[1])):
-            KindCluster(name).down(progress)
+        if (match := CLUSTER_NAME.fullmatch(name)) and not _is_running(int(match[1])):
+            stop_kind_cluster(name, cache_dir(), progress)
 
 
-def _base(cluster: KindCluster, progress: Progress) -> str:
-    """The official Python where it can be pulled, else one from packages."""
-    return PYTHON if pull(cluster.docker, PYTHON, progress) else cluster.python_image(progress)
+def _base_image(cluster: KindCluster, progress: Progress) -> str:
+    """Return the official Python image if it can be pulled, else one from packages."""
+    if pull_image(cluster.docker, OFFICIAL_PYTHON, progress):
+        return OFFICIAL_PYTHON
+    return python_image(cluster.docker, cache_dir(), progress)
 
 
-def _build(cluster: KindCluster, base: str, context: Path, image: str) -> str:
+def _build_image(cluster: KindCluster, base: str, context: Path, image: str) -> str:
     revision = _git("rev-parse", "HEAD", check=False).decode().strip() or "unknown"
     arguments = [f"--build-arg=BASE_IMAGE={base}", f"--build-arg=REVISION={revision}"]
     cluster.docker("build", "--quiet", "--network=host", f"--tag={image}", *arguments, str(context))
     return image
 
 
-def _version_before(cluster: KindCluster, base: str, scratch: Path) -> Version:
-    """The newest commit before this one that had a chart and can be built; without history, this one again."""
-    image = "hopper.local/hopper:e2e-before"
-    for commit in _git("rev-list", "--skip=1", f"--max-count={_OLDER_COMMITS}", "HEAD", check=False).decode().split():
+def _previous_version(cluster: KindCluster, base: str, scratch: Path) -> Version:
+    """Return the newest previous commit that has a chart and can be built, else the current version again."""
+    commits = _git("rev-list", "--skip=1", f"--max-count={_COMMITS_TO_TRY}", "HEAD", check=False).decode().split()
+    for commit in commits:
         tree = scratch / commit
         with tarfile.open(fileobj=BytesIO(_git("archive", commit))) as archive:
             archive.extractall(tree, filter="data")
         if not (tree / "charts" / "hopper" / "Chart.yaml").exists() or not (tree / "Dockerfile").exists():
             continue
         try:
-            return Version(tree / "charts" / "hopper", _build(cluster, base, tree, image))
+            return Version(tree / "charts" / "hopper", _build_image(cluster, base, tree, PREVIOUS_IMAGE))
         except LocalError:
             continue
-    cluster.docker("tag", "hopper.local/hopper:e2e", image)
-    return Version(ROOT / "charts" / "hopper", image)
+    cluster.docker("tag", CURRENT_IMAGE, PREVIOUS_IMAGE)
+    return Version(ROOT / "charts" / "hopper", PREVIOUS_IMAGE)
 
 
-def _load_stand_in(cluster: KindCluster, base: str) -> bool:
-    """What the samples run cannot be pulled where Python could not; a stand-in will do."""
+def _load_sample_image(cluster: KindCluster, base: str) -> bool:
+    """Build and load a substitute for the nginx image of the samples, because no registry is reachable."""
     template = (ROOT / "manifests" / "samples" / "templates.yaml").read_text(encoding="utf-8")
     (image,) = re.findall(r"^\s+image: (\S*nginx\S*)$", template, re.MULTILINE)
     with tempfile.TemporaryDirectory(prefix="nginx-") as directory:
@@ -133,7 +136,7 @@ def _git(*args: str, check: bool = True) -> bytes:
     return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, check=check).stdout
 
 
-def _runs(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

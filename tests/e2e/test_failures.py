@@ -1,42 +1,47 @@
-"""What goes wrong with real containers, and that it can be put right."""
+"""Failures of real containers, and the recovery from them."""
 
 from __future__ import annotations
 
-from tests.e2e.hopper import LONG, Space, until
+from tests.e2e.release import LONG_TIMEOUT, InstanceNamespace, until
 
-NOWHERE = "registry.invalid/nobody/nothing:1"
-PATIENT = {"policy": "OnFailure", "maxRetries": 100, "backoffSeconds": 2, "maxBackoffSeconds": 4}
+UNKNOWN_IMAGE = "registry.invalid/unknown/image:1"
+RETRYING_POLICY = {"policy": "OnFailure", "maxRetries": 100, "backoffSeconds": 2, "maxBackoffSeconds": 4}
 
 
-def test_errors_have_a_reason_and_an_end(space: Space) -> None:
-    good = space.system.site.version.image
-    space.template("unknown", image=NOWHERE)
-    space.template("crashing", env=[{"name": "CRASH", "value": "yes"}])
+def test_failing_instances_report_a_reason_and_recover(namespace: InstanceNamespace) -> None:
+    good = namespace.release.site.version.image
+    namespace.template("unknown", image=UNKNOWN_IMAGE)
+    namespace.template("crashing", env=[{"name": "CRASH", "value": "yes"}])
     for name in ("unknown", "crashing"):
-        space.instance(name, template=name, restartPolicy={"policy": "Never"})
+        namespace.instance(name, template=name, restartPolicy={"policy": "Never"})
 
     def failure(name: str) -> tuple[str, str]:
-        return space.phase(name), space.condition(name, "WorkloadAvailable").get("reason", "")
+        return namespace.phase(name), namespace.condition(name, "WorkloadAvailable").get("reason", "")
 
-    until(lambda: failure("unknown"), ("Error", "ImagePullBackOff"), "a wrong image is an Error", LONG)
-    until(lambda: failure("crashing"), ("Error", "CrashLoopBackOff"), "a crash loop is an Error", LONG)
-    assert NOWHERE in space.condition("unknown", "Ready")["message"]
-    assert "exit code 1" in space.condition("crashing", "Ready")["message"]
+    until(lambda: failure("unknown"), ("Error", "ImagePullBackOff"), "an unknown image is an Error", LONG_TIMEOUT)
+    until(lambda: failure("crashing"), ("Error", "CrashLoopBackOff"), "a crash loop is an Error", LONG_TIMEOUT)
+    assert UNKNOWN_IMAGE in namespace.condition("unknown", "Ready")["message"]
+    assert "exit code 1" in namespace.condition("crashing", "Ready")["message"]
 
-    # Both are put right in the template, and get well by the restart policy.
+    # Corrected templates and the restart policy recover both instances.
     for name in ("unknown", "crashing"):
-        space.patch(name, restartPolicy=PATIENT)
-    space.template("unknown", image=good)
-    space.template("crashing")
-    space.await_phase("Running", "unknown", "crashing")
+        namespace.patch(name, restartPolicy=RETRYING_POLICY)
+    namespace.template("unknown", image=good)
+    namespace.template("crashing")
+    namespace.await_phase("Running", "unknown", "crashing")
     for name in ("unknown", "crashing"):
-        assert space.await_answer(name, greeting="")["life"]
+        assert namespace.await_answer(name, greeting="")["life"]
 
 
-def test_a_crash_loop_can_be_stopped(space: Space) -> None:
-    space.template("crashing", env=[{"name": "CRASH", "value": "yes"}])
-    space.instance("crashing", template="crashing")
-    until(lambda: "Error" in [it["to"] for it in space.status("crashing").get("history", [])], True, "an Error", LONG)
-    space.patch("crashing", desiredState="Stopped")
-    space.await_phase("Stopped", "crashing")
-    assert space.pods("crashing") == {}
+def test_a_crash_loop_can_be_stopped(namespace: InstanceNamespace) -> None:
+    namespace.template("crashing", env=[{"name": "CRASH", "value": "yes"}])
+    namespace.instance("crashing", template="crashing")
+    until(
+        lambda: "Error" in [entry["to"] for entry in namespace.status("crashing").get("history", [])],
+        True,
+        "an Error",
+        LONG_TIMEOUT,
+    )
+    namespace.patch("crashing", desiredState="Stopped")
+    namespace.await_phase("Stopped", "crashing")
+    assert namespace.pods("crashing") == {}

@@ -1,50 +1,62 @@
-"""The REST API, called from pods with the tokens of their service accounts."""
+"""The REST API, called from pods with the tokens of their ServiceAccounts."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from tests.e2e.conftest import ALLOWED
-from tests.e2e.hopper import CLIENT, CLIENTS, SYSTEM, Space, request, until
+from tests.e2e.conftest import EDITOR_CLIENT
+from tests.e2e.release import (
+    CLIENT_NAMESPACE,
+    RELEASE_NAMESPACE,
+    UNPRIVILEGED_CLIENT,
+    InstanceNamespace,
+    request,
+    until,
+)
 
-GATEWAY = f"http://hopper-gateway.{SYSTEM}/api/v1"
+GATEWAY = f"http://hopper-gateway.{RELEASE_NAMESPACE}/api/v1"
 
 
-def ask(
-    space: Space, method: str, path: str, body: object = None, account: str = ALLOWED, token: bool = True
+def call(
+    namespace: InstanceNamespace,
+    method: str,
+    path: str,
+    body: object = None,
+    account: str = EDITOR_CLIENT,
+    token: bool = True,
 ) -> tuple[int, Any]:
-    """Return code and content of the answer."""
-    url = f"{GATEWAY}{path}?namespace={space.name}"
-    status, text = request(space.system.cluster, url, method, body, account=account, token=token)
+    """Return the status code and the decoded body."""
+    url = f"{GATEWAY}{path}?namespace={namespace.name}"
+    status, text = request(namespace.release.cluster, url, method, body, account=account, token=token)
     assert 0 < status < 500, text
     return status, json.loads(text) if text.strip() else None
 
 
-def code(space: Space, method: str, path: str, body: object = None, account: str = ALLOWED, token: bool = True) -> int:
-    return ask(space, method, path, body, account, token)[0]
+def status_code(*args: Any, **options: Any) -> int:
+    return call(*args, **options)[0]
 
 
-def test_it_does_for_each_what_the_cluster_allows(space: Space) -> None:
-    space.template()
-    account = f"--serviceaccount={CLIENTS}:{ALLOWED}"
-    space.kubectl("create", "rolebinding", "clerk", "--clusterrole=edit", account)
-    until(lambda: code(space, "GET", "/instances"), 200, "the rights have arrived")
+def test_callers_need_the_rights_of_the_cluster(namespace: InstanceNamespace) -> None:
+    namespace.template()
+    account = f"--serviceaccount={CLIENT_NAMESPACE}:{EDITOR_CLIENT}"
+    namespace.kubectl("create", "rolebinding", "clerk", "--clusterrole=edit", account)
+    until(lambda: status_code(namespace, "GET", "/instances"), 200, "the RoleBinding is effective")
 
     wanted = {"id": "web", "name": "web", "scope": "PROJECT", "template": "web"}
-    assert code(space, "GET", "/instances", token=False) == 401
-    assert code(space, "GET", "/instances", account=CLIENT) == 403
-    assert code(space, "POST", "/instances", wanted, account=CLIENT) == 403
-    assert space.get("web") == {}
+    assert status_code(namespace, "GET", "/instances", token=False) == 401
+    assert status_code(namespace, "GET", "/instances", account=UNPRIVILEGED_CLIENT) == 403
+    assert status_code(namespace, "POST", "/instances", wanted, account=UNPRIVILEGED_CLIENT) == 403
+    assert namespace.get("web") == {}
 
-    assert code(space, "POST", "/instances", wanted) == 201
-    space.await_phase("Running", "web")
-    space.await_answer("web", greeting="")
-    assert code(space, "POST", "/instances/web/pause", {"reason": "lunch"}) == 200
-    space.await_phase("Paused", "web")
-    assert code(space, "POST", "/instances/web/resume", account=CLIENT) == 403
-    assert space.phase("web") == "Paused"
+    assert status_code(namespace, "POST", "/instances", wanted) == 201
+    namespace.await_phase("Running", "web")
+    namespace.await_answer("web", greeting="")
+    assert status_code(namespace, "POST", "/instances/web/pause", {"reason": "lunch"}) == 200
+    namespace.await_phase("Paused", "web")
+    assert status_code(namespace, "POST", "/instances/web/resume", account=UNPRIVILEGED_CLIENT) == 403
+    assert namespace.phase("web") == "Paused"
 
-    until(lambda: ask(space, "GET", "/instances/web")[1]["status"], "paused", "the gateway shows what is")
-    assert code(space, "DELETE", "/instances/web") == 204
-    space.await_phase("Terminated", "web")
+    until(lambda: call(namespace, "GET", "/instances/web")[1]["status"], "paused", "the gateway shows the pause")
+    assert status_code(namespace, "DELETE", "/instances/web") == 204
+    namespace.await_phase("Terminated", "web")

@@ -1,50 +1,50 @@
-"""A tree with real workloads: what happens to the parent happens below it."""
+"""A tree with real workloads: pause, rollout and deletion of the parent affect its children."""
 
 from __future__ import annotations
 
-from tests.e2e.hopper import Space, until
+from tests.e2e.release import InstanceNamespace, until
 
 CHILDREN = ("shop-web", "shop-api")
 
 
-def test_pause_rollout_and_deletion_go_down_the_tree(space: Space) -> None:
-    space.template(env=[{"name": "GREETING", "value": "hello"}])
+def test_children_follow_pause_rollout_and_deletion_of_their_parent(namespace: InstanceNamespace) -> None:
+    namespace.template(env=[{"name": "GREETING", "value": "hello"}])
     for child in CHILDREN:
         overrides = {"env": [{"name": "INSTANCE", "value": child}]}
-        space.instance(child, "shop", overrides=overrides)
-    space.instance("shop", template=None)
-    space.await_phase("Running", "shop", *CHILDREN)
+        namespace.instance(child, "shop", overrides=overrides)
+    namespace.instance("shop", template=None)
+    namespace.await_phase("Running", "shop", *CHILDREN)
     for child in CHILDREN:
-        space.await_answer(child, instance=child, greeting="hello")
-    before = space.everybodys_pods()
+        namespace.await_answer(child, instance=child, greeting="hello")
+    before = namespace.restarts_by_pod()
 
-    # The parent pauses, and so do its children, without a process coming to harm.
-    space.patch("shop", desiredState="Paused", reason="stocktaking")
-    space.await_phase("Paused", "shop", *CHILDREN)
+    # The children pause with their parent, and no container restarts.
+    namespace.patch("shop", desiredState="Paused", reason="stocktaking")
+    namespace.await_phase("Paused", "shop", *CHILDREN)
     for child in CHILDREN:
-        until(lambda child=child: space.endpoints(child), [], f"{child} serves nobody")  # type: ignore[misc]
-        assert space.condition(child, "Ready")["reason"] == "InheritedFrom"
-    assert space.everybodys_pods() == before
-    space.patch("shop", desiredState="Running")
-    space.await_phase("Running", "shop", *CHILDREN)
+        until(lambda child=child: namespace.endpoints(child), [], f"{child} has no ready endpoint")  # type: ignore[misc]
+        assert namespace.condition(child, "Ready")["reason"] == "InheritedFrom"
+    assert namespace.restarts_by_pod() == before
+    namespace.patch("shop", desiredState="Running")
+    namespace.await_phase("Running", "shop", *CHILDREN)
 
-    # A change of the template reaches all who use it, and overrides survive it.
-    space.template(env=[{"name": "GREETING", "value": "welcome"}])
+    # A change of the template rolls out to all its instances and keeps their overrides.
+    namespace.template(env=[{"name": "GREETING", "value": "welcome"}])
     for child in CHILDREN:
-        space.await_answer(child, instance=child, greeting="welcome")
-    space.await_phase("Running", *CHILDREN)
+        namespace.await_answer(child, instance=child, greeting="welcome")
+    namespace.await_phase("Running", *CHILDREN)
 
-    def of_before() -> set[str]:
-        return set(before) & {uid for child in CHILDREN for uid in space.pods(child)}
+    def previous_pods() -> set[str]:
+        return set(before) & {uid for child in CHILDREN for uid in namespace.pods(child)}
 
-    until(of_before, set(), "the pods of before are gone")
+    until(previous_pods, set(), "the previous pods are gone")
 
-    # Deletion takes everything along.
-    space.kubectl("delete", "hopperinstance", "shop", "--wait=true", "--timeout=120s")
-    left = "hopperinstances,deployments,services,configmaps,secrets,pods"
+    # Deletion removes all owned objects.
+    namespace.kubectl("delete", "hopperinstance", "shop", "--wait=true", "--timeout=120s")
+    kinds = "hopperinstances,deployments,services,configmaps,secrets,pods"
 
     def owned() -> str:
-        return space.kubectl("get", left, "--selector=hopper.dev/instance", "--output=name") + space.kubectl(
+        return namespace.kubectl("get", kinds, "--selector=hopper.dev/instance", "--output=name") + namespace.kubectl(
             "get", "hopperinstances", "--output=name"
         )
 

@@ -1,56 +1,56 @@
-"""One instance with a volume, through all its states, as real containers show them."""
+"""An instance with a volume and real containers in all desired states."""
 
 from __future__ import annotations
 
-from tests.e2e.hopper import Space, until
+from tests.e2e.release import InstanceNamespace, until
 
 DATA = [{"target": "/data", "source": "data", "size": "8Mi"}]
 
 
-def test_an_instance_lives(space: Space) -> None:
-    space.template(volumes=DATA, user="4711")
-    space.instance("web")
-    space.await_phase("Running", "web")
-    first = space.await_answer("web", starts=1)
-    (pod,) = space.pods("web")
+def test_real_containers_follow_the_desired_state(namespace: InstanceNamespace) -> None:
+    namespace.template(volumes=DATA, user="4711")
+    namespace.instance("web")
+    namespace.await_phase("Running", "web")
+    first = namespace.await_answer("web", starts=1)
+    (pod,) = namespace.pods("web")
 
-    # Paused: out of the Service, while the process goes on.
-    space.patch("web", desiredState="Paused", reason="maintenance")
-    space.await_phase("Paused", "web")
-    until(lambda: space.endpoints("web"), [], "nobody is behind the Service")
-    until(lambda: space.ask("web"), {}, "nobody answers through the Service")
-    assert space.ask_pod("web")["life"] == first["life"]
-    assert set(space.pods("web")) == {pod}
+    # Paused: the Service has no endpoint, and the process keeps running.
+    namespace.patch("web", desiredState="Paused", reason="maintenance")
+    namespace.await_phase("Paused", "web")
+    until(lambda: namespace.endpoints("web"), [], "the Service has no endpoint")
+    until(lambda: namespace.request_service("web"), {}, "the Service does not answer")
+    assert namespace.request_pod("web")["life"] == first["life"]
+    assert set(namespace.pods("web")) == {pod}
 
-    # Resumed: the same process.
-    space.patch("web", desiredState="Running")
-    space.await_phase("Running", "web")
-    space.await_answer("web", life=first["life"])
+    # Resumed: the same process serves again.
+    namespace.patch("web", desiredState="Running")
+    namespace.await_phase("Running", "web")
+    namespace.await_answer("web", life=first["life"])
 
-    # Stopped: no process; what it wrote stays.
-    space.patch("web", desiredState="Stopped")
-    space.await_phase("Stopped", "web")
-    assert space.pods("web") == {}
-    assert space.get(space.workload("web"), "service")
-    space.patch("web", desiredState="Running")
-    space.await_phase("Running", "web")
-    second = space.await_answer("web", starts=2)
+    # Stopped: no process is left, and the volume keeps its data.
+    namespace.patch("web", desiredState="Stopped")
+    namespace.await_phase("Stopped", "web")
+    assert namespace.pods("web") == {}
+    assert namespace.get(namespace.workload_name("web"), "service")
+    namespace.patch("web", desiredState="Running")
+    namespace.await_phase("Running", "web")
+    second = namespace.await_answer("web", starts=2)
     assert second["life"] != first["life"]
 
-    # Restarted: stopped and started, once.
-    space.patch("web", restartedAt="2030-01-01T00:00:00Z")
-    third = space.await_answer("web", starts=3)
+    # Restarted: one stop and one start.
+    namespace.patch("web", restartedAt="2030-01-01T00:00:00Z")
+    third = namespace.await_answer("web", starts=3)
     assert third["life"] not in (first["life"], second["life"])
-    space.await_phase("Running", "web")
-    assert space.status("web")["restarts"] == 1
+    namespace.await_phase("Running", "web")
+    assert namespace.status("web")["restarts"] == 1
 
-    # Archived: the record and the volume only.
-    workload = space.workload("web")
-    space.patch("web", desiredState="Archived")
-    space.await_phase("Archived", "web")
-    until(lambda: space.get(workload, "service"), {}, "the Service is gone")
-    until(lambda: space.get(workload, "deployment"), {}, "the Deployment is gone")
-    claims = space.kubectl("get", "persistentvolumeclaims", "--output=jsonpath={.items[*].status.phase}")
+    # Archived: only the instance and its volume are left.
+    workload = namespace.workload_name("web")
+    namespace.patch("web", desiredState="Archived")
+    namespace.await_phase("Archived", "web")
+    until(lambda: namespace.get(workload, "service"), {}, "the Service is gone")
+    until(lambda: namespace.get(workload, "deployment"), {}, "the Deployment is gone")
+    claims = namespace.kubectl("get", "persistentvolumeclaims", "--output=jsonpath={.items[*].status.phase}")
     assert claims == "Bound"
-    history = [entry["to"] for entry in space.status("web")["history"]]
+    history = [entry["to"] for entry in namespace.status("web")["history"]]
     assert history[-3:] == ["Stopping", "Stopped", "Archived"]

@@ -1,30 +1,32 @@
-"""The operator's pod comes and goes; the instances' pods do not."""
+"""A killed operator, and the pods of instances that must survive it."""
 
 from __future__ import annotations
 
-from tests.e2e.hopper import SYSTEM, Space, until
+from tests.e2e.release import RELEASE_NAMESPACE, InstanceNamespace, until
 
 
-def test_the_operator_is_killed_in_the_middle_of_its_work(space: Space) -> None:
-    space.template()
-    space.instance("first")
-    space.await_phase("Running", "first")
-    (before,) = space.pods("first")
-    (operator,) = space.system.pods("operator")
+def test_a_killed_operator_continues_after_its_restart_and_restarts_no_instance(namespace: InstanceNamespace) -> None:
+    namespace.template()
+    namespace.instance("first")
+    namespace.await_phase("Running", "first")
+    (before,) = namespace.pods("first")
+    (operator,) = namespace.release.pods("operator")
 
     names = [f"late-{number}" for number in range(3)]
     for name in names:
-        space.instance(name, "crowd")
-    space.instance("crowd", template=None)
-    kill = ("delete", "pod", operator["metadata"]["name"], f"--namespace={SYSTEM}", "--grace-period=0", "--force")
-    space.system.cluster.kubectl(*kill)
-    space.patch("first", desiredState="Paused")
+        namespace.instance(name, "crowd")
+    namespace.instance("crowd", template=None)
+    namespace.release.cluster.kubectl(
+        *("delete", "pod", operator["metadata"]["name"], f"--namespace={RELEASE_NAMESPACE}"),
+        *("--grace-period=0", "--force"),
+    )
+    namespace.patch("first", desiredState="Paused")
 
-    space.await_phase("Running", "crowd", *names)
-    space.await_phase("Paused", "first")
-    (after,) = space.system.pods("operator")
+    namespace.await_phase("Running", "crowd", *names)
+    namespace.await_phase("Paused", "first")
+    (after,) = namespace.release.pods("operator")
     assert after["metadata"]["uid"] != operator["metadata"]["uid"]
-    assert set(space.pods("first")) == {before}
+    assert set(namespace.pods("first")) == {before}
     for name in names:
-        until(lambda name=name: len(space.pods(name)), 1, f"{name} has one pod")  # type: ignore[misc]
-        assert space.status(name)["restarts"] == 0
+        until(lambda name=name: len(namespace.pods(name)), 1, f"{name} has one pod")  # type: ignore[misc]
+        assert namespace.status(name)["restarts"] == 0

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from hopper.api.resources import Manifest
-from hopper.local import binaries
-from hopper.local.catalogue import TOOLS
-from hopper.local.paths import cache_dir
-from hopper.local.progress import Plain
+from hopper.local.binaries import ensure_binaries
+from hopper.local.binary_catalogue import TOOL_BINARIES
+from hopper.local.cluster_files import cache_dir
+from hopper.local.progress import PlainProgress
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "hopper"
@@ -30,7 +30,7 @@ class HelmError(Exception):
 
 def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
     """Run helm with `values` and return its standard output. Raises HelmError."""
-    program = binaries.ensure(cache_dir(), Plain(sys.__stderr__), TOOLS)["helm"]
+    program = ensure_binaries(cache_dir(), PlainProgress(sys.__stderr__), TOOL_BINARIES)["helm"]
     with tempfile.TemporaryDirectory(prefix="helm-") as home:
         command = [str(program), *args]
         if values is not None:

@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command()(demo.demo)
+app.command("demo")(demo.run_demo)
 app.command()(render.render)
 app.command()(render.diff)
 app.add_typer(operator.app, name="operator")

@@ -1,4 +1,4 @@
-"""How verbs that work on clusters of this machine fail, or are ended: with one line that says what to do."""
+"""Error reporting of the verbs that use clusters on this machine."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import typer
 if TYPE_CHECKING:
     from hopper.local.progress import Progress
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def reported(interrupted: str) -> Iterator[Progress]:
-    """Progress for the work inside; its errors as one line on standard error and exit code 1.
+def report_local_errors(interrupted: str) -> Iterator[Progress]:
+    """Yield a progress reporter. Print an error as one line on standard error, and exit with code 1.
 
-    Who is ended (Ctrl-C, SIGTERM, a closed terminal) cleans up first, and then says `interrupted`.
+    On Ctrl-C, SIGTERM or a closed terminal, let the work clean up, then print the message `interrupted`.
     """
     from hopper.local.errors import LocalError
-    from hopper.local.terminal import for_terminal
+    from hopper.local.progress import progress_for
 
     try:
-        with _endings_as_interrupts():
-            yield for_terminal()
+        with _termination_as_interrupt():
+            yield progress_for()
     except LocalError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(_explained(error))
+        _fail(_os_error_message(error))
     except KeyboardInterrupt as interrupt:
         typer.echo(interrupted, err=True)
         raise typer.Exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)) from None
@@ -43,26 +43,25 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _explained(error: OSError) -> str:
-    """What the system says, and, where it is about the cache, how to use another one."""
-    from hopper.local.paths import cache_dir
+def _os_error_message(error: OSError) -> str:
+    """Return the message of the system. For a path in the cache, add how to use another cache directory."""
+    from hopper.local.cluster_files import cache_dir
 
     cache = cache_dir()
     path = Path(error.filename or cache)
     if not (path.is_relative_to(cache) or cache.is_relative_to(path)):
         return str(error)
-    advice = f"Set HOPPER_CACHE (now {cache}) to a directory that you may write to and that has room"
-    return f"{path}: {error.strerror}. {advice}"
+    return f"{path}: {error.strerror}: set HOPPER_CACHE (now {cache}) to a writable directory with enough free space"
 
 
 @contextmanager
-def _endings_as_interrupts() -> Iterator[None]:
-    """Let signals that would end this process at once raise KeyboardInterrupt; those ignored (nohup) stay so."""
+def _termination_as_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt for termination signals, except for signals that are ignored (nohup)."""
 
     def interrupt(number: int, _: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt(number)
 
-    changed = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    changed = [number for number in _TERMINATION_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
     for number in changed:
         signal.signal(number, interrupt)
     try:

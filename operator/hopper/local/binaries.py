@@ -1,4 +1,4 @@
-"""Getting the Kubernetes binaries: the user's own, else official ones, else built from source."""
+"""The Kubernetes binaries: from the user's own directory, else downloaded, else built from source."""
 
 from __future__ import annotations
 
@@ -7,72 +7,85 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hopper.local.catalogue import BINARIES, TOOLS, Binary, Store, in_directory, this_platform
+from hopper.local.binary_catalogue import (
+    CLUSTER_BINARIES,
+    TOOL_BINARIES,
+    Binary,
+    BinaryStore,
+    binaries_in_directory,
+    this_platform,
+)
 from hopper.local.errors import MissingBinaryError
-from hopper.local.lock import locked
+from hopper.local.file_lock import file_lock
 from hopper.local.progress import SILENT, Progress
 
-OWN_DIRECTORY = "HOPPER_KUBE_BIN"
+BINARIES_VARIABLE = "HOPPER_KUBE_BIN"
 
 
-def ensure(cache: Path, progress: Progress = SILENT, wanted: Sequence[Binary] = BINARIES) -> Mapping[str, Path]:
-    """Binary name → path of each binary that is wanted, fetched or built when missing.
+def ensure_binaries(
+    cache: Path, progress: Progress = SILENT, wanted: Sequence[Binary] = CLUSTER_BINARIES
+) -> Mapping[str, Path]:
+    """Return the path of each wanted binary by its name. Download or build missing binaries.
 
-    A call while another process builds waits for it. A call after an interrupted one goes on with what is missing.
+    If another process is getting binaries, wait for it. After an interruption, get only those still missing.
     Raises BinariesError, UnsupportedPlatformError.
     """
-    own = os.environ.get(OWN_DIRECTORY)
-    found = _own(Path(own).expanduser(), wanted) if own else {}
-    rest = [binary for binary in wanted if binary.name not in found]
-    store = Store(cache, this_platform())
-    if store.missing(rest):
-        with locked(cache / "locks" / "binaries.lock", lambda holder: progress.note(_waiting(holder))):
-            _fill(store, rest, progress)
-    return {**found, **store.paths(rest)}
+    custom = os.environ.get(BINARIES_VARIABLE)
+    paths = _user_binaries(Path(custom).expanduser(), wanted) if custom else {}
+    others = [binary for binary in wanted if binary.name not in paths]
+    store = BinaryStore(cache, this_platform())
+    if store.missing(others):
+        with file_lock(cache / "locks" / "binaries.lock", lambda holder: progress.note(_waiting_message(holder))):
+            _fill_store(store, others, progress)
+    return {**paths, **store.paths(others)}
 
 
 def find_kubectl(cache: Path) -> Path:
-    """A kubectl to use on a cluster that is not `local`. Raises MissingBinaryError."""
-    return find("kubectl", cache)
-
-
-def find(name: str, cache: Path) -> Path:
-    """A program that is there already: in the user's own directory, on the PATH, in our cache, in this order.
+    """Return the path of a kubectl for clusters of the providers `kind` and `current`.
 
     Raises MissingBinaryError.
     """
+    return find_program("kubectl", cache)
+
+
+def find_program(name: str, cache: Path) -> Path:
+    """Return the path of an existing program.
+
+    The order is HOPPER_KUBE_BIN, the PATH, Hopper's cache. Raises MissingBinaryError.
+    """
     candidates = []
-    if own := os.environ.get(OWN_DIRECTORY):
-        candidates.append(Path(own).expanduser() / name)
+    if custom := os.environ.get(BINARIES_VARIABLE):
+        candidates.append(Path(custom).expanduser() / name)
     if on_path := shutil.which(name):
         candidates.append(Path(on_path))
-    candidates.append(Store(cache, this_platform()).paths((*BINARIES, *TOOLS))[name])
+    candidates.append(BinaryStore(cache, this_platform()).paths((*CLUSTER_BINARIES, *TOOL_BINARIES))[name])
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise MissingBinaryError(f"there is no {name}: install it, or run `hopper local build`")
+    raise MissingBinaryError(f"{name} is not installed: install it, or run `hopper local build`")
 
 
-def _fill(store: Store, wanted: Sequence[Binary], progress: Progress) -> None:
-    from hopper.local import build, download
+def _fill_store(store: BinaryStore, wanted: Sequence[Binary], progress: Progress) -> None:
+    from hopper.local.download import download_binaries
+    from hopper.local.go_build import build_binaries
 
     if missing := store.missing(wanted):
-        download.fetch(missing, store, progress)
+        download_binaries(missing, store, progress)
     if missing := store.missing(wanted):
-        build.build(missing, store, progress)
+        build_binaries(missing, store, progress)
 
 
-def _own(directory: Path, wanted: Sequence[Binary]) -> dict[str, Path]:
-    """Those in the user's own directory, which has to hold a whole cluster, and may lack tools."""
-    found = in_directory(directory, wanted)
-    missing = [binary.title for binary in wanted if binary in BINARIES and binary.name not in found]
+def _user_binaries(directory: Path, wanted: Sequence[Binary]) -> dict[str, Path]:
+    """Return the wanted binaries in the user's directory. The directory may lack tools only."""
+    paths = binaries_in_directory(directory, wanted)
+    missing = [binary.title for binary in wanted if binary in CLUSTER_BINARIES and binary.name not in paths]
     if missing:
         raise MissingBinaryError(
-            f"{OWN_DIRECTORY}={directory} lacks {', '.join(missing)}: put them there as executables, "
-            f"or unset {OWN_DIRECTORY} to have them downloaded or built"
+            f"{BINARIES_VARIABLE}: {directory} lacks {', '.join(missing)}: add them as executable files, "
+            f"or unset {BINARIES_VARIABLE} to have them downloaded or built"
         )
-    return found
+    return paths
 
 
-def _waiting(holder: str) -> str:
-    return f"Waiting for {holder}, which is already getting the Kubernetes binaries ..."
+def _waiting_message(holder: str) -> str:
+    return f"Waiting for {holder}, which is getting the Kubernetes binaries ..."

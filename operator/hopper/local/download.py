@@ -1,7 +1,7 @@
-"""Official prebuilt binaries, from their projects' own download sites or a mirror, used only if the checksum is right.
+"""Downloads of the official binaries, verified against their published checksums.
 
-`HOPPER_DOWNLOAD_URL` names a mirror, `none` turns downloading off. A mirror has the sites' files below
-`kubernetes/`, `etcd/`, `kwok/` and `helm/`, each with its checksum beside it as `<file>.sha256`.
+`HOPPER_DOWNLOAD_URL` selects a mirror; `none` disables downloads. A mirror provides the files of the official sites in
+the directories `kubernetes/`, `etcd/`, `kwok/` and `helm/`, and the checksum of each file as `<file>.sha256`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from hopper.local.catalogue import ETCD, HELM, KUBERNETES, KWOK, Binary, Platform, Project, Store
+from hopper.local.binary_catalogue import ETCD, HELM, KUBERNETES, KWOK, Binary, BinaryStore, GoProject, Platform
 from hopper.local.errors import ChecksumError, DownloadError
 from hopper.local.progress import Progress
 
-MIRROR = "HOPPER_DOWNLOAD_URL"
-OFF = "none"
+DOWNLOAD_URL_VARIABLE = "HOPPER_DOWNLOAD_URL"
+
+_DISABLED = "none"
 
 _SITES = {
     KUBERNETES: "https://dl.k8s.io/release",
@@ -36,60 +37,60 @@ _SITES = {
     KWOK: "https://github.com/kubernetes-sigs/kwok/releases/download",
     HELM: "https://get.helm.sh",
 }
-# kwok publishes no checksum file, but GitHub tells the digest of every file of a release.
+# kwok publishes no checksum file, but GitHub publishes the digest of every release file.
 _KWOK_RELEASES = "https://api.github.com/repos/kubernetes-sigs/kwok/releases/tags"
 
-# An unreachable site must not hold anybody up; a slow one may take its time.
-_ANSWER_WITHIN = 5.0
-_STALLED_AFTER = 30.0
-_CHUNK = 1 << 20
-_HEX = re.compile(r"[0-9a-fA-F]{64}")
+# An unreachable site must not delay the build from source for long. A slow download may continue.
+_CHECKSUM_TIMEOUT_SECONDS = 5.0
+_STALL_TIMEOUT_SECONDS = 30.0
+_CHUNK_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asset:
-    """A file to download and where its checksum is published. With `member` it is an archive that has the binary."""
+class ReleaseFile:
+    """A published file and the address of its checksum. If `member` is set, the file is an archive with the binary."""
 
     url: str
     checksum_url: str
     member: str = ""
 
     @property
-    def file(self) -> str:
-        """The file's own name."""
+    def name(self) -> str:
+        """Last part of the URL."""
         return self.url.rpartition("/")[2]
 
     @property
     def site(self) -> str:
-        """Whom it comes from."""
+        """Host of the URL."""
         return urlsplit(self.url).netloc
 
 
-def fetch(missing: Sequence[Binary], store: Store, progress: Progress) -> None:
-    """Download what can be had into the store; say why not where it cannot.
+def download_binaries(missing: Sequence[Binary], store: BinaryStore, progress: Progress) -> None:
+    """Download the available binaries into the store, and report why others are not available.
 
-    Raises ChecksumError: a wrong file is a reason to stop, not to go on in another way.
+    Raises ChecksumError: after a checksum mismatch, Hopper must stop instead of building from source.
     """
-    mirror = os.environ.get(MIRROR)
-    if mirror == OFF:
+    mirror = os.environ.get(DOWNLOAD_URL_VARIABLE)
+    if mirror == _DISABLED:
         return
     if store.platform.os != "linux":
         progress.note(f"There are no official binaries of the control plane for {store.platform}")
         return
-    unusable: set[Project] = {binary.project for binary in missing} - _SITES.keys()
+    unavailable: set[GoProject] = {binary.project for binary in missing} - _SITES.keys()
     for binary in missing:
-        if binary.project not in unusable:
+        if binary.project not in unavailable:
             try:
-                _fetch_one(binary, asset(binary, store.platform, mirror), store, progress)
+                _download_binary(binary, release_file(binary, store.platform, mirror), store, progress)
             except DownloadError as error:
-                unusable.add(binary.project)
+                unavailable.add(binary.project)
                 progress.note(f"No prebuilt {binary.project.name} {binary.project.version}: {error}")
 
 
-def asset(binary: Binary, platform: Platform, mirror: str | None = None) -> Asset:
-    """Where the binary is published."""
+def release_file(binary: Binary, platform: Platform, mirror: str | None = None) -> ReleaseFile:
+    """Return the published file of a binary, on the official site or on a mirror."""
     project, version = binary.project, binary.project.version
     base = f"{mirror.rstrip('/')}/{project.name}" if mirror else _SITES[project]
     etcd = f"etcd-{version}-{platform}"
@@ -99,24 +100,27 @@ def asset(binary: Binary, platform: Platform, mirror: str | None = None) -> Asse
         KWOK: f"{base}/{version}/{binary.name}-{platform}",
         HELM: f"{base}/helm-{version}-{platform}.tar.gz",
     }[project]
-    beside = f"{url}.sha256"
-    published = {
-        KUBERNETES: beside,
+    mirror_checksum_url = f"{url}.sha256"
+    official_checksum_url = {
+        KUBERNETES: f"{url}.sha256",
         ETCD: f"{base}/{version}/SHA256SUMS",
         KWOK: f"{_KWOK_RELEASES}/{version}",
         HELM: f"{url}.sha256sum",
     }[project]
     member = {ETCD: f"{etcd}/{binary.name}", HELM: f"{platform}/{binary.name}"}.get(project, "")
-    return Asset(url, beside if mirror else published, member)
+    return ReleaseFile(url, mirror_checksum_url if mirror else official_checksum_url, member)
 
 
 def published_checksum(text: str, file: str) -> str | None:
-    """The SHA-256 of `file` in a `.sha256` file, a list as of sha256sum, or a GitHub release; None if not in there."""
-    if _HEX.fullmatch(text.strip()):
+    """Return the SHA-256 of `file`, or None if `text` does not contain the checksum.
+
+    `text` is a `.sha256` file, the output of sha256sum, or a GitHub release (JSON).
+    """
+    if _SHA256.fullmatch(text.strip()):
         return text.strip().lower()
     for line in text.splitlines():
         digest, _, name = line.strip().partition(" ")
-        if _HEX.fullmatch(digest) and name.strip().lstrip("*") == file:
+        if _SHA256.fullmatch(digest) and name.strip().lstrip("*") == file:
             return digest.lower()
     try:
         entries = json.loads(text)["assets"]
@@ -124,69 +128,71 @@ def published_checksum(text: str, file: str) -> str | None:
     except (ValueError, KeyError, TypeError):
         return None
     kind, _, digest = digests.get(file, "").partition(":")
-    return digest.lower() if kind == "sha256" and _HEX.fullmatch(digest) else None
+    return digest.lower() if kind == "sha256" and _SHA256.fullmatch(digest) else None
 
 
-def _fetch_one(binary: Binary, source: Asset, store: Store, progress: Progress) -> None:
-    text = _within(_ANSWER_WITHIN, lambda: _read(source.checksum_url), source.checksum_url)
-    expected = published_checksum(text, source.file)
+def _download_binary(binary: Binary, source: ReleaseFile, store: BinaryStore, progress: Progress) -> None:
+    checksums = _within(_CHECKSUM_TIMEOUT_SECONDS, lambda: _read_text(source.checksum_url), source.checksum_url)
+    expected = published_checksum(checksums, source.name)
     if expected is None:
-        raise DownloadError(f"{source.checksum_url} has no checksum of {source.file}")
-    part = store.scratch(binary)
+        raise DownloadError(f"{source.checksum_url} has no checksum of {source.name}")
+    part = store.partial_path(binary)
+    archive = part.with_name(f".{source.name}.part")
     with progress.step(f"Downloading {binary.title} from {source.site}"):
         try:
-            target = part.with_name(f".{source.file}.part") if source.member else part
+            target = archive if source.member else part
             actual = _save(source.url, target)
             if actual != expected:
                 raise ChecksumError(
-                    f"{source.url} has the SHA-256 {actual}, but {expected} is published: it was not used. "
-                    f"Try again later, or set {MIRROR} to a mirror you trust, or to {OFF!r} to build from source"
+                    f"{source.url}: the SHA-256 is {actual}, but the published one is {expected}; the file was "
+                    f"deleted. Try again later, or set {DOWNLOAD_URL_VARIABLE} to a mirror that you trust, or to "
+                    f"{_DISABLED!r} to build from source"
                 )
             if source.member:
-                _extract(target, source.member, part)
-            store.put(binary)
+                _extract(archive, source.member, part)
+            store.commit(binary)
         finally:
             part.unlink(missing_ok=True)
-            part.with_name(f".{source.file}.part").unlink(missing_ok=True)
+            archive.unlink(missing_ok=True)
 
 
 def _open(url: str) -> http.client.HTTPResponse:
     if urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError(f"{MIRROR} must be an http(s) address, or {OFF!r}: {url}")
+        raise DownloadError(f"{DOWNLOAD_URL_VARIABLE}: {url} is not supported: use an http(s) address or {_DISABLED!r}")
     request = urllib.request.Request(url, headers={"User-Agent": "hopper"})  # noqa: S310
     try:
-        response = urllib.request.urlopen(request, timeout=_STALLED_AFTER)  # noqa: S310
+        response = urllib.request.urlopen(request, timeout=_STALL_TIMEOUT_SECONDS)  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()
-        raise DownloadError(f"{url} cannot be had ({error.code} {error.reason})") from error
+        raise DownloadError(f"{url} is not available ({error.code} {error.reason})") from error
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(f"{url} cannot be had ({getattr(error, 'reason', None) or error})") from error
+        raise DownloadError(f"{url} is not available ({getattr(error, 'reason', None) or error})") from error
     assert isinstance(response, http.client.HTTPResponse)
     return response
 
 
-def _read(url: str) -> str:
+def _read_text(url: str) -> str:
     with _open(url) as response:
         return response.read().decode(errors="replace")
 
 
 def _save(url: str, target: Path) -> str:
-    """Write the file and return its SHA-256."""
+    """Download a file and return its SHA-256."""
     digest = hashlib.sha256()
     size = 0
     try:
         with _open(url) as response, target.open("wb") as file:
             announced = response.headers.get("Content-Length")
-            while chunk := response.read(_CHUNK):
+            while chunk := response.read(_CHUNK_BYTES):
                 file.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
     except http.client.HTTPException as error:
-        raise DownloadError(f"{url} broke off ({error!r})") from error
+        raise DownloadError(f"the download of {url} was interrupted ({error!r})") from error
     except TimeoutError as error:
-        raise DownloadError(f"{url} stalled") from error
+        raise DownloadError(f"the download of {url} stalled for {_STALL_TIMEOUT_SECONDS:.0f} s") from error
     if announced is not None and size != int(announced):
-        raise DownloadError(f"{url} broke off after {size} of {announced} bytes")
+        raise DownloadError(f"the download of {url} ended after {size} of {announced} bytes")
     return digest.hexdigest()
 
 
@@ -198,11 +204,14 @@ def _extract(archive: Path, member: str, target: Path) -> None:
             with content, target.open("wb") as file:
                 shutil.copyfileobj(content, file)
     except (tarfile.TarError, KeyError) as error:
-        raise DownloadError(f"there is no {member} in {archive.name} ({error})") from error
+        raise DownloadError(f"{archive.name} does not contain {member} ({error})") from error
 
 
 def _within(seconds: float, work: Callable[[], T], url: str) -> T:
-    """The result of `work`, or DownloadError when it takes too long: name resolution has no time limit of its own."""
+    """Return the result of `work`. A thread enforces the limit, because name resolution has no timeout.
+
+    Raises DownloadError.
+    """
     results: queue.Queue[T | BaseException] = queue.Queue()
 
     def run() -> None:

@@ -1,93 +1,85 @@
-"""What can go wrong with a local cluster. Every message names the thing and says what to do.
+"""Errors of local clusters. Every message names the affected object and says what to do.
 
 LocalError
-├── InvalidNameError           a cluster name that Kubernetes would not take
-├── UnsupportedPlatformError   no binaries exist or can be built for this machine
-├── BinariesError              the Kubernetes binaries cannot be had
-│   ├── MissingBinaryError     the user's own directory lacks one
-│   ├── DownloadError          a site is unreachable or lacks a file (the next way is tried)
-│   ├── ChecksumError          a downloaded file is not what was published: never used
-│   ├── GoNotFoundError        no Go toolchain, and none could be installed
+├── InvalidNameError           invalid cluster name
+├── UnsupportedPlatformError   no binaries for this operating system and processor
+├── BinariesError              the Kubernetes binaries are not available
+│   ├── MissingBinaryError     a binary is missing from the user's own directory, or from this machine
+│   ├── DownloadError          a site is unreachable or lacks a file (Hopper builds from source instead)
+│   ├── ChecksumError          a downloaded file differs from its published checksum (the file is deleted)
+│   ├── GoNotFoundError        no suitable Go toolchain, and none could be installed
 │   └── BuildError             the compiler failed
-├── ProviderError              what a provider needs is missing (Docker, root, a kubeconfig)
-├── DockerError                docker, or a program that works through it, ended with an error
-├── EngineError                the Docker engine of Hopper's own does not start or stop
-├── ClusterStartError          the cluster did not come up
-│   └── PortTakenError         somebody else got a port first (another is tried)
+├── ProviderError              a requirement of the provider is missing (Docker, a node image, a kubeconfig)
+├── DockerError                docker, or a program that uses it, failed
+├── ClusterStartError          the cluster did not start
+│   └── PortTakenError         another process took a chosen port first (Hopper tries other ports)
 ├── ClusterNotRunningError     the call needs a running cluster
-└── KubectlError               kubectl ended with an error
+└── KubectlError               kubectl failed
 """
 
 from __future__ import annotations
 
 
 class LocalError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base class of the errors of `hopper.local`."""
 
 
 class InvalidNameError(LocalError):
-    """A cluster name that Kubernetes would not take."""
+    """An invalid cluster name."""
 
 
 class UnsupportedPlatformError(LocalError):
-    """No binaries exist or can be built for this machine."""
+    """An operating system or processor without binaries."""
 
 
 class BinariesError(LocalError):
-    """The Kubernetes binaries cannot be had."""
+    """Base class of the errors in getting the Kubernetes binaries."""
 
 
 class MissingBinaryError(BinariesError):
-    """The user's own directory lacks a binary."""
+    """A binary that is missing from the user's own directory, or from this machine."""
 
 
 class DownloadError(BinariesError):
-    """A site is unreachable or lacks a file."""
+    """A download site that is unreachable or lacks a file."""
 
 
 class ChecksumError(BinariesError):
-    """A downloaded file differs from its published checksum."""
+    """A downloaded file that differs from its published checksum."""
 
 
 class GoNotFoundError(BinariesError):
-    """No Go toolchain, and none could be installed."""
+    """No suitable Go toolchain, and none could be installed."""
 
 
 class BuildError(BinariesError):
-    """The compiler failed."""
+    """A failure of the compiler."""
 
 
 class ProviderError(LocalError):
-    """What a provider needs is missing."""
+    """A missing requirement of the provider, such as Docker or a node image."""
 
 
 class DockerError(LocalError):
-    """docker, or a program that works through it, ended with an error."""
-
-
-class EngineError(LocalError):
-    """The Docker engine of Hopper's own does not start or stop."""
+    """A failure of docker, or of a program that uses it."""
 
 
 class ClusterStartError(LocalError):
-    """The cluster did not come up."""
+    """A cluster that did not start."""
 
 
 class PortTakenError(ClusterStartError):
-    """Another process got one of the chosen ports first."""
+    """A chosen port that another process took first."""
 
 
 class ClusterNotRunningError(LocalError):
-    """The call needs a running cluster."""
+    """A call that needs a running cluster."""
 
 
 class KubectlError(LocalError):
-    """kubectl ended with an error.
-
-    `returncode` and `stderr` are kubectl's own.
-    """
+    """A failure of kubectl, with its exit code (`returncode`) and standard error (`stderr`)."""
 
     def __init__(self, args: tuple[str, ...], returncode: int, stderr: str) -> None:
-        super().__init__(f"kubectl {' '.join(args)} ended with {returncode}: {stderr.strip()}")
+        super().__init__(f"kubectl {' '.join(args)} failed with exit code {returncode}: {stderr.strip()}")
         self.returncode = returncode
         self.stderr = stderr

@@ -1,4 +1,4 @@
-"""Running kubectl against one cluster, untouched by the user's own configuration and caches."""
+"""kubectl for one cluster, independent of the user's configuration and caches."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hopper.local.errors import KubectlError
-from hopper.local.kwokctl import kubectl_environment
 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """`program` against the cluster of `kubeconfig`; None means what kubectl finds by itself.
+    """The kubectl at `program`, for the cluster of `kubeconfig`. Its cache goes to `directory`.
 
-    `directory` takes its cache.
+    Without `kubeconfig`, kubectl uses the user's configuration.
     """
 
     program: Path
@@ -23,29 +22,33 @@ class Kubectl:
     directory: Path
 
     def __call__(self, *args: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002
-        """Run kubectl with `input` on its standard input and return its standard output.
+        """Run kubectl with `input` as its standard input, and return its standard output.
 
-        Raises KubectlError when it fails, unless `check` is off.
+        Raises KubectlError if kubectl fails and `check` is set.
         """
-        chosen = [] if self.kubeconfig is None else [f"--kubeconfig={self.kubeconfig}"]
-        environment = os.environ | kubectl_environment(self.directory)
-        done = subprocess.run(
-            [str(self.program), *chosen, *args],
+        kubeconfig_option = [] if self.kubeconfig is None else [f"--kubeconfig={self.kubeconfig}"]
+        result = subprocess.run(
+            [str(self.program), *kubeconfig_option, *args],
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
-            env=environment,
+            env=os.environ | kubectl_environment(self.directory),
             capture_output=True,
             text=True,
             check=False,
         )
-        if check and done.returncode:
-            raise KubectlError(args, done.returncode, done.stderr)
-        return done.stdout
+        if check and result.returncode:
+            raise KubectlError(args, result.returncode, result.stderr)
+        return result.stdout
 
     def succeeds(self, *args: str) -> bool:
-        """Whether kubectl ends well within a few seconds."""
+        """Whether kubectl succeeds within three seconds."""
         try:
             self(*args, "--request-timeout=3s")
         except KubectlError:
             return False
         return True
+
+
+def kubectl_environment(directory: Path) -> dict[str, str]:
+    """Return variables that make kubectl ignore the user's preferences and keep its cache in `directory`."""
+    return {"KUBERC": "off", "KUBECACHEDIR": str(directory / "kubectl-cache")}

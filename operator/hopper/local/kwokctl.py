@@ -1,4 +1,4 @@
-"""kwokctl, which starts a control plane as plain processes: the configuration it is given, and calling it."""
+"""kwokctl, which runs a control plane as plain processes: its configuration file and its commands."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from pathlib import Path
 
 import yaml
 
-from hopper.local import processes
-from hopper.local.catalogue import KUBERNETES
+from hopper.local.binary_catalogue import KUBERNETES
+from hopper.local.cluster_files import clusters_dir
 from hopper.local.errors import ClusterStartError
-from hopper.local.paths import clusters_dir
+from hopper.local.kubectl import kubectl_environment
+from hopper.local.processes import KwokctlProcess, recorded_processes
 
-# Component → flag without dashes → value.
+# Value by flag (without dashes) by component.
 ExtraArgs = Mapping[str, Mapping[str, str]]
 
-# The default Service range is a /24, which 254 Services fill.
+# The default range is a /24, which holds 254 Services only.
 _SERVICE_RANGE = "10.96.0.0/14"
 _COMPONENT_ARGS: ExtraArgs = {
-    # The data is thrown away with the cluster; without fsync a write takes a fraction of the time.
+    # The data does not outlive the cluster, and writes are much faster without fsync.
     "etcd": {"unsafe-no-fsync": "true"},
     "kube-apiserver": {"service-cluster-ip-range": _SERVICE_RANGE},
     "kube-controller-manager": {
         "service-cluster-ip-range": _SERVICE_RANGE,
-        # Otherwise every controller, garbage collection too, acts as the admin user.
+        # Without this, every controller, including garbage collection, acts as the admin user.
         "use-service-account-credentials": "true",
-        # Claims get volumes: directories that no simulated pod ever writes to.
+        # Bind PersistentVolumeClaims to directories. Simulated pods never write to them.
         "enable-hostpath-provisioner": "true",
-        # There is only one, and it should outlive an API server that is stopped for a while.
+        # There is one replica only, and it must survive a stopped API server.
         "leader-elect": "false",
     },
     "kube-scheduler": {"leader-elect": "false"},
 }
-# Option of kwokctl → the component that listens there. The names are those of its pid and log files.
+# Component by kwokctl option for its port. kwokctl names pid and log files after the components.
 PORTS = {
     "kubeApiserverPort": "kube-apiserver",
     "etcdPort": "etcd",
@@ -48,84 +49,79 @@ PORTS = {
 }
 COMPONENTS = tuple(dict.fromkeys(PORTS.values()))
 
-_TIMEOUT = 120.0
-_POLL = 0.1
+_TIMEOUT_SECONDS = 120.0
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Kwokctl:
-    """Calls kwokctl for the clusters below `<workdir>/clusters`, apart from any that the user has."""
+    """The kwokctl command for the clusters in `<workdir>/clusters`, independent of the user's own kwok clusters."""
 
     binaries: Mapping[str, Path]
     workdir: Path
 
     def create(self, name: str, config: Path) -> None:
-        """Create and start a cluster. Returns early when one of its processes dies. Raises ClusterStartError."""
-        # An empty --kubeconfig keeps it from writing to the user's own.
+        """Create and start a cluster. Return early if one of its processes dies.
+
+        Raises ClusterStartError.
+        """
+        # With an empty --kubeconfig, kwokctl does not write to the user's kubeconfig.
         self._run("create", "cluster", name, f"--config={config}", "--kubeconfig=")
 
     def start(self, name: str) -> None:
-        """Start those components that are not running. Returns early, and raises, as `create` does."""
+        """Start the components that are not running. Return early and raise as `create` does."""
         self._run("start", "cluster", name)
 
     def scale_nodes(self, name: str, count: int) -> None:
-        """Have `count` simulated nodes. Raises ClusterStartError."""
+        """Set the number of simulated nodes.
+
+        Raises ClusterStartError.
+        """
         self._run("scale", "node", name, f"--replicas={count}")
 
-    def _run(self, verb: str, what: str, name: str, *args: str) -> None:
-        command = [str(self.binaries["kwokctl"]), verb, what, f"--name={name}", *args, "--v=WARN"]
+    def _run(self, verb: str, resource: str, name: str, *args: str) -> None:
+        command = [str(self.binaries["kwokctl"]), verb, resource, f"--name={name}", *args, "--v=WARN"]
         directory = clusters_dir(self.workdir) / name
-        deadline = time.monotonic() + _TIMEOUT
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         with subprocess.Popen(
             command, env=self._environment(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as running:
-            processes.Starter("kwokctl", running.pid, self.binaries["kwokctl"]).write(directory)
+        ) as process:
+            KwokctlProcess("kwokctl", process.pid, self.binaries["kwokctl"]).write(directory)
             while True:
                 try:
-                    said, _ = running.communicate(timeout=_POLL)
+                    output, _ = process.communicate(timeout=_POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    # It would wait minutes for an API server that has ended.
-                    if _one_has_died(directory) or time.monotonic() > deadline:
-                        running.kill()
+                    # kwokctl would wait for minutes for an API server that has ended.
+                    if _has_dead_component(directory) or time.monotonic() > deadline:
+                        process.kill()
                         return
                 except BaseException:
-                    running.kill()
+                    process.kill()
                     raise
-        if running.returncode:
-            why = said.strip() or f"it ended with exit code {running.returncode}"
-            raise ClusterStartError(f"kwokctl {verb} {what} failed: {why}")
+        if process.returncode:
+            cause = output.strip() or f"exit code {process.returncode}"
+            raise ClusterStartError(f"kwokctl {verb} {resource} failed: {cause}")
 
     def _environment(self, directory: Path) -> dict[str, str]:
-        # KWOK_* variables of the user's would change our cluster.
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("KWOK_")}
-        # kwokctl takes the first kubectl on the PATH.
-        path = os.pathsep.join((str(self.binaries["kubectl"].parent), kept.get("PATH", os.defpath)))
-        return kept | {"KWOK_WORKDIR": str(self.workdir), "PATH": path} | kubectl_environment(directory)
+        # The user's KWOK_* variables would change this cluster.
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("KWOK_")}
+        # kwokctl uses the first kubectl on the PATH.
+        path = os.pathsep.join((str(self.binaries["kubectl"].parent), inherited.get("PATH", os.defpath)))
+        return inherited | {"KWOK_WORKDIR": str(self.workdir), "PATH": path} | kubectl_environment(directory)
 
 
-def kubectl_environment(directory: Path) -> dict[str, str]:
-    """Keeps kubectl from the user's preferences, and its cache inside the cluster's directory."""
-    return {"KUBERC": "off", "KUBECACHEDIR": str(directory / "kubectl-cache")}
-
-
-def check_workdir(workdir: Path) -> None:
-    """Raise ClusterStartError for a path that kwokctl would cut short: it splits its settings at blanks and commas."""
+def check_kwokctl_workdir(workdir: Path) -> None:
+    """Raise ClusterStartError for a path with blanks or commas, because kwokctl splits its settings at them."""
     if re.search(r"[\s,]", str(workdir)):
         raise ClusterStartError(
-            f"kwokctl cannot work in {str(workdir)!r} because of the blank or comma: "
-            "set HOPPER_CACHE to a directory without one"
+            f"HOPPER_CACHE: kwokctl does not support the blank or comma in {str(workdir)!r}: "
+            "set HOPPER_CACHE to a directory without blanks and commas"
         )
 
 
-def _one_has_died(directory: Path) -> bool:
-    """Whether all are on record (so that none can be lost by stopping kwokctl) and one has ended."""
-    found = processes.recorded(directory)
-    return {process.name for process in found} == set(COMPONENTS) and any(process.ended for process in found)
-
-
-def configuration(binaries: Mapping[str, Path], ports: Mapping[str, int], extra_args: ExtraArgs) -> str:
-    """kwokctl's configuration file (YAML) for a cluster of these binaries, on these ports (keys of PORTS)."""
+def kwokctl_config(binaries: Mapping[str, Path], ports: Mapping[str, int], extra_args: ExtraArgs) -> str:
+    """Return kwokctl's configuration file (YAML) for a cluster. The keys of `ports` are those of PORTS."""
     merged = {name: {**_COMPONENT_ARGS.get(name, {}), **extra_args.get(name, {})} for name in COMPONENTS}
     document = {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
@@ -149,3 +145,14 @@ def configuration(binaries: Mapping[str, Path], ports: Mapping[str, int], extra_
         ],
     }
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _has_dead_component(directory: Path) -> bool:
+    """Whether a component has ended after all components were recorded.
+
+    kwokctl may only be killed once all processes are recorded. Otherwise Hopper could not find them again.
+    """
+    processes = recorded_processes(directory)
+    return {process.name for process in processes} == set(COMPONENTS) and any(
+        process.has_ended for process in processes
+    )

@@ -1,4 +1,4 @@
-"""How long steps show themselves to the user: on standard error, so that standard output stays data."""
+"""Progress of long steps. Output goes to standard error, so that standard output holds data only."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
+# Plain output announces a step before it starts if it usually takes at least this many seconds.
+ANNOUNCE_FROM_SECONDS = 5.0
+
 
 class Progress(Protocol):
-    """Receives what happens. `expected` is the usual duration in seconds."""
+    """A receiver of progress messages."""
 
     def note(self, text: str) -> None:
-        """One finished statement."""
+        """Report a finished fact."""
         ...
 
     def step(self, title: str, expected: float | None = None) -> AbstractContextManager[None]:
-        """A piece of work that lasts as long as the context."""
+        """Report a step that lasts as long as the context. `expected` is its usual duration in seconds."""
         ...
 
 
-class Silent:
-    """Says nothing."""
+class SilentProgress:
+    """Progress without output."""
 
     def note(self, text: str) -> None:
-        """Drop it."""
+        """Ignore the message."""
 
     @contextmanager
     def step(self, title: str, expected: float | None = None) -> Iterator[None]:
-        """Drop it."""
+        """Ignore the step."""
         yield
 
 
-class Plain:
-    """Plain lines, for logs and pipes."""
+class PlainProgress:
+    """Progress as plain lines, for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -45,24 +48,33 @@ class Plain:
 
     @contextmanager
     def step(self, title: str, expected: float | None = None) -> Iterator[None]:
-        """Announce long steps when they begin, and every step when it ends."""
+        """Write a line when the step ends, and for a long step also when it starts."""
         started = time.monotonic()
-        if expected is not None and expected >= ANNOUNCE_FROM:
-            self.note(f"{title} (usually {duration(expected)}) ...")
+        if expected is not None and expected >= ANNOUNCE_FROM_SECONDS:
+            self.note(f"{title} (usually {format_duration(expected)}) ...")
         try:
             yield
         except BaseException:
-            self.note(f"{title}: failed after {duration(time.monotonic() - started)}")
+            self.note(f"{title}: failed after {format_duration(time.monotonic() - started)}")
             raise
-        self.note(f"{title}: done in {duration(time.monotonic() - started)}")
+        self.note(f"{title}: done in {format_duration(time.monotonic() - started)}")
 
 
-ANNOUNCE_FROM = 5.0
-SILENT = Silent()
+SILENT = SilentProgress()
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `17 s`, `2 min 5 s`."""
+def progress_for(stream: TextIO | None = None) -> Progress:
+    """Return live progress for a terminal, and plain lines for any other stream. Default: standard error."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        return PlainProgress(stream)
+    from hopper.local.live_progress import LiveProgress
+
+    return LiveProgress(stream)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration such as `0.4 s`, `17 s` or `2 min 5 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from hopper.adapters.connection import connect
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.bench.client import Client, create, encode, patch
 from tests.bench.objects import HOPPER, Manifest, instance, running_status, tree
 from tests.bench.operators import LOGS

@@ -18,7 +18,7 @@ from schemathesis import Case, Response
 from schemathesis.core.parameters import ParameterLocation
 
 from hopper.local import Cluster
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.cluster.support.operator_process import HOPPER, START_SECONDS, STOP_SECONDS
 from tests.cluster.support.prometheus import PrometheusSamples
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.cluster.support.in_process_gateway import InProcessGateway
 from tests.cluster.support.operator_process import HOPPER, START_SECONDS
 

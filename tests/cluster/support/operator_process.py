@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from hopper.local.ports import free_ports
+from hopper.local.loopback_ports import free_ports
 from tests.cluster.support.prometheus import PrometheusSamples
 
 HOPPER = Path(sys.executable).with_name("hopper")

@@ -1,4 +1,4 @@
-"""A cache of its own for each test, programs that only pretend, and a file server."""
+"""A separate cache for each test, fake programs, and a file server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hopper.local.catalogue import BINARIES
+from hopper.local.binary_catalogue import CLUSTER_BINARIES
 
 # Some tests replace sys.executable.
 PYTHON = sys.executable
@@ -25,7 +25,7 @@ Script = Callable[[Path, str], Path]
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Hopper's cache for the test; nothing of the developer's environment shows through."""
+    """Cache directory of the test. Variables of the developer's environment are removed."""
     for name in [name for name in os.environ if name.startswith(("HOPPER_", "KWOK_"))]:
         monkeypatch.delenv(name)
     directory = tmp_path / "cache"
@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Notes:
-    """A Progress that remembers."""
+    """A Progress that records its messages."""
 
     lines: list[str] = field(default_factory=list)
 
@@ -91,7 +91,7 @@ def script() -> Script:
 
 @pytest.fixture
 def path_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A directory that is the whole PATH."""
+    """A directory that is the only one on the PATH."""
     directory = tmp_path / "path"
     directory.mkdir()
     monkeypatch.setenv("PATH", str(directory))
@@ -100,9 +100,9 @@ def path_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kube_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: Script) -> Path:
-    """HOPPER_KUBE_BIN with programs that pretend to run a cluster."""
+    """HOPPER_KUBE_BIN with fake programs of a cluster."""
     directory = tmp_path / "kube-bin"
-    for binary in BINARIES:
+    for binary in CLUSTER_BINARIES:
         script(directory / binary.name, "")
     for name in ("kwokctl", "kubectl"):
         shutil.copy(Path(__file__).with_name(f"fake_{name}.py"), directory / f"{name}.py")
@@ -115,15 +115,15 @@ def kube_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: Script) ->
 
 @pytest.fixture
 def file_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a file server, and the directory it serves."""
+    """URL of a file server, and the directory that it serves."""
     directory = tmp_path / "served"
     directory.mkdir()
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
+    class QuietHandler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             return
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(directory)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(directory)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

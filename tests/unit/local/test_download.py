@@ -1,4 +1,4 @@
-"""Official binaries, from a local file server."""
+"""Downloads of official binaries, from a local file server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from hopper.local import download
-from hopper.local.catalogue import BINARIES, ETCD, HELM, KUBERNETES, KWOK, TOOLS, Platform, Store
+from hopper.local.binary_catalogue import (
+    CLUSTER_BINARIES,
+    ETCD,
+    HELM,
+    KUBERNETES,
+    KWOK,
+    TOOL_BINARIES,
+    BinaryStore,
+    Platform,
+)
 from hopper.local.errors import ChecksumError, DownloadError
 
 LINUX = Platform("linux", "amd64")
@@ -22,24 +31,24 @@ FileServer = tuple[str, Path]
 
 
 @pytest.fixture
-def store(cache: Path) -> Store:
-    return Store(cache, LINUX)
+def store(cache: Path) -> BinaryStore:
+    return BinaryStore(cache, LINUX)
 
 
 @pytest.fixture
 def mirror(file_server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Publish a mirror of everything; `broken` names files whose checksum is wrong. Returns its directory."""
+    """Publish all files on a mirror and return its directory. `broken` is a file with a wrong checksum."""
     address, directory = file_server
     monkeypatch.setenv("HOPPER_DOWNLOAD_URL", f"{address}/")
 
     def publish(*, broken: str = "") -> Path:
-        for binary in (*BINARIES, *TOOLS):
-            source = download.asset(binary, LINUX, address)
+        for binary in (*CLUSTER_BINARIES, *TOOL_BINARIES):
+            source = download.release_file(binary, LINUX, address)
             path = directory / source.url.removeprefix(f"{address}/")
             path.parent.mkdir(parents=True, exist_ok=True)
             content = content_of(binary.name)
             path.write_bytes(archive(source.member, content) if source.member else content)
-            digest = "0" * 64 if source.file == broken else hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = "0" * 64 if source.name == broken else hashlib.sha256(path.read_bytes()).hexdigest()
             path.with_name(f"{path.name}.sha256").write_text(f"{digest}\n")
         return directory
 
@@ -59,10 +68,12 @@ def archive(member: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_everything_comes_from_the_mirror(store: Store, mirror: Callable[..., Path], notes: Any) -> None:
+def test_all_binaries_are_downloaded_from_the_mirror(
+    store: BinaryStore, mirror: Callable[..., Path], notes: Any
+) -> None:
     mirror()
-    wanted = (*BINARIES, *TOOLS)
-    download.fetch(store.missing(wanted), store, notes)
+    wanted = (*CLUSTER_BINARIES, *TOOL_BINARIES)
+    download.download_binaries(store.missing(wanted), store, notes)
     assert store.missing(wanted) == []
     for name, path in store.paths(wanted).items():
         assert path.read_bytes() == content_of(name)
@@ -70,83 +81,85 @@ def test_everything_comes_from_the_mirror(store: Store, mirror: Callable[..., Pa
     assert not list(store.cache.rglob("*.part"))
 
 
-def test_a_wrong_checksum_is_an_error_and_the_file_is_not_used(
-    store: Store, mirror: Callable[..., Path], notes: Any
+def test_a_wrong_checksum_is_an_error_and_the_file_is_deleted(
+    store: BinaryStore, mirror: Callable[..., Path], notes: Any
 ) -> None:
     mirror(broken="kube-apiserver")
-    with pytest.raises(ChecksumError, match=f"kube-apiserver has the SHA-256 .* but {'0' * 64} is published"):
-        download.fetch(store.missing(), store, notes)
+    with pytest.raises(ChecksumError, match=f"kube-apiserver: the SHA-256 is .* but the published one is {'0' * 64}"):
+        download.download_binaries(store.missing(), store, notes)
     names = [binary.name for binary in store.missing()]
     assert "kube-apiserver" in names
     assert "etcd" not in names
     assert not list(store.cache.rglob("*.part"))
 
 
-def test_what_the_mirror_lacks_is_left_to_the_next_way(store: Store, mirror: Callable[..., Path], notes: Any) -> None:
+def test_files_that_the_mirror_lacks_stay_missing(store: BinaryStore, mirror: Callable[..., Path], notes: Any) -> None:
     directory = mirror()
     for file in (directory / "kwok").rglob("*.sha256"):
         file.unlink()
     next((directory / "etcd").rglob("*.tar.gz")).unlink()
-    download.fetch(store.missing(), store, notes)
+    download.download_binaries(store.missing(), store, notes)
     assert [binary.name for binary in store.missing()] == ["etcd", "kwok", "kwokctl"]
-    told = [line for line in notes.lines if line.startswith("No prebuilt")]
-    assert [line.split(":")[0] for line in told] == [
+    reported = [line for line in notes.lines if line.startswith("No prebuilt")]
+    assert [line.split(":")[0] for line in reported] == [
         f"No prebuilt etcd {ETCD.version}",
         f"No prebuilt kwok {KWOK.version}",
     ]
-    assert all("File not found" in line for line in told)
+    assert all("File not found" in line for line in reported)
 
 
-def test_an_archive_without_the_binary_is_left_to_the_next_way(
-    store: Store, mirror: Callable[..., Path], notes: Any
+def test_a_binary_that_its_archive_lacks_stays_missing(
+    store: BinaryStore, mirror: Callable[..., Path], notes: Any
 ) -> None:
     tar = next((mirror() / "etcd").rglob("*.tar.gz"))
     tar.write_bytes(archive("something/else", b""))
     tar.with_name(f"{tar.name}.sha256").write_text(hashlib.sha256(tar.read_bytes()).hexdigest())
-    download.fetch(store.missing(), store, notes)
+    download.download_binaries(store.missing(), store, notes)
     assert [binary.name for binary in store.missing()] == ["etcd"]
 
 
-def test_an_unreachable_site_is_left_to_the_next_way(store: Store, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
+def test_an_unreachable_site_is_reported_once_per_project(
+    store: BinaryStore, monkeypatch: pytest.MonkeyPatch, notes: Any
+) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HOPPER_DOWNLOAD_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
-        download.fetch(store.missing(), store, notes)
-    assert len(store.missing()) == len(BINARIES)
+        download.download_binaries(store.missing(), store, notes)
+    assert len(store.missing()) == len(CLUSTER_BINARIES)
     assert len(notes.lines) == 3
     assert all("Connection refused" in line for line in notes.lines)
 
 
-def test_a_silent_site_holds_nobody_up(store: Store, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
-    monkeypatch.setattr(download, "_ANSWER_WITHIN", 0.1)
-    monkeypatch.setattr(download, "_STALLED_AFTER", 0.5)
+def test_a_site_that_does_not_answer_times_out(store: BinaryStore, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
+    monkeypatch.setattr(download, "_CHECKSUM_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(download, "_STALL_TIMEOUT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HOPPER_DOWNLOAD_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        download.fetch(store.missing(), store, notes)
+        download.download_binaries(store.missing(), store, notes)
     assert notes.lines
     assert all("did not answer within" in line for line in notes.lines)
 
 
-def test_none_turns_downloading_off(store: Store, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
+def test_none_disables_downloads(store: BinaryStore, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
     monkeypatch.setenv("HOPPER_DOWNLOAD_URL", "none")
-    download.fetch(store.missing(), store, notes)
+    download.download_binaries(store.missing(), store, notes)
     assert notes.lines == []
 
 
-def test_other_addresses_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
+def test_other_url_schemes_are_rejected(store: BinaryStore, monkeypatch: pytest.MonkeyPatch, notes: Any) -> None:
     monkeypatch.setenv("HOPPER_DOWNLOAD_URL", "file:///etc")
-    download.fetch(store.missing(), store, notes)
-    assert "must be an http(s) address" in notes.lines[0]
+    download.download_binaries(store.missing(), store, notes)
+    assert "use an http(s) address" in notes.lines[0]
 
 
 def test_macos_has_no_official_control_plane(cache: Path, notes: Any) -> None:
-    store = Store(cache, Platform("darwin", "arm64"))
-    download.fetch(store.missing(), store, notes)
+    store = BinaryStore(cache, Platform("darwin", "arm64"))
+    download.download_binaries(store.missing(), store, notes)
     assert notes.lines == ["There are no official binaries of the control plane for darwin-arm64"]
 
 
-def test_official_addresses() -> None:
-    found = {binary.name: download.asset(binary, LINUX) for binary in (*BINARIES, *TOOLS)}
+def test_official_urls() -> None:
+    found = {binary.name: download.release_file(binary, LINUX) for binary in (*CLUSTER_BINARIES, *TOOL_BINARIES)}
     kube, etcd, kwok = KUBERNETES.version, ETCD.version, KWOK.version
     server = found["kube-apiserver"]
     assert server.url == f"https://dl.k8s.io/release/{kube}/bin/linux/amd64/kube-apiserver"
@@ -175,7 +188,7 @@ DIGEST = "AB" * 32
         json.dumps({"assets": [{"name": "the-file", "digest": f"sha256:{DIGEST}"}]}),
     ],
 )
-def test_checksums_are_read_as_they_are_published(text: str) -> None:
+def test_published_checksum_formats(text: str) -> None:
     assert download.published_checksum(text, "the-file") == DIGEST.lower()
 
 
@@ -191,11 +204,11 @@ def test_checksums_are_read_as_they_are_published(text: str) -> None:
         json.dumps({"assets": [{"name": "other", "digest": f"sha256:{DIGEST}"}]}),
     ],
 )
-def test_no_checksum_is_no_checksum(text: str) -> None:
+def test_texts_without_the_checksum(text: str) -> None:
     assert download.published_checksum(text, "the-file") is None
 
 
-def test_a_broken_off_download_is_not_a_wrong_one(tmp_path: Path) -> None:
+def test_an_interrupted_download_is_not_a_checksum_mismatch(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         import threading
 
@@ -207,6 +220,6 @@ def test_a_broken_off_download_is_not_a_wrong_one(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(DownloadError, match="broke off"):
+        with pytest.raises(DownloadError, match="ended after 4 of 100 bytes"):
             download._save(f"http://127.0.0.1:{server.getsockname()[1]}/x", tmp_path / "x")
         thread.join()

@@ -1,4 +1,4 @@
-"""Processes are known by their recorded pid, and touched only while it is theirs."""
+"""Recorded processes: recognised by pid and command line, and killed only if both match."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hopper.local import processes
-from hopper.local.processes import RecordedProcess
+from hopper.local.processes import ComponentProcess
 
 
 @pytest.fixture
@@ -22,52 +22,52 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def component(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the cluster, on record as etcd."""
-    started = sleeper(str(directory / "bin" / "etcd"))
-    (directory / "pids" / "etcd.pid").write_text(str(started.pid))
-    yield started
-    started.kill()
-    started.wait()
+    """A process of the cluster, recorded as etcd."""
+    process = start_sleeping(str(directory / "bin" / "etcd"))
+    (directory / "pids" / "etcd.pid").write_text(str(process.pid))
+    yield process
+    process.kill()
+    process.wait()
 
 
-def sleeper(name: str) -> subprocess.Popen[bytes]:
+def start_sleeping(name: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([name, "-c", "import time; time.sleep(300)"], executable=sys.executable)
 
 
 def test_a_recorded_process_is_found_and_killed(directory: Path, component: subprocess.Popen[bytes]) -> None:
-    (found,) = processes.recorded(directory)
-    assert found == RecordedProcess("etcd", component.pid, directory / "bin" / "etcd")
-    assert found.alive
-    processes.kill([found])
-    assert not found.alive
-    assert found.ended
+    (process,) = processes.recorded_processes(directory)
+    assert process == ComponentProcess("etcd", component.pid, directory / "bin" / "etcd")
+    assert process.is_alive
+    processes.kill_processes([process])
+    assert not process.is_alive
+    assert process.has_ended
 
 
-def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(directory: Path) -> None:
-    stranger = sleeper("innocent")
+def test_a_reused_pid_is_not_killed(directory: Path) -> None:
+    other = start_sleeping("unrelated")
     try:
-        (directory / "pids" / "etcd.pid").write_text(str(stranger.pid))
-        (found,) = processes.recorded(directory)
-        assert not found.alive
-        processes.kill([found])
-        assert stranger.poll() is None
-        processes.forget_dead(directory)
-        assert processes.recorded(directory) == []
+        (directory / "pids" / "etcd.pid").write_text(str(other.pid))
+        (process,) = processes.recorded_processes(directory)
+        assert not process.is_alive
+        processes.kill_processes([process])
+        assert other.poll() is None
+        processes.remove_dead_pid_files(directory)
+        assert processes.recorded_processes(directory) == []
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
-def test_a_zombie_is_dead(directory: Path, component: subprocess.Popen[bytes]) -> None:
+def test_a_zombie_has_ended(directory: Path, component: subprocess.Popen[bytes]) -> None:
     component.kill()
     os.waitid(os.P_PID, component.pid, os.WEXITED | os.WNOWAIT)
-    (found,) = processes.recorded(directory)
-    assert not found.alive
-    assert found.ended
+    (process,) = processes.recorded_processes(directory)
+    assert not process.is_alive
+    assert process.has_ended
 
 
 def test_a_process_has_not_ended_while_one_of_its_threads_runs(tmp_path: Path) -> None:
-    """Killed, its threads end one by one, perhaps the first one first, and the last one closes the ports."""
+    """The threads of a killed process end one by one, and the last one closes the ports."""
     code = """
 import ctypes, threading, time
 threading.Thread(target=time.sleep, args=(300,)).start()
@@ -82,28 +82,28 @@ ctypes.CDLL(None).pthread_exit(None)
         started.stdout.readline()
         try:
             while processes.command_line(started.pid):
-                pass  # until the first thread is gone
-            found = RecordedProcess("etcd", started.pid, binary)
-            assert not found.alive
-            assert not found.ended
+                pass  # until the first thread has ended
+            process = ComponentProcess("etcd", started.pid, binary)
+            assert not process.is_alive
+            assert not process.has_ended
         finally:
             started.kill()
-    assert found.ended
+    assert process.has_ended
 
 
-def test_forgetting_keeps_the_living(directory: Path, component: subprocess.Popen[bytes]) -> None:
+def test_only_pid_files_of_dead_processes_are_removed(directory: Path, component: subprocess.Popen[bytes]) -> None:
     (directory / "pids" / "kwok-controller.pid").write_text("4194305")
     (directory / "pids" / "kube-apiserver.pid").write_text("not a pid")
-    processes.forget_dead(directory)
-    assert [process.pid for process in processes.recorded(directory)] == [component.pid]
+    processes.remove_dead_pid_files(directory)
+    assert [process.pid for process in processes.recorded_processes(directory)] == [component.pid]
 
 
-def test_ps_tells_the_same_where_there_is_no_proc(
+def test_ps_replaces_a_missing_proc_file_system(
     directory: Path, component: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not Path("/bin/ps").exists():
-        pytest.skip("there is no ps")
+        pytest.skip("ps is not installed")
     monkeypatch.setattr(processes, "_PROC", directory / "no-proc")
-    (found,) = processes.recorded(directory)
-    assert found.alive
+    (process,) = processes.recorded_processes(directory)
+    assert process.is_alive
     assert processes.command_line(4194305) is None

@@ -1,4 +1,4 @@
-"""What the user sees of long steps."""
+"""Progress output: plain lines, a terminal, and silence."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 
 import pytest
 
-from hopper.local.progress import Plain, Silent, duration
-from hopper.local.progress_rich import Live
-from hopper.local.terminal import for_terminal
+from hopper.local.live_progress import LiveProgress
+from hopper.local.progress import SILENT, PlainProgress, format_duration, progress_for
 
 
 class Terminal(io.StringIO):
@@ -17,10 +16,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_plain_lines_announce_long_steps_and_finish_each() -> None:
+def test_plain_progress_announces_long_steps_and_reports_the_end_of_each() -> None:
     stream = io.StringIO()
-    progress = for_terminal(stream)
-    assert isinstance(progress, Plain)
+    progress = progress_for(stream)
+    assert isinstance(progress, PlainProgress)
     progress.note("Hello")
     with progress.step("Short", 1):
         pass
@@ -34,17 +33,17 @@ def test_plain_lines_announce_long_steps_and_finish_each() -> None:
     ]
 
 
-def test_a_failed_step_says_so() -> None:
+def test_a_failed_step_is_reported() -> None:
     stream = io.StringIO()
-    with pytest.raises(ValueError, match="why"), Plain(stream).step("Work"):
+    with pytest.raises(ValueError, match="why"), PlainProgress(stream).step("Work"):
         raise ValueError("why")
     assert stream.getvalue().startswith("Work: failed after ")
 
 
-def test_a_terminal_gets_one_finished_line_for_each_step() -> None:
+def test_a_terminal_shows_one_line_per_finished_step() -> None:
     stream = Terminal()
-    progress = for_terminal(stream)
-    assert isinstance(progress, Live)
+    progress = progress_for(stream)
+    assert isinstance(progress, LiveProgress)
     progress.note("With [brackets]")
     with progress.step("Good", 20):
         pass
@@ -56,11 +55,12 @@ def test_a_terminal_gets_one_finished_line_for_each_step() -> None:
     assert "✗ Bad" in shown
 
 
-def test_silence() -> None:
-    with Silent().step("x"):
-        Silent().note("y")
+def test_silent_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with SILENT.step("x"):
+        SILENT.note("y")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.9, "9.9 s"), (17.4, "17 s"), (125, "2 min 5 s")])
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+def test_durations_are_formatted(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

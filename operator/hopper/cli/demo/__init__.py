@@ -1,1 +1,1 @@
-"""What `hopper demo` applies."""
+"""Manifests and compose files of `hopper demo`."""

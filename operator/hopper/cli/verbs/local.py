@@ -1,4 +1,4 @@
-"""`hopper local`: a Kubernetes cluster on this machine."""
+"""`hopper local`: Kubernetes clusters on this machine."""
 
 from __future__ import annotations
 
@@ -11,225 +11,230 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopper.cli.reporting import reported
+from hopper.cli.reporting import report_local_errors
 
 if TYPE_CHECKING:
-    from hopper.local import Cluster, Status
+    from hopper.local import Cluster, ClusterStatus
     from hopper.local.progress import Progress
 
-app = typer.Typer(
-    help="A Kubernetes cluster on this machine, for trying things out and for tests.", no_args_is_help=True
-)
+app = typer.Typer(help="Manage Kubernetes clusters on this machine.", no_args_is_help=True)
 
 
-class Provider(StrEnum):
-    """What runs the cluster."""
+class ProviderOption(StrEnum):
+    """Values of --provider."""
 
     LOCAL = "local"
     KIND = "kind"
     CURRENT = "current"
 
 
-class Output(StrEnum):
-    """How data is printed."""
+class StatusFormat(StrEnum):
+    """Values of `hopper local status --output`."""
 
     TABLE = "table"
     JSON = "json"
 
 
-Name = Annotated[str, typer.Option("--name", metavar="NAME", help="The cluster's name.")]
-ProviderOption = Annotated[
-    Provider | None,
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the cluster.")]
+Provider = Annotated[
+    ProviderOption | None,
     typer.Option(
         "--provider",
-        help="local: plain processes, no Docker, no root. kind: real containers, needs Docker, or root to start it. "
-        "current: whatever KUBECONFIG points at. Default: the one that started the cluster, else local.",
+        help="local: plain processes, without Docker and root. kind: containers, needs Docker. current: the cluster "
+        "of KUBECONFIG. Default: the provider that started the cluster, else local.",
         show_default=False,
     ),
 ]
 
 
-@app.command()
-def up(
+@app.command("up")
+def start_cluster(
     name: Name = "hopper",
-    provider: ProviderOption = None,
-    nodes: Annotated[int, typer.Option("--nodes", min=0, metavar="N", help="Simulated nodes (local only).")] = 1,
+    provider: Provider = None,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=0, metavar="N", help="Number of simulated nodes (local only).")
+    ] = 1,
 ) -> None:
-    """Start a cluster, and print how to use it.
+    """Start a cluster and print the shell commands to use it.
 
-    The first start downloads or builds Kubernetes; any further one takes seconds.
+    The first start downloads or builds Kubernetes. Later starts take seconds.
+
+    Examples:
 
         eval "$(hopper local up)"
 
         hopper local up --name second --nodes 5
     """
-    with _reported() as progress:
-        cluster = _cluster(name, provider, nodes)
+    with _report_errors() as progress:
+        cluster = _open_cluster(name, provider, nodes)
         cluster.up(progress)
-        if provider is not Provider.CURRENT:
+        if provider is not ProviderOption.CURRENT:
             _print_exports(cluster)
 
 
-@app.command()
-def down(name: Name = "hopper", provider: ProviderOption = None) -> None:
-    """Stop a cluster and remove everything that belongs to it."""
-    with _reported() as progress:
-        if not _cluster(name, provider).down(progress) and provider is not Provider.CURRENT:
-            progress.note(f"Nothing to stop: there is no cluster {name!r}")
+@app.command("down")
+def stop_cluster(name: Name = "hopper", provider: Provider = None) -> None:
+    """Stop a cluster and remove all its files and containers."""
+    with _report_errors() as progress:
+        if not _open_cluster(name, provider).down(progress) and provider is not ProviderOption.CURRENT:
+            progress.note(f"Nothing to stop: cluster {name!r} does not exist")
 
 
-@app.command()
-def status(
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="One cluster only; without it, all.")
-    ] = None,
-    provider: ProviderOption = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to print it.")] = Output.TABLE,
+@app.command("status")
+def show_clusters(
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Show this cluster only.")] = None,
+    provider: Provider = None,
+    output: Annotated[StatusFormat, typer.Option("--output", "-o", help="Output format.")] = StatusFormat.TABLE,
 ) -> None:
-    """Show clusters. The exit code is 0 if all those shown run, else 1."""
-    with _reported() as progress:
-        from hopper.local import State
+    """Show clusters. The exit code is 0 if all shown clusters are running, else 1."""
+    with _report_errors() as progress:
+        from hopper.local import ClusterState
 
-        found = [cluster.status() for cluster in _shown(name, provider)]
-        if found or output is Output.JSON:
-            _print_statuses(found, output)
+        statuses = [cluster.status() for cluster in _selected_clusters(name, provider)]
+        if statuses or output is StatusFormat.JSON:
+            _print_statuses(statuses, output)
         else:
-            progress.note("There are no clusters. To start one: hopper local up")
-        for entry in found:
-            for problem in entry.problems:
-                progress.note(f"{entry.name}: {problem}")
-            if entry.state is State.STALE:
+            progress.note("There are no clusters. Start one with `hopper local up`")
+        for status in statuses:
+            for problem in status.problems:
+                progress.note(f"{status.name}: {problem}")
+            if status.state is ClusterState.STALE:
                 progress.note(
-                    f"{entry.name}: start it anew, empty, with `hopper local up --name {entry.name}`, "
-                    f"or remove it with `hopper local down --name {entry.name}`"
+                    f"{status.name}: replace it with an empty one: `hopper local up --name {status.name}`, "
+                    f"or remove it: `hopper local down --name {status.name}`"
                 )
-    if not found or not all(entry.running for entry in found):
+    if not statuses or not all(status.is_running for status in statuses):
         raise typer.Exit(1)
 
 
-@app.command()
-def kubeconfig(name: Name = "hopper", provider: ProviderOption = None) -> None:
+@app.command("kubeconfig")
+def print_kubeconfig(name: Name = "hopper", provider: Provider = None) -> None:
     """Print the path of a running cluster's kubeconfig.
 
-    export KUBECONFIG=$(hopper local kubeconfig)
+    Example:
+
+        export KUBECONFIG=$(hopper local kubeconfig)
     """
-    with _reported():
+    with _report_errors():
         from hopper.local.errors import ClusterNotRunningError
 
-        cluster = _cluster(name, provider)
-        if not (found := cluster.status()).running:
-            because = f" ({'; '.join(found.problems)})" if found.problems else ""
+        cluster = _open_cluster(name, provider)
+        if not (status := cluster.status()).is_running:
+            problems = f" ({'; '.join(status.problems)})" if status.problems else ""
             raise ClusterNotRunningError(
-                f"cluster {name!r} is {found.state}{because}: start it with `hopper local up --name {name}`"
+                f"cluster {name!r} is {status.state}{problems}: start it with `hopper local up --name {name}`"
             )
         typer.echo(cluster.kubeconfig)
 
 
-@app.command()
-def load(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images of the cluster's Docker engine.")],
+@app.command("load")
+def load_images(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images of the container engine.")],
     name: Name = "hopper",
 ) -> None:
-    """Make images known to the nodes of a kind cluster, which then need no registry.
+    """Copy images from the container engine to the nodes of a kind cluster, so that no registry is needed.
 
-    hopper local load hopper:dev
+    Example:
+
+        hopper local load hopper:dev
     """
-    with _reported() as progress:
+    with _report_errors() as progress:
         from hopper.local.errors import ProviderError
-        from hopper.local.kind.cluster import KindCluster
+        from hopper.local.kind_cluster import KindCluster
 
-        cluster = _cluster(name, None)
+        cluster = _open_cluster(name, None)
         if not isinstance(cluster, KindCluster):
             raise ProviderError(
-                f"cluster {name!r} runs no containers: only one of the provider kind has a use for images"
+                f"cluster {name!r} runs no containers: images can be loaded into clusters of --provider kind only"
             )
         with progress.step(f"Loading {', '.join(images)}"):
             cluster.load(*images)
 
 
-@app.command()
-def build(
-    provider: Annotated[Provider, typer.Option("--provider", help="What to get ready for.")] = Provider.LOCAL,
+@app.command("build")
+def get_binaries(
+    provider: Annotated[
+        ProviderOption, typer.Option("--provider", help="Provider whose binaries to get.")
+    ] = ProviderOption.LOCAL,
 ) -> None:
-    """Get what `up` needs, and helm, and print where it is.
+    """Get the binaries that `up` needs, and helm, and print their paths.
 
-    From HOPPER_KUBE_BIN, else downloaded (HOPPER_DOWNLOAD_URL: a mirror, or none), else built from source.
+    The binaries come from HOPPER_KUBE_BIN, else from the official sites or the mirror HOPPER_DOWNLOAD_URL, else they
+    are built from source.
     """
-    with _reported() as progress:
-        from hopper.local import binaries
-        from hopper.local.catalogue import BINARIES, TOOLS
-        from hopper.local.paths import cache_dir
+    with _report_errors() as progress:
+        from hopper.local.binaries import ensure_binaries
+        from hopper.local.binary_catalogue import CLUSTER_BINARIES, TOOL_BINARIES
+        from hopper.local.cluster_files import cache_dir
+        from hopper.local.kind_cluster import KIND_TOOLS
 
-        if provider is Provider.LOCAL:
-            for name, path in binaries.ensure(cache_dir(), progress, (*BINARIES, *TOOLS)).items():
-                typer.echo(f"{name}\t{path}")
-        elif provider is Provider.KIND:
-            from hopper.local.kind.cluster import prepare
+        wanted = {
+            ProviderOption.LOCAL: (*CLUSTER_BINARIES, *TOOL_BINARIES),
+            ProviderOption.KIND: (*KIND_TOOLS, *TOOL_BINARIES),
+            ProviderOption.CURRENT: (),
+        }[provider]
+        for name, path in ensure_binaries(cache_dir(), progress, wanted).items():
+            typer.echo(f"{name}\t{path}")
 
-            for name, value in prepare(cache_dir(), progress).items():
-                typer.echo(f"{name}\t{value}")
 
-
-def _cluster(name: str, provider: Provider | None, nodes: int = 1) -> Cluster:
+def _open_cluster(name: str, provider: ProviderOption | None, nodes: int = 1) -> Cluster:
     from hopper.local import open_cluster
 
     return open_cluster(name, provider and provider.value, nodes=nodes)
 
 
 def _print_exports(cluster: Cluster) -> None:
-    """What to type (or `eval`) for kubectl, helm and docker to use the cluster."""
-    from hopper.local.kind.cluster import KindCluster
-
+    """Print the shell commands that make kubectl and helm use the cluster."""
     typer.echo(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
-    lacking = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
-    if directories := dict.fromkeys(directory for name in lacking for directory in _directories(name)):
+    missing = [program for program in ("kubectl", "helm") if shutil.which(program) is None]
+    if directories := dict.fromkeys(directory for program in missing for directory in _directories_of(program)):
         typer.echo(f"export PATH={':'.join(map(shlex.quote, directories))}:$PATH")
-    if isinstance(cluster, KindCluster) and (socket := cluster.docker.socket):
-        typer.echo(f"export DOCKER_HOST=unix://{shlex.quote(str(socket))}")
 
 
-def _directories(name: str) -> list[str]:
-    """Where a program of ours lies; empty where it was never built."""
-    from hopper.local.binaries import find
+def _directories_of(program: str) -> list[str]:
+    """Return the directory of a program as a list, which is empty if the program was never built or downloaded."""
+    from hopper.local.binaries import find_program
+    from hopper.local.cluster_files import cache_dir
     from hopper.local.errors import MissingBinaryError
-    from hopper.local.paths import cache_dir
 
     try:
-        return [str(find(name, cache_dir()).parent)]
+        return [str(find_program(program, cache_dir()).parent)]
     except MissingBinaryError:
         return []
 
 
-def _shown(name: str | None, provider: Provider | None) -> list[Cluster]:
+def _selected_clusters(name: str | None, provider: ProviderOption | None) -> list[Cluster]:
     from hopper.local import known_clusters
 
-    if name is not None or provider is Provider.CURRENT:
-        return [_cluster(name or "current", provider)]
-    known = [_cluster(entry, None) for entry in known_clusters()]
-    return [cluster for cluster in known if provider is None or cluster.provider == provider]
+    if name is not None or provider is ProviderOption.CURRENT:
+        return [_open_cluster(name or "current", provider)]
+    clusters = [_open_cluster(known, None) for known in known_clusters()]
+    return [cluster for cluster in clusters if provider is None or cluster.provider == provider]
 
 
-def _print_statuses(found: list[Status], output: Output) -> None:
-    if output is Output.JSON:
-        rows = [
+def _print_statuses(statuses: list[ClusterStatus], output: StatusFormat) -> None:
+    if output is StatusFormat.JSON:
+        objects = [
             {
-                "name": entry.name,
-                "provider": entry.provider,
-                "state": entry.state,
-                "version": entry.version,
-                "server": entry.server,
-                "problems": list(entry.problems),
+                "name": status.name,
+                "provider": status.provider,
+                "state": status.state,
+                "version": status.version,
+                "server": status.server,
+                "problems": list(status.problems),
             }
-            for entry in found
+            for status in statuses
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps(objects, indent=2))
         return
     header = ("NAME", "PROVIDER", "STATE", "VERSION", "SERVER")
-    rows_ = [(entry.name, entry.provider, entry.state, entry.version or "-", entry.server or "-") for entry in found]
-    widths = [max(map(len, column)) for column in zip(header, *rows_, strict=True)]
-    for row in (header, *rows_):
+    rows = [
+        (status.name, status.provider, status.state, status.version or "-", status.server or "-") for status in statuses
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
         typer.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _reported() -> AbstractContextManager[Progress]:
-    return reported("Interrupted. The same command goes on with what is missing.")
+def _report_errors() -> AbstractContextManager[Progress]:
+    return report_local_errors("Interrupted. Run the same command again to continue.")

@@ -1,4 +1,4 @@
-"""A docker, a kind and a dockerd that only pretend."""
+"""Fake docker, kind and dockerd programs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hopper.local.kind import packages
+from tests.kind import host_programs
 
 Script = Callable[[Path, str], Path]
 
-# Beside the script: `docker-log` (what it was asked), `images` (those it has), `containers`, `engine-is-down`, and
+# Files beside the script are its state: `docker-log` (all calls), `images`, `containers`, `engine-is-down`, and
 # `pulls`, without which no registry answers.
 FAKE_DOCKER = """
 import os
@@ -37,7 +37,7 @@ elif words[0] in ("manifest", "pull") and not (here / "pulls").exists():
 elif words[0] == "pull":
     (here / "images").write_text("\\n".join([*images, words[-1]]))
 elif words[0] == "logs":
-    print("the node's last words")
+    print("the end of the node's log")
 """
 
 FAKE_KIND = """
@@ -48,12 +48,12 @@ here = Path(__file__).parent
 with (here / "kind-log").open("a") as log:
     log.write(" ".join(sys.argv[1:]) + "\\n")
 if sys.argv[1] == "create" and (here / "kind-fails").exists():
-    sys.exit("the node is not ready")
+    sys.exit((here / "kind-fails").read_text())
 if sys.argv[1] == "create":
     Path(next(arg for arg in sys.argv if arg.startswith("--kubeconfig=")).partition("=")[2]).touch()
 """
 
-# Listens as long as it lives, which is all that the fake docker asks for.
+# The fake docker reports an engine as running as long as its socket exists.
 FAKE_DOCKERD = """
 import os
 import signal
@@ -77,8 +77,8 @@ finally:
 
 @pytest.fixture
 def tools(path_of: Path, kube_bin: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with docker and dockerd, and kind among the binaries; nothing of the machine shows through."""
-    monkeypatch.setattr(packages, "_SYSTEM", ())
+    """A PATH with docker and dockerd only, and kind in HOPPER_KUBE_BIN."""
+    monkeypatch.setattr(host_programs, "_SYSTEM_DIRECTORIES", ())
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     script(path_of / "docker", FAKE_DOCKER)
@@ -91,6 +91,6 @@ def tools(path_of: Path, kube_bin: Path, script: Script, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def asked(tools: Path) -> Callable[[], list[str]]:
-    """What docker was asked so far."""
+def docker_calls(tools: Path) -> Callable[[], list[str]]:
+    """Return the docker commands so far."""
     return lambda: (tools / "docker-log").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""An engine of our own: dockerd as a process that comes, goes, and is cleaned up after."""
+"""The private container engine of the tests: start, stop, cleanup, and the clusters in it."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from typing import Any
 
 import pytest
 
-from hopper.local.errors import EngineError
-from hopper.local.kind import debian, engine, node_image, traces
-from hopper.local.kind.cluster import KindCluster, prepare
-from hopper.local.kind.engine import OwnEngine
-from hopper.local.kind.node_image import NodeImage
+from hopper.local.errors import ProviderError
+from hopper.local.kind_cluster import KindCluster
 from hopper.local.progress import SILENT
+from tests.kind import clusters, engine
+from tests.kind.clusters import start_engine, start_kind_cluster, stop_engine, stop_kind_cluster
+from tests.kind.engine import EngineError, PrivateEngine, find_engine
+from tests.kind.machine_snapshot import MachineSnapshot
 
 
 @pytest.fixture
 def short_cache() -> Iterator[Path]:
-    """A path that leaves room for the names of sockets."""
+    """A cache directory with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="e-") as directory:
         yield Path(directory)
 
 
 @pytest.fixture
-def own(tools: Path, short_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnEngine]:
+def private(tools: Path, short_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateEngine]:
     (tools / "engine-is-down").touch()
     monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(engine.runtime, "dockerd_arguments", lambda directory: [])
-    # The machine itself is nothing to try this on.
-    monkeypatch.setattr(traces, "look", traces.Before)
-    monkeypatch.setattr(traces, "remove", lambda before, directory: (directory / "removed").touch())
-    own = OwnEngine(short_cache / "engine")
-    yield own
-    own.stop(SILENT)
+    monkeypatch.setattr(engine, "runtime_options", lambda directory: [])
+    # The test must not change the machine.
+    monkeypatch.setattr(engine, "take_snapshot", MachineSnapshot)
+    monkeypatch.setattr(engine, "restore_machine", lambda snapshot, directory: (directory / "restored").touch())
+    private = PrivateEngine(short_cache / "engine")
+    yield private
+    private.stop(SILENT)
 
 
-def pid_of(own: OwnEngine) -> int:
-    return int((own.directory / "dockerd.pid").read_text())
+def pid_of(private: PrivateEngine) -> int:
+    return int((private.directory / "dockerd.pid").read_text())
 
 
 def runs(pid: int) -> bool:
@@ -52,91 +53,114 @@ def runs(pid: int) -> bool:
     return True
 
 
-def test_it_comes_and_goes(
-    own: OwnEngine, short_cache: Path, notes: Any, tools: Path, asked: Callable[[], list[str]]
+def test_an_engine_starts_and_stops(
+    private: PrivateEngine, short_cache: Path, notes: Any, tools: Path, docker_calls: Callable[[], list[str]]
 ) -> None:
-    docker, found = engine.find(short_cache)
-    assert found == own
-    assert not own.left_anything
-    own.start(notes)
-    assert own.running
-    assert docker.answers() is None
-    pid = pid_of(own)
-    own.start(notes)
-    assert pid_of(own) == pid
+    docker, found = find_engine(short_cache)
+    assert found == private
+    assert not private.needs_cleanup
+    private.start(notes)
+    assert private.is_running
+    assert docker.why_unavailable() is None
+    pid = pid_of(private)
+    private.start(notes)
+    assert pid_of(private) == pid
     (tools / "containers").write_text("c\n")
-    own.stop(notes)
+    private.stop(notes)
     assert not runs(pid)
-    assert not own.left_anything
-    assert (own.directory / "removed").exists()
-    assert "rm --force --volumes c" in asked()
+    assert not private.needs_cleanup
+    assert (private.directory / "restored").exists()
+    assert "rm --force --volumes c" in docker_calls()
     assert notes.lines == ["Starting a Docker engine: done", "Stopping the Docker engine: done"]
-    own.stop(notes)
+    private.stop(notes)
     assert len(notes.lines) == 2
 
 
-def test_what_a_killed_one_left_is_found_by_another(own: OwnEngine, notes: Any, tools: Path) -> None:
-    own.start(notes)
-    os.kill(pid_of(own), signal.SIGKILL)
-    os.waitpid(pid_of(own), 0)
-    (own.directory / "docker.sock").unlink()
+def test_the_containers_of_a_killed_engine_are_removed(private: PrivateEngine, notes: Any, tools: Path) -> None:
+    private.start(notes)
+    os.kill(pid_of(private), signal.SIGKILL)
+    os.waitpid(pid_of(private), 0)
+    (private.directory / "docker.sock").unlink()
     (tools / "containers").write_text("orphan\n")
-    assert own.left_anything
-    own.stop(notes)
+    assert private.needs_cleanup
+    private.stop(notes)
     assert not (tools / "containers").exists()
-    assert not own.left_anything
+    assert not private.needs_cleanup
 
 
-def test_what_up_needs_is_got_ready_beforehand(
-    own: OwnEngine, short_cache: Path, tools: Path, kube_bin: Path, monkeypatch: pytest.MonkeyPatch
+def test_start_engine_returns_the_environment_of_its_images(
+    private: PrivateEngine, short_cache: Path, kube_bin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an engine that runs for that only."""
-    monkeypatch.setattr(node_image, "choose", lambda *_, **__: NodeImage("hopper.local/node", assembled=True))
-    monkeypatch.setattr(debian, "python_image", lambda docker, *_: "python" if docker == own.docker else "")
-    got = prepare(short_cache)
-    assert got["kind"] == str(kube_bin / "kind")
-    assert got["node image"] == "hopper.local/node"
-    assert got["image with Python"] == "python"
-    assert not own.running
-    assert not own.left_anything
+    monkeypatch.setattr(clusters, "choose_node_image", lambda *_: clusters.assembled_image_name())
+    monkeypatch.setattr(clusters, "python_image", lambda docker, *_: "python" if docker == private.docker else "")
+    assert start_engine(short_cache, SILENT) == {
+        "DOCKER_HOST": f"unix://{private.directory}/docker.sock",
+        "HOPPER_KIND_IMAGE": clusters.assembled_image_name(),
+        "BASE_IMAGE": "python",
+    }
+    assert private.is_running
+    stop_engine(short_cache, SILENT)
+    assert not private.needs_cleanup
 
 
-def test_a_cluster_takes_its_engine_along(
-    own: OwnEngine, short_cache: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_engine_stops_with_the_last_cluster(
+    private: PrivateEngine, short_cache: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOPPER_KIND_IMAGE", "my/node")
-    clusters = [KindCluster(name, cache=short_cache) for name in ("one", "two")]
-    for cluster in clusters:
-        cluster.up()
-        assert cluster.docker == own.docker
+    for name in ("one", "two"):
+        assert start_kind_cluster(name, short_cache, SILENT).docker == private.docker
     (tools / "containers").write_text("of-two\n")
     monkeypatch.setattr(KindCluster, "_remove", lambda cluster, docker: shutil.rmtree(cluster.kubeconfig.parent))
-    assert clusters[0].down()
-    assert own.running, "another cluster runs in it"
+    assert stop_kind_cluster("one", short_cache, SILENT)
+    assert private.is_running, "another cluster runs in it"
     (tools / "containers").unlink()
-    assert clusters[1].down()
-    assert not own.left_anything
+    assert stop_kind_cluster("two", short_cache, SILENT)
+    assert not private.needs_cleanup
+    assert not stop_kind_cluster("two", short_cache, SILENT)
 
 
-def test_one_that_does_not_start_says_what_it_said(own: OwnEngine, tools: Path) -> None:
+def test_the_engine_stops_after_a_failed_start_of_a_cluster(
+    private: PrivateEngine, short_cache: Path, kube_bin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOPPER_KIND_IMAGE", "my/node")
+    (kube_bin / "kind-fails").write_text("failed to pull image")
+    with pytest.raises(ProviderError, match="failed to pull image"):
+        start_kind_cluster("one", short_cache, SILENT)
+    assert not private.needs_cleanup
+
+
+def test_without_an_engine_the_error_names_the_obstacle(
+    tools: Path, short_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tools / "engine-is-down").touch()
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 1000)
+    with pytest.raises(ProviderError, match=r"answers \(Cannot connect.*starting a private engine needs root"):
+        find_engine(short_cache)
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
+    (tools / "dockerd").unlink()
+    with pytest.raises(ProviderError, match="dockerd, which is not installed"):
+        find_engine(short_cache)
+
+
+def test_a_failed_start_shows_the_log(private: PrivateEngine, tools: Path) -> None:
     (tools / "dockerd-fails").touch()
     with pytest.raises(EngineError, match=r"(?s)did not start.*no such device"):
-        own.start(SILENT)
+        private.start(SILENT)
     (tools / "dockerd-fails").unlink()
 
 
-def test_another_process_with_its_number_is_left_alone(own: OwnEngine) -> None:
+def test_another_process_with_the_recorded_pid_is_not_killed(private: PrivateEngine) -> None:
     for file in ("dockerd.pid", "exec/containerd/containerd.pid"):
-        (own.directory / file).parent.mkdir(parents=True, exist_ok=True)
-        (own.directory / file).write_text(str(os.getpid()))
-    own.start(SILENT)
-    assert own.running
-    assert pid_of(own) != os.getpid()
-    # dockerd would take it for the one that it left running.
-    assert not (own.directory / "exec" / "containerd" / "containerd.pid").exists()
+        (private.directory / file).parent.mkdir(parents=True, exist_ok=True)
+        (private.directory / file).write_text(str(os.getpid()))
+    private.start(SILENT)
+    assert private.is_running
+    assert pid_of(private) != os.getpid()
+    # dockerd would adopt the process as its containerd.
+    assert not (private.directory / "exec" / "containerd" / "containerd.pid").exists()
 
 
-def test_a_path_too_long_for_a_socket_is_named(tools: Path, tmp_path: Path) -> None:
+def test_a_socket_path_that_is_too_long_is_an_error(tools: Path, tmp_path: Path) -> None:
     (tools / "engine-is-down").touch()
     with pytest.raises(EngineError, match="HOPPER_CACHE to a shorter path"):
-        OwnEngine(tmp_path / ("long" * 30)).start(SILENT)
+        PrivateEngine(tmp_path / ("long" * 30)).start(SILENT)

@@ -1,1 +1,0 @@
-"""A kind cluster: real containers, for what simulated nodes cannot show."""
