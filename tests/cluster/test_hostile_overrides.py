@@ -11,7 +11,7 @@ from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.domain.service.blueprint import prepare_blueprint
 from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
-from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, By, Hostile
+from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, HostileOverride, RejectedBy
 from tests.unit.domain.service.samples import template
 
 
@@ -22,7 +22,7 @@ async def nowhere(kubeconfig: str) -> AsyncIterator[LiveInstances]:
         yield live
 
 
-def of(by: By) -> dict[str, Hostile]:
+def of(by: RejectedBy) -> dict[str, HostileOverride]:
     return {name: hostile for name, hostile in HOSTILE.items() if hostile.by is by}
 
 
@@ -37,7 +37,7 @@ async def try_out(live: LiveInstances, overrides: dict[str, Any], validation: st
 async def test_what_the_contract_has_no_word_for_is_refused_or_dropped(
     nowhere: LiveInstances, subtests: pytest.Subtests
 ) -> None:
-    for name, hostile in of(By.STRICT).items():
+    for name, hostile in of(RejectedBy.STRICT).items():
         with subtests.test(name):
             with pytest.raises(Refused) as refused:
                 await try_out(nowhere, hostile.overrides)
@@ -49,7 +49,7 @@ async def test_what_the_contract_has_no_word_for_is_refused_or_dropped(
 
 
 async def test_what_breaks_a_rule_is_refused(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
-    for name, hostile in of(By.SERVER).items():
+    for name, hostile in of(RejectedBy.SERVER).items():
         with subtests.test(name):
             with pytest.raises(Refused) as refused:
                 await try_out(nowhere, hostile.overrides)
@@ -61,7 +61,7 @@ async def test_what_breaks_a_rule_is_refused(nowhere: LiveInstances, subtests: p
 async def test_a_template_meets_the_same_rules(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
     path = f"{TEMPLATES.path(nowhere.namespace)}?dryRun=All&fieldValidation=Strict"
     head = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "x"}}
-    for name, hostile in of(By.SERVER).items():
+    for name, hostile in of(RejectedBy.SERVER).items():
         with subtests.test(name):
             with pytest.raises(Refused) as refused:
                 await nowhere.request("POST", path, {**head, "spec": {"image": "web:1", **hostile.overrides}})
@@ -70,7 +70,7 @@ async def test_a_template_meets_the_same_rules(nowhere: LiveInstances, subtests:
 
 
 async def test_the_rest_is_never_rendered(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
-    for name, hostile in of(By.OPERATOR).items():
+    for name, hostile in of(RejectedBy.OPERATOR).items():
         with subtests.test(name):
             stored = parse_instance(await try_out(nowhere, hostile.overrides))
             found = [str(problem) for problem in prepare_blueprint(stored, (), template(TEMPLATE)).problems]

@@ -198,7 +198,7 @@ class TestWrong:
         pods = workloads.pods("a").keys()
         await workloads.edit_template(domains=NOWHERE)
         await live.until_reason("a", "Ready", "ServiceInvalid")
-        told = "template: spec.domains[web.example.com].proxyPort: 81 is not among the container's TCP ports"
+        told = "template: spec.domains[web.example.com].proxyPort: is 81, which is no TCP port of the container"
         assert told in live.condition("a", "Ready")["message"]
         assert resolved(live, "a") == ("False", "ServiceInvalid")
         assert live.condition("a", "Stalled")["reason"] == "ServiceInvalid"

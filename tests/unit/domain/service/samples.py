@@ -1,4 +1,4 @@
-"""Services to test with, written as a user writes them: `blueprint({"ports": [{"containerPort": 80}]})`."""
+"""Sample services in the form that users write: `blueprint({"ports": [{"containerPort": 80}]})`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hopper.domain.service.render import Manifest, Mode, render_objects
 
 Wire = dict[str, Any]
 
-# What the objects of `blueprint(…)` are called.
+# Name of the objects of `blueprint(…)`.
 BASE = "hopper-shop-web-1"
 PORT: Wire = {"ports": [{"containerPort": 8080}]}
 
 _SPEC: TypeAdapter[TemplateSpec] = TypeAdapter(TemplateSpec)
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
 
-# Every field that a template has.
+# A template with every field.
 FULL: Wire = {
     "image": "registry.example.com:5000/team/web:1.2",
     "description": "Everything at once",
@@ -65,7 +65,7 @@ FULL: Wire = {
 
 
 def template(spec: Wire | None = None, name: str = "web-server", **metadata: Any) -> HopperTemplate:
-    """Return a template; without `image`, it has an unremarkable one."""
+    """Return a template. The image defaults to `web:1`."""
     return parse_template({"metadata": _metadata(name, **metadata), "spec": {"image": "web:1", **(spec or {})}})
 
 
@@ -88,14 +88,14 @@ def merged(spec: Wire | None = None, overrides: Wire | None = None) -> Effective
 
 
 def blueprint(spec: Wire | None = None, overrides: Wire | None = None, **fields: Any) -> Blueprint:
-    """Put together an instance below the project `shop` that runs a template with this spec."""
+    """Return the blueprint of an instance below the project `shop` with this template spec."""
     subject = instance(**({"overrides": overrides} if overrides else {}), **fields)
     return prepare_blueprint(subject, (PROJECT, GLOBAL), template(spec))
 
 
-def rendered(made: Blueprint, mode: Mode = Mode.UP) -> dict[str, Manifest]:
-    """Return the rendered objects by kind; of claims, the last one."""
-    return {one["kind"]: one for one in render_objects(made, mode).objects}
+def rendered(subject: Blueprint, mode: Mode = Mode.UP) -> dict[str, Manifest]:
+    """Return the rendered objects by kind. Only the last claim is included."""
+    return {manifest["kind"]: manifest for manifest in render_objects(subject, mode).objects}
 
 
 def _metadata(name: str, **more: Any) -> Wire:
@@ -112,22 +112,22 @@ PROJECT = instance("shop", "Project")
 GLOBAL = instance("global", "Global")
 
 
-def container(made: Blueprint) -> dict[str, Any]:
-    """Return the only container of its pods."""
-    return pod(made)["containers"][0]
+def container(subject: Blueprint) -> dict[str, Any]:
+    """Return the container of the pods."""
+    return pod(subject)["containers"][0]
 
 
-def pod(made: Blueprint) -> dict[str, Any]:
-    """Return the spec of its pods."""
-    return rendered(made)["Deployment"]["spec"]["template"]["spec"]
+def pod(subject: Blueprint) -> dict[str, Any]:
+    """Return the spec of the pods."""
+    return rendered(subject)["Deployment"]["spec"]["template"]["spec"]
 
 
-def pod_template(made: Blueprint, mode: Mode = Mode.UP) -> dict[str, Any]:
-    """Return the template of its pods."""
-    return rendered(made, mode)["Deployment"]["spec"]["template"]
+def pod_template(subject: Blueprint, mode: Mode = Mode.UP) -> dict[str, Any]:
+    """Return the pod template."""
+    return rendered(subject, mode)["Deployment"]["spec"]["template"]
 
 
-def checksum(made: Blueprint) -> str | None:
-    """Return the checksum of what its pods read; None where they read nothing."""
-    found: str | None = pod_template(made)["metadata"].get("annotations", {}).get("hopper.dev/checksum")
-    return found
+def checksum(subject: Blueprint) -> str | None:
+    """Return the checksum annotation of the pods, None if there is none."""
+    annotation: str | None = pod_template(subject)["metadata"].get("annotations", {}).get("hopper.dev/checksum")
+    return annotation

@@ -1,4 +1,4 @@
-"""Random templates and overrides, over few keys, so that they meet."""
+"""Hypothesis strategies for templates and overrides. They share a few keys, so that overrides match often."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAYBE = st.sampled_from([None, True, False])
 
 
 def _records(kind: Callable[..., Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Build records; `builds` would add the aliases of their fields, which it takes for further arguments."""
+    """Return a strategy for records. `st.builds` does not work, because it passes field aliases as arguments."""
     return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
 
 

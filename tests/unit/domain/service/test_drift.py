@@ -1,4 +1,4 @@
-"""Differences between what was rendered and what is there. The real API server is asked in test_render_apply.py."""
+"""Drift between rendered and live objects. tests/cluster/test_render_apply.py uses a real API server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopper.domain.service.drift import drifted_paths, foreign_field_patch
+from hopper.domain.service.drift import drifted_paths, foreign_field_patch, manifest_to_apply
 from hopper.domain.service.render import Manifest, Mode, render_objects
 from tests.unit.domain.service.samples import FULL, blueprint, rendered
 
 
 def live(manifest: Manifest) -> Manifest:
-    """Return the object as it comes back: with what the API server adds."""
+    """Return the live object: the manifest with the fields that the API server adds."""
     found = copy.deepcopy(manifest)
     found["metadata"] |= {"uid": "x", "resourceVersion": "7", "generation": 1, "managedFields": []}
     found["status"] = {"replicas": 1}
@@ -38,7 +38,7 @@ OBJECTS = rendered(blueprint(FULL))
 
 
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_defaults_are_no_difference(kind: str) -> None:
+def test_defaults_are_not_drift(kind: str) -> None:
     assert drifted_paths(OBJECTS[kind], live(OBJECTS[kind])) == ()
     assert foreign_field_patch(OBJECTS[kind], live(OBJECTS[kind])) == []
 
@@ -60,7 +60,7 @@ LEAVES = [
 
 
 @given(st.sampled_from(LEAVES), st.sampled_from(["other", None]))
-def test_no_value_can_be_changed_or_taken_away_unseen(leaf: tuple[str, tuple[Any, ...]], value: str | None) -> None:
+def test_every_changed_or_removed_value_is_drift(leaf: tuple[str, tuple[Any, ...]], value: str | None) -> None:
     kind, path = leaf
     changed = live(OBJECTS[kind])
     place: Any = changed
@@ -75,8 +75,8 @@ def test_no_value_can_be_changed_or_taken_away_unseen(leaf: tuple[str, tuple[Any
     assert all(where.startswith(path[0]) for where in found)
 
 
-class TestPaths:
-    def test_name_the_place(self) -> None:
+class TestDriftedPaths:
+    def test_name_the_changed_fields(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["replicas"] = 9
         container = changed["spec"]["template"]["spec"]["containers"][0]
@@ -88,89 +88,89 @@ class TestPaths:
             "spec.template.spec.containers[service].env[EMPTY].value",
         )
 
-    def test_the_order_of_keyed_lists_does_not_matter(self) -> None:
+    def test_ignore_the_order_of_keyed_lists(self) -> None:
         changed = live(OBJECTS["Deployment"])
         pod = changed["spec"]["template"]["spec"]
         pod["volumes"].reverse()
         pod["containers"][0]["volumeMounts"].reverse()
         assert drifted_paths(OBJECTS["Deployment"], changed) == ()
 
-    def test_an_argument_more(self) -> None:
+    def test_contain_the_list_if_an_argument_is_added(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["template"]["spec"]["containers"][0]["args"].append("--debug")
         assert drifted_paths(OBJECTS["Deployment"], changed) == ("spec.template.spec.containers[service].args",)
 
-    def test_the_order_of_arguments_does(self) -> None:
+    def test_contain_reordered_arguments(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["template"]["spec"]["containers"][0]["args"].reverse()
         assert len(drifted_paths(OBJECTS["Deployment"], changed)) == 2
 
-    def test_a_thing_of_another_kind(self) -> None:
+    def test_contain_values_of_another_type(self) -> None:
         changed = live(OBJECTS["Service"])
         changed["spec"]["ports"] = None
         del changed["spec"]["selector"]
         assert drifted_paths(OBJECTS["Service"], changed) == ("spec.selector", "spec.ports")
         assert foreign_field_patch(OBJECTS["Service"], changed) == []
 
-    def test_a_field_that_is_gone(self) -> None:
+    def test_contain_removed_fields(self) -> None:
         changed = live(OBJECTS["ConfigMap"])
         del changed["data"]
         assert drifted_paths(OBJECTS["ConfigMap"], changed) == ("data",)
 
 
 class TestQuantities:
-    @pytest.mark.parametrize(("there", "same"), [("1Gi", True), ("1024Mi", True), ("2Gi", False), ("much", False)])
-    def test_are_compared_by_value(self, there: str, same: bool) -> None:
+    @pytest.mark.parametrize(("live_value", "same"), [("1Gi", True), ("1024Mi", True), ("2Gi", False), ("much", False)])
+    def test_are_compared_by_value(self, live_value: str, same: bool) -> None:
         changed = live(OBJECTS["Deployment"])
-        changed["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = there
+        changed["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = live_value
         assert (drifted_paths(OBJECTS["Deployment"], changed) == ()) is same
 
-    @pytest.mark.parametrize(("there", "same"), [("512Mi", True), ("0.5Gi", True), ("5Gi", True), ("1Mi", False)])
-    def test_a_claim_that_was_made_larger_stays(self, there: str, same: bool) -> None:
+    @pytest.mark.parametrize(("live_value", "same"), [("512Mi", True), ("0.5Gi", True), ("5Gi", True), ("1Mi", False)])
+    def test_a_larger_claim_is_not_drift(self, live_value: str, same: bool) -> None:
         changed = live(OBJECTS["PersistentVolumeClaim"])
-        changed["spec"]["resources"]["requests"]["storage"] = there
+        changed["spec"]["resources"]["requests"]["storage"] = live_value
         assert (drifted_paths(OBJECTS["PersistentVolumeClaim"], changed) == ()) is same
 
 
 class TestOwners:
-    def test_others_may_own_it_too(self) -> None:
+    def test_additional_owners_are_not_drift(self) -> None:
         changed = live(OBJECTS["Secret"])
         changed["metadata"]["ownerReferences"].insert(0, {"kind": "X", "uid": "other"})
         assert drifted_paths(OBJECTS["Secret"], changed) == ()
 
-    def test_the_instance_has_to(self) -> None:
+    def test_the_instance_must_be_an_owner(self) -> None:
         changed = live(OBJECTS["Secret"])
-        changed["metadata"]["ownerReferences"][0]["uid"] = "that of one before"
+        changed["metadata"]["ownerReferences"][0]["uid"] = "previous-uid"
         assert drifted_paths(OBJECTS["Secret"], changed) == ("metadata.ownerReferences",)
         del changed["metadata"]["ownerReferences"]
         assert drifted_paths(OBJECTS["Secret"], changed) == ("metadata.ownerReferences",)
 
 
-class TestRemovals:
-    def test_take_away_what_others_added(self) -> None:
+class TestForeignFieldPatch:
+    def test_removes_fields_of_other_managers(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["metadata"]["labels"]["app.kubernetes.io/part-of"] = "shop"
         pod = changed["spec"]["template"]["spec"]
         pod["hostNetwork"] = changed["spec"]["paused"] = True
         pod["containers"].insert(0, {"name": "sidecar"})
-        ours = pod["containers"][1]
-        ours["env"].append({"name": "X", "value": "x"})
-        ours["env"].insert(0, {"name": "EMPTY", "value": "twice"})
-        ours["securityContext"]["privileged"] = True
-        ours["ports"][0]["hostPort"] = 80
-        here = "/spec/template/spec/containers/1"
+        own = pod["containers"][1]
+        own["env"].append({"name": "X", "value": "x"})
+        own["env"].insert(0, {"name": "EMPTY", "value": "twice"})
+        own["securityContext"]["privileged"] = True
+        own["ports"][0]["hostPort"] = 80
+        container = "/spec/template/spec/containers/1"
         assert foreign_field_patch(OBJECTS["Deployment"], changed) == [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
-            {"op": "remove", "path": f"{here}/ports/0/hostPort"},
-            {"op": "remove", "path": f"{here}/env/7"},
-            {"op": "remove", "path": f"{here}/env/0"},
-            {"op": "remove", "path": f"{here}/securityContext/privileged"},
+            {"op": "remove", "path": f"{container}/ports/0/hostPort"},
+            {"op": "remove", "path": f"{container}/env/7"},
+            {"op": "remove", "path": f"{container}/env/0"},
+            {"op": "remove", "path": f"{container}/securityContext/privileged"},
             {"op": "remove", "path": "/spec/template/spec/containers/0"},
             {"op": "remove", "path": "/spec/template/spec/hostNetwork"},
             {"op": "remove", "path": "/spec/paused"},
         ]
 
-    def test_put_right_what_excludes_what_we_say(self) -> None:
+    def test_replaces_fields_that_exclude_rendered_ones(self) -> None:
         changed = live(OBJECTS["Deployment"])
         changed["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {}}
         container = changed["spec"]["template"]["spec"]["containers"][0]
@@ -186,7 +186,7 @@ class TestRemovals:
             },
         ]
 
-    def test_labels_of_ours_that_are_not_ours(self) -> None:
+    def test_removes_own_labels_that_were_not_rendered(self) -> None:
         alone = rendered(blueprint({"configFiles": [{"path": "/a"}]}))["ConfigMap"]
         del alone["metadata"]["labels"]["app.kubernetes.io/part-of"]
         changed = live(alone)
@@ -198,7 +198,7 @@ class TestRemovals:
             {"op": "remove", "path": "/data/a~1b~0c"},
         ]
 
-    def test_name_no_value_of_a_secret(self) -> None:
+    def test_contains_no_secret_values(self) -> None:
         changed = live(OBJECTS["Secret"])
         changed["data"] = dict.fromkeys(changed["data"], "b3RoZXI=") | {"x": "s3cret"}
         assert "s3cret" not in json.dumps(
@@ -206,18 +206,18 @@ class TestRemovals:
         )
 
 
-def test_nothing_that_goes_in_is_changed() -> None:
-    for one in render_objects(blueprint(FULL), Mode.UP).objects:
-        there = live(one)
-        before = copy.deepcopy((one, there))
-        drifted_paths(one, there)
-        foreign_field_patch(one, there)
-        assert (one, there) == before
+def test_the_inputs_are_not_changed() -> None:
+    for manifest in render_objects(blueprint(FULL), Mode.UP).objects:
+        current = live(manifest)
+        before = copy.deepcopy((manifest, current))
+        drifted_paths(manifest, current)
+        foreign_field_patch(manifest, current)
+        assert (manifest, current) == before
 
 
-def test_a_comparison_costs_next_to_nothing() -> None:
-    """It is asked at every look. Counted in calls, the same on every machine: what is equal is not entered."""
-    one, there = OBJECTS["Deployment"], json.loads(json.dumps(live(OBJECTS["Deployment"])))
+def test_a_comparison_without_drift_is_cheap() -> None:
+    """Every reconcile compares. Calls are counted, because their number is the same on every machine."""
+    manifest, current = OBJECTS["Deployment"], json.loads(json.dumps(live(OBJECTS["Deployment"])))
     calls = 0
 
     def count(_: FrameType, event: str, __: object) -> None:
@@ -227,7 +227,59 @@ def test_a_comparison_costs_next_to_nothing() -> None:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        drifted_paths(one, there)
+        drifted_paths(manifest, current)
     finally:
         sys.setprofile(before)
     assert 0 < calls < 100
+
+
+VOLUME = {"volumes": [{"target": "/data", "size": "2Gi"}]}
+COMPLETE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2}
+STUCK = {"observedGeneration": 3, "replicas": 3, "updatedReplicas": 1}
+
+
+@pytest.mark.parametrize(
+    ("live_size", "applied_size"),
+    [("1Gi", "2Gi"), ("2Gi", "2Gi"), ("2048Mi", "2048Mi"), ("2.5Gi", "2.5Gi"), ("1Ti", "1Ti")],
+)
+def test_a_claim_never_shrinks(live_size: str, applied_size: str) -> None:
+    claim = rendered(blueprint(VOLUME))["PersistentVolumeClaim"]
+    current = {**claim, "spec": {**claim["spec"], "resources": {"requests": {"storage": live_size}}}}
+    assert manifest_to_apply(claim, current, Mode.UP)["spec"] == claim["spec"] | {
+        "resources": {"requests": {"storage": applied_size}}
+    }
+    for final in (Mode.ARCHIVED, Mode.TERMINATED):
+        assert manifest_to_apply(claim, current, final)["spec"] == current["spec"], "must not grow either"
+
+
+def deployed(status: dict[str, Any], spec: dict[str, Any] | None = None) -> Manifest:
+    manifest = rendered(blueprint(spec, replicas=2))["Deployment"]
+    return {**manifest, "metadata": {**manifest["metadata"], "generation": 3}, "status": status}
+
+
+@pytest.mark.parametrize("mode", [Mode.UP, Mode.STOPPED])
+@pytest.mark.parametrize(
+    "status", [STUCK, COMPLETE | {"observedGeneration": 2}, {}], ids=["stuck", "not observed", "new"]
+)
+def test_a_rollout_scales_to_zero_before_it_changes_to_recreate(status: dict[str, Any], mode: Mode) -> None:
+    current, wanted = deployed(status), rendered(blueprint(VOLUME), mode)["Deployment"]
+    first = manifest_to_apply(wanted, current, mode)
+    assert first["spec"] == wanted["spec"] | {"replicas": 0, "strategy": current["spec"]["strategy"]}
+    assert first["metadata"] == wanted["metadata"]
+    empty = {**current, "status": {"observedGeneration": 3}}
+    assert manifest_to_apply(wanted, empty, mode) == wanted
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted"),
+    [
+        (deployed(COMPLETE), VOLUME),
+        (deployed(STUCK), {"image": "web:2"}),
+        (deployed(STUCK, VOLUME), VOLUME | {"image": "web:2"}),
+        (deployed(STUCK, VOLUME), {}),
+    ],
+    ids=["complete", "stays RollingUpdate", "stays Recreate", "changes to RollingUpdate"],
+)
+def test_other_deployments_are_applied_as_rendered(current: Manifest, wanted: dict[str, Any]) -> None:
+    manifest = rendered(blueprint(wanted))["Deployment"]
+    assert manifest_to_apply(manifest, current, Mode.UP) == manifest

@@ -1,4 +1,4 @@
-"""The order of variables, as Kubernetes expands them."""
+"""References between environment variables, and the order that Kubernetes needs to expand them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ def entries(**values: str) -> list[EnvEntry]:
     ("value", "names"),
     [("$(A)$(B)", {"A", "B"}), ("$$(A)", set()), ("$$$(A)", {"A"}), ("$A ${B} $()", set()), ("", set())],
 )
-def test_references(value: str, names: set[str]) -> None:
+def test_finds_the_referenced_names(value: str, names: set[str]) -> None:
     assert referenced_names(value) == names
 
 
-def test_each_follows_those_that_it_refers_to() -> None:
+def test_a_variable_follows_the_variables_it_refers_to() -> None:
     ordered = [
         entry.name for entry in sort_by_reference(entries(A="$(B)", B="$(C)$(D)", C="", D="$(ELSEWHERE)", E="$(E)"))
     ]
     assert ordered == ["C", "D", "E", "B", "A"]
 
 
-def test_circles_are_found_and_left_in_order() -> None:
-    circle = entries(A="$(B)", B="$(C)", C="$(A)")
-    found = find_reference_cycle(circle)
+def test_a_cycle_is_found_and_keeps_the_given_order() -> None:
+    cycle = entries(A="$(B)", B="$(C)", C="$(A)")
+    found = find_reference_cycle(cycle)
     assert found is not None
     assert set(found) == {"A", "B", "C"}
-    assert sort_by_reference(circle) == tuple(circle)
+    assert sort_by_reference(cycle) == tuple(cycle)
     assert find_reference_cycle(entries(A="$(A)", B="$(A)")) is None
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from(["", "$(A)", "$(B)$(C)", "$(F)", "$$(A)"])))
-def test_nothing_is_lost(values: dict[str, str]) -> None:
+def test_sorting_keeps_all_variables(values: dict[str, str]) -> None:
     given_entries = entries(**values)
     ordered = sort_by_reference(given_entries)
     assert sorted(entry.name for entry in ordered) == sorted(values)

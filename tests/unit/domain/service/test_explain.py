@@ -1,4 +1,4 @@
-"""Where each value comes from, as people read it."""
+"""Explanations of values and their origins."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.unit.domain.service.samples import FULL, instance, template
 
 
 def lines(subject: HopperInstance, *ancestors: HopperInstance, spec: dict[str, Any] | None = None) -> list[str]:
-    return [str(one) for one in explain(prepare_blueprint(subject, ancestors, template(spec)), ancestors)]
+    return [str(value) for value in explain(prepare_blueprint(subject, ancestors, template(spec)), ancestors)]
 
 
-def test_the_service() -> None:
+def test_explains_the_values_of_the_service() -> None:
     spec = {
         "args": ["a", "b"],
         "env": [{"name": "TZ", "value": "Etc/UTC"}, {"name": "P", "value": "s3cret-canary", "secret": True}],
@@ -37,17 +37,17 @@ def test_the_service() -> None:
         assert line in found
 
 
-def test_no_secret_is_shown() -> None:
+def test_masks_secret_values() -> None:
     assert "s3cret-canary" not in str(
         lines(instance(overrides={"env": [{"name": "PASSWORD", "value": "x"}]}), spec=FULL)
     )
-    hidden = lines(instance(overrides={"env": [{"name": "PASSWORD", "value": "s3cret-canary"}]}), spec=FULL)
-    assert "s3cret-canary" not in str(hidden)
-    assert "env[PASSWORD].value: (secret) (override)" in hidden
-    assert "env[PASSWORD].secret: true (template)" in hidden
+    masked = lines(instance(overrides={"env": [{"name": "PASSWORD", "value": "s3cret-canary"}]}), spec=FULL)
+    assert "s3cret-canary" not in str(masked)
+    assert "env[PASSWORD].value: (secret) (override)" in masked
+    assert "env[PASSWORD].secret: true (template)" in masked
 
 
-def test_the_instance() -> None:
+def test_explains_the_fields_of_the_instance() -> None:
     assert "replicas: 3 (instance)" in lines(instance(replicas=3))
     assert "type: Persistent (default)" in lines(instance())
     assert "type: Singleton (instance)" in lines(instance(type="Singleton"))
@@ -65,10 +65,12 @@ def test_the_instance() -> None:
         ({}, {"capabilities": ["b"]}, {}, None),
     ],
 )
-def test_the_configuration(own: dict[str, Any], parent: dict[str, Any], root: dict[str, Any], line: str | None) -> None:
+def test_explains_inherited_configuration(
+    own: dict[str, Any], parent: dict[str, Any], root: dict[str, Any], line: str | None
+) -> None:
     above = (instance("shop", "Project", config=parent), instance("global", "Global", config=root))
     found = lines(instance(config=own), *above)
     if line is None:
-        assert not any("inherited" in one for one in found)
+        assert not any("inherited" in explained for explained in found)
     else:
         assert line in found

@@ -1,4 +1,4 @@
-"""Template + overrides: what comes out, and where each value came from."""
+"""Merge of templates and overrides: the effective service and the origin of each value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.domain.service.strategies import OVERRIDES, TEMPLATES
 
 class TestEntries:
     @pytest.mark.parametrize(
-        ("kind", "theirs", "other", "own"),
+        ("kind", "entry", "other", "change"),
         [
             ("ports", {"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}, {"hostPort": 8080}),
             ("volumes", {"target": "/a"}, {"target": "/b"}, {"size": "1Gi"}),
@@ -28,21 +28,21 @@ class TestEntries:
             ("configFiles", {"path": "/a", "content": "1"}, {"path": "/b"}, {"content": "2"}),
         ],
     )
-    def test_replace_add_and_remove_by_key(self, kind: str, theirs: Wire, other: Wire, own: Wire) -> None:
+    def test_replace_add_and_remove_by_key(self, kind: str, entry: Wire, other: Wire, change: Wire) -> None:
         def entries(*overrides: Wire) -> tuple[object, ...]:
-            effective = merged({kind: [theirs]}, {kind: list(overrides)})
+            effective = merged({kind: [entry]}, {kind: list(overrides)})
             return tuple(getattr(effective.spec, {"configFiles": "config_files"}.get(kind, kind)))
 
-        def wanted(*given: Wire) -> tuple[object, ...]:
+        def expected(*given: Wire) -> tuple[object, ...]:
             spec = spec_of({kind: list(given)})
             return tuple(getattr(spec, {"configFiles": "config_files"}.get(kind, kind)))
 
-        key = {name: theirs[name] for name in other.keys() & theirs.keys() - {"value", "content"}}
-        assert entries() == wanted(theirs)
-        assert entries({**theirs, **own}) == wanted({**theirs, **own})
-        assert entries(other) == wanted(theirs, other)
+        key = {name: entry[name] for name in other.keys() & entry.keys() - {"value", "content"}}
+        assert entries() == expected(entry)
+        assert entries({**entry, **change}) == expected({**entry, **change})
+        assert entries(other) == expected(entry, other)
         assert entries({**key, "$remove": True}) == ()
-        assert entries({**theirs, "$remove": False}) == wanted({**theirs, "$remove": False})
+        assert entries({**entry, "$remove": False}) == expected({**entry, "$remove": False})
 
     def test_an_override_replaces_the_whole_entry(self) -> None:
         effective = merged(
@@ -50,12 +50,12 @@ class TestEntries:
         )
         assert effective.spec.volumes == spec_of({"volumes": [{"target": "/a"}]}).volumes
 
-    def test_everything_else_stays_as_the_template_has_it(self) -> None:
+    def test_fields_without_overrides_keep_their_values(self) -> None:
         effective = merged(FULL, {"env": [{"name": "TZ", "value": "x"}]})
         expected = replace(spec_of(FULL), **{kind.field: () for kind in LIST_KINDS})
         assert replace(effective.spec, **{kind.field: () for kind in LIST_KINDS}) == expected
 
-    def test_the_order_is_that_of_the_keys(self) -> None:
+    def test_entries_are_sorted_by_key(self) -> None:
         ports = [{"containerPort": 443}, {"containerPort": 80, "protocol": "UDP"}, {"containerPort": 80}]
         effective = merged({"ports": ports}, {"ports": [{"containerPort": 9}]})
         assert [(port.container_port, port.protocol.value) for port in effective.spec.ports] == [
@@ -65,7 +65,7 @@ class TestEntries:
             (443, "TCP"),
         ]
 
-    def test_removing_what_is_not_there_does_nothing(self) -> None:
+    def test_removing_an_unknown_entry_has_no_effect(self) -> None:
         effective = merged({}, {"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
         assert effective.spec == spec_of()
         assert effective.problems == ()
@@ -73,7 +73,7 @@ class TestEntries:
 
 
 class TestHealthcheck:
-    def test_is_replaced_whole(self) -> None:
+    def test_is_replaced_as_a_unit(self) -> None:
         effective = merged(
             {"healthcheck": {"test": ["CMD", "a"], "retries": 9}}, {"healthcheck": {"test": ["CMD", "b"]}}
         )
@@ -90,25 +90,25 @@ SECRET = {"env": [{"name": "A", "value": "x", "secret": True}]}
 
 
 class TestSecrecy:
-    def test_is_kept_under_a_new_value(self) -> None:
+    def test_is_inherited_by_a_new_value(self) -> None:
         effective = merged(SECRET, {"env": [{"name": "A", "value": "y"}]})
         (entry,) = effective.spec.env
         assert (entry.value, entry.secret) == ("y", True)
         assert effective.provenance["env[A].value"] is Origin.OVERRIDE
         assert effective.provenance["env[A].secret"] is Origin.TEMPLATE
 
-    def test_ends_where_the_override_says_so(self) -> None:
+    def test_ends_if_the_override_sets_secret_false(self) -> None:
         (entry,) = merged(SECRET, {"env": [{"name": "A", "value": "y", "secret": False}]}).spec.env
         assert entry.secret is False
 
-    def test_does_not_reach_a_reference(self) -> None:
+    def test_is_not_inherited_by_a_reference(self) -> None:
         source = {"configMapKeyRef": {"name": "c", "key": "k"}}
         (entry,) = merged(SECRET, {"env": [{"name": "A", "valueFrom": source}]}).spec.env
         assert entry.secret is None
 
 
 class TestProvenance:
-    def test_names_the_source_of_every_value(self) -> None:
+    def test_has_the_origin_of_every_value(self) -> None:
         effective = merged(
             {
                 "ports": [{"containerPort": 80, "hostPort": 8080}],
@@ -136,12 +136,12 @@ class TestProvenance:
             "healthcheck.startPeriodSeconds": "default",
         }
 
-    def test_shows_no_value(self) -> None:
+    def test_contains_no_values(self) -> None:
         assert "s3cret-canary" not in str(merged(FULL).provenance)
 
 
 class TestProblems:
-    def test_a_template_has_nothing_to_remove(self) -> None:
+    def test_remove_in_a_template_is_a_problem(self) -> None:
         found = merged({"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
         assert found.spec == spec_of()
         assert [str(problem) for problem in found.problems] == [
@@ -149,7 +149,7 @@ class TestProblems:
             for path in ("env[A]", "healthcheck")
         ]
 
-    def test_a_key_twice(self) -> None:
+    def test_a_duplicate_key_is_a_problem(self) -> None:
         twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
         found = merged({"env": twice}, {"env": twice})
         assert [str(problem) for problem in found.problems] == [
@@ -160,13 +160,15 @@ class TestProblems:
 
 class TestProperties:
     @given(TEMPLATES, OVERRIDES)
-    def test_idempotent(self, template: TemplateSpec, overrides: Overrides) -> None:
+    def test_merging_twice_changes_nothing(self, template: TemplateSpec, overrides: Overrides) -> None:
         once = merge(template, overrides)
         assert merge(once.spec, overrides).spec == once.spec
         assert merge(once.spec, None).spec == once.spec
 
     @given(TEMPLATES, OVERRIDES, st.randoms(use_true_random=False))
-    def test_independent_of_order(self, template: TemplateSpec, overrides: Overrides, random: st.random_module) -> None:
+    def test_the_order_of_entries_does_not_matter(
+        self, template: TemplateSpec, overrides: Overrides, random: st.random_module
+    ) -> None:
         def shuffled(record: TemplateSpec | Overrides) -> dict[str, tuple[object, ...]]:
             fields = {kind.field: list(getattr(record, kind.field)) for kind in LIST_KINDS}
             for entries in fields.values():
@@ -179,37 +181,37 @@ class TestProperties:
         assert found.provenance == expected.provenance
 
     @given(TEMPLATES, OVERRIDES)
-    def test_nothing_is_changed(self, template: TemplateSpec, overrides: Overrides) -> None:
+    def test_the_inputs_are_not_changed(self, template: TemplateSpec, overrides: Overrides) -> None:
         before = copy.deepcopy((template, overrides))
         merge(template, overrides)
         assert (template, overrides) == before
 
     @given(TEMPLATES, OVERRIDES, st.data())
-    def test_taking_back_an_override_restores_the_inherited_value(
+    def test_deleting_an_override_restores_the_template_entry(
         self, template: TemplateSpec, overrides: Overrides, data: st.DataObject
     ) -> None:
         kind = data.draw(st.sampled_from(LIST_KINDS))
         entries = getattr(overrides, kind.field)
-        taken = data.draw(st.sampled_from(entries)) if entries else None
-        rest = replace(overrides, **{kind.field: tuple(entry for entry in entries if entry is not taken)})
-        found = {kind.key(entry): entry for entry in getattr(merge(template, rest).spec, kind.field)}
+        deleted = data.draw(st.sampled_from(entries)) if entries else None
+        remaining = replace(overrides, **{kind.field: tuple(entry for entry in entries if entry is not deleted)})
+        found = {kind.key(entry): entry for entry in getattr(merge(template, remaining).spec, kind.field)}
         inherited = {kind.key(entry): entry for entry in getattr(template, kind.field)}
-        if taken is not None:
-            assert found.get(kind.key(taken)) == inherited.get(kind.key(taken))
+        if deleted is not None:
+            assert found.get(kind.key(deleted)) == inherited.get(kind.key(deleted))
         assert merge(template, Overrides()) == merge(template, None)
         assert merge(template, None).overridden == frozenset()
 
     @given(TEMPLATES, OVERRIDES)
-    def test_every_value_has_a_source(self, template: TemplateSpec, overrides: Overrides) -> None:
+    def test_every_value_has_an_origin(self, template: TemplateSpec, overrides: Overrides) -> None:
         effective = merge(template, overrides)
         for kind in LIST_KINDS:
             for entry in getattr(effective.spec, kind.field):
                 path = kind.path(entry)
-                own = {origin for where, origin in effective.provenance.items() if where.startswith(f"{path}.")}
-                assert own - {Origin.DEFAULT} <= {effective.origin(path), Origin.TEMPLATE}
-                assert own
+                origins = {origin for where, origin in effective.provenance.items() if where.startswith(f"{path}.")}
+                assert origins - {Origin.DEFAULT} <= {effective.origin(path), Origin.TEMPLATE}
+                assert origins
 
 
-def test_an_empty_override_counts_nothing() -> None:
+def test_empty_overrides_are_the_same_as_none() -> None:
     assert len(overrides_of({})) == 0
     assert merged(FULL, {}) == merged(FULL)

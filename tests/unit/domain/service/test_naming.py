@@ -1,4 +1,4 @@
-"""What rendered objects are called."""
+"""Names and labels of rendered objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from hopper.api.instance import HopperInstance
 from hopper.domain.hierarchy import parent_link
-from hopper.domain.service.config_files import ConfigFile
 from hopper.domain.service.naming import (
     NameConflicts,
     base_name,
@@ -45,14 +44,14 @@ class TestBaseName:
     def test_follows_the_convention(self, prefix: str, project: str | None, name: str, expected: str) -> None:
         assert base_name(prefix, project, name) == expected
 
-    def test_is_shortened_with_a_hash(self) -> None:
+    def test_a_long_name_is_shortened_with_a_hash(self) -> None:
         found = base_name("hopper", "p" * 40, "i" * 40)
         assert len(found) <= 63
         assert found.startswith(f"hopper-{'p' * 40}-iiii")
         assert found != base_name("hopper", "p" * 40, "i" * 41)
         assert found == base_name("hopper", "p" * 40, "i" * 40)
 
-    def test_what_had_to_be_changed_stays_distinct(self) -> None:
+    def test_a_changed_name_has_a_hash_of_the_original(self) -> None:
         assert base_name("hopper", None, "a.b") != base_name("hopper", None, "a-b")
         assert re.fullmatch(r"hopper-a-b-[0-9a-f]{8}", base_name("hopper", None, "a.b"))
         assert re.fullmatch(r"hopper-9-a-[0-9a-f]{8}", base_name("9", None, "a"))
@@ -63,13 +62,13 @@ class TestBaseName:
 
 
 class TestNames:
-    def test_the_project_is_the_nearest_one_above(self) -> None:
+    def test_the_project_is_the_nearest_ancestor_of_that_scope(self) -> None:
         inner = instance("inner", "Project")
         assert nearest_project((GLOBAL,)) is None
         assert nearest_project((instance("x", "Event"), inner, PROJECT)) == "inner"
         assert name_objects(instance(), (PROJECT, GLOBAL), "web").base == "hopper-shop-web-1"
 
-    def test_a_name_once_given_stays(self) -> None:
+    def test_the_name_in_the_status_is_kept(self) -> None:
         moved = instance(status={"workloadName": "hopper-old-web-1"})
         assert name_objects(moved, (PROJECT,), "web", prefix="other").base == "hopper-old-web-1"
 
@@ -85,7 +84,7 @@ class TestNames:
             "app.kubernetes.io/part-of": "shop",
         }
 
-    def test_a_move_leaves_the_pods_alone(self) -> None:
+    def test_reparenting_does_not_change_the_pod_labels(self) -> None:
         before, after = name_objects(instance(), (PROJECT,), "web"), name_objects(instance(), (GLOBAL,), "web")
         assert before.labels != after.labels
         assert before.pod_labels == after.pod_labels
@@ -99,135 +98,116 @@ class TestNames:
             ("/", "hopper-shop-web-1-root"),
         ],
     )
-    def test_claims(self, volume: str, expected: str) -> None:
+    def test_claims_are_named_after_the_volume(self, volume: str, expected: str) -> None:
         assert name_objects(instance(), (PROJECT,), "web").claim(volume) == expected
 
-    def test_claims_keep_the_first_name(self) -> None:
-        """What the status says counts, then what the spec says: a restored object has no status."""
-        said = {"name": "web-0", "claimPrefix": "hopper-shop-web-0"}
-        renamed = name_objects(instance(renamedFrom=said), (PROJECT,), "web")
+    def test_claims_keep_the_name_from_before_a_rename(self) -> None:
+        """The status has precedence over the spec, which counts for a restored object without status."""
+        renamed_from = {"name": "web-0", "claimPrefix": "hopper-shop-web-0"}
+        renamed = name_objects(instance(renamedFrom=renamed_from), (PROJECT,), "web")
         assert (renamed.base, renamed.claim("data")) == ("hopper-shop-web-1", "hopper-shop-web-0-data")
-        noted = name_objects(instance(renamedFrom=said, status={"claimPrefix": "hopper-x"}), (PROJECT,), "web")
-        assert noted.claim("data") == "hopper-x-data"
+        in_status = name_objects(
+            instance(renamedFrom=renamed_from, status={"claimPrefix": "hopper-x"}), (PROJECT,), "web"
+        )
+        assert in_status.claim("data") == "hopper-x-data"
 
     @given(st.text(max_size=300))
     def test_claims_are_always_dns_labels(self, volume: str) -> None:
         assert DNS_LABEL.fullmatch(name_objects(instance("i" * 63), (PROJECT,), "web").claim(volume))
 
 
-class TestNamesakes:
-    """Instances whose names and projects lead to the same name for what they own."""
+class TestNameConflicts:
+    """Instances whose names and projects give the same base name."""
 
     @staticmethod
     def bases(*instances: HopperInstance) -> dict[str, str]:
         tree = Forest(instances)
         return {
-            it.name: name_objects(it, parent_link(it, tree).ancestors, "web", conflicts=NameConflicts(tree)).base
-            for it in instances
+            subject.name: name_objects(
+                subject, parent_link(subject, tree).ancestors, "web", conflicts=NameConflicts(tree)
+            ).base
+            for subject in instances
         }
 
     @staticmethod
-    def one(name: str, parent: str = "", age: int = 0, **fields: Any) -> HopperInstance:
+    def member(name: str, parent: str = "", age: int = 0, **fields: Any) -> HopperInstance:
         scope = {"scope": "Orchestration", "parentRef": {"name": parent}} if parent else {"scope": "Project"}
-        made = instance(name, **scope, templateRef={"name": "web"}, **fields)
-        created = made.metadata.creation_timestamp - timedelta(seconds=age)
-        return replace(made, metadata=replace(made.metadata, creation_timestamp=created))
+        subject = instance(name, **scope, templateRef={"name": "web"}, **fields)
+        created = subject.metadata.creation_timestamp - timedelta(seconds=age)
+        return replace(subject, metadata=replace(subject.metadata, creation_timestamp=created))
 
-    def test_the_older_one_has_the_name(self) -> None:
-        web = self.one("web")
+    def test_the_older_instance_gets_the_name(self) -> None:
+        web = self.member("web")
         for age in (-1, 1):
-            found = self.bases(web, self.one("worker", "web"), self.one("web-worker", "web", age))
+            found = self.bases(web, self.member("worker", "web"), self.member("web-worker", "web", age))
             winner, loser = ("web-worker", "worker") if age > 0 else ("worker", "web-worker")
             assert found[winner] == "hopper-web-worker"
             assert re.fullmatch("hopper-web-worker-[0-9a-f]{8}", found[loser])
 
-    def test_of_two_of_an_age_the_first_by_name(self) -> None:
-        found = self.bases(self.one("web"), self.one("worker", "web"), self.one("web-worker", "web"))
+    def test_the_first_by_name_gets_the_name_if_both_have_the_same_age(self) -> None:
+        found = self.bases(self.member("web"), self.member("worker", "web"), self.member("web-worker", "web"))
         assert found["web-worker"] == "hopper-web-worker"
 
-    def test_who_bears_it_keeps_it(self) -> None:
-        bearer = self.one("worker", "web", status={"workloadName": "hopper-web-worker"})
-        found = self.bases(self.one("web"), bearer, self.one("web-worker", "web", 99))
+    def test_an_instance_keeps_its_name(self) -> None:
+        holder = self.member("worker", "web", status={"workloadName": "hopper-web-worker"})
+        found = self.bases(self.member("web"), holder, self.member("web-worker", "web", 99))
         assert found["worker"] == "hopper-web-worker"
         assert found["web-worker"] != "hopper-web-worker"
 
-    def test_of_two_that_bear_it_the_older_keeps_it(self) -> None:
-        """Both were named before they had heard of each other."""
+    def test_the_older_keeps_the_name_if_both_have_it(self) -> None:
+        """Both can have it if each got its name before the other one was known."""
         both = {"status": {"workloadName": "hopper-web-worker"}}
-        found = self.bases(self.one("web"), self.one("worker", "web", **both), self.one("web-worker", "web", 9, **both))
+        found = self.bases(
+            self.member("web"), self.member("worker", "web", **both), self.member("web-worker", "web", 9, **both)
+        )
         assert found["web-worker"] == "hopper-web-worker"
         assert found["worker"] != "hopper-web-worker"
 
-    def test_the_first_to_ask_has_it(self) -> None:
-        """Its status does not say so yet."""
-        first, second = self.one("worker", "web"), self.one("web-worker", "web", 9)
-        forest = Forest((self.one("web"), first, second))
-        namesakes = NameConflicts(forest, lambda it: "hopper-web-worker" if it.name == "worker" else None)
-        above = (self.one("web"),)
-        assert name_objects(first, above, "web", conflicts=namesakes).base == "hopper-web-worker"
-        assert name_objects(second, above, "web", conflicts=namesakes).base != "hopper-web-worker"
+    def test_a_reserved_name_counts_as_given(self) -> None:
+        """The status of the instance is not written yet."""
+        first, second = self.member("worker", "web"), self.member("web-worker", "web", 9)
+        forest = Forest((self.member("web"), first, second))
+        conflicts = NameConflicts(forest, lambda other: "hopper-web-worker" if other.name == "worker" else None)
+        ancestors = (self.member("web"),)
+        assert name_objects(first, ancestors, "web", conflicts=conflicts).base == "hopper-web-worker"
+        assert name_objects(second, ancestors, "web", conflicts=conflicts).base != "hopper-web-worker"
 
-    def test_who_bears_another_does_not_count(self) -> None:
-        moved = self.one("worker", "web", 99, status={"workloadName": "hopper-old-worker"})
-        found = self.bases(self.one("web"), moved, self.one("web-worker", "web"))
+    def test_an_instance_with_another_name_does_not_conflict(self) -> None:
+        moved = self.member("worker", "web", 99, status={"workloadName": "hopper-old-worker"})
+        found = self.bases(self.member("web"), moved, self.member("web-worker", "web"))
         assert found["web-worker"] == "hopper-web-worker"
 
-    def test_who_runs_nothing_does_not_count(self) -> None:
+    def test_a_logical_instance_does_not_conflict(self) -> None:
         logical = instance("web-worker", parentRef={"name": "web"})
-        assert self.bases(self.one("web"), self.one("worker", "web"), logical)["worker"] == "hopper-web-worker"
+        assert self.bases(self.member("web"), self.member("worker", "web"), logical)["worker"] == "hopper-web-worker"
 
-    def test_projects_may_meet_as_well(self) -> None:
+    def test_names_across_projects_can_conflict(self) -> None:
         found = self.bases(
-            self.one("a"), self.one("a-x"), self.one("x-b", "a"), self.one("b", "a-x"), self.one("a-x-b")
+            self.member("a"), self.member("a-x"), self.member("x-b", "a"), self.member("b", "a-x"), self.member("a-x-b")
         )
         assert len(set(found.values())) == 5
 
     @given(st.data())
-    def test_no_two_ever_share_a_name(self, data: st.DataObject) -> None:
+    def test_base_names_are_unique(self, data: st.DataObject) -> None:
         names = [data.draw(st.sampled_from(["a", "b", "a-b", "b-a", "a-a", "a-b-a", "b-a-b", "a.b"])) for _ in range(7)]
         projects = data.draw(st.sets(st.sampled_from(["a", "b", "a-b"]), min_size=1))
-        found = [self.one(name, age=data.draw(st.integers(0, 2))) for name in sorted(projects)]
+        found = [self.member(name, age=data.draw(st.integers(0, 2))) for name in sorted(projects)]
         for name in sorted(set(names) - projects):
             parent = data.draw(st.sampled_from(["", *sorted(projects)]))
-            found.append(self.one(name, parent, data.draw(st.integers(0, 2))))
+            found.append(self.member(name, parent, data.draw(st.integers(0, 2))))
         bases = self.bases(*found)
         assert len(set(bases.values())) == len(bases)
 
 
-class TestParts:
+class TestLabels:
     @given(st.text(max_size=80), st.text(max_size=80))
     def test_unique_label_differs_for_different_paths(self, one: str, other: str) -> None:
         if one.removeprefix("/") != other.removeprefix("/"):
             assert unique_label(one) != unique_label(other)
         assert len(unique_label(one)) <= 63
 
-    def test_distinct_is_readable_where_it_can_be(self) -> None:
+    def test_unique_label_resembles_the_path(self) -> None:
         assert unique_label("/var/lib/x1") == "var-lib-x1"
         assert unique_label("/var-lib/x1").startswith("var-lib-x1-")
         assert slug("/") == "root"
         assert shorten_name("a") == "a"
-
-
-class TestKeys:
-    @pytest.mark.parametrize(
-        ("path", "key"),
-        [
-            ("/etc/app.conf", "-etc-app.conf"),
-            ("/etc/my_app/x", "-etc-my_app-x"),
-            ("/..x", "-..x"),
-        ],
-    )
-    def test_are_readable(self, path: str, key: str) -> None:
-        assert ConfigFile(path, "", 0).key == key
-
-    @given(
-        st.from_regex(r"(/[^/\x00]{1,40}){1,9}", fullmatch=True), st.from_regex(r"(/[ab-]{1,4}){1,3}", fullmatch=True)
-    )
-    def test_are_valid_and_distinct(self, one: str, other: str) -> None:
-        first, second = ConfigFile(one, "", 0).key, ConfigFile(other, "", 0).key
-        assert re.fullmatch(r"-[-._a-zA-Z0-9]{1,252}", first)
-        assert (first == second) is (one == other)
-
-    def test_look_alikes_differ(self) -> None:
-        paths = ["/a/b", "/a-b", "/a b", "/a/b ", "/ä", "/ö", "/" + "x" * 300, "/" + "x" * 301]
-        assert len({ConfigFile(path, "", 0).key for path in paths}) == len(paths)

@@ -1,4 +1,4 @@
-"""What must not or cannot run, and that each refusal names the field and the way out."""
+"""Validation of services: each problem names the field and the fix."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from hopper.domain.service.blueprint import prepare_blueprint
 from hopper.domain.service.merge import Origin, ServiceProblem
 from hopper.domain.service.problems import find_problems
 from hopper.domain.service.render import Mode, render_objects
-from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, By
+from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, RejectedBy
 from tests.unit.domain.service.samples import FULL, PROJECT, blueprint, instance, merged, template
 from tests.unit.domain.service.strategies import OVERRIDES, TEMPLATES
 
 
-def told(spec: dict[str, Any], overrides: dict[str, Any] | None = None) -> list[str]:
+def problems_of(spec: dict[str, Any], overrides: dict[str, Any] | None = None) -> list[str]:
     return [str(problem) for problem in blueprint(spec, overrides).problems]
 
 
-@pytest.mark.parametrize("name", [name for name, hostile in HOSTILE.items() if hostile.by is not By.STRICT])
-def test_hostile_overrides_are_named(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name, hostile in HOSTILE.items() if hostile.by is not RejectedBy.STRICT])
+def test_hostile_overrides_are_rejected_with_their_field(name: str) -> None:
     hostile = HOSTILE[name]
     try:
-        found = told(TEMPLATE, hostile.overrides)
-    except ValidationError as refused:
-        assert hostile.by is By.SERVER
-        found = [str(refused)]
+        found = problems_of(TEMPLATE, hostile.overrides)
+    except ValidationError as error:
+        assert hostile.by is RejectedBy.SERVER
+        found = [str(error)]
     assert any(hostile.field in problem for problem in found), found
     assert "s3cret-canary" not in str(found)
 
 
-def test_there_are_enough_of_them() -> None:
+def test_the_list_of_hostile_overrides_is_long() -> None:
     assert len(HOSTILE) >= 60
 
 
-def test_a_service_that_can_run_has_none() -> None:
-    assert told(FULL) == []
-    assert told({}) == []
-    assert told(TEMPLATE) == []
+def test_a_valid_service_has_no_problems() -> None:
+    assert problems_of(FULL) == []
+    assert problems_of({}) == []
+    assert problems_of(TEMPLATE) == []
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_a_service_that_can_run_has_none() -> None:
         ),
     ],
 )
-def test_problems_of_a_template(spec: dict[str, Any], expected: str) -> None:
-    (found,) = told(spec)
+def test_an_invalid_template_has_a_problem(spec: dict[str, Any], expected: str) -> None:
+    (found,) = problems_of(spec)
     assert found.startswith(f"template: spec.{expected}")
 
 
@@ -101,57 +101,57 @@ def test_problems_of_a_template(spec: dict[str, Any], expected: str) -> None:
         {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1000m", "memory": "1024Mi"}}},
     ],
 )
-def test_what_is_allowed(spec: dict[str, Any]) -> None:
-    assert told(spec) == []
+def test_a_valid_template_has_no_problems(spec: dict[str, Any]) -> None:
+    assert problems_of(spec) == []
 
 
 class TestProblem:
-    def test_is_blamed_on_whoever_wrote_it(self) -> None:
+    def test_names_the_template_or_the_overrides_as_origin(self) -> None:
         spec, overrides = {"env": [{"name": "A"}]}, {"env": [{"name": "B"}]}
-        theirs, own = told(spec, overrides)
-        assert theirs.startswith("template: spec.env[A]: has neither")
-        assert own.startswith("spec.overrides.env[B]: has neither")
+        in_template, in_overrides = problems_of(spec, overrides)
+        assert in_template.startswith("template: spec.env[A]: has neither")
+        assert in_overrides.startswith("spec.overrides.env[B]: has neither")
         assert str(ServiceProblem("replicas", "x", Origin.INSTANCE)) == "spec.replicas: x"
 
-    def test_of_a_file_names_path_and_line(self) -> None:
+    def test_in_a_file_names_path_and_line(self) -> None:
         file = {"path": "/etc/a.conf", "content": "\n{{ env.X }}", "template": True}
-        (found,) = told({}, {"configFiles": [file]})
+        (found,) = problems_of({}, {"configFiles": [file]})
         assert found.startswith("spec.overrides.configFiles[/etc/a.conf].content: line 2: 'X' does not exist")
 
-    def test_of_a_value_that_only_the_pod_knows(self) -> None:
+    def test_names_a_variable_whose_value_only_the_pod_knows(self) -> None:
         env = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
         file = {"path": "/a", "content": "{{ env.X }}", "template": True}
-        (found,) = told({"env": env, "configFiles": [file]})
+        (found,) = problems_of({"env": env, "configFiles": [file]})
         assert "line 1: X is set by valueFrom, and only the pod knows its value" in found
 
-    def test_several_are_all_told(self) -> None:
-        found = told({"user": "0", "ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 80}]})
+    def test_all_problems_are_reported(self) -> None:
+        found = problems_of({"user": "0", "ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 80}]})
         assert len(found) == 2
 
-    def test_a_secret_of_a_megabyte(self) -> None:
+    def test_a_secret_that_is_too_large(self) -> None:
         text = "{{ env.BIG }}" * 16
         env = [{"name": "BIG", "value": "x" * 32768, "secret": True}]
         files = [{"path": f"/f/{n}", "content": text, "template": True} for n in range(2)]
-        (found,) = told({"env": env, "configFiles": files})
+        (found,) = problems_of({"env": env, "configFiles": files})
         assert "configFiles: need a Secret of 1056 KiB, more than 1024 KiB" in found
 
 
-def test_what_is_not_rendered_is_not_rendered() -> None:
+def test_a_blueprint_with_problems_is_not_rendered() -> None:
     with pytest.raises(ValueError, match="is root"):
         render_objects(blueprint({"user": "0"}), Mode.UP)
 
 
 @given(TEMPLATES, OVERRIDES)
-def test_random_services_are_refused_or_rendered(spec: TemplateSpec, overrides: Overrides) -> None:
+def test_random_services_have_problems_or_are_rendered(spec: TemplateSpec, overrides: Overrides) -> None:
     subject, base = instance(), template()
     subject = replace(subject, spec=replace(subject.spec, overrides=overrides))
-    made = prepare_blueprint(subject, (PROJECT,), replace(base, spec=spec))
-    for problem in made.problems:
+    prepared = prepare_blueprint(subject, (PROJECT,), replace(base, spec=spec))
+    for problem in prepared.problems:
         assert problem.field
-        assert ": " in problem.message or "remove" in problem.message
-    if not made.problems:
-        assert render_objects(made, Mode.UP).objects == render_objects(made, Mode.UP).objects
+        assert ": " in problem.message
+    if not prepared.problems:
+        assert render_objects(prepared, Mode.UP).objects == render_objects(prepared, Mode.UP).objects
 
 
-def test_merge_alone_is_enough_for_a_template() -> None:
+def test_a_template_is_validated_without_an_instance() -> None:
     assert find_problems(merged({"env": [{"name": "A"}]})) != ()

@@ -1,4 +1,4 @@
-"""Kubernetes quantities, as the API server reads and writes them."""
+"""Kubernetes quantities as the API server reads and writes them."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ QUANTITIES = st.from_regex(r"(0|[1-9][0-9]{0,6})(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki
         ("1024Ei", "1024Ei"),
     ],
 )
-def test_canonical(written: str, stored: str) -> None:
+def test_canonical_form_is_that_of_the_api_server(written: str, stored: str) -> None:
     assert canonical_quantity(written) == stored
 
 
 @pytest.mark.parametrize("wrong", ["", "Gi", "1 Gi", "-1", "1gi", "1e", "0x1", "1.2.3", "1;2"])
-def test_what_is_no_quantity(wrong: str) -> None:
+def test_an_invalid_quantity_raises(wrong: str) -> None:
     with pytest.raises(ValueError, match="not a quantity"):
         nanos(wrong)
 
 
 @given(QUANTITIES)
-def test_the_value_stays(quantity: str) -> None:
+def test_canonical_form_keeps_the_value(quantity: str) -> None:
     assert nanos(canonical_quantity(quantity)) >= nanos(quantity)  # a fraction of a byte is rounded up
     assert nanos(canonical_quantity(quantity)) - nanos(quantity) < 10**9
     assert canonical_quantity(canonical_quantity(quantity)) == canonical_quantity(quantity)

@@ -1,4 +1,4 @@
-"""What an instance is to have in the cluster, in each mode and for each type."""
+"""Rendered objects of an instance in each mode and for each type."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tests.unit.domain.service.strategies import OVERRIDES
 
 
 class TestObjects:
-    def test_all_that_there_may_be_in_the_order_to_apply(self) -> None:
+    def test_all_objects_are_rendered_in_the_order_to_apply(self) -> None:
         objects = render_objects(blueprint(FULL), Mode.UP).objects
-        assert [(one["kind"], one["metadata"]["name"]) for one in objects] == [
+        assert [(manifest["kind"], manifest["metadata"]["name"]) for manifest in objects] == [
             ("Secret", BASE),
             ("ConfigMap", BASE),
             ("PersistentVolumeClaim", f"{BASE}-web-data"),
@@ -41,13 +41,13 @@ class TestObjects:
             ("Deployment", BASE),
         ]
 
-    def test_only_what_is_needed(self) -> None:
+    def test_empty_objects_are_not_rendered(self) -> None:
         assert list(rendered(blueprint())) == ["Deployment"]
         assert list(rendered(blueprint(PORT))) == ["Service", "Deployment"]
 
-    def test_each_is_named_labelled_and_owned(self) -> None:
-        for one in render_objects(blueprint(FULL), Mode.UP).objects:
-            metadata = one["metadata"]
+    def test_each_object_has_namespace_labels_and_owner(self) -> None:
+        for manifest in render_objects(blueprint(FULL), Mode.UP).objects:
+            metadata = manifest["metadata"]
             assert metadata["namespace"] == "default"
             assert metadata["labels"]["hopper.dev/instance"] == "web-1"
             assert metadata["labels"]["app.kubernetes.io/part-of"] == "shop"
@@ -62,10 +62,9 @@ class TestObjects:
                 }
             ]
 
-    def test_nothing_is_shared_between_them(self) -> None:
-        """Whoever changes one of them changes no other."""
-        made = blueprint(FULL)
-        objects = render_objects(made, Mode.UP).objects
+    def test_objects_share_no_mutable_values(self) -> None:
+        """A change of one manifest must not change another."""
+        objects = render_objects(blueprint(FULL), Mode.UP).objects
         seen: set[int] = set()
 
         def walk(value: Any) -> None:
@@ -94,56 +93,56 @@ class TestModes:
             (Phase.TERMINATED, Mode.TERMINATED),
         ],
     )
-    def test_follow_from_the_phase(self, phase: Phase, mode: Mode | None) -> None:
+    def test_depends_on_the_phase(self, phase: Phase, mode: Mode | None) -> None:
         assert mode_for(phase) is mode
 
-    def test_what_is_on_its_way_to_paused_does_not_serve_for_a_moment(self) -> None:
-        held = {phase for phase in Phase if mode_for(phase, DesiredState.PAUSED) is not mode_for(phase)}
-        assert held == {Phase.STARTING, Phase.ERROR}
+    def test_an_instance_that_starts_paused_receives_no_traffic(self) -> None:
+        changed = {phase for phase in Phase if mode_for(phase, DesiredState.PAUSED) is not mode_for(phase)}
+        assert changed == {Phase.STARTING, Phase.ERROR}
         assert (
             mode_for(Phase.STARTING, DesiredState.PAUSED) is mode_for(Phase.ERROR, DesiredState.PAUSED) is Mode.PAUSED
         )
 
-    def test_paused_changes_nothing_but_the_selector(self) -> None:
+    def test_paused_changes_only_the_service_selector(self) -> None:
         up, paused = rendered(blueprint(FULL)), rendered(blueprint(FULL), Mode.PAUSED)
         assert paused["Service"]["spec"]["selector"] == {"hopper.dev/instance": "web-1", "hopper.dev/paused": "true"}
         assert "hopper.dev/paused" not in up["Deployment"]["spec"]["template"]["metadata"]["labels"]
         paused["Service"]["spec"]["selector"] = up["Service"]["spec"]["selector"]
         assert paused == up
 
-    def test_stopped_changes_nothing_but_the_number(self) -> None:
+    def test_stopped_changes_only_the_replicas(self) -> None:
         up, stopped = rendered(blueprint(FULL)), rendered(blueprint(FULL), Mode.STOPPED)
         assert stopped["Deployment"]["spec"]["replicas"] == 0
         stopped["Deployment"]["spec"]["replicas"] = up["Deployment"]["spec"]["replicas"]
         assert stopped == up
 
     @pytest.mark.parametrize("mode", [Mode.ARCHIVED, Mode.TERMINATED])
-    def test_at_the_end_only_volumes_are_left(self, mode: Mode) -> None:
+    def test_a_final_mode_keeps_only_the_claims(self, mode: Mode) -> None:
         assert list(rendered(blueprint(FULL), mode)) == ["PersistentVolumeClaim"]
         assert list(rendered(blueprint(FULL, type="Singleton"), mode)) == ["PersistentVolumeClaim"]
         assert rendered(blueprint(FULL, type="Ephemeral"), mode) == {}
 
 
 class TestTypes:
-    def test_a_singleton_has_one_pod_and_never_two_at_once(self) -> None:
+    def test_a_singleton_never_has_two_pods(self) -> None:
         spec = rendered(blueprint(PORT, type="Singleton", replicas=3))["Deployment"]["spec"]
         assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
         assert rendered(blueprint(PORT, type="Singleton", replicas=0))["Deployment"]["spec"]["replicas"] == 0
 
-    def test_pods_roll_unless_they_share_a_volume(self) -> None:
+    def test_pods_with_a_claim_are_recreated_and_others_roll(self) -> None:
         rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
         volumes = {"volumes": [{"target": "/data"}]}
         external = {"volumes": [{"target": "/data", "source": "x", "external": True}]}
-        for made, strategy in (
+        for subject, strategy in (
             (blueprint(PORT, replicas=3), rolling),
             (blueprint({"volumes": [{"target": "/data", "type": "tmpfs"}]}), rolling),
             (blueprint(volumes), {"type": "Recreate"}),
             (blueprint(volumes, type="Ephemeral"), rolling),
             (blueprint(external, type="Ephemeral"), {"type": "Recreate"}),
         ):
-            assert rendered(made)["Deployment"]["spec"]["strategy"] == strategy
+            assert rendered(subject)["Deployment"]["spec"]["strategy"] == strategy
 
-    def test_ephemeral_volumes_are_scratch(self) -> None:
+    def test_volumes_of_an_ephemeral_instance_are_empty_dirs(self) -> None:
         volumes = pod(blueprint(FULL, type="Ephemeral"))["volumes"]
         scratch = {"sizeLimit": "512Mi"}
         memory = {"medium": "Memory", "sizeLimit": "64Mi"}
@@ -151,14 +150,14 @@ class TestTypes:
         claims = [volume["persistentVolumeClaim"] for volume in volumes if "persistentVolumeClaim" in volume]
         assert claims == [{"claimName": "archive"}]
 
-    def test_a_scratch_volume_mounted_twice_is_as_large_as_asked(self) -> None:
+    def test_an_empty_dir_has_the_largest_requested_size(self) -> None:
         sizes = [{"target": f"/{n}", "source": "x", "size": size} for n, size in enumerate(("1Gi", "2Gi", None))]
         (volume,) = pod(blueprint({"volumes": sizes}, type="Ephemeral"))["volumes"]
         assert volume["emptyDir"] == {"sizeLimit": "2Gi"}
 
 
 class TestNetwork:
-    def test_service(self) -> None:
+    def test_the_service_has_the_ports_and_selector(self) -> None:
         assert rendered(blueprint(FULL))["Service"]["spec"] == {
             "type": "ClusterIP",
             "selector": {"hopper.dev/instance": "web-1"},
@@ -169,7 +168,7 @@ class TestNetwork:
             ],
         }
 
-    def test_ingress(self) -> None:
+    def test_the_ingress_has_a_rule_per_domain(self) -> None:
         def rule(host: str, port: int) -> dict[str, Any]:
             backend = {"service": {"name": BASE, "port": {"number": port}}}
             return {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
@@ -177,28 +176,28 @@ class TestNetwork:
         spec = rendered(blueprint(FULL))["Ingress"]["spec"]
         assert spec == {"rules": [rule("*.example.org", 443), rule("web.example.com", 8080)]}
 
-    def test_a_domain_leads_to_the_lowest_tcp_port(self) -> None:
+    def test_a_domain_without_port_uses_the_lowest_tcp_port(self) -> None:
         ports = [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 9000}, {"containerPort": 80}]
-        made = rendered(blueprint({"ports": ports, "domains": [{"domain": "a.b"}]}))
-        backend = made["Ingress"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]
+        objects = rendered(blueprint({"ports": ports, "domains": [{"domain": "a.b"}]}))
+        backend = objects["Ingress"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]
         assert backend["service"]["port"] == {"number": 80}
 
 
 class TestDeterminism:
     @given(OVERRIDES)
-    def test_the_same_goes_in_the_same_comes_out(self, overrides: Overrides) -> None:
-        subject, kind = instance(), template()
+    def test_equal_inputs_give_equal_objects(self, overrides: Overrides) -> None:
+        subject, base = instance(), template()
         subject = replace(subject, spec=replace(subject.spec, overrides=overrides))
-        before = copy.deepcopy((subject, kind))
-        first, second = (prepare_blueprint(subject, (PROJECT,), kind) for _ in range(2))
+        before = copy.deepcopy((subject, base))
+        first, second = (prepare_blueprint(subject, (PROJECT,), base) for _ in range(2))
         assert first == second
-        assert (subject, kind) == before
+        assert (subject, base) == before
         if not first.problems:
             assert json.dumps(render_objects(first, Mode.UP).objects) == json.dumps(
                 render_objects(second, Mode.UP).objects
             )
 
-    def test_labels_of_the_user_never_win(self) -> None:
+    def test_labels_of_users_do_not_replace_own_labels(self) -> None:
         labels = pod_template(blueprint(FULL))["metadata"]["labels"]
         assert labels["example.com/tier"] == "web"
         assert labels["hopper.dev/instance"] == "web-1"

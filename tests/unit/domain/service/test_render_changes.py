@@ -1,4 +1,4 @@
-"""What restarts the pods, and what a revision tells apart."""
+"""Changes that restart the pods, and changes of the revision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.domain.service.samples import (
 
 
 class TestRestarts:
-    """What restarts the pods: the configuration that they read, and what they are."""
+    """Pods restart if their configuration or their spec changes."""
 
     @pytest.mark.parametrize(
         "overrides",
@@ -32,7 +32,7 @@ class TestRestarts:
             {"env": [{"name": "TZ", "value": "other"}]},
         ],
     )
-    def test_configuration_does(self, overrides: Wire) -> None:
+    def test_a_change_of_configuration_restarts_the_pods(self, overrides: Wire) -> None:
         assert pod_template(blueprint(FULL, overrides)) != pod_template(blueprint(FULL))
 
     @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ class TestRestarts:
             {"config": {"limits": {"maxConcurrentTasks": 1}}},
         ],
     )
-    def test_nothing_else_does(self, change: dict[str, Any]) -> None:
+    def test_other_changes_do_not_restart_the_pods(self, change: dict[str, Any]) -> None:
         assert pod_template(blueprint(FULL, **change)) == pod_template(blueprint(FULL))
 
     @pytest.mark.parametrize("mode", [Mode.PAUSED, Mode.STOPPED])
-    def test_no_mode_does(self, mode: Mode) -> None:
+    def test_a_mode_does_not_restart_the_pods(self, mode: Mode) -> None:
         assert pod_template(blueprint(FULL), mode) == pod_template(blueprint(FULL))
 
     def test_no_checksum_without_configuration(self) -> None:
@@ -58,12 +58,12 @@ class TestRestarts:
 
 
 class TestRevision:
-    def test_is_on_the_workload(self) -> None:
-        made = blueprint(FULL)
-        found = render_objects(made, Mode.UP)
-        annotations = rendered(made)["Deployment"]["metadata"]["annotations"]
-        assert annotations == {"hopper.dev/revision": found.revision}
-        assert len(found.revision) == 16
+    def test_is_an_annotation_of_the_deployment(self) -> None:
+        subject = blueprint(FULL)
+        objects = render_objects(subject, Mode.UP)
+        annotations = rendered(subject)["Deployment"]["metadata"]["annotations"]
+        assert annotations == {"hopper.dev/revision": objects.revision}
+        assert len(objects.revision) == 16
 
     @pytest.mark.parametrize(
         "overrides",
@@ -74,26 +74,26 @@ class TestRevision:
             {"healthcheck": {"$remove": True}},
         ],
     )
-    def test_changes_with_anything_in_it(self, overrides: Wire) -> None:
+    def test_changes_with_the_service(self, overrides: Wire) -> None:
         assert revision(blueprint(FULL, overrides)) != revision(blueprint(FULL))
 
     @pytest.mark.parametrize(
         "change",
         [{"displayName": "Other"}, {"config": {"extra": {"x": 2}}}, {"type": "Ephemeral"}, {"type": "Singleton"}],
     )
-    def test_changes_with_whatever_else_changes_the_pods(self, change: dict[str, Any]) -> None:
-        """Else the instance would be Ready before they have followed."""
+    def test_changes_with_other_inputs_of_the_pods(self, change: dict[str, Any]) -> None:
+        """Otherwise the instance would be Ready before the pods are updated."""
         text = "{{ instance.displayName | default }} {{ config.extra.x }}"
         spec = {**FULL, "configFiles": [{"path": "/etc/web/x", "content": text, "template": True}]}
         before = {"displayName": "Web", "config": {"extra": {"x": 1}}}
         assert revision(blueprint(spec, **before | change)) != revision(blueprint(spec, **before))
 
-    def test_changes_with_the_template(self) -> None:
+    def test_changes_with_the_name_of_the_template(self) -> None:
         one, other = (prepare_blueprint(blueprint().instance, (), template(name=name)) for name in ("one", "other"))
         assert pod_template(one) != pod_template(other)
         assert revision(one) != revision(other)
 
-    def test_stays_where_nothing_comes_of_it(self) -> None:
+    def test_does_not_change_with_the_order_of_entries_or_equal_overrides(self) -> None:
         shuffled = {**FULL, "env": list(reversed(FULL["env"])), "ports": list(reversed(FULL["ports"]))}
         assert revision(blueprint(shuffled)) == revision(blueprint(FULL))
         same = {"env": [{"name": "TZ", "value": "Etc/UTC"}]}

@@ -1,4 +1,4 @@
-"""Templated files: what they can do, and all that they cannot."""
+"""Templated files: supported syntax, rejected syntax, and rendering errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ VALUES: dict[str, Any] = {
         ("<b>{{ '<&>' }}</b>", "<b><&></b>"),
     ],
 )
-def test_what_it_can_do(text: str, expected: str) -> None:
+def test_renders_the_supported_syntax(text: str, expected: str) -> None:
     check_template_text(text)
     assert render_text(text, VALUES) == expected
 
@@ -98,10 +98,10 @@ def test_what_it_can_do(text: str, expected: str) -> None:
         ("{{ " + "9" * 5000 + " }}", "is not a valid template"),
     ],
 )
-def test_what_is_refused_unseen(text: str, message: str) -> None:
-    with pytest.raises(TemplateTextError) as refused:
+def test_rejects_unsupported_syntax_before_rendering(text: str, message: str) -> None:
+    with pytest.raises(TemplateTextError) as error:
         check_template_text(text)
-    assert message in str(refused.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -128,36 +128,36 @@ def test_what_is_refused_unseen(text: str, message: str) -> None:
         ("{{ env[ports] }}", "does not exist"),
     ],
 )
-def test_what_fails_when_it_is_rendered(text: str, message: str) -> None:
+def test_reports_rendering_errors_with_their_line(text: str, message: str) -> None:
     check_template_text(text)
-    with pytest.raises(TemplateTextError) as refused:
+    with pytest.raises(TemplateTextError) as error:
         render_text(text, VALUES)
-    assert message in str(refused.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["{{ ports[env.TZ] }}", "{{ env[env.TZ] }}", "{{ labels[env.TZ].x }}"])
-def test_no_error_tells_a_value(text: str) -> None:
-    """It may be that of a secret variable, and errors are told in the status."""
-    with pytest.raises(TemplateTextError) as refused:
+def test_errors_do_not_contain_values(text: str) -> None:
+    """The value of a variable can be secret, and errors appear in the status."""
+    with pytest.raises(TemplateTextError) as error:
         render_text(text, VALUES)
-    assert VALUES["env"]["TZ"] not in str(refused.value)
+    assert VALUES["env"]["TZ"] not in str(error.value)
 
 
-class TestBounds:
-    def test_of_the_whole(self) -> None:
+class TestSizeLimit:
+    def test_applies_to_the_rendered_text(self) -> None:
         values = {"env": {"BIG": "x" * 32768}}
         assert len(render_text("{{ env.BIG }}" * 16, values)) == MAX_RENDERED
         with pytest.raises(TemplateTextError, match="renders to more than 512 KiB"):
             render_text("{{ env.BIG }}" * 17, values)
 
     @pytest.mark.parametrize("name", ["tojson", "b64encode"])
-    def test_of_what_grows_on_the_way(self, name: str) -> None:
+    def test_applies_to_values_between_filters(self, name: str) -> None:
         with pytest.raises(TemplateTextError, match="512 KiB"):
             render_text("{{ env.BIG" + f" | {name}" * 36 + " }}", {"env": {"BIG": '\\"' * 16000}})
 
 
 @given(st.text(alphabet="{}%# .|()[]'\"abeinv_019\n<=+-~*", max_size=60))
-def test_whatever_is_written_ends_in_a_text_or_an_error(text: str) -> None:
+def test_any_text_renders_or_raises_a_template_error(text: str) -> None:
     with suppress(TemplateTextError):
         assert isinstance(render_text(text, VALUES), str)
     assert set(VALUES) < set(VALUE_NAMES)

@@ -48,7 +48,9 @@ def domain_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
             yield ServiceProblem(path, "has no TCP port to forward to: add one to ports", origin)
         elif domain.proxy_port not in (None, *tcp_ports):
             known = ", ".join(map(str, tcp_ports))
-            message = f"{domain.proxy_port} is not a TCP port of the container: use one of {known}, or add it to ports"
+            message = (
+                f"is {domain.proxy_port}, which is no TCP port of the container: use one of {known}, or add it to ports"
+            )
             yield ServiceProblem(f"{path}.proxyPort", message, origin)
 
 

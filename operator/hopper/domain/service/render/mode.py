@@ -1,4 +1,4 @@
-"""Render mode: which objects of an instance exist in each phase."""
+"""Render modes: the objects that an instance has in each phase."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from hopper.api.enums import DesiredState, Phase
 
 
 class Mode(StrEnum):
-    """Which objects of an instance are rendered.
+    """Selection of the objects that are rendered for an instance.
 
     - Up: all objects.
     - Paused: all objects, but the Service selects no pods. The pods are not changed.
