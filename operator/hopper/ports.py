@@ -104,13 +104,14 @@ class TemplateStore(Protocol):
 class OwnedObjectStore(Protocol):
     """Writes of owned objects. Used by the controller. Methods raise `ApiError` and return the new object."""
 
-    async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
-        """Apply a manifest with server-side apply.
+    async def read(self, manifest: Manifest) -> Manifest:
+        """Read the object with the kind, namespace and name of `manifest`. Raises `NotFoundError`."""
 
-        With `force`, take over fields that other field managers own. Without it, expect that the object does not exist:
-        raise `RefusedError` if it belongs to another owner, and `NameInUseError` while an earlier owner's is being
-        deleted. An existing object that the operator has applied before is applied again.
-        """
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object with server-side apply. Raises `ConflictError` if its name is in use."""
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Apply an object with server-side apply, and take over fields that other field managers own."""
 
     async def patch(self, live: Manifest, changes: Manifest) -> Manifest:
         """Merge changes into exactly this version of an object."""

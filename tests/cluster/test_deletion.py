@@ -229,7 +229,7 @@ class TestCascade:
         async with refusing_deletion(live, "worker"):
             await live.delete("web")
             refused = await live.until_reason("worker", "Stalled", "WriteRefused")
-            assert "its deletion (ParentIsBeingDeleted)" in refused["message"]
+            assert "deletion (ParentIsBeingDeleted)" in refused["message"]
             assert "change freeze until Monday" in refused["message"]
             assert not live.is_ready("worker")
             blocked = await live.until_reason("web", "Stalled", "DeletionBlocked")

@@ -319,7 +319,7 @@ class TestStrangers:
         await live.create_from(*(manifest(name, **WEB) for name in names.values()))
         for kind, name in names.items():
             await live.until_reason(name, "Stalled", "WriteRefused")
-            told = f"{kind} {name_of(kind, name)} already exists and belongs to another owner: rename or delete it"
+            told = f'{kind} "{name_of(kind, name)}" already exists and does not belong to this instance'
             assert told in live.condition(name, "Stalled")["message"]
             assert not live.is_ready(name)
             now = workloads.now(kind)[name_of(kind, name)]

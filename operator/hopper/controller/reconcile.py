@@ -1,27 +1,27 @@
-"""One reconcile: gather → plan → apply → report."""
+"""One reconcile of an instance: gather → plan → apply → status."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 
 from hopper.api.conditions import Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
-from hopper.api.names import ANNOTATION_REVISION, DEFAULT_PREFIX, FIELD_MANAGER, LABEL_INSTANCE
+from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.resources import Manifest, NamespacedName
+from hopper.controller.apply import ObjectApplier, ObjectRefusedError
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
 from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.runtime import RuntimeGatherer
-from hopper.domain.objects import object_key
+from hopper.domain.followup import Refusal, can_apply_the_rest, with_refusals
 from hopper.domain.observed import Observed
-from hopper.domain.plan import ObjectChanges, Plan, Transition
+from hopper.domain.plan import Plan, Transition
 from hopper.domain.planner import plan
-from hopper.domain.renaming import takeover_of
-from hopper.domain.service.drift import foreign_field_patch
+from hopper.domain.renaming import takeover_start
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import (
     ConflictError,
@@ -37,10 +37,10 @@ from hopper.registry import InstanceChange
 
 logger = logging.getLogger(__name__)
 
-# Deletions that nobody has asked for by name.
-_WORTH_AN_EVENT = {
-    Reason.TTL_EXPIRED: "deleted, as its time to live is over (spec.ttlSecondsAfterFinished)",
-    Reason.RENAMED: "deleted, as another instance has replaced it (spec.renamedFrom there)",
+# Deletions that get an Event, because no user asked for them by name.
+_DELETION_EVENTS = {
+    Reason.TTL_EXPIRED: "deleted because its time to live is over (spec.ttlSecondsAfterFinished)",
+    Reason.RENAMED: "deleted because another instance has replaced it (spec.renamedFrom of that instance)",
 }
 
 
@@ -60,13 +60,12 @@ class Reconciler:
         prefix: str = DEFAULT_PREFIX,
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
-        self._registry = indexes.instances
-        self._children = indexes.owned_objects
-        self._beats = indexes.heartbeats
+        self._instances = indexes.instances
+        self._heartbeats = indexes.heartbeats
         self._reader = indexes.reader
         self._runtimes = RuntimeGatherer(indexes.templates, indexes.owned_objects, prefix)
+        self._objects = ObjectApplier(indexes.owned_objects, owned)
         self._store = store
-        self._owned = owned
         self._events = events
         self._hooks = hooks
         self._metrics = metrics
@@ -74,24 +73,24 @@ class Reconciler:
         self._clock = clock
 
     async def reconcile(self, key: NamespacedName) -> float | None:
-        """Do what is to be done for one instance; return when to look again (seconds), None for at the next change.
+        """Reconcile one instance, and return the seconds after which to requeue it; None if only a change requires it.
 
-        Raises `ports.ApiError` where the API server does not play along; the queue then comes back later.
+        Raises `ApiError` if a write fails; the queue then retries.
         """
         namespace, name = key
-        tree = self._registry.namespace(namespace)
+        tree = self._instances.namespace(namespace)
         instance = tree.get(name)
         if instance is None:
             return None
         problems = self._reader.problems(instance)
-        heard = self._beats.heard(instance)
+        heard = self._heartbeats.heard(instance)
         now = self._clock().replace(microsecond=0)  # Kubernetes timestamps have whole seconds
         observed = gather(instance, tree, self._runtimes, now, heard=heard, spec_problems=problems)
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))
             except NotFoundError:
-                logger.debug("%s/%s is gone", namespace, name)
+                logger.debug("%s/%s no longer exists", namespace, name)
                 return None
 
     def _plan(self, observed: Observed) -> Plan:
@@ -103,148 +102,110 @@ class Reconciler:
 
     async def _apply(self, observed: Observed, decided: Plan) -> float | None:
         if decided.delete is None:
-            return await self._live_on(observed, decided)
+            return await self._update(observed, decided)
         try:
             await self._store.delete(observed.instance)
         except RefusedError as error:
-            observed = replace(observed, refusal=f"its deletion ({decided.delete}): {error}")
-            await self._live_on(observed, self._plan(observed))
+            observed = replace(observed, refusal=f"deletion ({decided.delete}): {error}")
+            await self._update(observed, self._plan(observed))
             raise
         _log(observed.instance, observed.instance.name, f"deleting ({decided.delete})", decided.delete)
-        if decided.delete in _WORTH_AN_EVENT:
-            self._events.record(observed.instance, reason=decided.delete, message=_WORTH_AN_EVENT[decided.delete])
+        if decided.delete in _DELETION_EVENTS:
+            self._events.record(observed.instance, reason=decided.delete, message=_DELETION_EVENTS[decided.delete])
         return None
 
-    async def _live_on(self, observed: Observed, decided: Plan) -> float | None:
+    async def _update(self, observed: Observed, decided: Plan) -> float | None:
+        """Write metadata, owned objects and status. The status is written even if the API server refuses the rest."""
         try:
-            observed = await self._apply_metadata(observed, decided)
-            observed, decided = await self._ask_hooks(observed, decided)
-            await self._apply_objects(decided.objects)
+            observed = await self._write_metadata(observed, decided)
+            observed, decided = await self._run_hooks_before(observed, decided)
+            await self._objects.apply(decided.objects)
         except RefusedError as error:
-            await self._go_on_without(observed, error)
+            await self._continue_after(error, observed)
             raise
         except NameInUseError as error:
             observed = replace(observed, name_conflict=str(error))
-            await self._apply_status(observed, self._plan(observed))
+            await self._write_status(observed, self._plan(observed))
             raise
-        return await self._apply_status(observed, decided)
+        return await self._write_status(observed, decided)
 
-    async def _go_on_without(self, observed: Observed, error: RefusedError) -> None:
-        """Do what can be done although the API server refuses some of it, and report that."""
-        observed = replace(observed, refusal=str(error))
-        while isinstance(error, _ObjectRefusedError) and error.key not in observed.refused:
-            observed = self._runtimes.look_again(replace(observed, refused=observed.refused | {error.key}))
+    async def _continue_after(self, error: RefusedError, observed: Observed) -> None:
+        """Apply plans without the refused objects until one is accepted, and report all refusals in the status."""
+        refusals = [_refusal(error)]
+        while can_apply_the_rest(refusals):
+            observed = self._runtimes.refresh_owned(with_refusals(observed, refusals))
             try:
-                await self._apply_objects(self._plan(observed).objects)
+                await self._objects.apply(self._plan(observed).objects)
                 break
             except RefusedError as another:
-                error = another
-                observed = replace(observed, refusal=f"{observed.refusal}; {another}")
-        await self._apply_status(observed, self._plan(observed))
+                refusals.append(_refusal(another))
+        observed = with_refusals(observed, refusals)
+        await self._write_status(observed, self._plan(observed))
 
-    async def _apply_metadata(self, observed: Observed, decided: Plan) -> Observed:
-        if decided.metadata is None:
-            return observed
-        with self._seat_taken(observed):
-            raw = await self._store.write_metadata(observed.instance, decided.metadata)
-            written = self._take_in(observed.instance, raw)
-        self._announce_all(written, decided)
-        return replace(observed, instance=written)
-
-    async def _ask_hooks(self, observed: Observed, decided: Plan) -> tuple[Observed, Plan]:
+    async def _run_hooks_before(self, observed: Observed, decided: Plan) -> tuple[Observed, Plan]:
         failure = await self._hooks.before(decided.transitions, observed.instance)
         if failure is None:
             return observed, decided
         observed = replace(observed, hook_failure=failure)
         return observed, self._plan(observed)
 
-    async def _apply_objects(self, changes: ObjectChanges) -> None:
-        for live, change in changes.patch:
-            with _naming(live):
-                self._children.put(live["kind"], await self._owned.patch(live, change))
-        taken_back = []
-        for manifest, force in changes.apply:
-            with _naming(manifest):
-                answer = await self._apply_object(manifest, force)
-                self._children.put(manifest["kind"], answer)
-                if not force and _was_there(answer):
-                    taken_back.append(manifest["kind"])
-                if foreign := foreign_field_patch(manifest, answer):
-                    self._children.put(manifest["kind"], await self._owned.json_patch(answer, foreign))
-        for live in changes.delete:
-            with _naming(live):
-                await self._owned.delete(live)
-        if taken_back:  # what was decided, was decided without knowing of them
-            raise ConflictError(f"took back {', '.join(taken_back)}")
+    async def _write_metadata(self, observed: Observed, decided: Plan) -> Observed:
+        if decided.metadata is None:
+            return observed
+        with self._reserve_child_slot(observed):
+            raw = await self._store.write_metadata(observed.instance, decided.metadata)
+            written = self._index(observed.instance, raw)
+        self._report_hierarchy(written, decided)
+        return replace(observed, instance=written)
 
-    async def _apply_object(self, manifest: Manifest, force: bool) -> Manifest:
-        """Apply one object. What somebody has put there that excludes ours, such as another kind of volume, has to go.
-
-        Only where nothing new is to be rolled out: of a change that is refused, no part may be carried out.
-        """
-        try:
-            return await self._owned.apply(manifest, force=force)
-        except RefusedError:
-            metadata = manifest["metadata"]
-            owned = self._children.of(metadata["namespace"], metadata["labels"][LABEL_INSTANCE])
-            live = owned.get((manifest["kind"], metadata["name"]))
-            if (
-                live is None
-                or _revision(live) != _revision(manifest)
-                or not (foreign := foreign_field_patch(manifest, live))
-            ):
-                raise
-            self._children.put(manifest["kind"], await self._owned.json_patch(live, foreign))
-            return await self._owned.apply(manifest, force=force)
-
-    def _seat_taken(self, observed: Observed) -> AbstractContextManager[None]:
-        if observed.link.parent is None:
-            return nullcontext()
-        tree = self._registry.namespace(observed.instance.namespace)
-        return tree.reserve_slot(observed.instance, observed.link.parent)
-
-    def _place_taken(self, observed: Observed, status: InstanceStatus) -> AbstractContextManager[None]:
-        """Let one newcomer at a time begin to take over: what is there would be divided between two.
-
-        Raises `ConflictError` where another one was faster.
-        """
-        predecessor = observed.takeover.predecessor if observed.takeover else None
-        if predecessor is None or status.predecessor == observed.instance.status.predecessor:
-            return nullcontext()
-        tree = self._registry.namespace(observed.instance.namespace)
-        now = takeover_of(observed.instance, tree)
-        if now and now.refusal:
-            raise ConflictError(now.refusal)
-        return tree.reserve_slot(observed.instance, predecessor)
-
-    async def _apply_status(self, observed: Observed, decided: Plan) -> float | None:
+    async def _write_status(self, observed: Observed, decided: Plan) -> float | None:
         if decided.status is None or decided.status == observed.instance.status:
             return decided.requeue_after
-        with self._place_taken(observed, decided.status):
+        with self._reserve_predecessor(observed, decided.status):
             raw = await self._store.write_status(observed.instance, decided.status)
-            written = self._take_in(observed.instance, raw)
-        if decided.metadata is None:  # else announced when that was written
-            self._announce_all(written, decided)
+            written = self._index(observed.instance, raw)
+        if decided.metadata is None:  # otherwise reported when the metadata was written
+            self._report_hierarchy(written, decided)
         for transition in decided.transitions:
-            self._report(written, transition)
+            self._report_transition(written, transition)
         await self._hooks.after(decided.transitions, written)
         return decided.requeue_after
 
-    def _take_in(self, before: HopperInstance, raw: dict[str, object]) -> HopperInstance:
-        """Remember what was written, so that the next look does not see the past."""
+    def _reserve_child_slot(self, observed: Observed) -> AbstractContextManager[None]:
+        """Reserve a child slot during the write; two children may compete for the last one."""
+        if observed.link.parent is None:
+            return nullcontext()
+        tree = self._instances.namespace(observed.instance.namespace)
+        return tree.reserve_slot(observed.instance, observed.link.parent)
+
+    def _reserve_predecessor(self, observed: Observed, status: InstanceStatus) -> AbstractContextManager[None]:
+        """Reserve the predecessor during the write that begins a takeover.
+
+        Raises `ConflictError` if another successor was faster: two would divide the objects between them.
+        """
+        tree = self._instances.namespace(observed.instance.namespace)
+        start = takeover_start(observed.instance, observed.takeover, status, tree)
+        if start is None:
+            return nullcontext()
+        if start.conflict:
+            raise ConflictError(start.conflict)
+        return tree.reserve_slot(observed.instance, start.predecessor)
+
+    def _index(self, before: HopperInstance, raw: Manifest) -> HopperInstance:
+        """Put a written instance into the index, because the next reconcile may come before the watch event."""
         written = self._reader.read(raw)
         if written is None:
             return before
         metadata = written.metadata
-        if metadata.deletion_timestamp and not metadata.finalizers:  # nothing held it any more: it is gone
-            change = self._registry.remove(metadata.namespace, metadata.name, metadata.uid)
+        if metadata.deletion_timestamp and not metadata.finalizers:  # the write removed the last finalizer
+            change = self._instances.remove(metadata.namespace, metadata.name, metadata.uid)
         else:
-            change = self._registry.put(written)
+            change = self._instances.put(written)
         if change:
             self._on_change(change)
         return written
 
-    def _report(self, instance: HopperInstance, transition: Transition) -> None:
+    def _report_transition(self, instance: HopperInstance, transition: Transition) -> None:
         self._metrics.transitions.labels(transition.source, transition.target, transition.reason).inc()
         because = f": {transition.message}" if transition.message else ""
         message = f"{transition.source} → {transition.target} ({transition.reason}){because}"
@@ -252,42 +213,19 @@ class Reconciler:
         _log(instance, instance.name, message, transition.reason, warning=failed)
         self._events.record(instance, reason=transition.target, message=message, warning=failed)
 
-    def _announce_all(self, instance: HopperInstance, decided: Plan) -> None:
-        for it in decided.hierarchy_events:
-            _log(instance, it.subject, f"{it.message} ({it.reason})", it.reason, warning=it.warning)
-            if subject := self._registry.namespace(instance.namespace).get(it.subject):
-                self._events.record(subject, reason=it.reason, message=it.message, warning=it.warning)
+    def _report_hierarchy(self, instance: HopperInstance, decided: Plan) -> None:
+        for event in decided.hierarchy_events:
+            _log(instance, event.subject, f"{event.message} ({event.reason})", event.reason, warning=event.warning)
+            if subject := self._instances.namespace(instance.namespace).get(event.subject):
+                self._events.record(subject, reason=event.reason, message=event.message, warning=event.warning)
 
 
-class _ObjectRefusedError(RefusedError):
-    """The API server refuses a change to one of the objects that an instance owns."""
-
-    def __init__(self, manifest: Manifest, error: RefusedError) -> None:
-        kind, name = self.key = object_key(manifest)
-        message = str(error)
-        super().__init__(message if name in message else f"{kind} {name}: {message}", code=error.code)
-
-
-@contextmanager
-def _naming(manifest: Manifest) -> Iterator[None]:
-    try:
-        yield
-    except RefusedError as error:
-        raise _ObjectRefusedError(manifest, error) from error
-
-
-def _revision(manifest: Manifest) -> str | None:
-    found: str | None = manifest["metadata"].get("annotations", {}).get(ANNOTATION_REVISION)
-    return found
-
-
-def _was_there(applied: Manifest) -> bool:
-    """Tell whether others have had to do with an object before it was applied."""
-    return any(entry["manager"] != FIELD_MANAGER for entry in applied["metadata"].get("managedFields", ()))
+def _refusal(error: RefusedError) -> Refusal:
+    return Refusal(str(error), error.key if isinstance(error, ObjectRefusedError) else None)
 
 
 def _log(instance: HopperInstance, subject: str, message: str, reason: str, *, warning: bool = False) -> None:
-    """Log about `subject`, an instance in the same namespace."""
+    """Log a message about `subject`, an instance in the same namespace."""
     fields = {"namespace": instance.namespace, "instance": subject, "reason": reason}
     level = logging.WARNING if warning else logging.INFO
     logger.log(level, "%s/%s: %s", instance.namespace, subject, message, extra={"fields": fields})

@@ -13,6 +13,7 @@ from hopper.api.template import HopperTemplate
 from hopper.domain.dependencies import find_dependency_cycle, missing_dependencies
 from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Observed, Runtime
+from hopper.domain.ownership import belongs_to
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover, takeover_of
 from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
@@ -68,8 +69,8 @@ class RuntimeGatherer:
             workload = replace(workload, available=workload.gone)
         return runtime, workload
 
-    def look_again(self, o: Observed) -> Observed:
-        """Return the observation with the objects that are owned as they are by now; nothing else is looked at."""
+    def refresh_owned(self, o: Observed) -> Observed:
+        """Return the observation with the owned objects as the index holds them now, and everything else unchanged."""
         if o.runtime is None:
             return o
         return replace(o, runtime=replace(o.runtime, owned=self._owned(o.instance, o.runtime.blueprint)))
@@ -77,7 +78,7 @@ class RuntimeGatherer:
     def _owned(self, instance: HopperInstance, blueprint: Blueprint | None) -> dict[ObjectKey, Manifest]:
         children = self._children.of(instance.namespace, instance.name)
         base = blueprint.names.base if blueprint else instance.status.workload_name
-        return {key: child for key, child in children.items() if key[0] != "Pod" and _belongs(child, instance, base)}
+        return {key: child for key, child in children.items() if key[0] != "Pod" and belongs_to(child, instance, base)}
 
     def takeover(self, newcomer: HopperInstance, tree: Tree) -> Takeover | None:
         """Return what a newcomer has to take over before it may start, and from whom."""
@@ -85,7 +86,7 @@ class RuntimeGatherer:
             return None
         left = self._children.of(newcomer.namespace, newcomer.spec.renamed_from.name)
         before = predecessor_of(newcomer, tree)
-        claims = (child for (kind, _), child in left.items() if kind == CLAIM and before and _belongs(child, before))
+        claims = (child for (kind, _), child in left.items() if kind == CLAIM and before and belongs_to(child, before))
         return takeover_of(newcomer, tree, pods=bool(_pods(left)), claims=tuple(claims))
 
     def _template(self, instance: HopperInstance) -> HopperTemplate | None:
@@ -122,15 +123,6 @@ class RuntimeGatherer:
 
 def _pods(children: Mapping[ObjectKey, Manifest]) -> list[Manifest]:
     return [child for (kind, _), child in children.items() if kind == "Pod" and not has_ended(child)]
-
-
-def _belongs(child: Manifest, instance: HopperInstance, base: str | None = None) -> bool:
-    references = child["metadata"].get("ownerReferences", ())
-    controllers = [reference["uid"] for reference in references if reference.get("controller")]
-    if controllers:
-        return instance.metadata.uid in controllers
-    # One of ours that somebody has stripped, to be taken back; under another name, it is a copy.
-    return bool(child["metadata"]["name"] == base or child["kind"] == CLAIM)
 
 
 def _deployment(owned: dict[ObjectKey, Manifest]) -> Manifest | None:

@@ -7,18 +7,18 @@ from hopper.api.names import ANNOTATION_REVISION
 from hopper.api.resources import Manifest, ObjectKey
 from hopper.domain.observed import Observed
 from hopper.domain.ownership import has_other_managers
-from hopper.domain.service.drift import removals
+from hopper.domain.service.drift import foreign_field_patch
 
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
     """What is left to do after an object was applied.
 
-    `removals` is a JSON patch that removes foreign fields; server-side apply keeps fields of other field managers.
+    The patch (RFC 6902) removes foreign fields, because server-side apply keeps fields of other field managers.
     `was_adopted` says that the object existed although the plan did not know it: the instance is to be planned again.
     """
 
-    removals: list[Manifest]
+    foreign_field_patch: list[Manifest]
     was_adopted: bool = False
 
 
@@ -27,11 +27,11 @@ def follow_up(manifest: Manifest, applied: Manifest, *, was_known: bool) -> Foll
 
     `was_known` says whether the plan was made with the object in view.
     """
-    return FollowUp(removals(manifest, applied), was_adopted=not was_known and has_other_managers(applied))
+    return FollowUp(foreign_field_patch(manifest, applied), was_adopted=not was_known and has_other_managers(applied))
 
 
-def unblocking_removals(manifest: Manifest, live: Manifest | None) -> list[Manifest]:
-    """Return the JSON patch after which a refused apply may succeed; empty if there is none.
+def unblocking_patch(manifest: Manifest, live: Manifest | None) -> list[Manifest]:
+    """Return the JSON patch (RFC 6902) after which a refused apply may succeed; empty if there is none.
 
     Somebody may have added a field that excludes a rendered one, such as a second source of a volume. Such fields are
     removed only if `live` has the same revision. Otherwise the refused apply is part of a rollout, and no part of a
@@ -39,7 +39,7 @@ def unblocking_removals(manifest: Manifest, live: Manifest | None) -> list[Manif
     """
     if live is None or _revision(live) != _revision(manifest):
         return []
-    return removals(manifest, live)
+    return foreign_field_patch(manifest, live)
 
 
 def _revision(manifest: Manifest) -> str | None:

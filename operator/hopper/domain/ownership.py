@@ -37,11 +37,13 @@ def decide_adoption(live: Manifest, owner: Manifest) -> AdoptionDecision:
     """
     adoption = next((adoption for applies, adoption in _RULES if applies(live, owner)), Adoption.REFUSE)
     name = f'{live["kind"]} "{live["metadata"]["name"]}"'
-    if adoption is Adoption.WAIT:
-        return AdoptionDecision(adoption, f"{name} of an earlier owner still exists")
-    if adoption is Adoption.REFUSE:
-        return AdoptionDecision(adoption, f"{name} already exists and does not belong to this instance: rename or delete it")
-    return AdoptionDecision(adoption)
+    return AdoptionDecision(adoption, f"{name} {_MESSAGES[adoption]}" if adoption in _MESSAGES else "")
+
+
+_MESSAGES = {
+    Adoption.WAIT: "still exists and belongs to an earlier owner: wait until it is deleted",
+    Adoption.REFUSE: "already exists and does not belong to this instance: rename or delete it",
+}
 
 
 def belongs_to(live: Manifest, instance: HopperInstance, workload_name: str | None = None) -> bool:

@@ -65,6 +65,31 @@ def takeover_of(
     return Takeover(None, pods, refusal=refusal) if pods or refusal else None
 
 
+@dataclass(frozen=True, slots=True)
+class TakeoverStart:
+    """The beginning of a takeover with a status write.
+
+    `conflict` says why the write must not happen: another successor has begun since the plan was made.
+    """
+
+    predecessor: HopperInstance
+    conflict: str | None = None
+
+
+def takeover_start(
+    successor: HopperInstance, takeover: Takeover | None, status: InstanceStatus, tree: Tree
+) -> TakeoverStart | None:
+    """Return the takeover that writing `status` begins; None if it begins none.
+
+    `takeover` is what the plan was made from. `tree` holds the instances as they are now.
+    """
+    predecessor = takeover.predecessor if takeover else None
+    if predecessor is None or status.predecessor == successor.status.predecessor:
+        return None
+    current = takeover_of(successor, tree)
+    return TakeoverStart(predecessor, current.refusal if current else None)
+
+
 def successor_of(instance: HopperInstance, tree: Tree) -> HopperInstance | None:
     """Return who takes over from an instance, None where nobody has begun to."""
     begun = [it for it in _newcomers(instance, tree) if it.status.predecessor is not None]

@@ -138,12 +138,12 @@ def test_a_deletion_that_takes_long_says_for_what_it_waits() -> None:
 def test_what_the_api_server_does_not_let_us_delete_lives_on_and_says_so(phase: Phase) -> None:
     """Its parent is being deleted, its time is over: it stops where it is to stop, and is Stalled."""
     child = worker(parent=DYING, phase=phase, desired=DesiredState.STOPPED, ttl_seconds_after_finished=0)
-    decided = plan(observe(child, DYING, refusal="its deletion (TTLExpired): 403: no"))
+    decided = plan(observe(child, DYING, refusal="deletion (TTLExpired): 403: no"))
     assert decided.delete is None
     assert decided.status
     stalled = decided.status.condition(ConditionType.STALLED)
     assert stalled
-    assert stalled.message == "the API server refuses a change to this instance: its deletion (TTLExpired): 403: no"
+    assert stalled.message == "the API server refuses a change to this instance: deletion (TTLExpired): 403: no"
     assert not decided.status.is_ready
     if phase is Phase.RUNNING:
         assert decided.status.phase is Phase.STOPPED
