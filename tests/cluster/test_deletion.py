@@ -331,7 +331,7 @@ class TestOrphans:
         await live.until_phase("Stopped", orphan, "c")
         await live.edit(orphan, desiredState="Running")
         held = await live.until_reason(orphan, "Ready", "Orphaned")
-        assert "Create it, or change spec.parentRef.name" in held["message"]
+        assert "Create the parent, or change spec.parentRef.name" in held["message"]
         await live.create("a")
         await live.until_phase("Running", orphan, "c")
 
