@@ -55,9 +55,9 @@ class TestValues:
             ({"imagePullSecrets": ["x"]}, "at '/imagePullSecrets/0': got string, want object"),
             (
                 {"operator": {"replicas": 2, "leaderElection": {"enabled": False}}},
-                "operator.replicas above 1 need operator.leaderElection.enabled",
+                "operator.replicas: more than one replica needs leader election",
             ),
-            ({"gateway": {"enabled": True, "ingress": {"enabled": True}}}, "gateway.ingress.hosts has to name a host"),
+            ({"gateway": {"enabled": True, "ingress": {"enabled": True}}}, "gateway.ingress.hosts: an Ingress needs a host"),
         ],
         ids=json.dumps,
     )

@@ -1,7 +1,7 @@
-"""What `helm test` runs: the operator and the gateway are healthy, and an instance gets where it should.
+"""Program of `helm test`: it checks the health of the operator and the gateway, and runs an instance.
 
-Nothing but the standard library. The environment says where: KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT,
-SERVICE_ACCOUNT (directory with token and ca.crt), NAMESPACE, HEALTH (URLs that have to answer 200), NAME.
+It uses only the standard library. Environment variables configure it: KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT,
+SERVICE_ACCOUNT (directory with token and ca.crt), NAMESPACE, HEALTH (URLs that must return 200), NAME.
 """
 
 import json
@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WITHIN_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 _ACCOUNT = Path(os.environ.get("SERVICE_ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
 
 
 def call(method: str, path: str, body: object = None) -> dict[str, Any]:
-    """Send a request to the API server."""
+    """Send a request to the API server and return the decoded response."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     address = f"[{host}]" if ":" in host else host
     token = (_ACCOUNT / "token").read_text(encoding="utf-8").strip()
@@ -29,41 +29,41 @@ def call(method: str, path: str, body: object = None) -> dict[str, Any]:
     request = urllib.request.Request(f"https://{address}:{port}{path}", data, headers, method=method)
     context = ssl.create_default_context(cafile=str(_ACCOUNT / "ca.crt"))
     with urllib.request.urlopen(request, timeout=10, context=context) as response:
-        answer: dict[str, Any] = json.load(response)
-        return answer
+        decoded: dict[str, Any] = json.load(response)
+        return decoded
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; errors on the way count as no."""
-    deadline = time.monotonic() + WITHIN_SECONDS
-    problem = "no"
+def wait_until(is_met: Callable[[], bool], condition: str) -> None:
+    """Wait for a condition. An error counts as not met."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    problem = "not met"
     while True:
         try:
-            if holds():
-                print(f"ok: {what}", flush=True)
+            if is_met():
+                print(f"ok: {condition}", flush=True)
                 return
         except (OSError, KeyError, ValueError) as error:
             problem = str(error) or type(error).__name__
         if time.monotonic() > deadline:
-            sys.exit(f"not within {WITHIN_SECONDS:.0f} s: {what} ({problem})")
+            sys.exit(f"timed out after {TIMEOUT_SECONDS:.0f} s: {condition} ({problem})")
         time.sleep(0.5)
 
 
-def answers(url: str) -> bool:
-    """Tell whether a URL is answered with 200."""
+def is_healthy(url: str) -> bool:
+    """Whether a URL returns 200."""
     with urllib.request.urlopen(url, timeout=5) as response:
         return bool(response.status == 200)
 
 
-def phase(path: str) -> str:
-    """Return the phase of an instance, once it is ready."""
+def ready_phase(path: str) -> str:
+    """Return the phase of an instance that is Ready, or an empty string."""
     status = call("GET", path)["status"]
-    ready = any(it["type"] == "Ready" and it["status"] == "True" for it in status["conditions"])
-    return str(status["phase"]) if ready else ""
+    is_ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in status["conditions"])
+    return str(status["phase"]) if is_ready else ""
 
 
-def gone(path: str) -> bool:
-    """Tell whether an object is not there any more."""
+def is_deleted(path: str) -> bool:
+    """Whether an object does not exist."""
     try:
         call("GET", path)
     except urllib.error.HTTPError as error:
@@ -72,20 +72,20 @@ def gone(path: str) -> bool:
 
 
 def main() -> None:
-    """Run the test; exit with 1 and say what is wrong."""
+    """Run the test. Exit with 1 and a message if a check fails."""
     for url in os.environ.get("HEALTH", "").split():
-        until(lambda url=url: answers(url), f"{url} answers")
+        wait_until(lambda url=url: is_healthy(url), f"{url} returns 200")
     name = os.environ.get("NAME", "hopper-test")
     instances = f"/apis/hopper.dev/v1/namespaces/{os.environ['NAMESPACE']}/hopperinstances"
     instance = f"{instances}/{name}"
     body = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "metadata": {"name": name}}
-    if gone(instance):
+    if is_deleted(instance):
         call("POST", instances, {**body, "spec": {"scope": "Project", "reason": "helm test"}})
     try:
-        until(lambda: phase(instance) == "Running", f"{name} is Running")
+        wait_until(lambda: ready_phase(instance) == "Running", f"{name} is Running")
     finally:
         call("DELETE", instance)
-    until(lambda: gone(instance), f"{name} is gone")
+    wait_until(lambda: is_deleted(instance), f"{name} is deleted")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough for what is put behind it. */}}
+{{/* Truncated, because the names of objects add suffixes. */}}
 {{- define "hopper.fullname" -}}
 {{- $name := .Values.nameOverride | default .Chart.Name }}
 {{- if .Values.fullnameOverride }}
@@ -34,7 +34,7 @@
 {{- $account.name | default (ternary (include "hopper.gateway.name" .) "default" $account.create) }}
 {{- end }}
 
-{{/* What belongs to the whole cluster is named after the release and its namespace: both may occur twice. */}}
+{{/* Base name of cluster-scoped objects. It has the namespace, because releases may have the same name. */}}
 {{- define "hopper.clusterName" -}}
 {{ .Release.Namespace }}:{{ include "hopper.fullname" . }}
 {{- end }}
@@ -49,7 +49,7 @@
 {{- end }}
 {{- end }}
 
-{{/* These never change: a Deployment's selector cannot. Takes root and component. */}}
+{{/* Selector labels. They must not change, because a Deployment's selector is immutable. Takes root and component. */}}
 {{- define "hopper.selector" -}}
 app.kubernetes.io/name: {{ include "hopper.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -57,8 +57,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{/*
-The metadata of an object. Takes root and name, and optionally namespace (none for what belongs to the whole cluster),
-component, labels and annotations.
+Metadata of an object. Takes root and name, and optionally namespace (not for cluster-scoped objects), component, labels
+and annotations.
 */}}
 {{- define "hopper.metadata" -}}
 {{- $root := .root -}}
@@ -82,7 +82,7 @@ component, labels and annotations.
 {{- toYaml $metadata -}}
 {{- end }}
 
-{{/* The same for the pods of a component: nothing in it changes from one version of the chart to the next. */}}
+{{/* Metadata of the pods of a component. It does not depend on the chart version, which would replace the pods. */}}
 {{- define "hopper.podMetadata" -}}
 {{- $config := .config -}}
 {{- $labels := merge (include "hopper.selector" . | fromYaml) $config.podLabels .root.Values.commonLabels -}}
@@ -93,7 +93,7 @@ component, labels and annotations.
 {{- toYaml $metadata -}}
 {{- end }}
 
-{{/* The metadata of a definition. Takes root and name. */}}
+{{/* Metadata of a CRD. Takes root and name. */}}
 {{- define "hopper.crdMetadata" -}}
 {{- $annotations := dict -}}
 {{- if .root.Values.crds.keep -}}

@@ -1,6 +1,6 @@
 {{/*
-The Deployment of a component. Takes root, component, config (its values), name, serviceAccount, args (a list),
-strategy, and port (the container's, by name `http`).
+Deployment of a component. Takes root, component, config (the values of the component), name, serviceAccount, args (a
+list), strategy, and port (the container port `http`).
 */}}
 {{- define "hopper.deployment" -}}
 {{- $root := .root }}
@@ -93,7 +93,7 @@ spec:
       {{- end }}
 {{- end }}
 
-{{/* A user that the image does not know has no name and no home: programs that ask get these. Takes extra. */}}
+{{/* USER and HOME are set, because an arbitrary user ID has no entry in /etc/passwd. Takes extra. */}}
 {{- define "hopper.env" -}}
 - name: USER
   value: hopper
@@ -104,7 +104,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* Takes the values of a component. */}}
+{{/* Probes of a component. Takes the values of the component. */}}
 {{- define "hopper.probes" -}}
 {{- $alive := dict "httpGet" (dict "path" "/healthz" "port" "http") -}}
 {{- $ready := dict "httpGet" (dict "path" "/readyz" "port" "http") -}}
@@ -116,7 +116,7 @@ readinessProbe:
   {{- toYaml (merge (dict) .readinessProbe (dict "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3) $ready) | nindent 2 }}
 {{- end }}
 
-{{/* A Service in front of a component. Takes root, component, config, name. */}}
+{{/* Service of a component. Takes root, component, config, name. */}}
 {{- define "hopper.service" -}}
 apiVersion: v1
 kind: Service
@@ -133,7 +133,7 @@ spec:
     {{- include "hopper.selector" . | nindent 4 }}
 {{- end }}
 
-{{/* Takes root, component, config, name. */}}
+{{/* PodDisruptionBudget of a component. Takes root, component, config, name. */}}
 {{- define "hopper.podDisruptionBudget" -}}
 {{- $budget := .config.podDisruptionBudget }}
 apiVersion: policy/v1
@@ -151,7 +151,7 @@ spec:
       {{- include "hopper.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* Takes root, component, config, name, serviceAccount. */}}
+{{/* ServiceAccount of a component. Takes root, component, config, name, serviceAccount. */}}
 {{- define "hopper.serviceAccount" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -160,7 +160,7 @@ metadata:
 automountServiceAccountToken: false
 {{- end }}
 
-{{/* Takes root, component, name, from (peers). */}}
+{{/* NetworkPolicy of a component. Takes root, component, name, from (peers). */}}
 {{- define "hopper.networkPolicy" -}}
 {{- $policy := .root.Values.networkPolicy }}
 apiVersion: networking.k8s.io/v1
@@ -195,7 +195,7 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* Takes root, component, name. */}}
+{{/* ServiceMonitor of a component. Takes root, component, name. */}}
 {{- define "hopper.serviceMonitor" -}}
 {{- $monitor := .root.Values.serviceMonitor }}
 apiVersion: monitoring.coreos.com/v1

@@ -1,6 +1,6 @@
 {{/*
-Every right that the operator and the gateway use, and none that they do not: tests/cluster/test_rights.py compares them
-with the requests that the API server has seen. Applying an object that is not there yet takes create as well as patch.
+The permissions of the operator and the gateway. tests/cluster/test_rights.py compares them with the requests that the
+API server receives, so that there are no unused ones. Server-side apply of a new object needs both create and patch.
 */}}
 {{- define "hopper.operator.rules" -}}
 - apiGroups: [hopper.dev]
@@ -9,7 +9,7 @@ with the requests that the API server has seen. Applying an object that is not t
 - apiGroups: [hopper.dev]
   resources: [hopperinstances/status, hoppertemplates/status]
   verbs: [patch]
-# Where owners are protected (OwnerReferencesPermissionEnforcement, as on OpenShift), it takes this to block their deletion.
+# Needed for blockOwnerDeletion if the admission plugin OwnerReferencesPermissionEnforcement is enabled, as on OpenShift.
 - apiGroups: [hopper.dev]
   resources: [hopperinstances/finalizers]
   verbs: [update]
@@ -33,7 +33,7 @@ with the requests that the API server has seen. Applying an object that is not t
   verbs: [create]
 {{- end }}
 
-{{/* The Lease lies in the namespace of the release. A name cannot limit create. */}}
+{{/* Permissions for the Lease, in the namespace of the release. RBAC cannot restrict create by resource name. */}}
 {{- define "hopper.operator.leaseRules" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
@@ -44,12 +44,12 @@ with the requests that the API server has seen. Applying an object that is not t
   verbs: [get, patch]
 {{- end }}
 
-{{/* What its callers may do is asked about each of them; this is what all of them together may do. */}}
+{{/* Permissions for the requests of all callers. The gateway checks the permissions of each caller itself. */}}
 {{- define "hopper.gateway.rules" -}}
 - apiGroups: [hopper.dev]
   resources: [hopperinstances, hoppertemplates]
   verbs: [get, list, watch, create, patch, delete]
-# Heartbeats.
+# Heartbeat shards.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [list, watch, create]
@@ -64,7 +64,7 @@ with the requests that the API server has seen. Applying an object that is not t
 {{- end }}
 {{- end }}
 
-{{/* Who somebody is, and what they may do, is asked of the whole cluster. */}}
+{{/* Permissions to authenticate and authorize callers. These reviews are cluster-scoped. */}}
 {{- define "hopper.gateway.clusterRules" -}}
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
@@ -74,7 +74,7 @@ with the requests that the API server has seen. Applying an object that is not t
   verbs: [create]
 {{- end }}
 
-{{/* A role and its binding. Takes root, component, name, rules, serviceAccount, and namespace: none for the cluster. */}}
+{{/* Role and its binding. Takes root, component, name, rules, serviceAccount, and namespace (not for a ClusterRole). */}}
 {{- define "hopper.grant" -}}
 {{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
 {{- $metadata := include "hopper.metadata" . -}}
