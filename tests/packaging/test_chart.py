@@ -57,7 +57,10 @@ class TestValues:
                 {"operator": {"replicas": 2, "leaderElection": {"enabled": False}}},
                 "operator.replicas: more than one replica needs leader election",
             ),
-            ({"gateway": {"enabled": True, "ingress": {"enabled": True}}}, "gateway.ingress.hosts: an Ingress needs a host"),
+            (
+                {"gateway": {"enabled": True, "ingress": {"enabled": True}}},
+                "gateway.ingress.hosts: an Ingress needs a host",
+            ),
         ],
         ids=json.dumps,
     )
