@@ -130,7 +130,7 @@ def _command_line_from_ps(pid: int) -> str | None:
 
 
 def final_output(cluster: Path, components: Iterable[str]) -> str:
-    """Return the end of the log of each component, without stack traces."""
+    """Return the end of the log of each component, without the stack of a crash."""
     return "\n".join(_end_of_log(cluster, component) for component in components)
 
 

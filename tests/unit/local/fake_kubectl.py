@@ -1,4 +1,4 @@
-"""Stands in for kubectl: repeats its arguments and input, or fails with the text of the file `kubectl-fails`."""
+"""A fake kubectl, which prints its input and arguments, or fails with the text of the file `kubectl-fails`."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,9 @@
-"""Stands in for kwokctl: makes the files it makes, and a sleeping process for each component.
+"""A fake kwokctl, which writes the same files and starts a sleeping process per component.
 
-The file `plan.json` beside the program says what goes wrong: {"fail": message} fails the command once,
-{"die": {component: [last words, ...]}} lets a component end at once, as often as there are last words,
-{"hang": true} keeps the program from ending.
+The file `plan.json` beside the program defines failures:
+{"fail": message} fails the command once.
+{"die": {component: [output, ...]}} ends a component at once, one time per output.
+{"hang": true} keeps the program running.
 """
 
 import json
@@ -30,17 +31,17 @@ def start(component):
     pid_file = cluster / "pids" / f"{component}.pid"
     if pid_file.exists() and alive(pid_file.read_text()):
         return
-    words = plan.get("die", {}).get(component)
-    if words:
+    outputs = plan.get("die", {}).get(component)
+    if outputs:
         with (cluster / "logs" / f"{component}.log").open("a") as log:
-            log.write(words.pop(0) + "\n")
+            log.write(outputs.pop(0) + "\n")
         return
     command = [str(cluster / "bin" / component), "-c", "import time; time.sleep(300)"]
     null = subprocess.DEVNULL
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         command, executable=sys.executable, stdin=null, stdout=null, stderr=null, start_new_session=True
     )
-    pid_file.write_text(str(started.pid))
+    pid_file.write_text(str(process.pid))
 
 
 if "fail" in plan:
