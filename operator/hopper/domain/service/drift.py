@@ -54,7 +54,10 @@ _IDENTITY = frozenset({"apiVersion", "kind", "metadata"})
 
 
 def drifted_paths(rendered: Manifest, live: Manifest) -> tuple[str, ...]:
-    """Return the paths, such as `spec.replicas`, where the live object differs from the rendered one. No values."""
+    """Return the paths, such as `spec.replicas`, where the live object differs from the rendered object.
+
+    The paths contain no values, which can be secret.
+    """
     paths = _drifted_metadata(rendered["metadata"], live["metadata"])
     for field, want in rendered.items():
         if field not in _IDENTITY and want != (have := live.get(field, _MISSING)):
@@ -139,8 +142,10 @@ def _foreign_fields(want: Manifest, have: Manifest, field: str) -> list[str]:
 def _compare_in_order(want: list[Any], have: list[Any], field: str) -> list[str]:
     if len(want) != len(have):
         return [""]
-    pairs = enumerate(zip(want, have, strict=True))
-    return [path for index, (one, other) in pairs for path in _prefixed(f"[{index}]", _compare(one, other, field))]
+    paths: list[str] = []
+    for index, (entry, live_entry) in enumerate(zip(want, have, strict=True)):
+        paths += _prefixed(f"[{index}]", _compare(entry, live_entry, field))
+    return paths
 
 
 def _compare_by_key(want: list[Any], have: list[Any], field: str) -> list[str]:

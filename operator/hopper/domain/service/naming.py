@@ -132,8 +132,8 @@ def nearest_project(ancestors: Sequence[HopperInstance]) -> str | None:
 def base_name(prefix: str, project: str | None, instance: str) -> str:
     """Return `{prefix}-{project}-{instance}` as a DNS label.
 
-    The project is left out if there is none, or if the instance name already begins with it. A name that is no DNS
-    label, as a Service needs, is changed into one and gets a hash of the original.
+    The project is left out if there is none, or if the instance name already begins with it. A Service
+    needs a DNS label, so any other name is changed into a label and gets a hash of the original.
     """
     parts = [prefix, instance]
     if project is not None and not instance.startswith(f"{project}-"):

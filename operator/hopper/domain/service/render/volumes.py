@@ -67,7 +67,7 @@ def _file_sources(blueprint: Blueprint) -> list[dict[str, Any]]:
     for file in sorted(blueprint.files, key=lambda file: (file.source is not None, file.secret)):
         kind, name, key = _file_location(file, blueprint.names.base)
         items.setdefault((kind, name), []).append({"key": key, "path": file.key, "mode": file.mode})
-    return [{kind: {"name": name, "items": found}} for (kind, name), found in items.items()]
+    return [{kind: {"name": name, "items": object_items}} for (kind, name), object_items in items.items()]
 
 
 def _file_location(file: ConfigFile, own_name: str) -> tuple[str, str, str]:
