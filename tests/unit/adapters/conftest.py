@@ -1,4 +1,4 @@
-"""A server for each test."""
+"""HTTP server for each test."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests.unit.adapters.server import Server, serving
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    async with serving() as found:
-        yield found
+    async with serving() as started:
+        yield started

@@ -1,4 +1,4 @@
-"""A server that answers what it is told to, and a `Kube` that asks it."""
+"""HTTP server with programmable responses, and a `Kube` client for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it arrived."""
+    """Request as the server received it."""
 
     method: str
     path: str
@@ -29,7 +29,7 @@ class Received:
 
 
 class Server:
-    """`answer` decides; what arrived is in `received`, what the observer of the `Kube` heard in `observed`."""
+    """HTTP server. `answer` makes the responses, `received` the requests, and `observed` the observer calls."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -54,7 +54,7 @@ class Server:
 
 
 def says(body: object, code: int = 200) -> Answer:
-    """Answer with JSON."""
+    """Return a handler that responds with JSON."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response(body, status=code)
@@ -63,7 +63,7 @@ def says(body: object, code: int = 200) -> Answer:
 
 
 def says_text(text: str, code: int = 200) -> Answer:
-    """Answer with something else, as a load balancer does that has a bad day."""
+    """Return a handler that responds with HTML, as a load balancer does for an error."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=text, status=code, content_type="text/html")

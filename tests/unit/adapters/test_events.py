@@ -1,4 +1,4 @@
-"""Kubernetes Events: counted together, dropped rather than piled up, and never in the way. On virtual time."""
+"""Kubernetes Events: aggregated, sent with low priority, and dropped if there are too many. Time is virtual."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.looptime
 WEB = instance("web")
 
 
-class Sent:
-    """Stands where the connection stands; a request takes `seconds`."""
+class FakeKube:
+    """Replacement for `Kube` that records requests. A request takes `seconds`."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -40,27 +40,29 @@ class Sent:
 
 
 class Scene:
+    """Event recorder on a fake API server, with a settable idle time."""
+
     def __init__(self) -> None:
-        self.sent = Sent()
-        self.quiet = 3600.0
+        self.kube = FakeKube()
+        self.idle_seconds = 3600.0
         self.dropped = 0
-        self.lane = KubeEventRecorder(
-            self.sent,  # type: ignore[arg-type]
+        self.recorder = KubeEventRecorder(
+            self.kube,  # type: ignore[arg-type]
             reporter="pod-1",
-            quiet_seconds=lambda: self.quiet,
+            quiet_seconds=lambda: self.idle_seconds,
             on_drop=self._drop,
         )
 
     def _drop(self) -> None:
         self.dropped += 1
 
-    def announce(self, count: int = 1, message: str = "Created → Starting", **said: Any) -> None:
+    def record(self, count: int = 1, message: str = "Created → Starting", **options: Any) -> None:
         for _ in range(count):
-            self.lane.record(WEB, reason="Starting", message=message, **said)
+            self.recorder.record(WEB, reason="Starting", message=message, **options)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.lane.run())
+        task = asyncio.create_task(self.recorder.run())
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -72,117 +74,117 @@ def scene() -> Scene:
     return Scene()
 
 
-async def test_what_is_sent(scene: Scene) -> None:
-    scene.announce()
+async def test_an_event_is_sent(scene: Scene) -> None:
+    scene.record()
     async with scene.running():
         await asyncio.sleep(1)
-    (body,) = scene.sent.bodies
+    (body,) = scene.kube.bodies
     assert body["metadata"]["name"].startswith("web.")
     assert (body["reason"], body["note"], body["type"]) == ("Starting", "Created → Starting", "Normal")
     assert (body["reportingController"], body["reportingInstance"]) == ("hopper-operator", "pod-1")
     assert body["regarding"]["uid"] == "uid-web"
     assert body["regarding"]["kind"] == "HopperInstance"
     assert "series" not in body
-    assert len(scene.lane) == 0
+    assert len(scene.recorder) == 0
 
 
-async def test_a_warning_is_one(scene: Scene) -> None:
-    scene.announce(warning=True)
+async def test_a_warning_has_type_warning(scene: Scene) -> None:
+    scene.record(warning=True)
     async with scene.running():
         await asyncio.sleep(1)
-    assert scene.sent.bodies[0]["type"] == "Warning"
+    assert scene.kube.bodies[0]["type"] == "Warning"
 
 
-async def test_equal_ones_that_wait_are_counted_together(scene: Scene) -> None:
-    scene.announce(5)
-    scene.announce(message="something else")
-    assert len(scene.lane) == 2
+async def test_equal_pending_events_are_aggregated(scene: Scene) -> None:
+    scene.record(5)
+    scene.record(message="something else")
+    assert len(scene.recorder) == 2
     async with scene.running():
         await asyncio.sleep(1)
-    first, second = scene.sent.bodies
+    first, second = scene.kube.bodies
     assert first["series"]["count"] == 5
     assert "series" not in second
 
 
-async def test_the_same_again_later_is_another_one(scene: Scene) -> None:
+async def test_an_equal_event_after_sending_is_a_new_one(scene: Scene) -> None:
     async with scene.running():
-        scene.announce()
+        scene.record()
         await asyncio.sleep(1)
-        scene.announce()
+        scene.record()
         await asyncio.sleep(1)
-    first, second = scene.sent.bodies
+    first, second = scene.kube.bodies
     assert first["metadata"]["name"] != second["metadata"]["name"]
 
 
-async def test_a_full_lane_drops_new_ones(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_drops_new_events(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "_CAPACITY", 3)
     for n in range(5):
-        scene.announce(message=str(n))
-    scene.announce(message="0")  # still counted
-    assert (len(scene.lane), scene.dropped) == (3, 2)
+        scene.record(message=str(n))
+    scene.record(message="0")  # aggregated with the pending one
+    assert (len(scene.recorder), scene.dropped) == (3, 2)
     async with scene.running():
         await asyncio.sleep(1)
-    assert sorted(it["note"] for it in scene.sent.bodies) == ["0", "1", "2"]
+    assert sorted(event["note"] for event in scene.kube.bodies) == ["0", "1", "2"]
 
 
-async def test_one_that_cannot_be_sent_is_dropped_and_the_next_goes_on(scene: Scene) -> None:
-    scene.sent.error = UnavailableError("away")
+async def test_an_event_that_cannot_be_sent_is_dropped_and_the_next_is_sent(scene: Scene) -> None:
+    scene.kube.error = UnavailableError("away")
     async with scene.running():
-        scene.announce(message="lost")
+        scene.record(message="lost")
         await asyncio.sleep(1)
-        scene.sent.error = None
-        scene.announce(message="found")
+        scene.kube.error = None
+        scene.record(message="found")
         await asyncio.sleep(1)
     assert scene.dropped == 1
-    assert [it["note"] for it in scene.sent.bodies] == ["lost", "found"]
+    assert [event["note"] for event in scene.kube.bodies] == ["lost", "found"]
 
 
-async def test_they_wait_until_the_real_work_rests(scene: Scene) -> None:
-    scene.quiet = 0.0
+async def test_events_wait_until_reconciling_is_idle(scene: Scene) -> None:
+    scene.idle_seconds = 0.0
     async with scene.running():
-        scene.announce()
+        scene.record()
         await asyncio.sleep(2)
-        assert scene.sent.bodies == []
-        scene.quiet = 3600.0
+        assert scene.kube.bodies == []
+        scene.idle_seconds = 3600.0
         await asyncio.sleep(1)
-        assert len(scene.sent.bodies) == 1
+        assert len(scene.kube.bodies) == 1
 
 
-async def test_where_it_never_rests_they_trickle(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_are_sent_slowly_if_reconciling_never_idles(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "_LONGEST_WAIT_SECONDS", 0.0)
-    scene.quiet = 0.0
+    scene.idle_seconds = 0.0
     for n in range(1000):
-        scene.announce(message=str(n))
+        scene.record(message=str(n))
     async with scene.running():
         await asyncio.sleep(10)
-    sent = len(scene.sent.bodies)
+    sent = len(scene.kube.bodies)
     pauses = 10 / events._PAUSE_SECONDS * events._CONCURRENCY
     assert 0.9 * pauses <= sent <= 1.1 * pauses
 
 
-async def test_at_rest_they_go_as_fast_as_they_can(scene: Scene) -> None:
-    scene.sent.seconds = 0.01
+async def test_events_are_sent_at_full_speed_while_idle(scene: Scene) -> None:
+    scene.kube.seconds = 0.01
     for n in range(1000):
-        scene.announce(message=str(n))
+        scene.record(message=str(n))
     async with scene.running():
         await asyncio.sleep(0.01 * 1000 / events._CONCURRENCY + 0.1)
-    assert len(scene.sent.bodies) == 1000
+    assert len(scene.kube.bodies) == 1000
 
 
-async def test_to_announce_takes_no_time_whatever_the_api_server_does(scene: Scene) -> None:
-    scene.sent.seconds = 3600
+async def test_recording_never_waits_for_the_api_server(scene: Scene) -> None:
+    scene.kube.seconds = 3600
     async with scene.running():
-        begun = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         for n in range(100):
-            scene.announce(message=str(n))
-        assert asyncio.get_running_loop().time() == begun
+            scene.record(message=str(n))
+        assert asyncio.get_running_loop().time() == started
 
 
 @pytest.mark.parametrize("message", ["x" * 2000, "→" * 2000, "😀" * 300])
-async def test_a_note_has_at_most_1024_bytes_of_whole_characters(scene: Scene, message: str) -> None:
-    scene.announce(message=message)
+async def test_a_note_is_truncated_to_1024_bytes_of_whole_characters(scene: Scene, message: str) -> None:
+    scene.record(message=message)
     async with scene.running():
         await asyncio.sleep(1)
-    note = scene.sent.bodies[0]["note"]
+    note = scene.kube.bodies[0]["note"]
     assert 1020 <= len(note.encode()) <= 1024
     assert message.startswith(note)

@@ -1,4 +1,4 @@
-"""One request: what is sent, and what is made of every kind of answer."""
+"""Requests, and the result or error for each kind of response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.adapters.server import Server, says, says_text, serving
 PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
 
 
-async def test_what_is_sent_and_returned(server: Server) -> None:
+async def test_a_request_is_sent_and_its_response_returned(server: Server) -> None:
     server.answer = says({"kind": "HopperInstance"})
     answer = await server.kube.request(
         "PATCH",
@@ -38,14 +38,14 @@ async def test_what_is_sent_and_returned(server: Server) -> None:
     assert server.observed == [("PATCH", "hopperinstances/status", 200)]
 
 
-async def test_server_side_apply_is_sent_as_it_is(server: Server) -> None:
+async def test_server_side_apply_has_its_own_content_type(server: Server) -> None:
     await server.kube.request("PATCH", PATH, resource="services", body={"kind": "Service"}, content_type=APPLY_PATCH)
     assert server.received[0].headers["content-type"] == APPLY_PATCH
     assert server.received[0].body == {"kind": "Service"}
 
 
-async def test_what_is_applied_is_yaml_as_well(server: Server) -> None:
-    """JSON writes an emoji as two escapes, which YAML refuses; the server's YAML has no control characters."""
+async def test_the_body_of_an_apply_is_valid_yaml(server: Server) -> None:
+    """JSON encodes an emoji as two escapes, which YAML rejects. YAML has no control characters either."""
     text = "🚀 ünï\x85\x9f\u2028\ufeff\t\x01 \\ud83d \\\\"
     await server.kube.request("PATCH", PATH, resource="services", body={"a": text}, content_type=APPLY_PATCH)
     assert server.received[0].body == {"a": text}
@@ -54,7 +54,7 @@ async def test_what_is_applied_is_yaml_as_well(server: Server) -> None:
     assert not re.search("[\x7f-\x9f\u2028\ufeff]", server.received[0].text)
 
 
-async def test_the_token_goes_along() -> None:
+async def test_a_request_has_the_bearer_token() -> None:
     async with serving(api_key={"BearerToken": "secret"}, api_key_prefix={"BearerToken": "Bearer"}) as server:
         await server.kube.request("GET", PATH, resource="hopperinstances")
         assert server.received[0].headers["authorization"] == "Bearer secret"
@@ -77,7 +77,7 @@ async def test_the_token_goes_along() -> None:
         (504, UnavailableError),
     ],
 )
-async def test_errors_of_the_api_server(server: Server, code: int, error: type[ApiError]) -> None:
+async def test_each_status_code_raises_its_error(server: Server, code: int, error: type[ApiError]) -> None:
     server.answer = says({"kind": "Status", "code": code, "message": "because"}, code)
     with pytest.raises(error, match=f"^{code}: because$") as caught:
         await server.kube.request("PATCH", PATH, resource="hopperinstances", body={})
@@ -86,13 +86,13 @@ async def test_errors_of_the_api_server(server: Server, code: int, error: type[A
 
 
 @pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", "", "[]", '{"code": 502}', "null"])
-async def test_errors_of_somebody_in_between(server: Server, body: str) -> None:
+async def test_an_error_of_a_proxy_is_unavailable(server: Server, body: str) -> None:
     server.answer = says_text(body, 502)
     with pytest.raises(UnavailableError, match=r"^502: "):
         await server.kube.request("GET", PATH, resource="hopperinstances")
 
 
-async def test_a_long_error_is_cut(server: Server) -> None:
+async def test_a_long_error_is_truncated(server: Server) -> None:
     server.answer = says_text("x" * 10_000, 500)
     with pytest.raises(UnavailableError) as caught:
         await server.kube.request("GET", PATH, resource="hopperinstances")
@@ -100,20 +100,20 @@ async def test_a_long_error_is_cut(server: Server) -> None:
 
 
 @pytest.mark.parametrize("body", ["<html>Log in first</html>", "", "{"])
-async def test_an_answer_that_is_no_json_is_none(server: Server, body: str) -> None:
+async def test_a_response_other_than_json_is_unavailable(server: Server, body: str) -> None:
     server.answer = says_text(body)
     with pytest.raises(UnavailableError, match=PATH):
         await server.kube.request("GET", PATH, resource="hopperinstances")
 
 
-async def test_nobody_listens(server: Server) -> None:
+async def test_a_refused_connection_is_unavailable(server: Server) -> None:
     server.kube._client.configuration.host = "http://127.0.0.1:1"
     with pytest.raises(UnavailableError, match=f"GET {PATH}: Cannot connect"):
         await server.kube.request("GET", PATH, resource="hopperinstances")
     assert server.observed == [("GET", "hopperinstances", 0)]
 
 
-async def test_the_connection_breaks_before_the_answer(server: Server) -> None:
+async def test_a_connection_that_breaks_before_the_response_is_unavailable(server: Server) -> None:
     async def answer(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -125,7 +125,7 @@ async def test_the_connection_breaks_before_the_answer(server: Server) -> None:
     assert server.observed == [("PATCH", "hopperinstances", 0)]
 
 
-async def test_the_connection_breaks_within_the_answer(server: Server) -> None:
+async def test_a_connection_that_breaks_during_the_response_is_unavailable(server: Server) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
@@ -140,7 +140,7 @@ async def test_the_connection_breaks_within_the_answer(server: Server) -> None:
     assert server.observed == [("GET", "hopperinstances", 0)]
 
 
-async def test_an_answer_that_does_not_come(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_response_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async def answer(request: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -152,7 +152,7 @@ async def test_an_answer_that_does_not_come(server: Server, monkeypatch: pytest.
     assert server.observed == [("GET", "hopperinstances", 0)]
 
 
-async def test_who_must_not_write_sends_nothing_but_questions(server: Server) -> None:
+async def test_a_client_that_must_not_write_still_reads(server: Server) -> None:
     server.may_write = False
     for method in ("POST", "PATCH", "PUT", "DELETE"):
         with pytest.raises(UnavailableError, match="must not write"):
@@ -162,7 +162,7 @@ async def test_who_must_not_write_sends_nothing_but_questions(server: Server) ->
     assert len(server.received) == 1
 
 
-async def test_many_at_once_share_the_connections(server: Server) -> None:
-    ask = server.kube.request
-    await asyncio.gather(*(ask("GET", f"{PATH}-{n}", resource="hopperinstances") for n in range(50)))
-    assert {it.path for it in server.received} == {f"{PATH}-{n}" for n in range(50)}
+async def test_concurrent_requests_share_the_connections(server: Server) -> None:
+    send = server.kube.request
+    await asyncio.gather(*(send("GET", f"{PATH}-{n}", resource="hopperinstances") for n in range(50)))
+    assert {request.path for request in server.received} == {f"{PATH}-{n}" for n in range(50)}
