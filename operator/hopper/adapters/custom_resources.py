@@ -82,9 +82,20 @@ def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(before, dict):
             if nested := merge_patch(before, value):
                 patch[key] = nested
-        elif value != before or key not in old:
+        elif key not in old or not _is_equal_json(value, before):
             patch[key] = value
     return patch
+
+
+def _is_equal_json(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal. Python also considers True and 1 equal, and False and 0."""
+    if one != other:
+        return False
+    if isinstance(one, dict):
+        return all(_is_equal_json(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(_is_equal_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool)
 
 
 def _dump_reference(reference: OwnerReference) -> dict[str, Any]:

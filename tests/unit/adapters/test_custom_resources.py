@@ -130,6 +130,12 @@ def test_the_patch_turns_the_old_document_into_the_new_one(old: dict[str, Any], 
     assert is_equal_json(apply(old, merge_patch(old, new)), new)
 
 
+@pytest.mark.parametrize(("before", "after"), [(False, 0), (1, True), ([True], [1]), ([{"a": 0}], [{"a": False}])])
+def test_a_number_is_not_equal_to_a_boolean(before: Any, after: Any) -> None:
+    patch = merge_patch({"extra": {"value": before}}, {"extra": {"value": after}})
+    assert is_equal_json(patch, {"extra": {"value": after}})
+
+
 @given(old=DOCUMENTS)
 def test_the_patch_of_equal_documents_is_empty(old: dict[str, Any]) -> None:
     assert merge_patch(old, old) == {}
