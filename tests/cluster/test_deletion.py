@@ -233,7 +233,7 @@ class TestCascade:
             assert "change freeze until Monday" in refused["message"]
             assert not live.is_ready("worker")
             blocked = await live.until_reason("web", "Stalled", "DeletionBlocked")
-            assert blocked["message"] == "deletion waits for party, whose own deletion is blocked: look there"
+            assert blocked["message"] == "deletion waits for party, whose own deletion is blocked: see there"
             await live.edit("worker", desiredState="Stopped")
             await live.until_phase("Stopped", "worker")
         await live.edit("worker", displayName="look again")
@@ -251,7 +251,7 @@ class TestCascade:
         await live.until_reason("party", "Stalled", "DeletionBlocked")
         await live.edit("worker", deletionProtection=False)
         await live.until(lambda: not live.condition("party", "Stalled"), "nothing is protected any more")
-        said = "deletion waits for worker (finalizer example.com/hold): see who is to remove that"
+        said = "deletion waits for worker (finalizer example.com/hold): the controller of the finalizer must remove it"
         await live.until(lambda: live.condition("party", "Ready").get("message") == said, said)
         await live.patch("worker", {"metadata": {"finalizers": None}})
         await live.until_gone("party", "worker")

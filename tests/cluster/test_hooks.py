@@ -88,7 +88,7 @@ class TestHooks:
         await live.edit("a", desiredState="Paused")
         refused = await live.until_reason("a", "Reconciling", "HookFailed")
         assert refused["message"] == (
-            "hook SteeredHook refused Paused: RuntimeError: no licence for a; tried again every 10 s"
+            "hook SteeredHook refused Paused: RuntimeError: no licence for a; retried every 10 s"
         )
         assert live.phase("a") == "Running"
         assert not live.is_ready("a")

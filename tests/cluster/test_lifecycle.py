@@ -135,7 +135,7 @@ class TestEveryWay:
             await live.until_reason(parent, "Reconciling", "ChildrenStopping")
             refused = await live.until_reason(f"{parent}-child", "Ready", "HookFailed")
             told = f"hook SteeredHook refused Stopping: RuntimeError: no licence for {parent}-child"
-            assert refused["message"] == f"{told}; tried again every 10 s"
+            assert refused["message"] == f"{told}; retried every 10 s"
         steered.refused.clear()
         await self._drive(live, "Stopping", waiting=[f"{parent}-child" for parent in parents])
 

@@ -187,7 +187,7 @@ class TestRestartPolicy:
         assert live.is_ready("a")
         assert workloads.pods_ever("a") == before
         assert live.status("a")["restarts"] == 0
-        assert live.status("a")["history"][-2]["message"] == "runs again by itself"
+        assert live.status("a")["history"][-2]["message"] == "the workload has recovered by itself"
 
     @pytest.mark.parametrize("policy", [NEVER, TWICE], ids=["Never", "OnFailure"])
     async def test_a_mended_template_ends_the_error(

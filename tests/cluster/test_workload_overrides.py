@@ -148,7 +148,7 @@ class TestKinds:
             await live.until(lambda name=name: live.condition(name, "Warning"), f"{name} warns")
             warning = live.condition(name, "Warning")
             assert warning["reason"] == "RunsWithWarnings"
-            assert warning["message"].startswith(f'"{other}" claims web.example.com as well')
+            assert warning["message"].startswith(f'"{other}" also claims web.example.com')
             assert live.is_ready(name)
         await workloads.until_users("a", "b")
         requests = await RequestCounter.begin(live)

@@ -344,7 +344,7 @@ class TestDependsOn:
         await live.create("shop-web", "Orchestration", "shop", **WEB)
         held = await live.until_reason("shop-web", "Ready", "DependencyNotReady")
         assert held["message"] == (
-            "waits for db, which does not exist, notes, which does not exist (dependsOn of its template)"
+            "waits for db, which does not exist, notes, which does not exist (dependsOn in the template)"
         )
         assert live.phase("shop-web") == "Created"
         await live.create("notes", "Orchestration", "shop")  # the plain name will do
@@ -353,7 +353,7 @@ class TestDependsOn:
         await live.until(
             lambda: (
                 live.condition("shop-web", "Ready")["message"]
-                == "waits for shop-db, which is Starting (dependsOn of its template)"
+                == "waits for shop-db, which is Starting (dependsOn in the template)"
             ),
             "only the database is waited for",
         )

@@ -23,7 +23,7 @@ from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import TIMEOUT_SECONDS
 from hopper.controller.metrics import OperatorMetrics
 from hopper.controller.operator import OperatorOptions
-from hopper.domain.actions import Action, rule
+from hopper.domain.actions import Action, check_action
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.heartbeat import LOST_AFTER
 from hopper.domain.lifecycle import INHERITED, TARGET_PHASE, TRANSITIONS, next_phase
@@ -183,7 +183,7 @@ def action_codes() -> str:
         metadata = Metadata(name="web", namespace="default", uid="1", creation_timestamp=datetime.now(UTC))
         spec, status = InstanceSpec(scope=Scope.PROJECT, desired_state=state), InstanceStatus(phase=TARGET_PHASE[state])
         instance = HopperInstance(metadata=metadata, spec=spec, status=status)
-        return f"{TARGET_PHASE[state].lower()}", *(codes[rule(action, instance).verdict] for action in Action)
+        return f"{TARGET_PHASE[state].lower()}", *(codes[check_action(action, instance).verdict] for action in Action)
 
     return table(("status", *(f"`{action}`" for action in Action)), map(row, DesiredState))
 

@@ -27,7 +27,7 @@ def gather(
     runtimes: RuntimeGatherer,
     now: datetime,
     *,
-    heard: HeartbeatRecord = NO_HEARTBEATS,
+    heartbeats: HeartbeatRecord = NO_HEARTBEATS,
     spec_problems: tuple[str, ...] = (),
 ) -> Observed:
     """Observe one instance within its namespace."""
@@ -40,7 +40,7 @@ def gather(
         successor=successor,
         takeover=runtimes.takeover(instance, tree),
         children=_children(instance, tree),
-        heard=heard,
+        heartbeats=heartbeats,
         spec_problems=spec_problems,
         config_problems=config_problems(instance),
     )

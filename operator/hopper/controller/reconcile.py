@@ -85,7 +85,7 @@ class Reconciler:
         problems = self._reader.problems(instance)
         heard = self._heartbeats.heard(instance)
         now = self._clock().replace(microsecond=0)  # Kubernetes timestamps have whole seconds
-        observed = gather(instance, tree, self._runtimes, now, heard=heard, spec_problems=problems)
+        observed = gather(instance, tree, self._runtimes, now, heartbeats=heard, spec_problems=problems)
         with self._metrics.reconcile_seconds.time():
             try:
                 return await self._apply(observed, self._plan(observed))

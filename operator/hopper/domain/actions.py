@@ -1,4 +1,4 @@
-"""What users ask of one instance by a verb, and whether its state allows that (design: Lifecycle)."""
+"""Lifecycle actions of one instance (start, stop, …): whether they are possible, and the spec that they lead to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,11 +7,11 @@ from typing import Literal
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance
-from hopper.domain.lifecycle import TARGET_PHASE, next_phase, wants_started
+from hopper.domain.lifecycle import FINAL, TARGET_PHASE, next_phase, wants_started
 
 
 class Action(StrEnum):
-    """A verb of the lifecycle."""
+    """Verb of the lifecycle, as the REST API and the CLI offer it."""
 
     START = "start"
     STOP = "stop"
@@ -28,82 +28,84 @@ _GOALS: dict[Action, DesiredState] = {
     Action.RESUME: DesiredState.RUNNING,
     Action.ARCHIVE: DesiredState.ARCHIVED,
 }
-# These are about something that runs, or is to run: they start nothing that somebody has stopped.
-_ABOUT_WHAT_IS_UP = frozenset({Action.RESTART, Action.PAUSE, Action.RESUME})
-_TRIES_AGAIN = frozenset({Action.START, Action.RESUME})
+# Only start may start an instance that a user has stopped. These need one that is meant to be started.
+_NEED_STARTED = frozenset({Action.RESTART, Action.PAUSE, Action.RESUME})
+# In phase Error these ask for another try, even if the desired state stays the same.
+_RETRY = frozenset({Action.START, Action.RESUME})
 
 
 @dataclass(frozen=True, slots=True)
 class ActionVerdict:
-    """Whether an action is allowed. `illegal`: this state has no way there; `already`: nothing is left to ask for."""
+    """Answer to the question whether an action is possible."""
 
     verdict: Literal["allowed", "illegal", "already"]
+    """`illegal`: the lifecycle has no path there. `already`: the action would change nothing."""
     message: str = ""
+    """Why the action is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What an action asks for: a desired state, and whether `spec.restartedAt` is to have a new value."""
+class SpecChange:
+    """Fields of the spec that an action sets."""
 
     state: DesiredState
+    """New `spec.desiredState`."""
     restart: bool = False
+    """Whether `spec.restartedAt` gets a new value."""
 
 
 def goal_of(action: Action, instance: HopperInstance) -> DesiredState:
-    """Return the desired state that an action leads to; a restart leaves it as it is."""
+    """Return the desired state after the action. A restart does not change it."""
     return _GOALS.get(action, instance.spec.desired_state)
 
 
-def rule(action: Action, instance: HopperInstance) -> ActionVerdict:
-    """Decide whether the lifecycle table has a way from where an instance is to where the action leads."""
+def check_action(action: Action, instance: HopperInstance) -> ActionVerdict:
+    """Decide whether the instance can reach the goal of the action from its phase and desired state."""
     desired, phase = instance.spec.desired_state, instance.status.phase
     goal = goal_of(action, instance)
     if is_final(instance) and (goal is not desired or action is Action.RESTART):
-        return ActionVerdict(
-            "illegal", f"{instance.name} is {_final_word(instance)}: no way leads from there to {action}"
-        )
+        return ActionVerdict("illegal", f"{instance.name} {_final_state(instance)}, which is final: cannot {action}")
     if phase is not TARGET_PHASE[goal] and next_phase(phase, goal) is None:
-        return ActionVerdict("illegal", f"{instance.name} is {phase}: no way leads from there to {goal}")
-    if action in _ABOUT_WHAT_IS_UP and not wants_started(desired):
-        return ActionVerdict(
-            "illegal", f"{instance.name} is wanted {desired}: {action} is for what runs, start it first"
-        )
+        return ActionVerdict("illegal", f"{instance.name} is {phase}: cannot become {goal} from there")
+    if action in _NEED_STARTED and not wants_started(desired):
+        message = f"{instance.name} has desired state {desired}: cannot {action} it, start it first"
+        return ActionVerdict("illegal", message)
     if action is Action.RESTART or desired is not goal:
         return ActionVerdict("allowed")
-    if phase is Phase.ERROR and action in _TRIES_AGAIN:
+    if phase is Phase.ERROR and action in _RETRY:
         return ActionVerdict("allowed")
-    return ActionVerdict("already", _already(instance, goal))
+    return ActionVerdict("already", _no_change_message(instance, goal))
 
 
-def request(action: Action, instance: HopperInstance) -> Request:
-    """Return what to write for an action that is allowed."""
+def spec_change(action: Action, instance: HopperInstance) -> SpecChange:
+    """Return the change of the spec that an allowed action makes."""
     desired, goal = instance.spec.desired_state, goal_of(action, instance)
-    tries_again = action in _TRIES_AGAIN and instance.status.phase is Phase.ERROR and desired is goal
-    return Request(goal, restart=action is Action.RESTART or tries_again)
+    retry = action in _RETRY and instance.status.phase is Phase.ERROR and desired is goal
+    return SpecChange(goal, restart=action is Action.RESTART or retry)
 
 
 def is_final(instance: HopperInstance) -> bool:
-    """Tell whether the instance is archived or terminated, or is about to be: nothing but termination leads on."""
-    ends = (DesiredState.ARCHIVED, DesiredState.TERMINATED)
-    return instance.spec.desired_state in ends or instance.status.phase in (TARGET_PHASE[end] for end in ends)
+    """Whether the instance is archived or terminated, or will be: after that it can only be terminated."""
+    final_states = (DesiredState.ARCHIVED, DesiredState.TERMINATED)
+    return instance.spec.desired_state in final_states or instance.status.phase in FINAL
 
 
 def is_alive(instance: HopperInstance) -> bool:
-    """Tell whether the instance is neither terminated nor about to be."""
-    over = instance.status.phase is Phase.TERMINATED or instance.spec.desired_state is DesiredState.TERMINATED
-    return not over
+    """Whether the instance is neither terminated nor about to be."""
+    ended = instance.status.phase is Phase.TERMINATED or instance.spec.desired_state is DesiredState.TERMINATED
+    return not ended
 
 
-def _final_word(instance: HopperInstance) -> str:
-    if instance.status.phase in (Phase.ARCHIVED, Phase.TERMINATED):
-        return instance.status.phase
-    return f"wanted {instance.spec.desired_state}"
+def _final_state(instance: HopperInstance) -> str:
+    if instance.status.phase in FINAL:
+        return f"is {instance.status.phase}"
+    return f"has desired state {instance.spec.desired_state}"
 
 
-def _already(instance: HopperInstance, goal: DesiredState) -> str:
+def _no_change_message(instance: HopperInstance, goal: DesiredState) -> str:
     phase = instance.status.phase
     if phase is TARGET_PHASE[goal]:
         return f"{instance.name} is already {phase}"
     ready = instance.status.condition(ConditionType.READY)
-    because = f": {ready.message or ready.reason}" if ready and (ready.message or ready.reason) else ""
-    return f"{instance.name} is already wanted {goal}; it is {phase}{because}"
+    cause = f": {ready.message or ready.reason}" if ready and (ready.message or ready.reason) else ""
+    return f"{instance.name} already has desired state {goal}; its phase is {phase}{cause}"

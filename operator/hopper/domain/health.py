@@ -1,6 +1,6 @@
-"""Health: one word for how an instance is, why, and the worst of it and all below it.
+"""Health of an instance in one word, with a reason and a message.
 
-The order of the words is that of `hopper.api.enums.Health`; the order of the checks below is the specification.
+`hopper.api.enums.Health` orders the words from best to worst. `RULES` decides which word applies.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,148 +11,164 @@ from hopper.api.enums import Health, Phase
 from hopper.api.heartbeat import StoredHeartbeat
 from hopper.api.instance import HopperInstance
 from hopper.domain.heartbeat import NO_HEARTBEATS, HeartbeatRecord, HeartbeatState, heartbeat_message, heartbeat_state
-from hopper.domain.lifecycle import STARTED
+from hopper.domain.lifecycle import INACTIVE, STARTED
 
 
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:
-    """How an instance is, with a CamelCase reason and the same for people."""
+    """Health of one instance."""
 
     health: Health
+    """The word."""
     reason: str
+    """Machine-readable reason in CamelCase."""
     message: str = ""
+    """Human-readable explanation."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthInput:
-    """What a verdict is made from."""
+    """Input of the health rules."""
 
     instance: HopperInstance
+    """The instance to judge."""
     heartbeat_state: HeartbeatState | None = None
+    """Judgement of its heartbeats; None if it need not send any now."""
     beat: StoredHeartbeat | None = None
+    """Its last heartbeat, with the health that it reported."""
 
 
-Check = Callable[[HealthInput], HealthVerdict | None]
+HealthRule = Callable[[HealthInput], HealthVerdict | None]
 
-_INACTIVE = frozenset({Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED})
-_MOVING = frozenset({Phase.CREATED, Phase.STARTING, Phase.STOPPING})
-# An instance that is not Ready for one of these is on its way, and nothing is wrong with it.
-_ON_ITS_WAY = frozenset({Reason.STARTING, Reason.STOPPING, Reason.ROLLING_OUT, Reason.CHILDREN_STOPPING})
+_CHANGING = frozenset({Phase.CREATED, Phase.STARTING, Phase.STOPPING})
+# Reasons of a Ready condition that is False because of a change in progress, not because of a problem.
+_PROGRESS_REASONS = frozenset({Reason.STARTING, Reason.STOPPING, Reason.ROLLING_OUT, Reason.CHILDREN_STOPPING})
 
 
-def nothing_was_reported(e: HealthInput) -> HealthVerdict | None:
-    if e.instance.status.observed_generation is not None:
+def has_no_status(i: HealthInput) -> HealthVerdict | None:
+    """Apply to an instance that the operator has not seen."""
+    if i.instance.status.observed_generation is not None:
         return None
-    return HealthVerdict(Health.UNKNOWN, Reason.NOT_OBSERVED, "the operator has not looked at it yet")
+    return HealthVerdict(Health.UNKNOWN, Reason.NOT_OBSERVED, "the operator has not reconciled the instance yet")
 
 
-def is_in_error(e: HealthInput) -> HealthVerdict | None:
-    if e.instance.status.phase is not Phase.ERROR:
+def is_in_error(i: HealthInput) -> HealthVerdict | None:
+    """Apply to phase Error."""
+    if i.instance.status.phase is not Phase.ERROR:
         return None
-    return _as_ready_says(e.instance, Health.UNHEALTHY)
+    return _from_ready(i.instance, Health.UNHEALTHY)
 
 
-def is_stalled(e: HealthInput) -> HealthVerdict | None:
-    """What runs all the same is not ready, see below."""
-    stalled = e.instance.status.condition(ConditionType.STALLED)
-    if stalled is None or e.instance.status.phase in STARTED:
+def is_stalled(i: HealthInput) -> HealthVerdict | None:
+    """Apply to an instance that cannot proceed without help. One that runs anyway is left to `is_not_ready`."""
+    stalled = i.instance.status.condition(ConditionType.STALLED)
+    if stalled is None or i.instance.status.phase in STARTED:
         return None
     return HealthVerdict(Health.UNHEALTHY, stalled.reason, stalled.message)
 
 
-def nothing_is_to_run(e: HealthInput) -> HealthVerdict | None:
-    phase = e.instance.status.phase
-    return HealthVerdict(Health.INACTIVE, phase.value) if phase in _INACTIVE else None
+def is_inactive(i: HealthInput) -> HealthVerdict | None:
+    """Apply to an instance that has no pods by design."""
+    phase = i.instance.status.phase
+    return HealthVerdict(Health.INACTIVE, phase.value) if phase in INACTIVE else None
 
 
-def is_lost(e: HealthInput) -> HealthVerdict | None:
-    if e.heartbeat_state is not HeartbeatState.LOST:
+def has_lost_heartbeats(i: HealthInput) -> HealthVerdict | None:
+    """Apply when heartbeats count as lost, which the operator will soon turn into an Error."""
+    if i.heartbeat_state is not HeartbeatState.LOST:
         return None
-    return HealthVerdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence(e.instance, HeartbeatState.LOST))
+    return HealthVerdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence_message(i.instance, HeartbeatState.LOST))
 
 
-def finds_itself_unhealthy(e: HealthInput) -> HealthVerdict | None:
-    return _reported(e, Health.UNHEALTHY)
+def reports_unhealthy(i: HealthInput) -> HealthVerdict | None:
+    """Apply when the last heartbeat says unhealthy."""
+    return _reported(i, Health.UNHEALTHY)
 
 
-def is_overdue(e: HealthInput) -> HealthVerdict | None:
-    said = e.instance.status.condition(ConditionType.HEARTBEAT)
-    if e.heartbeat_state is HeartbeatState.OVERDUE:
-        return HealthVerdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, _silence(e.instance, HeartbeatState.OVERDUE))
-    if e.heartbeat_state is HeartbeatState.INCONCLUSIVE and said is not None and said.status == "Unknown":
-        return HealthVerdict(Health.UNKNOWN, said.reason, said.message)
+def has_overdue_heartbeat(i: HealthInput) -> HealthVerdict | None:
+    """Apply when a heartbeat is overdue, or was when the operator last decided and the state is inconclusive now."""
+    condition = i.instance.status.condition(ConditionType.HEARTBEAT)
+    if i.heartbeat_state is HeartbeatState.OVERDUE:
+        message = _silence_message(i.instance, HeartbeatState.OVERDUE)
+        return HealthVerdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, message)
+    inconclusive = i.heartbeat_state is HeartbeatState.INCONCLUSIVE
+    if inconclusive and condition is not None and condition.status == "Unknown":
+        return HealthVerdict(Health.UNKNOWN, condition.reason, condition.message)
     return None
 
 
-def finds_itself_degraded(e: HealthInput) -> HealthVerdict | None:
-    return _reported(e, Health.DEGRADED)
+def reports_degraded(i: HealthInput) -> HealthVerdict | None:
+    """Apply when the last heartbeat says degraded."""
+    return _reported(i, Health.DEGRADED)
 
 
-def is_moving(e: HealthInput) -> HealthVerdict | None:
-    ready = e.instance.status.condition(ConditionType.READY)
-    if e.instance.status.phase not in _MOVING and (ready is None or ready.reason not in _ON_ITS_WAY):
+def is_progressing(i: HealthInput) -> HealthVerdict | None:
+    """Apply to an instance that is changing its phase or rolling out a change."""
+    ready = i.instance.status.condition(ConditionType.READY)
+    if i.instance.status.phase not in _CHANGING and (ready is None or ready.reason not in _PROGRESS_REASONS):
         return None
-    return _as_ready_says(e.instance, Health.PROGRESSING)
+    return _from_ready(i.instance, Health.PROGRESSING)
 
 
-def is_not_ready(e: HealthInput) -> HealthVerdict | None:
-    return None if e.instance.status.is_ready else _as_ready_says(e.instance, Health.DEGRADED)
+def is_not_ready(i: HealthInput) -> HealthVerdict | None:
+    """Apply to a started instance whose Ready condition is not True."""
+    return None if i.instance.status.is_ready else _from_ready(i.instance, Health.DEGRADED)
 
 
-# The first that applies decides; an instance of which none does is healthy.
-CHECKS: tuple[Check, ...] = (
-    nothing_was_reported,
+# The first rule that applies decides. An instance to which no rule applies is healthy.
+RULES: tuple[HealthRule, ...] = (
+    # Without a status, none of the other rules has anything to look at.
+    has_no_status,
+    # Problems that the operator has found come before phases, because they hold whatever the phase is.
     is_in_error,
     is_stalled,
-    nothing_is_to_run,
-    is_lost,
-    finds_itself_unhealthy,
-    is_overdue,
-    finds_itself_degraded,
-    is_moving,
+    # An inactive instance sends no heartbeats, so the rules below must not judge it.
+    is_inactive,
+    # From here on from worst to best: what a heartbeat says or lacks, and then the conditions.
+    has_lost_heartbeats,
+    reports_unhealthy,
+    has_overdue_heartbeat,
+    reports_degraded,
+    is_progressing,
     is_not_ready,
 )
 
 
 def health_of(
-    instance: HopperInstance, heard: HeartbeatRecord = NO_HEARTBEATS, beat: StoredHeartbeat | None = None
+    instance: HopperInstance, record: HeartbeatRecord = NO_HEARTBEATS, beat: StoredHeartbeat | None = None
 ) -> HealthVerdict:
-    """Judge one instance by its phase, its conditions, its heartbeats and what it said in the last one.
+    """Return the health of an instance, from its phase, conditions and heartbeats, and the last heartbeat's report.
 
-    Where no heartbeats are expected, the conditions tell of the state of its pods.
+    The health of instances that send no heartbeats follows from their conditions alone.
     """
-    evidence = HealthInput(instance, heartbeat_state(instance, heard), beat)
-    found = next((verdict for check in CHECKS if (verdict := check(evidence))), None)
-    return found or _as_ready_says(instance, Health.HEALTHY)
+    facts = HealthInput(instance, heartbeat_state(instance, record), beat)
+    verdict = next((verdict for rule in RULES if (verdict := rule(facts))), None)
+    return verdict or _from_ready(instance, Health.HEALTHY)
 
 
 def worst(healths: Iterable[Health]) -> Health:
-    """Return the worst of them; inactive where there are none."""
+    """Return the worst of the given words; INACTIVE if there are none."""
     return max(healths, key=lambda health: health.severity, default=Health.INACTIVE)
 
 
-def _as_ready_says(instance: HopperInstance, health: Health) -> HealthVerdict:
+def _from_ready(instance: HopperInstance, health: Health) -> HealthVerdict:
+    """Return this health with the reason and message of the Ready condition, else with the phase as reason."""
     ready = instance.status.condition(ConditionType.READY)
-    return (
-        HealthVerdict(health, ready.reason, ready.message)
-        if ready
-        else HealthVerdict(health, instance.status.phase.value)
-    )
+    if ready is None:
+        return HealthVerdict(health, instance.status.phase.value)
+    return HealthVerdict(health, ready.reason, ready.message)
 
 
-def _reported(e: HealthInput, health: Health) -> HealthVerdict | None:
-    """Believe what the instance said of itself in this run, unless it has fallen silent since."""
-    begun = e.instance.status.last_transition_time
-    if (
-        e.beat is None
-        or e.beat.status is not health
-        or e.heartbeat_state in (HeartbeatState.OVERDUE, HeartbeatState.LOST)
-    ):
+def _reported(i: HealthInput, health: Health) -> HealthVerdict | None:
+    """Return this health if the last heartbeat reports it, belongs to the current run and is not overdue."""
+    begun = i.instance.status.last_transition_time
+    silent = i.heartbeat_state in (HeartbeatState.OVERDUE, HeartbeatState.LOST)
+    if i.beat is None or i.beat.status is not health or silent:
         return None
-    if begun is None or e.beat.at < begun:
+    if begun is None or i.beat.at < begun:
         return None
-    return HealthVerdict(health, Reason.REPORTED, f"finds itself {health} (status of its last heartbeat)")
+    return HealthVerdict(health, Reason.REPORTED, f"the last heartbeat reports {health}")
 
 
-def _silence(instance: HopperInstance, state: HeartbeatState) -> str:
+def _silence_message(instance: HopperInstance, state: HeartbeatState) -> str:
     return heartbeat_message(state, instance.spec.heartbeat.timeout_seconds) if instance.spec.heartbeat else ""

@@ -1,4 +1,4 @@
-"""Heartbeats: whether an instance that is expected to beat does. Silence counts only while somebody was listening."""
+"""Judgement of heartbeats. Silence counts only while at least one gateway could have received a heartbeat."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,104 +9,113 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.api.model import Condition
 
-# An instance is given up when it has been silent for this many times its timeout.
+# Number of timeouts without a heartbeat after which the instance counts as failed.
 LOST_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatRecord:
-    """What is known of an instance's heartbeats.
+    """Heartbeats of one instance, as far as the gateways have reported them.
 
-    `last` is when the last one came in. `since` and `until` bound the time for which everything that came in is known:
-    at least one gateway was listening all the time, and has told. None where nothing is known.
+    All heartbeats between `since` and `until` are known, because at least one gateway received them all the time.
     """
 
     last: datetime | None = None
+    """Time of the last heartbeat; None if there was none."""
     since: datetime | None = None
+    """Start of the period that the gateways cover; None if they cover none."""
     until: datetime | None = None
+    """End of that period."""
 
 
 NO_HEARTBEATS = HeartbeatRecord()
 
 
 class HeartbeatState(StrEnum):
-    """What the heartbeats say. `INCONCLUSIVE`: nobody has listened long enough to say anything new."""
+    """Judgement of the heartbeats of an instance."""
 
     ON_TIME = "OnTime"
+    """The last heartbeat is more recent than the timeout."""
     INCONCLUSIVE = "Inconclusive"
+    """The gateways do not cover a period long enough to decide."""
     OVERDUE = "Overdue"
+    """No heartbeat within the timeout."""
     LOST = "Lost"
+    """No heartbeat within `LOST_AFTER` timeouts."""
 
 
-def heartbeat_state(instance: HopperInstance, heard: HeartbeatRecord) -> HeartbeatState | None:
-    """Judge the heartbeats of an instance; None where none are expected of it now.
+def heartbeat_state(instance: HopperInstance, record: HeartbeatRecord) -> HeartbeatState | None:
+    """Judge the heartbeats of an instance; return None if it need not send any now.
 
-    They are expected while it is Running; of one in Error only a fresh one says something, namely that it lives.
+    A Running instance must send heartbeats. In Error only a heartbeat since the failure counts, which shows that the
+    instance is alive.
     """
-    expected, status = instance.spec.heartbeat, instance.status
-    if expected is None or status.phase not in (Phase.RUNNING, Phase.ERROR):
+    heartbeat, status = instance.spec.heartbeat, instance.status
+    if heartbeat is None or status.phase not in (Phase.RUNNING, Phase.ERROR):
         return None
     begun = status.last_transition_time or instance.metadata.creation_timestamp
-    if heard.until is None or heard.since is None:
+    if record.until is None or record.since is None:
         return HeartbeatState.INCONCLUSIVE
-    timeout = timedelta(seconds=expected.timeout_seconds)
-    fresh = heard.last is not None and heard.until - heard.last < timeout
-    if fresh and heard.last is not None and (status.phase is Phase.RUNNING or heard.last > begun):
+    timeout = timedelta(seconds=heartbeat.timeout_seconds)
+    fresh = record.last is not None and record.until - record.last < timeout
+    if fresh and record.last is not None and (status.phase is Phase.RUNNING or record.last > begun):
         return HeartbeatState.ON_TIME
-    silence = heard.until - max(begun, heard.since, heard.last or begun)
+    silence = record.until - max(begun, record.since, record.last or begun)
     if status.phase is Phase.ERROR or silence < timeout:
         return HeartbeatState.INCONCLUSIVE
     return HeartbeatState.LOST if silence >= LOST_AFTER * timeout else HeartbeatState.OVERDUE
 
 
-def heartbeat_condition(instance: HopperInstance, heard: HeartbeatRecord) -> tuple[str, Reason, str] | None:
-    """Return status, reason and message of the condition; None where nothing is to be said of heartbeats.
+def heartbeat_condition(instance: HopperInstance, record: HeartbeatRecord) -> tuple[str, Reason, str] | None:
+    """Return status, reason and message of the Heartbeat condition; None if the instance has no such condition.
 
-    A condition that holds on is not written again: no time is in it. Until there is news, what was said in this run of
-    the instance still holds.
+    The message contains no time, so that an unchanged condition needs no write. While the state is inconclusive, the
+    condition keeps what it said earlier in the same run of the instance.
     """
-    state, expected = heartbeat_state(instance, heard), instance.spec.heartbeat
-    if state is None or expected is None:
+    state, heartbeat = heartbeat_state(instance, record), instance.spec.heartbeat
+    if state is None or heartbeat is None:
         return None
     if instance.status.phase is Phase.ERROR:
-        if not _was_silent(instance):
+        if not _failed_by_silence(instance):
             return None
         state = HeartbeatState.ON_TIME if state is HeartbeatState.ON_TIME else HeartbeatState.LOST
     elif state is HeartbeatState.INCONCLUSIVE:
-        before = _said_in_this_run(instance)
-        if heard.until is None and (before is None or before.reason == Reason.NOBODY_LISTENS):
-            return "Unknown", Reason.NOBODY_LISTENS, "no gateway listens to heartbeats"
-        # Who starts is given the benefit of the doubt.
-        state = (
-            HeartbeatState.OVERDUE if before and before.reason == Reason.HEARTBEAT_OVERDUE else HeartbeatState.ON_TIME
-        )
+        before = _condition_of_this_run(instance)
+        if record.until is None and (before is None or before.reason == Reason.NOBODY_LISTENS):
+            return "Unknown", Reason.NOBODY_LISTENS, "no gateway receives heartbeats; start a gateway"
+        # A new run counts as on time until the first timeout has passed.
+        overdue = before is not None and before.reason == Reason.HEARTBEAT_OVERDUE
+        state = HeartbeatState.OVERDUE if overdue else HeartbeatState.ON_TIME
     status, reason = {
         HeartbeatState.ON_TIME: ("True", Reason.HEARTBEAT_IN_TIME),
         HeartbeatState.OVERDUE: ("Unknown", Reason.HEARTBEAT_OVERDUE),
         HeartbeatState.LOST: ("False", Reason.HEARTBEAT_LOST),
     }[state]
-    return status, reason, heartbeat_message(state, expected.timeout_seconds)
+    return status, reason, heartbeat_message(state, heartbeat.timeout_seconds)
 
 
-def _was_silent(instance: HopperInstance) -> bool:
+def heartbeat_message(state: HeartbeatState, timeout_seconds: int) -> str:
+    """Return the message for a state that is not inconclusive."""
+    if state is HeartbeatState.ON_TIME:
+        return f"a heartbeat is expected every {timeout_seconds} s"
+    silence = timeout_seconds * (LOST_AFTER if state is HeartbeatState.LOST else 1)
+    return f"no heartbeat within {silence} s (spec.heartbeat.timeoutSeconds: {timeout_seconds})"
+
+
+def is_condition_outdated(instance: HopperInstance, record: HeartbeatRecord) -> bool:
+    """Whether the Heartbeat condition must change, and so the instance must be reconciled."""
+    condition, expected = instance.status.condition(ConditionType.HEARTBEAT), heartbeat_condition(instance, record)
+    if expected is None:
+        return False
+    return condition is None or (condition.status, condition.reason) != expected[:2]
+
+
+def _failed_by_silence(instance: HopperInstance) -> bool:
     history = instance.status.history
     return bool(history) and history[-1].reason == Reason.HEARTBEAT_LOST
 
 
-def _said_in_this_run(instance: HopperInstance) -> Condition | None:
-    said, begun = instance.status.condition(ConditionType.HEARTBEAT), instance.status.last_transition_time
-    return said if said and (begun is None or said.last_transition_time >= begun) else None
-
-
-def heartbeat_message(state: HeartbeatState, timeout_seconds: int) -> str:
-    """Say it for people."""
-    if state is HeartbeatState.ON_TIME:
-        return f"a heartbeat is expected every {timeout_seconds} s"
-    waited = timeout_seconds * (LOST_AFTER if state is HeartbeatState.LOST else 1)
-    return f"no heartbeat within {waited} s (spec.heartbeat.timeoutSeconds: {timeout_seconds})"
-
-
-def is_condition_outdated(instance: HopperInstance, heard: HeartbeatRecord) -> bool:
-    """Tell whether the heartbeats say something else than the condition does: worth a look, and no look else."""
-    said, right = instance.status.condition(ConditionType.HEARTBEAT), heartbeat_condition(instance, heard)
-    return right is not None and (said is None or (said.status, said.reason) != right[:2])
+def _condition_of_this_run(instance: HopperInstance) -> Condition | None:
+    """Return the Heartbeat condition if it was written since the last transition."""
+    condition, begun = instance.status.condition(ConditionType.HEARTBEAT), instance.status.last_transition_time
+    return condition if condition and (begun is None or condition.last_transition_time >= begun) else None

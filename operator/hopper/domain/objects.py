@@ -1,4 +1,4 @@
-"""What to do about the objects that an instance owns, given the phase it is in after the walk."""
+"""Plan for the owned objects of an instance, given its phase after the walk."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,91 +16,105 @@ from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render import Mode, mode_for, owner_reference, render_objects
 
 CLAIM = "PersistentVolumeClaim"
-# Without these, pods do not start, or start with something else than was meant.
+# Pods that refer to objects of these kinds do not start without them, or start with outdated content.
 _NEEDED_BY_PODS = frozenset({"Secret", "ConfigMap", CLAIM})
 
 
 def plan_objects(o: Observed) -> ObjectChanges:
-    """Compare what the phase asks for with what there is. Nothing is written for what is as it should be."""
+    """Return the writes that bring the owned objects in line with the phase; none for objects that match already."""
     mode = mode_for(o.phase, o.effective.state)
     if o.takeover is not None:
-        return ObjectChanges(patch=tuple(_handed_over(o.instance, o.takeover)))
+        return ObjectChanges(patch=tuple(_claim_handovers(o.instance, o.takeover)))
     if o.runtime is None:
         return ObjectChanges()
     if mode is None:
-        return _keep_last_good(o.instance, o.runtime, Mode.STOPPED) if _runs_against_its_wish(o) else ObjectChanges()
+        return _keep_content(o.instance, o.runtime, Mode.STOPPED) if _runs_unexpectedly(o) else ObjectChanges()
     if o.runtime.problem or o.spec_problems or o.successor is not None:
-        return _keep_last_good(o.instance, o.runtime, mode)
-    changes = _bring_in_line(o.instance, o.runtime, mode)
-    return _in_spite_of_refusals(o, o.runtime, mode, changes) if o.refused else changes
+        return _keep_content(o.instance, o.runtime, mode)
+    changes = _converge(o.instance, o.runtime, mode)
+    return _without_refused(o, o.runtime, mode, changes) if o.refused else changes
 
 
-def _runs_against_its_wish(o: Observed) -> bool:
-    """Tell whether something runs for one that is Created and not to start: its status is lost, or in unknown words."""
+def object_key(manifest: Manifest) -> ObjectKey:
+    """Return kind and name, which identify an object among those of its instance."""
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def oversized_claims(runtime: Runtime) -> dict[str, tuple[str, str]]:
+    """Return the claims that are larger than the service asks for, each with its size and the size asked for."""
+    oversized = {}
+    for name, wanted in runtime.blueprint.claim_sizes.items() if runtime.blueprint else ():
+        live = runtime.owned.get((CLAIM, name))
+        if wanted is not None and live is not None and nanos(size := requested_storage(live)) > nanos(wanted):
+            oversized[name] = size, wanted
+    return oversized
+
+
+def _runs_unexpectedly(o: Observed) -> bool:
+    """Whether pods exist for an instance in Created that must not start, for example because its status was lost."""
     return not wants_started(o.effective.state) and not o.workload.gone
 
 
-def _handed_over(newcomer: HopperInstance, takeover: Takeover) -> Iterator[tuple[Manifest, Manifest]]:
-    """Make the newcomer the controller of its predecessor's claims, and leave the predecessor a plain owner."""
+def _claim_handovers(successor: HopperInstance, takeover: Takeover) -> Iterator[tuple[Manifest, Manifest]]:
+    """Yield patches that make the successor the controller of each claim, and keep the predecessor as an owner."""
     if takeover.refusal or not takeover.begun:
         return
     for claim in takeover.claims:
         plain = {"controller": False, "blockOwnerDeletion": False}
         owners = [{**owner, **plain} for owner in claim["metadata"].get("ownerReferences", ())]
-        yield claim, {"metadata": {"ownerReferences": [*owners, owner_reference(newcomer)]}}
+        yield claim, {"metadata": {"ownerReferences": [*owners, owner_reference(successor)]}}
 
 
-def _bring_in_line(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
-    wanted = _rendered(instance, runtime, mode)
+def _converge(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
+    """Return the writes that make the owned objects match what is rendered for this mode."""
+    rendered = _rendered(instance, runtime, mode)
     apply = []
-    for key, manifest in wanted.items():
+    for key, manifest in rendered.items():
         live = runtime.owned.get(key)
         if live is None and mode.is_final:
             continue
         possible = manifest_to_apply(manifest, live, mode) if live else manifest
         if live is None or drifted_paths(possible, live):
-            # What is ours may be taken back from anybody; a stranger's object of the same name may not.
+            # Conflicts are forced only on an owned object. A new name may belong to an object of another owner.
             apply.append((possible, live is not None))
-    gone = tuple(live for key, live in runtime.owned.items() if key not in wanted and _may_go(live, instance, mode))
-    return ObjectChanges(patch=tuple(_let_go(instance, runtime)), apply=tuple(apply), delete=gone)
+    obsolete = (live for key, live in runtime.owned.items() if key not in rendered)
+    delete = tuple(live for live in obsolete if _can_delete(live, instance, mode))
+    return ObjectChanges(patch=tuple(_predecessor_removals(instance, runtime)), apply=tuple(apply), delete=delete)
 
 
-def _in_spite_of_refusals(o: Observed, runtime: Runtime, mode: Mode, changes: ObjectChanges) -> ObjectChanges:
-    """Return what can be done although the API server has refused some of it.
+def _without_refused(o: Observed, runtime: Runtime, mode: Mode, changes: ObjectChanges) -> ObjectChanges:
+    """Return the part of the changes that makes sense although the API server rejects the objects in `o.refused`.
 
-    All of the rest, where it only mends what somebody has done. But of a change of which a part is refused, nothing
-    more is carried out: what runs keeps what it was started with, and only what is missing is made again.
+    A repair of drift proceeds with all other objects. A rollout does not proceed at all, because running pods must not
+    get a part of it: only missing objects are created, and replicas and Service selectors are adjusted.
     """
     apply = [(manifest, force) for manifest, force in changes.apply if object_key(manifest) not in o.refused]
-    if _is_rolling_out(o.instance, runtime, mode):
+    if _is_rollout(o.instance, runtime, mode):
         missing = tuple((manifest, force) for manifest, force in apply if not force)
         return ObjectChanges(patch=(*changes.patch, *_adjustments(o.instance, runtime, mode)), apply=missing)
     if any(kind in _NEEDED_BY_PODS for kind, _ in o.refused):
+        # A new Deployment would start pods without the rejected object.
         apply = [(manifest, force) for manifest, force in apply if force or manifest["kind"] != "Deployment"]
     delete = tuple(live for live in changes.delete if object_key(live) not in o.refused)
     return ObjectChanges(changes.patch, tuple(apply), delete)
 
 
-def _is_rolling_out(instance: HopperInstance, runtime: Runtime, mode: Mode) -> bool:
-    """Tell whether the pods that there are were made from something else than what is rendered now."""
-    wanted = _rendered(instance, runtime, mode)
-    pairs = ((manifest, runtime.owned.get(key)) for key, manifest in wanted.items() if key[0] == "Deployment")
-    return any(live is not None and _made_from(live) != _made_from(manifest) for manifest, live in pairs)
+def _is_rollout(instance: HopperInstance, runtime: Runtime, mode: Mode) -> bool:
+    """Whether the live Deployment was rendered from another revision or other file contents."""
+    rendered = _rendered(instance, runtime, mode)
+    pairs = ((manifest, runtime.owned.get(key)) for key, manifest in rendered.items() if key[0] == "Deployment")
+    return any(live is not None and _origin(live) != _origin(manifest) for manifest, live in pairs)
 
 
-def _made_from(deployment: Manifest) -> tuple[str | None, str | None]:
-    of_pods = deployment["spec"]["template"]["metadata"].get("annotations", {})
+def _origin(deployment: Manifest) -> tuple[str | None, str | None]:
+    """Return the revision of a Deployment and the checksum of the files in its pods."""
+    pod_annotations = deployment["spec"]["template"]["metadata"].get("annotations", {})
     revision = deployment["metadata"].get("annotations", {}).get(ANNOTATION_REVISION)
-    return revision, of_pods.get(ANNOTATION_CHECKSUM)
+    return revision, pod_annotations.get(ANNOTATION_CHECKSUM)
 
 
-def object_key(manifest: Manifest) -> ObjectKey:
-    """Return by what an object is told from the others of its instance: kind and name."""
-    return manifest["kind"], manifest["metadata"]["name"]
-
-
-def _let_go(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manifest, Manifest]]:
-    """Take a predecessor, which is gone by now, from the owners of the claims."""
+def _predecessor_removals(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manifest, Manifest]]:
+    """Yield patches that remove the predecessor, which is gone, from the owners of the claims."""
     for (kind, _), live in runtime.owned.items():
         owners = live["metadata"].get("ownerReferences", ()) if kind == CLAIM else ()
         kept = [owner for owner in owners if owner["uid"] != instance.status.predecessor]
@@ -109,17 +123,18 @@ def _let_go(instance: HopperInstance, runtime: Runtime) -> Iterator[tuple[Manife
 
 
 def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[ObjectKey, Manifest]:
-    if runtime.blueprint is None:  # the instance has become a logical one
+    if runtime.blueprint is None:  # the instance no longer has a template
         return {}
     objects = render_objects(replace(runtime.blueprint, instance=instance), mode).objects
-    return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
+    return {object_key(manifest): manifest for manifest in objects}
 
 
-def _may_go(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
-    """Tell whether an object that is not wanted is to be deleted.
+def _can_delete(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
+    """Whether an obsolete object may be deleted.
 
-    Not if only its labels say that it is ours: it may be a copy. And data is not thrown away because a template no
-    longer mentions it; only an Ephemeral instance leaves nothing.
+    An object that only carries the labels of the instance may be a copy made by a user, so it stays. A claim stays too,
+    because removing a volume from a template must not destroy data. Only an Ephemeral instance that is terminated
+    leaves no claims.
     """
     if instance.metadata.uid not in {owner["uid"] for owner in live["metadata"].get("ownerReferences", ())}:
         return False
@@ -128,24 +143,15 @@ def _may_go(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:
     return mode is Mode.TERMINATED and instance.spec.effective_type is InstanceType.EPHEMERAL
 
 
-def larger_than_asked(runtime: Runtime) -> dict[str, tuple[str, str]]:
-    """Return the claims that have more room than is asked for, with both sizes: claims can grow, but not shrink."""
-    found = {}
-    for name, asked in runtime.blueprint.claim_sizes.items() if runtime.blueprint else ():
-        live = runtime.owned.get((CLAIM, name))
-        if asked is not None and live is not None and nanos(there := requested_storage(live)) > nanos(asked):
-            found[name] = there, asked
-    return found
-
-
-def _keep_last_good(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
-    """Change only what the phase asks for: the number of pods, and whether they are behind the Service."""
+def _keep_content(instance: HopperInstance, runtime: Runtime, mode: Mode) -> ObjectChanges:
+    """Return the writes that the phase requires, without rendering anything: replicas, selectors and deletions."""
     if mode.is_final:
-        return ObjectChanges(delete=tuple(live for live in runtime.owned.values() if _may_go(live, instance, mode)))
+        return ObjectChanges(delete=tuple(live for live in runtime.owned.values() if _can_delete(live, instance, mode)))
     return ObjectChanges(patch=tuple(_adjustments(instance, runtime, mode)))
 
 
 def _adjustments(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Iterator[tuple[Manifest, Manifest]]:
+    """Yield patches for the replicas of the Deployment, and for the selector that takes paused pods out of Services."""
     single = instance.spec.effective_type is InstanceType.SINGLETON
     wanted = 0 if mode is Mode.STOPPED else min(instance.spec.replicas, 1) if single else instance.spec.replicas
     for (kind, _), live in runtime.owned.items():

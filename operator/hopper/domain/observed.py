@@ -1,4 +1,4 @@
-"""What the planner sees: one frozen record, gathered before anything is decided."""
+"""Input of the planner: one frozen record per reconcile, gathered before any decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,11 +20,14 @@ from hopper.domain.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class HookFailure:
-    """A hook that refused to let a transition happen, in this reconcile."""
+    """Refusal of a transition by a hook."""
 
     source: Phase
+    """Phase that the instance would have left."""
     target: Phase
+    """Phase that the instance would have entered."""
     message: str
+    """Name of the hook and the error that it raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Observed:
     """The open takeover from the predecessor in `spec.renamedFrom`; None if there is none."""
     successor: HopperInstance | None = None
     """The instance that takes over from this one."""
-    heard: HeartbeatRecord = NO_HEARTBEATS
+    heartbeats: HeartbeatRecord = NO_HEARTBEATS
     """The heartbeats known to the gateways."""
     config_problems: tuple[str, ...] = ()
     """Messages about fields of `spec.config` that this scope does not have."""
@@ -114,55 +117,63 @@ class Observed:
 
     @property
     def phase(self) -> Phase:
+        """The phase in the status of the instance."""
         return self.instance.status.phase
 
     @property
     def is_new(self) -> bool:
-        """Whether no status was ever written."""
+        """Whether the operator has never written a status for the instance."""
         return self.instance.status.observed_generation is None
 
     @property
     def restart_is_requested(self) -> bool:
-        """Whether `spec.restartedAt` holds a value that was not acted upon. At creation there is nothing to restart."""
+        """Whether `spec.restartedAt` has a value that was not handled yet.
+
+        A value given at creation requests nothing, because there is nothing to restart.
+        """
         spec, status = self.instance.spec, self.instance.status
         return not self.is_new and spec.restarted_at is not None and spec.restarted_at != status.restarted_at
 
     @property
     def user_acted(self) -> bool:
-        """Whether the spec has changed since the last status, or a restart is asked for."""
+        """Whether the spec has changed since the last status, or a restart is requested."""
         return (
             self.restart_is_requested or self.instance.metadata.generation != self.instance.status.observed_generation
         )
 
     @property
     def restart_policy(self) -> RestartPolicy:
-        """The instance's own policy, else with the mode that its template asks for, else the default."""
+        """The policy in the spec; without one, the default with the mode that the template sets."""
         own = self.instance.spec.restart_policy
         mode = self.runtime.blueprint.spec.restart if self.runtime and self.runtime.blueprint else None
         return own or (RestartPolicy(policy=mode) if mode else RestartPolicy())
 
     @property
     def heartbeat_state(self) -> HeartbeatState | None:
-        """What the heartbeats say of the phase it is in."""
-        return heartbeat_state(self.instance, self.heard)
+        """Judgement of the heartbeats; None if the instance need not send any now."""
+        return heartbeat_state(self.instance, self.heartbeats)
 
     @property
-    def was_silent(self) -> bool:
-        """Whether it is in Error because its heartbeats were lost."""
+    def failed_by_silence(self) -> bool:
+        """Whether the instance is in Error because its heartbeats were lost."""
         history = self.instance.status.history
         return self.phase is Phase.ERROR and bool(history) and history[-1].reason == Reason.HEARTBEAT_LOST
 
     @property
     def has_recovered(self) -> bool:
-        """Whether what failed runs again without anybody's doing."""
-        kept = self.runtime is not None and (self.runtime.current or self.runtime.problem is not None)
-        runs = kept and self.workload.available
-        if self.was_silent:
-            return self.heartbeat_state is HeartbeatState.ON_TIME and (runs or self.runtime is None)
-        return runs
+        """Whether an instance in Error works again although neither a user nor the operator has restarted it.
+
+        Only pods of the present blueprint count, or any pods while no blueprint can be rendered. After lost
+        heartbeats, a new heartbeat is needed too.
+        """
+        pods_count = self.runtime is not None and (self.runtime.current or self.runtime.problem is not None)
+        pods_run = pods_count and self.workload.available
+        if self.failed_by_silence:
+            return self.heartbeat_state is HeartbeatState.ON_TIME and (pods_run or self.runtime is None)
+        return pods_run
 
     def with_status(self, status: InstanceStatus) -> "Observed":
-        """Return the same observation as if the instance had this status."""
+        """Return this observation with another status of the instance."""
         if status is self.instance.status:
             return self
         return replace(self, instance=replace(self.instance, status=status))

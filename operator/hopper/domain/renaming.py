@@ -1,67 +1,71 @@
-"""Renaming: a newcomer takes over from the instance that its `spec.renamedFrom` names.
+"""Renaming: a successor takes over from the predecessor that its `spec.renamedFrom` names.
 
-Each step follows from what is observed, so any of them may be cut short, repeated, or come late:
+Each step follows from what is observed, so it may be interrupted, repeated or delayed:
 
-1. The newcomer waits in Created. Once nothing else keeps it there, its status tells whom it takes over from.
-2. Upon that, the predecessor stops and stays so, whatever it wants, and the newcomer becomes the controller of its
-   claims. The predecessor stays their plain owner: whichever of the two is deleted meanwhile, the data is not.
-3. When nothing of the predecessor runs, the newcomer takes over its phase and its history.
-4. A predecessor that has nothing left of its own is deleted; when it is gone, the newcomer starts.
+1. The successor waits in Created. Once nothing else prevents its start, its status names the predecessor. With that,
+   the takeover has begun.
+2. The predecessor stops and stays stopped, whatever its desired state. The successor becomes the controller of its
+   claims, and the predecessor remains an owner of them. The claims survive if either of the two is deleted meanwhile.
+3. When nothing of the predecessor runs, the successor copies its phase and history.
+4. The predecessor is deleted when it owns nothing any more. When it is gone, the successor starts.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.resources import Manifest
-from hopper.domain.lifecycle import FINAL, EffectiveState
+from hopper.domain.lifecycle import FINAL, INACTIVE, EffectiveState
+from hopper.domain.messages import join_names
 from hopper.domain.service.naming import claim_prefix
 from hopper.domain.tree import Tree, predecessor_of
 
-# Nothing runs in these, and nothing is going to.
-_DOWN = frozenset({Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED})
+# Fields of the status that the successor copies.
+_COPIED_FIELDS = ("phase", "last_transition_time", "history", "restarts", "started_at", "stopped_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """What stands between a newcomer and its start.
-
-    `predecessor` is None when only its `pods` are left. `claims` are those that it still controls. `begun` tells
-    whether the newcomer has said whom it takes over from; with a `refusal` it never will.
-    """
+    """An open takeover, which the start of the successor has to wait for."""
 
     predecessor: HopperInstance | None
+    """The predecessor; None if only its pods are left."""
     pods: bool = False
+    """Whether pods of the predecessor are left."""
     claims: tuple[Manifest, ...] = ()
+    """PersistentVolumeClaims whose controller is still the predecessor."""
     begun: bool = False
+    """Whether the status of the successor names the predecessor."""
     refusal: str | None = None
+    """Message that says why the takeover must not begin or go on; None if it may."""
 
     @property
     def is_down(self) -> bool:
         """Whether nothing of the predecessor runs."""
-        return not self.pods and (self.predecessor is None or self.predecessor.status.phase in _DOWN)
+        return not self.pods and (self.predecessor is None or self.predecessor.status.phase in INACTIVE)
 
 
 def takeover_of(
-    newcomer: HopperInstance, tree: Tree, *, pods: bool = False, claims: tuple[Manifest, ...] = ()
+    successor: HopperInstance, tree: Tree, *, pods: bool = False, claims: tuple[Manifest, ...] = ()
 ) -> Takeover | None:
-    """Return what is to be done before a newcomer may start; None where there is nothing (any more).
+    """Return the takeover that a successor has to complete before it may start; None if there is none.
 
-    `pods` and `claims` are those of the instance that `renamedFrom` names.
+    `pods` and `claims` belong to the instance that `spec.renamedFrom` names.
     """
-    renamed = newcomer.spec.renamed_from
+    renamed = successor.spec.renamed_from
     if renamed is None:
         return None
-    predecessor = predecessor_of(newcomer, tree)
+    predecessor = predecessor_of(successor, tree)
     if predecessor is not None:
-        begun = newcomer.status.predecessor is not None
-        refusal = _rivalry(newcomer, predecessor, tree) if begun else _refusal(newcomer, predecessor, tree)
+        begun = successor.status.predecessor is not None
+        refusal = None if begun else _mismatch(successor, predecessor, tree)
+        refusal = refusal or _competition(successor, predecessor, tree)
         return Takeover(predecessor, pods, claims, begun, refusal)
-    if newcomer.status.phase is not Phase.CREATED or tree.get(renamed.name) is not None:
-        return None  # the present one of that name has nothing to do with this one
-    refusal = _taken_already(newcomer, tree)
+    if successor.status.phase is not Phase.CREATED or tree.get(renamed.name) is not None:
+        return None  # an instance that got the name later is not the predecessor
+    refusal = _already_renamed(successor, tree)
     return Takeover(None, pods, refusal=refusal) if pods or refusal else None
 
 
@@ -91,15 +95,18 @@ def takeover_start(
 
 
 def successor_of(instance: HopperInstance, tree: Tree) -> HopperInstance | None:
-    """Return who takes over from an instance, None where nobody has begun to."""
-    begun = [it for it in _newcomers(instance, tree) if it.status.predecessor is not None]
+    """Return the instance that has begun to take over from this one; None if there is none."""
+    begun = [successor for successor in _successors(instance, tree) if successor.status.predecessor is not None]
     return min(begun, key=_age, default=None)
 
 
 def state_while_replaced(
     effective: EffectiveState, instance: HopperInstance, successor: HopperInstance | None
 ) -> EffectiveState:
-    """Return the state to bring an instance to that somebody takes over from: Stopped, if it has not ended already."""
+    """Return the effective state of an instance with a successor: Stopped, or its final phase if it has one.
+
+    Without a successor, return the given effective state.
+    """
     if successor is None:
         return effective
     phase = instance.status.phase
@@ -107,100 +114,99 @@ def state_while_replaced(
 
 
 def status_with_predecessor(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
-    """Return the status of a newcomer that says whom it takes over from, and what the claims are called."""
+    """Return the status of a successor that begins the takeover, with the predecessor's uid and its claim prefix."""
     if takeover.predecessor is None:
         return status
-    before = takeover.predecessor.status
-    prefix = claim_prefix(takeover.predecessor) or before.workload_name
+    prefix = claim_prefix(takeover.predecessor) or takeover.predecessor.status.workload_name
     return replace(status, predecessor=takeover.predecessor.metadata.uid, claim_prefix=prefix)
 
 
 def status_after_takeover(status: InstanceStatus, takeover: Takeover) -> InstanceStatus:
-    """Return the status of a newcomer that goes on where its predecessor has stopped."""
+    """Return the status of a successor with the phase and history of its predecessor, once that is down."""
     if not takeover.begun or takeover.refusal or takeover.predecessor is None or not takeover.is_down:
         return status
-    return replace(status, **_past(takeover.predecessor.status))
+    return replace(status, **_copied(takeover.predecessor.status))
 
 
 def has_taken_over(successor: HopperInstance, predecessor: HopperInstance) -> bool:
-    """Tell whether the newcomer's status holds all that is to be kept of the predecessor's, which is down."""
-    return predecessor.status.phase in _DOWN and _past(successor.status) == _past(predecessor.status)
+    """Whether the predecessor is down and the successor's status holds everything that it must copy."""
+    return predecessor.status.phase in INACTIVE and _copied(successor.status) == _copied(predecessor.status)
 
 
-_PAST = ("phase", "last_transition_time", "history", "restarts", "started_at", "stopped_at")
+def _copied(status: InstanceStatus) -> dict[str, Any]:
+    return {name: getattr(status, name) for name in _COPIED_FIELDS}
 
 
-def _past(status: InstanceStatus) -> dict[str, Any]:
-    return {name: getattr(status, name) for name in _PAST}
-
-
-def _refusal(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) -> str | None:
-    """Say why a newcomer may not take over; nothing has been done about it yet."""
-    reasons = (_unfit(newcomer, predecessor, tree), _rivalry(newcomer, predecessor, tree))
-    return next((reason for reason in reasons if reason), None)
-
-
-def _unfit(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) -> str | None:
-    about = f'spec.renamedFrom.name: "{predecessor.name}"'
-    if predecessor.spec.scope is not newcomer.spec.scope:
-        return f"{about} has scope {predecessor.spec.scope}, but this is {newcomer.spec.scope}: a name alone can change"
-    if predecessor.parent_name != newcomer.parent_name:
-        where = f'below "{predecessor.parent_name}"' if predecessor.parent_name else "without a parent"
-        return f"{about} is {where}: give both the same spec.parentRef.name; move it before or after"
+def _mismatch(successor: HopperInstance, predecessor: HopperInstance, tree: Tree) -> str | None:
+    """Return a message if the two instances do not fit together; None if they do."""
+    subject = f'spec.renamedFrom.name: "{predecessor.name}"'
+    if predecessor.spec.scope is not successor.spec.scope:
+        scopes = f"has scope {predecessor.spec.scope}, but this instance has scope {successor.spec.scope}"
+        return f"{subject} {scopes}; a rename cannot change the scope"
+    if predecessor.parent_name != successor.parent_name:
+        place = f'is a child of "{predecessor.parent_name}"' if predecessor.parent_name else "has no parent"
+        return f"{subject} {place}; give both instances the same spec.parentRef.name"
     if children := tree.children(predecessor.name):
-        names = ", ".join(sorted(child.name for child in children)[:3])
-        return f"{about} has children ({names}), which name it as their parent: move them to another parent first"
+        names = join_names(tuple(sorted(child.name for child in children)), limit=3)
+        return f"{subject} has children ({names}); move them to another parent first"
     if predecessor.spec.deletion_protection:
-        return f"{about} is protected: set spec.deletionProtection to false there"
-    if _leads_back(newcomer, predecessor, tree):
-        return f"{about} waits to take over from this one in its turn: delete one of them"
+        return f"{subject} is protected from deletion; set its spec.deletionProtection to false first"
+    if _leads_back(successor, predecessor, tree):
+        return f"{subject} waits to take over from this instance; delete one of the two"
     return None
 
 
-def _rivalry(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) -> str | None:
-    """Who has begun, or is about to, comes first; then who is older."""
+def _competition(successor: HopperInstance, predecessor: HopperInstance, tree: Tree) -> str | None:
+    """Return a message if another successor takes precedence; None if this one may proceed.
 
-    def rank(one: HopperInstance) -> tuple[bool, object, str]:
-        begun = one.status.predecessor is not None or tree.has_reserved_slot(one, predecessor)
-        return (not begun, *_age(one))
+    A successor that has begun, or is just beginning, comes first; then the older one.
+    """
 
-    contested_domains = (it for it in _newcomers(predecessor, tree) if it.name != newcomer.name)
-    first = next(
-        (it for it in contested_domains if rank(it) < rank(newcomer) and not _unfit(it, predecessor, tree)), None
-    )
-    if first is None:
+    def precedence(candidate: HopperInstance) -> tuple[bool, object, str]:
+        begun = candidate.status.predecessor is not None or tree.has_reserved_slot(candidate, predecessor)
+        return (not begun, *_age(candidate))
+
+    own = precedence(successor)
+    others = (candidate for candidate in _successors(predecessor, tree) if candidate.name != successor.name)
+    for other in others:
+        if precedence(other) < own and not _mismatch(other, predecessor, tree):
+            subject = f'spec.renamedFrom.name: "{other.name}" already takes over from "{predecessor.name}"'
+            return f"{subject}; delete this instance"
+    return None
+
+
+def _already_renamed(successor: HopperInstance, tree: Tree) -> str | None:
+    """Return a message if the predecessor is gone because another successor has replaced it; None if not."""
+    if successor.spec.renamed_from is None:
         return None
-    return f'spec.renamedFrom.name: "{first.name}" takes over from "{predecessor.name}" already: delete this one'
+    name, own_predecessor = successor.spec.renamed_from.name, successor.status.predecessor
+    for other in tree.successors(name):
+        if other.name == successor.name or not other.status.predecessor:
+            continue
+        # Two successors may begin at the same moment. Then the older one wins, as it does while the predecessor exists.
+        is_rival = other.status.predecessor == own_predecessor and _age(other) < _age(successor)
+        if own_predecessor is None or is_rival:
+            return f'spec.renamedFrom.name: "{name}" was already renamed to "{other.name}"; delete this instance'
+    return None
 
 
-def _taken_already(newcomer: HopperInstance, tree: Tree) -> str | None:
-    if newcomer.spec.renamed_from is None:
-        return None
-    name, own = newcomer.spec.renamed_from.name, newcomer.status.predecessor
-    others = (it for it in tree.successors(name) if it.name != newcomer.name and it.status.predecessor)
-    # Two may have begun within the same moment; then the older one goes on, as while the predecessor was there.
-    before = (it for it in others if own is None or (it.status.predecessor == own and _age(it) < _age(newcomer)))
-    heir = next(before, None)
-    if heir is None:
-        return None
-    return f'spec.renamedFrom.name: "{name}" has become "{heir.name}" already: delete this one'
-
-
-def _leads_back(newcomer: HopperInstance, predecessor: HopperInstance, tree: Tree) -> bool:
-    seen, step = {newcomer.name}, predecessor_of(predecessor, tree)
+def _leads_back(successor: HopperInstance, predecessor: HopperInstance, tree: Tree) -> bool:
+    """Whether the chain of predecessors contains the successor."""
+    seen, step = {successor.name}, predecessor_of(predecessor, tree)
     while step is not None and step.name not in seen:
         seen.add(step.name)
         step = predecessor_of(step, tree)
-    return step is not None and step.name == newcomer.name
+    return step is not None and step.name == successor.name
 
 
-def _newcomers(predecessor: HopperInstance, tree: Tree) -> Iterator[HopperInstance]:
-    waiting: Collection[HopperInstance] = tree.successors(predecessor.name)
-    for one in waiting:
-        found = predecessor_of(one, tree)
+def _successors(predecessor: HopperInstance, tree: Tree) -> Iterator[HopperInstance]:
+    """Yield the instances with an open takeover from this predecessor."""
+    for candidate in tree.successors(predecessor.name):
+        found = predecessor_of(candidate, tree)
         if found is not None and found.metadata.uid == predecessor.metadata.uid:
-            yield one
+            yield candidate
 
 
-def _age(one: HopperInstance) -> tuple[object, str]:
-    return (one.metadata.creation_timestamp, one.name)
+def _age(instance: HopperInstance) -> tuple[object, str]:
+    """Return a sort key that puts older instances first."""
+    return (instance.metadata.creation_timestamp, instance.name)

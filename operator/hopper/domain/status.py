@@ -1,4 +1,4 @@
-"""The status that follows from an observation: conditions explain the phase, the rest is bookkeeping."""
+"""Status that follows from an observation: the conditions, and the fields that summarize children and workload."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,204 +6,229 @@ from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import ChildCounts, InstanceStatus
-from hopper.api.model import Condition
+from hopper.api.instance import ChildCounts, Condition, InstanceStatus
 from hopper.domain.checks import (
-    COMPLAINTS,
-    PARENT_IS_AWAY,
+    PARENT_IS_ABSENT,
+    PROBLEMS,
     first_hold,
+    seconds_until_details,
     service_cannot_be_rendered,
-    still_brief,
     workload_is_not_available,
 )
 from hopper.domain.heartbeat import heartbeat_condition
 from hopper.domain.lifecycle import ACTIVE, FINAL
 from hopper.domain.messages import join_names, truncate
-from hopper.domain.objects import larger_than_asked
+from hopper.domain.objects import oversized_claims
 from hopper.domain.observed import Observed
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import status_with_predecessor
 from hopper.domain.service.naming import pod_selector
-from hopper.domain.walk import wanted_because
+from hopper.domain.walk import cause_of_state
+
+# Status, reason and message of a condition.
+_Content = tuple[str, Reason, str]
 
 
 def compute_status(o: Observed, walked: InstanceStatus, hold: Hold | None) -> InstanceStatus:
-    """Return the whole status after a walk; the very same as before where nothing is new."""
+    """Return the complete status after a walk; the same object as before if nothing has changed."""
     instance = o.instance
     if o.takeover and hold and hold.reason is Reason.TAKING_OVER:
         walked = status_with_predecessor(walked, o.takeover)
     names = (*(ancestor.name for ancestor in reversed(o.link.ancestors)), instance.name)
     return walked.changed(
         effective_state=o.effective.state,
-        observed_generation=_answered_generation(o, walked, hold),
+        observed_generation=_observed_generation(o, walked, hold),
         conditions=_conditions(o, walked, hold),
         path="/".join(names),
         depth=len(names) - 1,
-        children=_children_summary(o, walked, hold),
-        stopped_at=_stopped_since(o, walked),
+        children=_children(o, walked, hold),
+        stopped_at=_stopped_at(o, walked),
         override_count=len(instance.spec.overrides) if instance.spec.overrides else None,
-        **_runtime_fields(o, walked),
+        **_workload_fields(o, walked),
     )
 
 
-def _stopped_since(o: Observed, walked: InstanceStatus) -> datetime | None:
-    """Return when it was stopped; where an ancestor did that, the time of its own wish to be counts from now on."""
-    own = walked.phase is Phase.STOPPED and o.effective.source is None and was_held_by_an_ancestor(o.instance.status)
-    return o.now if own else walked.stopped_at
+def status_of_blocked_deletion(o: Observed) -> InstanceStatus:
+    """Return the status of an instance whose deletion waits for children, with the reasons why they still exist."""
+    children, blockers = o.children, []
+    if children.protected:
+        advice = "set spec.deletionProtection to false there, or move them to another parent"
+        blockers.append(f"deletion waits for {join_names(children.protected)}: {advice}")
+    if children.blocked:
+        blockers.append(f"deletion waits for {join_names(children.blocked)}, whose own deletion is blocked: see there")
+    stalled = bool(blockers)
+    if children.held:
+        advice = "the controller of the finalizer must remove it"
+        blockers.append(f"deletion waits for {join_names(children.held)}: {advice}")
+    message = "; ".join(blockers) or "deletion waits for its children, which are being deleted"
+    # While children are disappearing, their number is not updated, because that would be a write for each of them.
+    only_blocked_are_left = children.total == len(children.protected) + len(children.blocked)
+    summary = ChildCounts(total=children.total, ready=children.ready)
+    return o.instance.status.changed(
+        observed_generation=o.instance.metadata.generation,
+        children=summary if only_blocked_are_left else o.instance.status.children,
+        conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=stalled)),
+    )
 
 
-def _runtime_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
-    """Return what is to be said of the workload; nothing for a logical instance."""
-    runtime = o.runtime
-    if runtime is None:
-        return {"replicas": None, "selector": None, "workload_name": None, "template_generation": None}
-    name = runtime.blueprint.names.base if runtime.blueprint else walked.workload_name
-    deployment = runtime.owned.get(("Deployment", name or ""))
-    workload = o.workload
-    settled = workload.available or workload.gone or workload.failure or not still_brief(o.with_status(walked))
-    running = runtime.template_generation if runtime.current and o.workload.available else None
-    selector = ",".join(f"{label}={value}" for label, value in pod_selector(o.instance.name).items())
-    return {
-        "replicas": (deployment or {}).get("status", {}).get("replicas", 0) if settled else walked.replicas,
-        "selector": selector,
-        "workload_name": name,
-        "template_generation": (running or walked.template_generation) if o.instance.spec.template_ref else None,
-    }
+def is_held_by_ancestor(status: InstanceStatus) -> bool:
+    """Whether the status says that an ancestor, and not the instance's own spec, holds the instance in its phase."""
+    return status.reason(ConditionType.READY) == Reason.INHERITED_FROM
 
 
-def _children_summary(o: Observed, walked: InstanceStatus, hold: Hold | None) -> ChildCounts | None:
-    """While they stop, one after the other, they are not counted: that would be a write for each of them."""
-    if hold is not None and hold.reason is Reason.CHILDREN_STOPPING:
-        return walked.children
-    return ChildCounts(total=o.children.total, ready=o.children.ready) if o.children.total else None
+def _observed_generation(o: Observed, walked: InstanceStatus, hold: Hold | None) -> int | None:
+    """Return the generation to report as observed.
 
-
-def _answered_generation(o: Observed, walked: InstanceStatus, hold: Hold | None) -> int | None:
-    """A change that is to start what is in Error stays unanswered while the start waits for a parent or a sibling.
-
-    It would be forgotten otherwise: from this number alone the planner knows that the user has acted.
+    While a change that shall restart a failed instance waits for a parent or sibling, its generation is not reported.
+    The planner recognizes a change by the user only by an unobserved generation, and would forget this one.
     """
-    others = (Reason.PARENT_NOT_READY, Reason.DEPENDENCY_NOT_READY, *PARENT_IS_AWAY)
-    waits = hold is not None and hold.reason in others and not hold.stalled
+    external = (Reason.PARENT_NOT_READY, Reason.DEPENDENCY_NOT_READY, *PARENT_IS_ABSENT)
+    waits = hold is not None and hold.reason in external and not hold.stalled
     if waits and walked.phase is Phase.ERROR:
         return walked.observed_generation
     return o.instance.metadata.generation
 
 
-def was_held_by_an_ancestor(status: InstanceStatus) -> bool:
-    """Whether the status says that an ancestor, rather than the instance's own wish, holds it where it is."""
-    return status.reason(ConditionType.READY) == Reason.INHERITED_FROM
+def _children(o: Observed, walked: InstanceStatus, hold: Hold | None) -> ChildCounts | None:
+    """Return the number of children; the old one while children stop, because each of them would cause a write."""
+    if hold is not None and hold.reason is Reason.CHILDREN_STOPPING:
+        return walked.children
+    return ChildCounts(total=o.children.total, ready=o.children.ready) if o.children.total else None
 
 
-def waiting_deletion_status(o: Observed) -> InstanceStatus:
-    """Return the status of an instance whose deletion waits for its children, and what is in the way of theirs."""
-    children, waits = o.children, []
-    if children.protected:
-        do = "set spec.deletionProtection to false there, or move them to another parent"
-        waits.append(f"deletion waits for {join_names(children.protected)}: {do}")
-    if children.blocked:
-        waits.append(f"deletion waits for {join_names(children.blocked)}, whose own deletion is blocked: look there")
-    stalled = bool(waits)
-    if children.held:
-        waits.append(f"deletion waits for {join_names(children.held)}: see who is to remove that")
-    message = "; ".join(waits) or "deletion waits for its children, which are being deleted"
-    settled = children.total == len(children.protected) + len(children.blocked)  # not a write for each that goes
-    return o.instance.status.changed(
-        observed_generation=o.instance.metadata.generation,
-        children=ChildCounts(total=children.total, ready=children.ready) if settled else o.instance.status.children,
-        conditions=_conditions(o, o.instance.status, Hold(Reason.DELETION_BLOCKED, message, stalled=stalled)),
-    )
+def _stopped_at(o: Observed, walked: InstanceStatus) -> datetime | None:
+    """Return the time since which the instance is stopped by its own spec.
+
+    That is now, if an ancestor held it at Stopped until now.
+    """
+    was_held = is_held_by_ancestor(o.instance.status)
+    stops_by_itself = walked.phase is Phase.STOPPED and o.effective.source is None and was_held
+    return o.now if stops_by_itself else walked.stopped_at
+
+
+def _workload_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
+    """Return the fields about the workload, all None for a logical instance."""
+    runtime, workload = o.runtime, o.workload
+    if runtime is None:
+        return {"replicas": None, "selector": None, "workload_name": None, "template_generation": None}
+    name = runtime.blueprint.names.base if runtime.blueprint else walked.workload_name
+    deployment = runtime.owned.get(("Deployment", name or ""))
+    # While pods come and go, the number of replicas is not updated, because that would be a write for each of them.
+    takes_long = not seconds_until_details(o.with_status(walked))
+    settled = workload.available or workload.gone or workload.failure or takes_long
+    running_generation = runtime.template_generation if runtime.current and workload.available else None
+    selector = ",".join(f"{label}={value}" for label, value in pod_selector(o.instance.name).items())
+    has_template = o.instance.spec.template_ref is not None
+    return {
+        "replicas": (deployment or {}).get("status", {}).get("replicas", 0) if settled else walked.replicas,
+        "selector": selector,
+        "workload_name": name,
+        "template_generation": (running_generation or walked.template_generation) if has_template else None,
+    }
 
 
 def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple[Condition, ...]:
-    complaint = first_hold(COMPLAINTS, o)
-    if complaint and complaint.reason in PARENT_IS_AWAY:
-        complaint = None  # the parent being away says nothing against what runs; HierarchyValid tells of it
-    if complaint and walked.phase in FINAL and complaint is service_cannot_be_rendered(o):
-        complaint = None  # nothing will be rendered for it any more; TemplateResolved tells of it
-    refused = complaint if complaint and complaint.reason is Reason.WRITE_REFUSED else None
-    blocker = refused or hold or complaint  # what cannot be written is why it waits
-    stalled = next((it for it in (refused, hold, complaint) if it and it.stalled), None)
-    found: dict[ConditionType, tuple[str, Reason, str]] = {}
-    if blocker:
-        found[ConditionType.READY] = ("False", blocker.reason, blocker.message)
+    """Return all conditions that apply; an unchanged one keeps its lastTransitionTime."""
+    problem = _problem(o, walked)
+    refusal = problem if problem and problem.reason is Reason.WRITE_REFUSED else None
+    cause = refusal or hold or problem  # a rejected write may itself be the reason for the hold
+    stalled = next((found for found in (refusal, hold, problem) if found and found.stalled), None)
+    contents: dict[ConditionType, _Content] = {}
+    if cause:
+        contents[ConditionType.READY] = ("False", cause.reason, cause.message)
     else:
-        found[ConditionType.READY] = ("True", *_ready_because(o, walked))
+        contents[ConditionType.READY] = ("True", *_ready_reason(o, walked))
     if stalled:
-        found[ConditionType.STALLED] = ("True", stalled.reason, stalled.message)
+        contents[ConditionType.STALLED] = ("True", stalled.reason, stalled.message)
     elif hold:
-        found[ConditionType.RECONCILING] = ("True", hold.reason, hold.message)
+        contents[ConditionType.RECONCILING] = ("True", hold.reason, hold.message)
     if o.instance.parent_name or not o.link.valid:
-        found[ConditionType.HIERARCHY_VALID] = ("True" if o.link.valid else "False", o.link.reason, o.link.message)
-    found |= _runtime_conditions(o, walked)
+        status = "True" if o.link.valid else "False"
+        contents[ConditionType.HIERARCHY_VALID] = (status, o.link.reason, o.link.message)
+    contents |= _workload_conditions(o, walked)
     if message := "; ".join(_warnings(o)):
-        found[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
-    if o.instance.spec.heartbeat and (beats := heartbeat_condition(o.with_status(walked).instance, o.heard)):
-        found[ConditionType.HEARTBEAT] = beats
-    generation = o.instance.metadata.generation
-    return tuple(_condition(kind, *what, walked, o.now, generation) for kind, what in found.items())
+        contents[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
+    if o.instance.spec.heartbeat:
+        heartbeat = heartbeat_condition(o.with_status(walked).instance, o.heartbeats)
+        contents |= {ConditionType.HEARTBEAT: heartbeat} if heartbeat else {}
+    return tuple(_condition(kind, content, o, walked) for kind, content in contents.items())
 
 
-def _runtime_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionType, tuple[str, Reason, str]]:
-    runtime, workload = o.runtime, o.workload
-    if runtime is None or o.instance.spec.template_ref is None:
-        return {}
-    template = o.instance.spec.template_ref.name
-    found: dict[ConditionType, tuple[str, Reason, str]] = {}
-    if runtime.problem:
-        found[ConditionType.TEMPLATE_RESOLVED] = ("False", runtime.problem.reason, runtime.problem.message)
-    else:
-        found[ConditionType.TEMPLATE_RESOLVED] = ("True", Reason.TEMPLATE_FOUND, f'runs template "{template}"')
-    available: tuple[str, Reason, str] = ("True", Reason.WORKLOAD_AVAILABLE, workload.message)
-    if walked.phase is Phase.STOPPING:
-        available = ("False", Reason.STOPPING, "its pods are stopped")
-    elif walked.phase not in ACTIVE:
-        available = ("False", Reason.NOTHING_RUNS, f"the instance is {walked.phase}")
-    elif workload.failure and walked.restarts == o.instance.status.restarts:  # else it is about pods that go
-        available = ("False", workload.failure.reason, workload.failure.message)
-    else:
-        waits = workload_is_not_available(o.with_status(walked))
-        available = ("False", waits.reason, waits.message) if waits else available
-    found[ConditionType.WORKLOAD_AVAILABLE] = available
-    return found
+def _problem(o: Observed, walked: InstanceStatus) -> Hold | None:
+    """Return the problem to report in Ready, without those that another condition reports better."""
+    problem = first_hold(PROBLEMS, o)
+    if problem is None or problem.reason in PARENT_IS_ABSENT:
+        return None  # an absent parent does not affect what runs; HierarchyValid reports it
+    if walked.phase in FINAL and problem is service_cannot_be_rendered(o):
+        return None  # nothing will be rendered for a final instance; TemplateResolved reports it
+    return problem
 
 
-def _warnings(o: Observed) -> Iterator[str]:
-    """Say what is not as it was probably meant; nobody is kept from anything by it."""
-    if o.instance.spec.overrides and o.instance.spec.template_ref is None:
-        yield "spec.overrides change nothing, as there is no template: set spec.templateRef.name, or remove them"
-    elif o.runtime is not None:
-        yield from o.runtime.blueprint.warnings if o.runtime.blueprint else ()
-        yield from _rivalries(o.runtime.contested_domains)
-        for name, (there, asked) in larger_than_asked(o.runtime).items():
-            yield f'claim "{name}" keeps its {there}, as none can shrink to the {asked} asked for: set size to {there}'
-
-
-def _rivalries(contested_domains: tuple[tuple[str, str], ...]) -> Iterator[str]:
-    for other in dict.fromkeys(name for _, name in contested_domains):
-        domains = join_names(tuple(domain for domain, name in contested_domains if name == other))
-        yield f'"{other}" claims {domains} as well, and only one of the two is reached there: remove it from one'
-
-
-def _ready_because(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:
-    reason, message = wanted_because(o)
+def _ready_reason(o: Observed, walked: InstanceStatus) -> tuple[Reason, str]:
+    reason, message = cause_of_state(o)
     if reason in (Reason.INHERITED_FROM, Reason.RENAMED):
         return reason, message
     return Reason(walked.phase.value), message
 
 
-def _condition(
-    kind: ConditionType, status: str, reason: Reason, message: str, old: InstanceStatus, now: datetime, generation: int
-) -> Condition:
-    before, message = old.condition(kind), truncate(message)
-    said = before and (before.status, before.reason, before.message, before.observed_generation)
-    if before and said == (status, reason, message, generation):
+def _workload_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionType, _Content]:
+    """Return TemplateResolved and WorkloadAvailable; none for an instance without a template."""
+    if o.runtime is None or o.instance.spec.template_ref is None:
+        return {}
+    problem, template = o.runtime.problem, o.instance.spec.template_ref.name
+    if problem:
+        resolved: _Content = ("False", problem.reason, problem.message)
+    else:
+        resolved = ("True", Reason.TEMPLATE_FOUND, f'uses template "{template}"')
+    return {
+        ConditionType.TEMPLATE_RESOLVED: resolved,
+        ConditionType.WORKLOAD_AVAILABLE: _workload_available(o, walked),
+    }
+
+
+def _workload_available(o: Observed, walked: InstanceStatus) -> _Content:
+    failure = o.workload.failure
+    if walked.phase is Phase.STOPPING:
+        return "False", Reason.STOPPING, "its pods are being stopped"
+    if walked.phase not in ACTIVE:
+        return "False", Reason.NOTHING_RUNS, f"the instance is {walked.phase}"
+    # After a restart in this walk, the failure is about pods that will be replaced.
+    if failure and walked.restarts == o.instance.status.restarts:
+        return "False", failure.reason, failure.message
+    if hold := workload_is_not_available(o.with_status(walked)):
+        return "False", hold.reason, hold.message
+    return "True", Reason.WORKLOAD_AVAILABLE, o.workload.message
+
+
+def _warnings(o: Observed) -> Iterator[str]:
+    """Yield messages about settings that are probably not meant, although they prevent nothing."""
+    if o.instance.spec.overrides and o.instance.spec.template_ref is None:
+        yield "spec.overrides have no effect without a template; set spec.templateRef.name, or remove the overrides"
+    elif o.runtime is not None:
+        yield from o.runtime.blueprint.warnings if o.runtime.blueprint else ()
+        yield from _domain_warnings(o.runtime.contested_domains)
+        for name, (size, wanted) in oversized_claims(o.runtime).items():
+            advice = f"set the size of the volume to {size}"
+            yield f'PersistentVolumeClaim "{name}" keeps {size}, because claims cannot shrink to {wanted}; {advice}'
+
+
+def _domain_warnings(contested_domains: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    for other in dict.fromkeys(name for _, name in contested_domains):
+        domains = join_names(tuple(domain for domain, name in contested_domains if name == other))
+        yield f'"{other}" also claims {domains}, and traffic reaches only one of the two; remove the domain from one'
+
+
+def _condition(kind: ConditionType, content: _Content, o: Observed, walked: InstanceStatus) -> Condition:
+    status, reason, message = content[0], content[1], truncate(content[2])
+    generation, before = o.instance.metadata.generation, walked.condition(kind)
+    old = before and (before.status, before.reason, before.message, before.observed_generation)
+    if before and old == (status, reason, message, generation):
         return before
     return Condition(
         type=kind,
         status=status,
         reason=reason,
         message=message,
-        last_transition_time=before.last_transition_time if before and before.status == status else now,
+        last_transition_time=before.last_transition_time if before and before.status == status else o.now,
         observed_generation=generation,
     )

@@ -111,8 +111,8 @@ def find_parent_cycle(instance: HopperInstance, tree: Tree) -> tuple[str, ...] |
 def predecessor_of(successor: HopperInstance, tree: Tree) -> HopperInstance | None:
     """Return the instance that `spec.renamedFrom` names, while the takeover is open; else None.
 
-    A successor that left Created without a predecessor had nothing to take over. An instance that got the name later
-    is a different one.
+    A successor that left Created without a predecessor never had one. An instance that got the name later is a
+    different one.
     """
     renamed, status = successor.spec.renamed_from, successor.status
     named = tree.get(renamed.name) if renamed else None

@@ -77,7 +77,7 @@ def test_a_logical_instance_waits_for_no_workload_where_volumes_are_left_from_be
     status = {"history": (silent,), "template_generation": 2}
     spec = {"heartbeat": Heartbeat(timeout_seconds=10), "restart_policy": policy(RestartMode.NEVER)}
     subject = instance("web", phase=Phase.ERROR, status=status, **spec)
-    decided = plan(gather(subject, tree, runtimes, NOW, heard=HeartbeatRecord(NOW, NOW - seconds(3600), NOW)))
+    decided = plan(gather(subject, tree, runtimes, NOW, heartbeats=HeartbeatRecord(NOW, NOW - seconds(3600), NOW)))
     assert phases(decided) == "Error Starting Running", "its heart beats again"
     assert decided.status
     assert decided.status.template_generation is None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.enums import DesiredState, Phase
-from hopper.domain.actions import Action, Request, goal_of, is_final, request, rule
+from hopper.domain.actions import Action, SpecChange, check_action, goal_of, is_final, spec_change
 from hopper.domain.lifecycle import TARGET_PHASE, next_phase
 from tests.unit.domain.sample_instances import instance
 
@@ -32,7 +32,7 @@ EXPECTED = {
 @pytest.mark.parametrize(("state", "phase"), AT_REST)
 @pytest.mark.parametrize("action", Action)
 def test_at_rest(action: Action, state: DesiredState, phase: Phase) -> None:
-    ruling = rule(action, instance("web", desired=state, phase=phase))
+    ruling = check_action(action, instance("web", desired=state, phase=phase))
     assert ruling.verdict == EXPECTED[state].get(action, "allowed")
     assert bool(ruling.message) == (ruling.verdict != "allowed")
 
@@ -43,19 +43,19 @@ def test_in_error(action: Action, state: DesiredState) -> None:
     """Every verb works on what has failed; one that wants what was wanted already tries again."""
     it = instance("web", desired=state, phase=Phase.ERROR)
     already = action is Action.PAUSE and state is DesiredState.PAUSED
-    assert rule(action, it).verdict == ("already" if already else "allowed")
+    assert check_action(action, it).verdict == ("already" if already else "allowed")
     again = action is Action.RESTART or (action in STARTS and state is DesiredState.RUNNING)
-    assert request(action, it) == Request(goal_of(action, it), restart=again)
+    assert spec_change(action, it) == SpecChange(goal_of(action, it), restart=again)
 
 
 @given(action=st.sampled_from(Action), state=st.sampled_from(DesiredState), phase=st.sampled_from(Phase))
 def test_agrees_with_the_table(action: Action, state: DesiredState, phase: Phase) -> None:
     it = instance("web", desired=state, phase=phase)
-    ruling, goal = rule(action, it), goal_of(action, it)
+    ruling, goal = check_action(action, it), goal_of(action, it)
     if ruling.verdict == "allowed":
         assert not is_final(it)
         assert phase is TARGET_PHASE[goal] or next_phase(phase, goal)
-        wanted = request(action, it)
+        wanted = spec_change(action, it)
         assert wanted.restart or wanted.state is not state
     elif ruling.verdict == "already":
         assert goal is state
@@ -65,6 +65,6 @@ def test_agrees_with_the_table(action: Action, state: DesiredState, phase: Phase
 
 def test_what_is_held_by_an_ancestor_says_so() -> None:
     it = instance("worker", desired=DesiredState.RUNNING, phase=Phase.PAUSED)
-    ruling = rule(Action.RESUME, it)
+    ruling = check_action(Action.RESUME, it)
     assert ruling.verdict == "already"
-    assert ruling.message.startswith("worker is already wanted Running; it is Paused")
+    assert ruling.message.startswith("worker already has desired state Running; its phase is Paused")

@@ -66,5 +66,5 @@ def test_a_circle_is_said_and_does_not_go_on_without_help() -> None:
     assert stalled
     assert stalled.reason == Reason.DEPENDENCY_NOT_READY
     assert stalled.message == (
-        "waits in a cycle: shop-a → shop-b → shop-a (dependsOn of their templates); remove one of these dependencies"
+        "dependsOn in the templates forms a cycle: shop-a → shop-b → shop-a; remove one of these dependencies"
     )

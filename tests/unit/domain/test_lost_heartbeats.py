@@ -32,8 +32,8 @@ def running(silence: float | None = 0.0, **said: Any) -> Observed:
     """Observe an instance that has been Running for long, as its status says after a look while it was beating."""
     spec = {"heartbeat": Heartbeat(timeout_seconds=TIMEOUT), **said}
     o = observe(instance(phase=Phase.RUNNING, since=1800, age=3600, **spec), now=NOW - seconds(60))
-    o = replace(o.with_status(planned(replace(o, heard=heard(0.0)))), now=NOW)
-    return replace(o, heard=heard(silence))
+    o = replace(o.with_status(planned(replace(o, heartbeats=heard(0.0)))), now=NOW)
+    return replace(o, heartbeats=heard(silence))
 
 
 def planned(o: Observed) -> InstanceStatus:
@@ -45,7 +45,7 @@ def planned(o: Observed) -> InstanceStatus:
 def after(o: Observed, wait: float = 0.0, silence: float | None = 1000.0) -> Observed:
     """Return what is observed once the plan is written, and some seconds more have gone by."""
     now = o.now + seconds(wait)
-    return replace(o.with_status(planned(o)), now=now, heard=heard(silence, now))
+    return replace(o.with_status(planned(o)), now=now, heartbeats=heard(silence, now))
 
 
 def said(status: InstanceStatus) -> tuple[str, str] | None:
@@ -55,7 +55,7 @@ def said(status: InstanceStatus) -> tuple[str, str] | None:
 
 class TestCondition:
     def test_is_written_with_the_start_and_then_left_alone(self) -> None:
-        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heard=heard(None))
+        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heartbeats=heard(None))
         assert phases(plan(o)) == "Created Starting Running"
         assert said(planned(o)) == ("True", "HeartbeatInTime")
         for silence in (None, 0.0, 9.0):
@@ -63,16 +63,16 @@ class TestCondition:
             assert planned(following) == following.instance.status
 
     def test_says_so_where_nobody_listens(self) -> None:
-        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heard=NO_HEARTBEATS)
+        o = observe(instance(heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heartbeats=NO_HEARTBEATS)
         assert said(planned(o)) == ("Unknown", "NobodyListens")
-        waiting = replace(after(o, wait=900), heard=NO_HEARTBEATS)
+        waiting = replace(after(o, wait=900), heartbeats=NO_HEARTBEATS)
         assert planned(waiting) == waiting.instance.status
         assert not is_condition_outdated(waiting.instance, NO_HEARTBEATS)
         just_begun = HeartbeatRecord(None, waiting.now, waiting.now)
         assert is_condition_outdated(waiting.instance, just_begun)
-        listened_to = replace(waiting, heard=just_begun)
+        listened_to = replace(waiting, heartbeats=just_begun)
         assert said(planned(listened_to)) == ("True", "HeartbeatInTime")
-        left_again = replace(after(listened_to, wait=5), heard=NO_HEARTBEATS)
+        left_again = replace(after(listened_to, wait=5), heartbeats=NO_HEARTBEATS)
         assert planned(left_again) == left_again.instance.status, "what was known is still known"
 
     @given(st.lists(st.floats(0, 9.9), max_size=5))
@@ -81,27 +81,27 @@ class TestCondition:
         for silence in silences:
             o = after(o, wait=100, silence=silence)
             assert planned(o) == o.instance.status
-            assert not is_condition_outdated(o.instance, o.heard)
+            assert not is_condition_outdated(o.instance, o.heartbeats)
 
     def test_unknown_after_the_timeout(self) -> None:
         o = running(silence=TIMEOUT)
-        assert is_condition_outdated(o.instance, o.heard)
+        assert is_condition_outdated(o.instance, o.heartbeats)
         status = planned(o)
         assert (status.phase, said(status), status.is_ready) == (Phase.RUNNING, ("Unknown", "HeartbeatOverdue"), True)
         following = after(o, wait=5, silence=15)
         assert planned(following) == following.instance.status, "once is enough"
-        assert not is_condition_outdated(following.instance, following.heard)
+        assert not is_condition_outdated(following.instance, following.heartbeats)
 
     def test_unknown_stays_so_while_nobody_listens(self) -> None:
         overdue = after(running(silence=TIMEOUT), wait=5)
         for nobody in (NO_HEARTBEATS, HeartbeatRecord(NOW - seconds(10), overdue.now, overdue.now)):
-            o = replace(overdue, heard=nobody)
+            o = replace(overdue, heartbeats=nobody)
             assert planned(o) == o.instance.status
-            assert not is_condition_outdated(o.instance, o.heard)
+            assert not is_condition_outdated(o.instance, o.heartbeats)
 
     def test_true_again_with_the_next_one(self) -> None:
         o = after(running(silence=TIMEOUT), wait=5, silence=1)
-        assert is_condition_outdated(o.instance, o.heard)
+        assert is_condition_outdated(o.instance, o.heartbeats)
         assert said(planned(o)) == ("True", "HeartbeatInTime")
 
     @pytest.mark.parametrize("desired", [DesiredState.PAUSED, DesiredState.STOPPED])
@@ -115,7 +115,7 @@ class TestCondition:
 class TestLoss:
     def test_is_an_error_and_the_restart_policy_takes_over(self) -> None:
         o = running(silence=3 * TIMEOUT)
-        assert is_condition_outdated(o.instance, o.heard)
+        assert is_condition_outdated(o.instance, o.heartbeats)
         decided = plan(o)
         assert phases(decided) == "Running Error"
         assert decided.transitions[0].reason == Reason.HEARTBEAT_LOST
@@ -149,7 +149,7 @@ class TestLoss:
         lost = running(silence=3 * TIMEOUT, restart_policy=policy(RestartMode.NEVER))
         assert plan(after(lost, wait=100)).transitions == ()
         back = after(lost, wait=100, silence=1)
-        assert is_condition_outdated(back.instance, back.heard)
+        assert is_condition_outdated(back.instance, back.heartbeats)
         decided = plan(back)
         assert phases(decided) == "Error Starting Running"
         assert decided.transitions[0].reason == Reason.HEARTBEAT_IS_BACK
@@ -157,22 +157,22 @@ class TestLoss:
 
     def test_not_by_a_heartbeat_from_before(self) -> None:
         lost = running(silence=3 * TIMEOUT, restart_policy=policy(RestartMode.NEVER))
-        o = replace(after(lost, wait=5), heard=HeartbeatRecord(NOW - seconds(1), NOW - seconds(3600), NOW))
+        o = replace(after(lost, wait=5), heartbeats=HeartbeatRecord(NOW - seconds(1), NOW - seconds(3600), NOW))
         assert plan(o).transitions == ()
 
     def test_nobody_is_lost_while_nobody_listens(self) -> None:
         o = replace(running(), now=NOW + seconds(10**6))
         for nobody in (NO_HEARTBEATS, HeartbeatRecord(NOW, NOW - seconds(3600), NOW + seconds(1))):
-            assert planned(replace(o, heard=nobody)) == o.instance.status
+            assert planned(replace(o, heartbeats=nobody)) == o.instance.status
 
     @pytest.mark.parametrize("phase", [it for it in Phase if it is not Phase.RUNNING])
     def test_only_what_runs_is_lost(self, phase: Phase) -> None:
-        o = observe(instance(phase=phase, heartbeat=Heartbeat(timeout_seconds=TIMEOUT), since=5), heard=heard(900))
+        o = observe(instance(phase=phase, heartbeat=Heartbeat(timeout_seconds=TIMEOUT), since=5), heartbeats=heard(900))
         assert Reason.HEARTBEAT_LOST not in {it.reason for it in plan(o).transitions}
 
     def test_after_another_error_heartbeats_say_nothing(self) -> None:
         o = observe(
-            instance(phase=Phase.ERROR, since=5, heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heard=heard(0.0)
+            instance(phase=Phase.ERROR, since=5, heartbeat=Heartbeat(timeout_seconds=TIMEOUT)), heartbeats=heard(0.0)
         )
         assert plan(o).transitions == ()
         assert said(planned(o)) is None
@@ -197,8 +197,8 @@ def test_no_second_thought(phase: Phase, desired: DesiredState) -> None:
         entry = transition_entry(Phase.RUNNING, Phase.ERROR, reason="HeartbeatLost" if silent else "BackOff")
         history = {"history": (entry,)} if phase is Phase.ERROR else {}
         subject = instance(phase=phase, restarted_at=restart, restart_policy=policy(mode), status=history, **spec)
-        first = observe(subject, heard=HEARD[what])
+        first = observe(subject, heartbeats=HEARD[what])
         status = planned(first)
         again = first.with_status(status)
         assert planned(again) == status, f"{mode}, {restart}, {silent}, {what}"
-        assert not is_condition_outdated(again.instance, again.heard)
+        assert not is_condition_outdated(again.instance, again.heartbeats)

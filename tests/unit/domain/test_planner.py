@@ -10,8 +10,7 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
-from hopper.api.instance import ChildCounts, HopperInstance
-from hopper.api.model import OwnerReference
+from hopper.api.instance import ChildCounts, HopperInstance, OwnerReference
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.observed import ChildSummary
@@ -103,7 +102,7 @@ def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() ->
     dying = instance("global", Scope.GLOBAL, phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
     status = plan(observe(dying, children=ChildSummary(total=1, ready=1, blocked=("web",)))).status
     assert status
-    assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: look there"
+    assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: see there"
     assert status.children == ChildCounts(total=1, ready=1)
 
 
@@ -127,7 +126,7 @@ def test_a_deletion_that_takes_long_says_for_what_it_waits() -> None:
     later = plan(replace(o, now=NOW + seconds(DETAILS_AFTER_SECONDS)))
     assert later == Plan(status=later.status)
     assert later.status
-    said = "deletion waits for a (finalizer example.com/hold): see who is to remove that"
+    said = "deletion waits for a (finalizer example.com/hold): the controller of the finalizer must remove it"
     assert later.status.condition(ConditionType.READY) == condition(
         ConditionType.READY, "False", Reason.DELETION_BLOCKED, message=said, since=-DETAILS_AFTER_SECONDS
     )
@@ -143,7 +142,7 @@ def test_what_the_api_server_does_not_let_us_delete_lives_on_and_says_so(phase: 
     assert decided.status
     stalled = decided.status.condition(ConditionType.STALLED)
     assert stalled
-    assert stalled.message == "the API server refuses a change to this instance: deletion (TTLExpired): 403: no"
+    assert stalled.message == "the API server rejects a change to this instance: deletion (TTLExpired): 403: no"
     assert not decided.status.is_ready
     if phase is Phase.RUNNING:
         assert decided.status.phase is Phase.STOPPED

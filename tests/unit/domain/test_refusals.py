@@ -124,5 +124,8 @@ def test_a_claim_that_is_larger_than_asked_for_keeps_its_size() -> None:
     assert planned.status
     warning = planned.status.condition(ConditionType.WARNING)
     assert warning
-    told = f'claim "{CLAIM}" keeps its 5Gi, as none can shrink to the 0.5Gi asked for: set size to 5Gi'
+    told = (
+        f'PersistentVolumeClaim "{CLAIM}" keeps 5Gi, because claims cannot shrink to 0.5Gi; '
+        "set the size of the volume to 5Gi"
+    )
     assert told in warning.message

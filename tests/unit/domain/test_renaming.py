@@ -45,19 +45,19 @@ def begun(newcomer: HopperInstance, uid: str = "uid-web-a") -> HopperInstance:
 
 REFUSED = {
     "another scope": (old(), new(scope=Scope.EVENT), (), "has scope Orchestration"),
-    "another parent": (old(parent="mail"), new(), (), 'is below "mail"'),
+    "another parent": (old(parent="mail"), new(), (), 'is a child of "mail"'),
     "no parent": (
         instance("web-a", phase=Phase.RUNNING),
         new(scope=Scope.PROJECT, parent="global"),
         (GLOBAL,),
-        "is without a parent",
+        "has no parent",
     ),
     "children": (old(), new(), (instance("x", Scope.EVENT, parent="web-a"),), "has children (x)"),
     "protection": (old(deletion_protection=True), new(), (), "is protected"),
-    "a cycle": (new("web-a", "web-b"), new(), (), "waits to take over from this one"),
-    "an older one": (old(), new(age=10), (new("web-c", age=20),), '"web-c" takes over from "web-a" already'),
-    "as old, by name": (old(), new(), (new("web-aa"),), '"web-aa" takes over'),
-    "one that has begun": (old(), new(age=20), (begun(new("web-c", age=10)),), '"web-c" takes over'),
+    "a cycle": (new("web-a", "web-b"), new(), (), "waits to take over from this instance"),
+    "an older one": (old(), new(age=10), (new("web-c", age=20),), '"web-c" already takes over from "web-a"'),
+    "as old, by name": (old(), new(), (new("web-aa"),), '"web-aa" already takes over'),
+    "one that has begun": (old(), new(age=20), (begun(new("web-c", age=10)),), '"web-c" already takes over'),
 }
 
 
@@ -101,7 +101,7 @@ class TestNobodyToReplace:
         heir = begun(new("web-c", phase=Phase.RUNNING))
         found = takeover_of(new(), Forest([WEB, heir, new()]))
         assert found is not None
-        assert found.refusal == 'spec.renamedFrom.name: "web-a" has become "web-c" already: delete this one'
+        assert found.refusal == 'spec.renamedFrom.name: "web-a" was already renamed to "web-c"; delete this instance'
 
     def test_of_two_that_began_in_one_moment_the_older_goes_on(self) -> None:
         older, younger = begun(new("web-c", age=20)), begun(new(age=10))
@@ -167,7 +167,7 @@ def test_a_protection_that_comes_late_is_waited_for() -> None:
     assert world.phases()["web-a"] is Phase.STOPPED
     ready = world["web-b"].status.condition(ConditionType.READY)
     assert ready is not None
-    assert "is protected: set spec.deletionProtection to false there" in ready.message
+    assert "is protected from deletion; set its spec.deletionProtection to false" in ready.message
     world.edit("web-a", deletion_protection=False)
     world.settle()
     assert world.phases() == {"web": Phase.RUNNING, "web-b": Phase.RUNNING}

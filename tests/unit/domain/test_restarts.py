@@ -188,7 +188,7 @@ def test_back_off(retries: int, delay: int) -> None:
     later = replace(o, now=NOW + seconds(1))
     (step, *_) = plan(later).transitions
     assert (step.target, step.reason) == (Phase.STARTING, Reason.RESTART_POLICY)
-    assert step.message == f"restart {retries + 1} in a row"
+    assert step.message == f"restart attempt {retries + 1}"
     status = planned(later)
     assert (status.retries, status.restarts) == (retries + 1, retries + 1)
 
@@ -212,8 +212,8 @@ def test_restarts_are_given_up() -> None:
     assert hold
     assert (hold.reason, hold.stalled, hold.retry_after) == (Reason.RESTARTS_EXHAUSTED, True, None)
     assert hold.message == (
-        "crash loop; gave up after 5 restarts (restartPolicy.maxRetries); "
-        "change the spec or set restartedAt to try again"
+        "crash loop; gave up after 5 restarts (spec.restartPolicy.maxRetries); "
+        "change the spec or set spec.restartedAt to try again"
     )
     assert planned(o).restarts == 7
     assert hold_of(observe(failed(status={"retries": 4}, since=1000))) is None
@@ -231,7 +231,7 @@ def test_never_restarted() -> None:
     assert hold
     assert (hold.reason, hold.stalled) == (Reason.RESTART_NEVER, True)
     assert hold.message == (
-        "crash loop; restartPolicy.policy is Never; change the spec or set restartedAt to try again"
+        "crash loop; spec.restartPolicy.policy is Never; change the spec or set spec.restartedAt to try again"
     )
 
 
@@ -379,7 +379,7 @@ ELSEWHERE = [
 def test_any_other_step_that_a_hook_refuses_is_tried_again(phase: Phase, desired: DesiredState, target: Phase) -> None:
     o = observe(instance(phase=phase, desired=desired), hook_failure=refused(phase, target))
     assert not plan(o).transitions
-    message = f"hook Quota refused {target}: no room; tried again every 10 s"
+    message = f"hook Quota refused {target}: no room; retried every 10 s"
     assert hold_of(o) == Hold(Reason.HOOK_FAILED, message, False, HOOK_RETRY_SECONDS)
 
 

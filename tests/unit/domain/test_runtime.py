@@ -93,7 +93,7 @@ def test_siblings_that_it_depends_on_come_first() -> None:
     assert said(o)["Ready"] == "False DependencyNotReady"
     ready = (plan(o).status or o.instance.status).condition(ConditionType.READY)
     assert ready
-    assert ready.message == "waits for db, which is Starting (dependsOn of its template)"
+    assert ready.message == "waits for db, which is Starting (dependsOn in the template)"
     assert phases(plan(running(phase=Phase.RUNNING, runtime={"missing_dependencies": ("db",)}))) == "", (
         "what runs, runs on"
     )

@@ -235,7 +235,7 @@ def test_overrides_of_nothing_are_worth_a_warning() -> None:
     status = planned(observe(instance(overrides=overrides)))
     warning = only(status, ConditionType.WARNING)
     assert (warning.status, warning.reason) == ("True", Reason.RUNS_WITH_WARNINGS)
-    assert "set spec.templateRef.name, or remove them" in warning.message
+    assert "set spec.templateRef.name, or remove the overrides" in warning.message
     assert status.is_ready
     for fine in (
         instance(),
@@ -274,7 +274,7 @@ def test_a_long_story_leaves_room_for_the_advice() -> None:
         planned(observe(instance(phase=Phase.RUNNING, restart_policy=policy(max_retries=0)), workload=crash)),
         ConditionType.READY,
     )
-    assert ready.message.endswith("change the spec or set restartedAt to try again")
+    assert ready.message.endswith("change the spec or set spec.restartedAt to try again")
 
 
 def test_a_longer_reason_of_the_user_is_shown_as_far_as_it_goes() -> None:

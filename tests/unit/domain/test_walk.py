@@ -116,7 +116,7 @@ def test_a_hold_passes_on_what_the_workload_says() -> None:
 def test_what_is_final_says_how_to_get_on() -> None:
     hold = held(observe(instance(phase=Phase.TERMINATED)))
     assert hold.stalled
-    assert hold.message == "is Terminated, which is final; delete it and create it again to get Running"
+    assert hold.message == "cannot become Running: Terminated is final; delete the instance and create it again"
 
 
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])

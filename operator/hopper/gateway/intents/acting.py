@@ -6,7 +6,7 @@ from datetime import timedelta
 from hopper.api.conditions import ConditionType
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance
-from hopper.domain.actions import Action, goal_of, is_alive, request, rule
+from hopper.domain.actions import Action, check_action, goal_of, is_alive, spec_change
 from hopper.domain.lifecycle import TARGET_PHASE, wants_started
 from hopper.domain.messages import join_names
 from hopper.domain.tree import descendants
@@ -31,12 +31,12 @@ async def act(
     access: Access, instance: HopperInstance, action: Action, wanted: ActionRequest, wait: Patience | None
 ) -> ActionResult:
     """Ask for an action; with `wait`, answer when it has happened, or after so long."""
-    ruling = rule(action, instance)
+    ruling = check_action(action, instance)
     if ruling.verdict == "illegal" and not (wanted.force and _may_force(action, instance)):
         raise BadRequestError(ruling.message)
     if ruling.verdict == "already" and not wanted.force:
         raise TakenError(ruling.message)
-    asked = request(action, instance)
+    asked = spec_change(action, instance)
     spec = {"desiredState": asked.state.value, "reason": reason_of(access, wanted.reason)}
     if asked.restart:
         spec["restartedAt"] = _fresh(access, instance)

@@ -52,7 +52,7 @@ async def test_parameters(world: World, path: str, field: str, message: str) -> 
         (
             {"name": "a", "scope": "ORCHESTRATION"},
             "body -> parent_id",
-            "set parent_id to a Project or Personal or Family or Event",
+            "scope Orchestration needs a parent; name a Project or Personal or Family or Event",
         ),
         (
             {"name": "a", "scope": "PROJECT", "parent_id": "web"},

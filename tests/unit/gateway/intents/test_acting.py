@@ -10,7 +10,7 @@ from starlette.types import Message
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.resources import INSTANCES
-from hopper.domain.actions import Action, goal_of, rule
+from hopper.domain.actions import Action, check_action, goal_of
 from hopper.gateway.auth import Caller, Open
 from tests.unit.gateway.answers import is_problem
 from tests.unit.gateway.world import World, limited
@@ -32,7 +32,7 @@ async def test_every_action_from_every_state(world: World, action: Action, phase
         world.instance("web", phase=phase, desiredState=state.value)
         instance = world.context.index("default").get("web")
         assert instance
-        ruling, goal = rule(action, instance), goal_of(action, instance)
+        ruling, goal = check_action(action, instance), goal_of(action, instance)
         answer = await world.post(f"/instances/web/{action}")
         assert answer.status_code == CODES[ruling.verdict]
         if answer.status_code == 200:
