@@ -6,7 +6,8 @@ from typing import Any
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
-from hopper.api.instance import ChildCounts, Condition, InstanceStatus
+from hopper.api.instance import ChildCounts, InstanceStatus
+from hopper.api.model import Condition
 from hopper.domain.checks import (
     PARENT_IS_ABSENT,
     PROBLEMS,

@@ -10,7 +10,8 @@ import pytest
 
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase, RestartMode, Scope
-from hopper.api.instance import ChildCounts, HopperInstance, OwnerReference
+from hopper.api.instance import ChildCounts, HopperInstance
+from hopper.api.model import OwnerReference
 from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
 from hopper.domain.observed import ChildSummary
