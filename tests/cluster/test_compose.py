@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from hopper.cli.main import app
 from hopper.local import Cluster
 from hopper.local.errors import KubectlError
-from tests.unit.compose.golden import FIXTURES, SOURCES
+from tests.unit.compose.golden_outputs import FIXTURES, SOURCES
 
 SAMPLES = os.environ.get("HOPPER_COMPOSE_SAMPLES")
 FILES = [FIXTURES / source for source in SOURCES]

@@ -1,5 +1,6 @@
-"""Compose files → Hopper's objects. Pure, but for the files that `reading.files` reads.
+"""Conversion of compose files into Hopper's objects.
 
-`reading` makes one model of all files of a project, `services` makes a template of each service, `convert` puts both
-together. Nothing that the input says goes silently: `report` names what is lost or changed.
+`reading` merges the files of a project into one model, `services` converts each service into a template, and `hosts`
+adjusts the addresses by which services reach each other. `convert` runs all of them. Only `reading.file_readers` and
+`reading.sources` read files. `report` collects everything that is lost or changed.
 """

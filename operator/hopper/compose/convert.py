@@ -1,234 +1,164 @@
-"""Compose projects → everything that goes into the cluster, and a report of what does not."""
+"""Conversion of compose projects into manifests and a report."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hopper.api.names import DEFAULT_PREFIX, GLOBAL_NAME
 from hopper.api.resources import Manifest
-from hopper.compose.circles import without_circles
-from hopper.compose.hosts.own_names import without_own_names
-from hopper.compose.hosts.reachability import report_host_names, with_reached_ports
+from hopper.compose.hosts.reachability import add_reached_ports, report_host_names
 from hopper.compose.hosts.references import find_references
-from hopper.compose.hosts.rewriting import with_stack_names
-from hopper.compose.manifests import manifests
-from hopper.compose.names import MAX_NAME, Allocator, object_name, project_name
-from hopper.compose.project import Project
-from hopper.compose.reading.cleaning import clean_services
-from hopper.compose.reading.files import Files, Remembering
-from hopper.compose.reading.loading import Loader
-from hopper.compose.reading.schema import check_schema
-from hopper.compose.reading.sources import Source, find_sources, open_beside
-from hopper.compose.reading.text import as_text
-from hopper.compose.report import Finding, Report, Reporter
-from hopper.compose.section import Section
-from hopper.compose.services.named_volumes import convert_named_volumes, report_sharing
-from hopper.compose.services.service import ConvertedService, convert_service, open_service, traced_secrets
+from hopper.compose.hosts.self_references import rewrite_self_references
+from hopper.compose.hosts.stack_overrides import override_host_names
+from hopper.compose.load_project import ProjectLoader
+from hopper.compose.manifests import build_manifests
+from hopper.compose.project import MAX_NAME, ComposeProject, NameAllocator, kubernetes_name
+from hopper.compose.reading.file_readers import FileReader, RecordingReader
+from hopper.compose.reading.sources import ProjectSource, find_project_sources, open_project_directory
+from hopper.compose.reading.tracked_text import as_text
+from hopper.compose.report import Finding, Report
+from hopper.compose.services.dependencies import find_cycle_closing_dependencies
+from hopper.compose.services.service import ConvertedService, convert_service, find_project_secrets, read_service
 
 _MAX_STACK = 40
-_MAX_SERVICES = 1000
+
+# Returns the reader for the files of a project.
+OpenFiles = Callable[[ProjectSource], FileReader]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The result: services in the order of the files, and what is worth knowing about them."""
+    """The result of a conversion: the services in the order of the files, and the findings about them."""
 
     services: tuple[ConvertedService, ...]
     findings: tuple[Finding, ...]
     stack: str | None = None
 
     def manifests(self) -> list[Manifest]:
-        """Return the objects: Secrets, templates, and for a stack its Project and instances."""
-        return manifests(self.services, self.stack)
-
-
-# Returns what may be read for a project.
-OpenFiles = Callable[[Source], Files]
+        """Return the Secrets and templates and, for a stack, its project and service instances."""
+        return build_manifests(self.services, self.stack)
 
 
 def convert(
     paths: Iterable[Path],
-    open_files: OpenFiles = open_beside,
+    open_files: OpenFiles = open_project_directory,
     *,
     stack: str | None = None,
     prefix: str = DEFAULT_PREFIX,
     environment: Mapping[str, str] | None = None,
 ) -> Conversion:
-    """Convert compose files, or the files of directories.
+    """Convert compose files, or the compose files in directories.
 
-    `prefix` is what the names of the operator's objects begin with. `environment` holds variables that win over those
-    of a `.env` beside the file. Raises `ComposeError` with every problem found; then nothing is converted.
+    Args:
+        paths: Compose files and directories.
+        open_files: Opens the files of a project for reading.
+        stack: Name of the stack to create instances for; None creates templates only.
+        prefix: Prefix of the names of the operator's objects.
+        environment: Variables that take precedence over those in `.env`.
+
+    Raises:
+        ComposeError: The input has problems. The error lists all of them, and nothing is converted.
     """
     report, paths = Report(), list(paths)
-    if stack is not None and (object_name(stack) != stack or stack == GLOBAL_NAME or len(stack) > _MAX_STACK):
-        message = f"a stack cannot be called {stack!r}"
-        fix = f"use up to {_MAX_STACK} lower-case letters, digits and -, and not {GLOBAL_NAME}"
-        report.about("--stack").problem("", message, fix)
-    names = Allocator(MAX_NAME - len(stack) - 1 if stack else MAX_NAME)
-    origins: dict[str, str] = {}
+    _check_stack_name(stack, report)
+    loader = ProjectLoader(report, environment or {}, NameAllocator(MAX_NAME - len(stack) - 1 if stack else MAX_NAME))
     projects = [
-        _load(source, Remembering(open_files(source)), report, names, origins, environment or {})
-        for source in find_sources(paths, report)
+        loader.load(source, RecordingReader(open_files(source))) for source in find_project_sources(paths, report)
     ]
-    projects = [replace(project, other_names=origins) for project in projects]
+    projects = [replace(project, other_names=loader.object_names) for project in projects]
     services = [service for project in projects for service in _convert_project(project, report, stack=bool(stack))]
-    services = _reaching_each_other(services, projects, stack, prefix, report)
+    services = _connect(services, projects, stack, prefix, report)
     if not services and not report.problems:
-        about = report.about(", ".join(map(str, paths)))
-        about.problem("", "no service was found that could be converted", "name a file with `services:`")
+        reporter = report.reporter_for(", ".join(map(str, paths)))
+        reporter.problem("", "found no service to convert", "name a file with `services:`")
     report.raise_problems()
-    return Conversion(tuple(services), _in_order(report.findings, projects), stack)
+    return Conversion(tuple(services), _in_file_order(report.findings, projects), stack)
 
 
-def _reaching_each_other(
-    services: list[ConvertedService], projects: list[Project], stack: str | None, prefix: str, report: Report
+def _check_stack_name(stack: str | None, report: Report) -> None:
+    if stack is not None and (kubernetes_name(stack) != stack or stack == GLOBAL_NAME or len(stack) > _MAX_STACK):
+        fix = f"use at most {_MAX_STACK} lower-case letters, digits and -, and not the name {GLOBAL_NAME}"
+        report.reporter_for("--stack").problem("", f"invalid stack name {stack!r}", fix)
+
+
+def _convert_project(project: ComposeProject, report: Report, *, stack: bool) -> list[ConvertedService]:
+    inputs = [read_service(name, raw, project) for name, raw in project.services.items()]
+    secret_values = find_project_secrets(inputs)
+    services = [convert_service(service, project, secret_values, stack=stack) for service in inputs]
+    _report_shared_volumes(services, project)
+    _report_unused(project, services)
+    if unread := project.files.unread(project.beside):
+        message = f"other YAML files in the directory were not read: {', '.join(path.name for path in unread)}"
+        project.reporter.note("", message, "To import them as well, name them on the command line")
+    return _without_dependency_cycles(services, project)
+
+
+def _connect(
+    services: list[ConvertedService], projects: list[ComposeProject], stack: str | None, prefix: str, report: Report
 ) -> list[ConvertedService]:
-    """Return the services with the ports and names by which they reach each other."""
-    files = {own: project.label for project in projects for own in project.names.values()}
-    services = without_own_names(find_references(projects, services), services, files, report)
+    """Return the services with the ports and host names by which they reach each other in the cluster."""
+    compose_files = {name: project.label for project in projects for name in project.names.values()}
+    services = rewrite_self_references(find_references(projects, services), services, compose_files, report)
     references = find_references(projects, services)
-    services = with_reached_ports(references, services, files, report)
+    services = add_reached_ports(references, services, compose_files, report)
     if stack is not None:
-        return with_stack_names(references, services, stack, prefix, files, report)
-    report_host_names(references, services, files, report)
+        return override_host_names(references, services, stack, prefix, compose_files, report)
+    report_host_names(references, services, compose_files, report)
     return services
 
 
-def _in_order(findings: Iterable[Finding], projects: Iterable[Project]) -> tuple[Finding, ...]:
-    """Return the findings by file and service, in the order of the files."""
+def _in_file_order(findings: Iterable[Finding], projects: Iterable[ComposeProject]) -> tuple[Finding, ...]:
+    """Return the findings sorted by file and service, both in their order in the input."""
     places = [(project.label, service) for project in projects for service in (None, *project.services)]
     order = {place: number for number, place in enumerate(places)}
     return tuple(sorted(findings, key=lambda finding: order.get((finding.file, finding.service), -1)))
 
 
-def _load(
-    source: Source,
-    files: Remembering,
-    report: Report,
-    names: Allocator,
-    origins: dict[str, str],
-    environment: Mapping[str, str],
-) -> Project:
-    """Load a project and name its services; `origins` collects the names, of equal services the first one's."""
-    about = report.about(source.label)
-    loader = Loader(files, report, environment)
-    model = loader.load(source.files, source.env_files)
-    raw = model.get("services")
-    services = clean_services(raw if isinstance(raw, dict) else {}, source.label, report)
-    if raw is not None:  # or this is something else than a compose file, which is told below
-        check_schema({**model, "services": services} if isinstance(raw, dict) else model, source.label, report)
-    if len(services) > _MAX_SERVICES:
-        about.problem("services", f"there are more than {_MAX_SERVICES} services", "split the file")
-        services = {}
-    left_out = frozenset(name for name, service in services.items() if _is_provided(name, service, about))
-    services = {name: service for name, service in services.items() if name not in left_out}
-    allocated = {name: _allocated(name, names, about) for name in services}
-    for name, own in allocated.items():
-        origins.setdefault(name, own)
-    project = _project(model, source, files, loader.variables, about)
-    return replace(project, services=services, names=allocated, left_out=left_out)
+def _without_dependency_cycles(services: Sequence[ConvertedService], project: ComposeProject) -> list[ConvertedService]:
+    """Return the services without the dependencies that close a cycle, because no service in a cycle would start."""
+    dependencies = {service.name: service.spec.depends_on or () for service in services}
+    removed = find_cycle_closing_dependencies(dependencies)
+    result = []
+    for service in services:
+        for dependency in (name for name in dependencies[service.name] if (service.name, name) in removed):
+            message = "the dependency closes a cycle, in which the services would wait for each other"
+            reporter = project.reporter.report.reporter_for(project.label, service.service)
+            reporter.dropped(f"depends_on.{dependency}", message, "Remove one of the dependencies")
+        kept = tuple(name for name in dependencies[service.name] if (service.name, name) not in removed)
+        result.append(replace(service, spec=replace(service.spec, depends_on=kept or None)))
+    return result
 
 
-def _convert_project(project: Project, report: Report, *, stack: bool) -> list[ConvertedService]:
-    inputs = [open_service(name, raw, project) for name, raw in project.services.items()]
-    known = traced_secrets(inputs)
-    converted = [convert_service(item, project, known, stack=stack) for item in inputs]
+def _report_shared_volumes(services: Sequence[ConvertedService], project: ComposeProject) -> None:
+    """Report volumes that several services mount, because each instance gets its own PersistentVolumeClaim."""
     external = {name for name, volume in project.volumes.items() if volume.external}
-    report_sharing(converted, external, project.label, report)
-    _report_unused(project, converted)
-    if unread := project.files.unread(project.beside):
-        listed = ", ".join(path.name for path in unread)
-        project.about.note("", f"not read: {listed}", "Name further files to import them, too")
-    return without_circles(converted, project.label, report)
+    for service in services:
+        for volume in dict.fromkeys(service.volumes):
+            others = [other.service for other in services if volume in other.volumes and other is not service]
+            if others and volume not in external:
+                message = f"the volume {volume} is not shared with {', '.join(others)}: each instance gets its own"
+                advice = (
+                    "Create a PersistentVolumeClaim with access mode ReadWriteMany, and set it as source "
+                    "with external: true"
+                )
+                reporter = project.reporter.report.reporter_for(project.label, service.service)
+                reporter.dropped(f"volumes.{volume}", message, advice)
 
 
-def _project(
-    model: dict[str, Any], source: Source, files: Remembering, variables: Mapping[str, str], about: Reporter
-) -> Project:
-    """Read the top level of a model, all but its services."""
-    top = Section(model, about)
-    top.take("services")
-    if top.take("version") is not None:
-        about.note("version", "it has no meaning any more")
-    given = as_text(top.take("name") or variables.get("COMPOSE_PROJECT_NAME"))
-    volumes = convert_named_volumes(top.take("volumes"), about)
-    definitions = {section: top.take(section) for section in ("configs", "secrets")}
-    if isinstance(networks := top.take("networks"), dict):
-        about.note("networks", f"instances of a namespace share one network, which replaces {', '.join(networks)}")
-    for section in ("models", "jobs"):
-        top.drop(section, "Hopper runs services only", "Run it as a service, or outside of Hopper")
-    top.close()
-    for section, entries in definitions.items():
-        _report_definitions(section, entries, about)
-    return Project(
-        label=source.label,
-        directory=source.directory,
-        name=project_name(given),
-        files=files,
-        variables=variables,
-        about=about,
-        own_files=source.files,
-        beside=source.beside,
-        volumes=volumes,
-        configs=_mapping(definitions["configs"]),
-        secrets=_mapping(definitions["secrets"]),
-    )
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _allocated(name: str, names: Allocator, about: Reporter) -> str:
-    """Return the object name of a service; it differs from the service's where that is taken or no object name."""
-    wanted, own = object_name(name), names.allocate(name)
-    service = about.report.about(about.file, name)
-    if own.removeprefix(wanted).startswith("-"):
-        advice = "To merge files as docker compose -f does, pipe `docker compose config` into this command"
-        service.changed("", f"another service has the name {wanted}, so that this one became {own}", advice)
-    elif own != name:
-        service.note("", f"its objects are called {own}")
-    return own
-
-
-def _is_provided(name: str, raw: dict[str, Any], about: Reporter) -> bool:
-    if "provider" not in raw or "image" in raw or "build" in raw:
-        return False
-    advice = "Set it up outside of Hopper, and give its address to those who need it"
-    about.report.about(about.file, name).dropped(
-        "provider", "the service is run by something else, and left out", advice
-    )
-    return True
-
-
-def _report_definitions(section: str, entries: Any, about: Reporter) -> None:
-    """Report what configs and secrets say beyond their content."""
-    for name, raw in entries.items() if isinstance(entries, dict) else ():
-        inner = Section(raw if isinstance(raw, dict) else {}, about, f"{section}.{name}")
-        for key in ("file", "content", "environment", "external"):
-            inner.take(key)
-        if inner.take("name") is not None and not (isinstance(raw, dict) and raw.get("external")):
-            about.note(inner.key("name"), "objects are named by convention")
-        inner.close()
-
-
-def _report_unused(project: Project, converted: Iterable[ConvertedService]) -> None:
-    """Name what is declared at the top level, but used by nobody."""
-    mounted = {volume for service in converted for volume in service.volumes}
+def _report_unused(project: ComposeProject, services: Iterable[ConvertedService]) -> None:
+    """Report volumes, configs and secrets at the top level that no service uses."""
+    mounted = {volume for service in services for volume in service.volumes}
     for name, volume in project.volumes.items():
         if name not in mounted and not volume.tmpfs:
-            project.about.note(f"volumes.{name}", "no service mounts it")
-    for section, entries in (("configs", project.configs), ("secrets", project.secrets)):
-        used = {_source(item) for raw in project.services.values() for item in _listed(raw.get(section))}
-        for name in entries:
+            project.reporter.note(f"volumes.{name}", "no service mounts it")
+    for section, definitions in (("configs", project.configs), ("secrets", project.secrets)):
+        used = {name for raw in project.services.values() for name in _source_names(raw.get(section))}
+        for name in definitions:
             if name not in used:
-                project.about.note(f"{section}.{name}", "no service uses it")
+                project.reporter.note(f"{section}.{name}", "no service uses it")
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _source(item: Any) -> str:
-    return as_text(item.get("source") if isinstance(item, dict) else item)
+def _source_names(entries: object) -> list[str]:
+    """Return the names of the configs or secrets that a service lists."""
+    items = entries if isinstance(entries, list) else []
+    return [as_text(item.get("source") if isinstance(item, dict) else item) for item in items]

@@ -1,4 +1,4 @@
-"""The Kubernetes objects, as mappings ready to be written out."""
+"""Construction of the manifests that a conversion results in."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -17,21 +17,24 @@ from hopper.compose.services.service import ConvertedService
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
 
 
-def manifests(services: Iterable[ConvertedService], stack: str | None) -> list[Manifest]:
-    """Return what refers to others after what it refers to: Secrets, templates, the Project, its instances."""
+def build_manifests(services: Iterable[ConvertedService], stack: str | None) -> list[Manifest]:
+    """Return the manifests, each after those it refers to: Secrets, templates, the project and its instances."""
     services = list(services)
-    result = [_secret(s.secret_name, s.secrets, stack) for s in services if s.secrets]
+    result = [_secret(service.secret_name, service.secrets, stack) for service in services if service.secrets]
     if stack is not None:
-        own = [s for s in services if s.override_secrets]
-        result += [_secret(s.override_secret_name(stack), s.override_secrets, stack) for s in own]
+        result += [
+            _secret(service.override_secret_name(stack), service.override_secrets, stack)
+            for service in services
+            if service.override_secrets
+        ]
     result += [_template(service, stack) for service in services]
     if stack is not None:
-        result.append(_object(API_VERSION, INSTANCE_KIND, stack, stack, spec={"scope": Scope.PROJECT.value}))
+        result.append(_manifest(API_VERSION, INSTANCE_KIND, stack, stack, spec={"scope": Scope.PROJECT.value}))
         result += [_instance(service, stack) for service in services]
     return result
 
 
-def _object(api_version: str, kind: str, name: str, stack: str | None, **content: Any) -> Manifest:
+def _manifest(api_version: str, kind: str, name: str, stack: str | None, **content: Any) -> Manifest:
     metadata: Manifest = {"name": name}
     if stack is not None:
         metadata["labels"] = {LABEL_APP_PART_OF: stack}
@@ -39,17 +42,18 @@ def _object(api_version: str, kind: str, name: str, stack: str | None, **content
 
 
 def _secret(name: str, secrets: Mapping[str, str], stack: str | None) -> Manifest:
-    # `data`, because server-side apply cannot remove a key that was written by `stringData`.
+    # `data`, because server-side apply cannot remove a key that was written as `stringData`.
     data = {key: b64encode(value.encode(errors="replace")).decode() for key, value in sorted(secrets.items())}
-    return _object("v1", "Secret", name, stack, type="Opaque", data=data)
+    return _manifest("v1", "Secret", name, stack, type="Opaque", data=data)
 
 
 def _template(service: ConvertedService, stack: str | None) -> Manifest:
-    return _object(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=_tidy(dump_template_spec(service.spec)))
+    spec = _without_redundant_content(dump_template_spec(service.spec))
+    return _manifest(API_VERSION, TEMPLATE_KIND, service.name, stack, spec=spec)
 
 
-def _tidy(spec: Manifest) -> Manifest:
-    """Leave out the content of files that come from elsewhere."""
+def _without_redundant_content(spec: Manifest) -> Manifest:
+    """Remove the empty content of config files whose content comes from a Secret or ConfigMap."""
     for file in spec.get("configFiles", ()):
         if "contentFrom" in file:
             del file["content"]
@@ -69,5 +73,6 @@ def _instance(service: ConvertedService, stack: str) -> Manifest:
     if (policy := service.restart.as_policy()) is not None:
         spec["restartPolicy"] = policy
     if service.overrides:
-        spec["overrides"] = _tidy({kind: own for kind, own in dump(_OVERRIDES, service.overrides).items() if own})
-    return _object(API_VERSION, INSTANCE_KIND, f"{stack}-{service.name}", stack, spec=spec)
+        overrides = {kind: entries for kind, entries in dump(_OVERRIDES, service.overrides).items() if entries}
+        spec["overrides"] = _without_redundant_content(overrides)
+    return _manifest(API_VERSION, INSTANCE_KIND, f"{stack}-{service.name}", stack, spec=spec)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.compose.converting import Project
+from tests.unit.compose.compose_directory import ComposeDirectory
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """An empty directory for a compose file."""
+def project(tmp_path: Path) -> ComposeDirectory:
+    """Return an empty project directory called shop."""
     directory = tmp_path / "shop"
     directory.mkdir()
-    return Project(directory)
+    return ComposeDirectory(directory)

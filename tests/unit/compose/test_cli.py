@@ -1,4 +1,4 @@
-"""`hopper import compose`, as a user types it."""
+"""The command `hopper import compose`: options, output, exit codes."""
 
 from __future__ import annotations
 
@@ -44,82 +44,86 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_manifests_go_to_stdout_and_the_report_to_stderr(shop: Path) -> None:
-    done = hopper("compose.yaml")
-    assert done.exit_code == 0
-    assert [(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(done.stdout)] == [
+    result = hopper("compose.yaml")
+    assert result.exit_code == 0
+    assert [(manifest["kind"], manifest["metadata"]["name"]) for manifest in yaml.safe_load_all(result.stdout)] == [
         ("Secret", "db-secrets"),
         ("HopperTemplate", "web"),
         ("HopperTemplate", "db"),
     ]
-    assert done.stderr.splitlines() == [
-        "compose.yaml: db: securityProfile: note: Baseline, as it may run as root. "
-        "If the image can run as another user than root, set user and securityProfile: Restricted",
-        "compose.yaml: db: hostname: not carried over: pods are named by Kubernetes. "
+    assert result.stderr.splitlines() == [
+        "compose.yaml: db: securityProfile: note: Baseline, because the container may run as root. "
+        "If the image can run as another user, set user and securityProfile: Restricted",
+        "compose.yaml: db: hostname: not carried over: Kubernetes names the pods. "
         "Use the name of the instance's Service",
         "2 services converted; 1 not carried over, 1 note",
     ]
 
 
-def test_a_directory_a_stack_and_json(shop: Path) -> None:
-    done = hopper(".", "--stack", "shop", "-o", "json")
-    found = json.loads(done.stdout)
+def test_a_directory_with_a_stack_is_printed_as_json(shop: Path) -> None:
+    result = hopper(".", "--stack", "shop", "-o", "json")
+    found = json.loads(result.stdout)
     assert (found["apiVersion"], found["kind"]) == ("v1", "List")
-    assert [one["kind"] for one in found["items"]] == ["Secret", *["HopperTemplate"] * 2, *["HopperInstance"] * 3]
+    assert [manifest["kind"] for manifest in found["items"]] == [
+        "Secret",
+        *["HopperTemplate"] * 2,
+        *["HopperInstance"] * 3,
+    ]
 
 
-def test_standard_input(shop: Path) -> None:
+def test_a_dash_reads_standard_input(shop: Path) -> None:
     (shop / "a.env").write_text("A=1\n")
-    done = hopper("-", stdin="services: {app: {image: a, env_file: a.env}}")
-    assert done.exit_code == 0
-    assert yaml.safe_load(done.stdout)["spec"]["env"] == [{"name": "A", "value": "1"}]
+    result = hopper("-", stdin="services: {app: {image: a, env_file: a.env}}")
+    assert result.exit_code == 0
+    assert yaml.safe_load(result.stdout)["spec"]["env"] == [{"name": "A", "value": "1"}]
 
 
-def test_standard_input_that_is_no_text(shop: Path) -> None:
-    done = CliRunner().invoke(app, ["import", "compose", "-"], input=b"\xff\xfe")
-    assert done.exit_code == 1
-    assert done.stderr == "error: -: the file is not text in UTF-8: save it as that\n"
+def test_binary_standard_input_is_a_problem(shop: Path) -> None:
+    result = CliRunner().invoke(app, ["import", "compose", "-"], input=b"\xff\xfe")
+    assert result.exit_code == 1
+    assert result.stderr == "error: -: the file is not text in UTF-8: save it as UTF-8\n"
 
 
-def test_strict_refuses_any_loss(shop: Path) -> None:
-    done = hopper("compose.yaml", "--strict")
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert "hostname: not carried over" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: --strict: ")
+def test_strict_fails_if_a_key_is_not_carried_over(shop: Path) -> None:
+    result = hopper("compose.yaml", "--strict")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "hostname: not carried over" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: --strict: ")
     (shop / "fine.yaml").write_text("services: {web: {image: nginx}}")
     assert hopper("fine.yaml", "--strict").exit_code == 0
 
 
-def test_problems_are_lines_and_exit_code_1(shop: Path) -> None:
+def test_each_problem_is_one_line_and_the_exit_code_is_1(shop: Path) -> None:
     (shop / "bad.yaml").write_text("services: {web: {image: a, ports: [x], restart: sometimes}}")
-    done = hopper("compose.yaml", "bad.yaml")
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 2
-    assert all(line.startswith("error: bad.yaml: service web: ") for line in done.stderr.splitlines())
+    result = hopper("compose.yaml", "bad.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 2
+    assert all(line.startswith("error: bad.yaml: service web: ") for line in result.stderr.splitlines())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["none.yaml"], "error: none.yaml: the file is missing: check the path"),
-        (["compose.yaml", "--stack", "Shop"], "error: --stack: a stack cannot be called 'Shop'"),
-        (["empty.yaml"], "error: empty.yaml: no service was found that could be converted"),
+        (["compose.yaml", "--stack", "Shop"], "error: --stack: invalid stack name 'Shop'"),
+        (["empty.yaml"], "error: empty.yaml: found no service to convert"),
     ],
 )
-def test_what_cannot_be_converted(shop: Path, arguments: list[str], said: str) -> None:
+def test_input_that_cannot_be_converted_is_explained(shop: Path, arguments: list[str], message: str) -> None:
     (shop / "empty.yaml").write_text("")
-    done = hopper(*arguments)
-    assert done.exit_code == 1
-    assert said in done.stderr
+    result = hopper(*arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
 
 
-def test_the_environment_is_asked_for(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_read_only_with_the_option_env(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAG", "from-outside")
     (shop / "tag.yaml").write_text("services: {app: {image: 'a:${TAG:-default}'}}")
     assert "image: a:default" in hopper("tag.yaml").stdout
     assert "image: a:from-outside" in hopper("tag.yaml", "--env").stdout
 
 
-def test_files_from_a_root(shop: Path) -> None:
+def test_root_allows_files_above_the_compose_file(shop: Path) -> None:
     (shop / "shared.conf").write_text("a=1\n")
     (shop / "sub").mkdir()
     (shop / "sub" / "a.yaml").write_text("services: {app: {image: a, volumes: ['../shared.conf:/a.conf']}}")
@@ -127,16 +131,16 @@ def test_files_from_a_root(shop: Path) -> None:
     assert "configFiles" in hopper("sub/a.yaml", "--root", ".").stdout
 
 
-def test_options_that_need_apply(shop: Path) -> None:
+def test_dry_run_and_force_conflicts_require_apply(shop: Path) -> None:
     assert hopper("compose.yaml", "--dry-run").exit_code == 2
     assert hopper("compose.yaml", "--force-conflicts").exit_code == 2
 
 
-def test_apply_without_a_cluster(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_fails_without_a_cluster(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(shop / "none"))
-    done = hopper("compose.yaml", "--apply")
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert "error: no cluster" in done.stderr
+    result = hopper("compose.yaml", "--apply")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "error: no cluster" in result.stderr
 
 
 def test_help_shows_worked_examples() -> None:
@@ -145,7 +149,7 @@ def test_help_shows_worked_examples() -> None:
         assert example in text
 
 
-def test_help_needs_none_of_the_machinery() -> None:
+def test_help_does_not_import_the_converter() -> None:
     code = (
         "import sys, hopper.cli.main; print([m for m in ('jsonschema', 'yaml', 'hopper.compose') if m in sys.modules])"
     )
@@ -157,7 +161,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
     stream = Terminal()
     findings = [
@@ -174,7 +178,7 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "b.yaml" in lines
 
 
-def test_what_is_said_of_several_alike_is_said_once() -> None:
+def test_equal_findings_of_several_keys_or_services_are_combined() -> None:
     stream = io.StringIO()
     findings = [
         Finding("a.yaml", "web", "networks", Outcome.DROPPED, "it is lost", "Write it down"),
@@ -193,12 +197,12 @@ def test_what_is_said_of_several_alike_is_said_once() -> None:
     ]
 
 
-def test_names_cannot_steer_a_terminal() -> None:
+def test_control_characters_are_not_printed() -> None:
     assert printable("a\x1b[31m\nb\u202ec") == "a?[31m?b?c"
 
 
 @pytest.mark.parametrize(("services", "text"), [(0, "0 services converted"), (1, "1 service converted")])
-def test_summary(services: int, text: str) -> None:
+def test_the_summary_counts_services(services: int, text: str) -> None:
     assert summary(services, []) == text
 
 
@@ -207,7 +211,7 @@ def test_summary(services: int, text: str) -> None:
     ["yes", "n", "1e3", "0x10", "1_000", "22:22", "012", "~", "null", ".5", "-", "1.2.3", "a\nb\n", " a\nb", "a \nb",
      "a: b", "# a", "", "\x07", "é", "true", "2024-01-01", "=", "<<", "*a", "%a", "@a", "`a", "a\tb", "\u2028"],
 )  # fmt: skip
-def test_texts_stay_texts(value: str) -> None:
+def test_any_text_survives_a_round_trip_through_yaml(value: str) -> None:
     (text,) = documents([{"a": value, "b": [value], value: "c"}])
     assert yaml.safe_load(text) == {"a": value, "b": [value], value: "c"}
 

@@ -1,13 +1,13 @@
-"""`command`, `entrypoint`, `healthcheck`, and the secrets in them."""
+"""Conversion of `command`, `entrypoint` and `healthcheck`, and extraction of the secrets in them."""
 
 from __future__ import annotations
 
 import pytest
 
 from hopper.api.service import Healthcheck
-from hopper.compose.services.hiding import shell_reference, spans_in_script, spans_in_words
-from hopper.compose.services.words import Words, split_words
-from tests.unit.compose.converting import Project
+from hopper.compose.services.secret_extraction import find_secrets_in_script, find_secrets_in_words
+from hopper.compose.services.shell_words import SplitCommandLine, shell_variable_reference, split_command_line
+from tests.unit.compose.compose_directory import ComposeDirectory
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ from tests.unit.compose.converting import Project
         ("# no comment", ("#", "no", "comment")),
     ],
 )
-def test_words(text: str, words: tuple[str, ...]) -> None:
-    assert split_words(text) == Words(words)
+def test_a_command_line_is_split_into_words(text: str, words: tuple[str, ...]) -> None:
+    assert split_command_line(text) == SplitCommandLine(words)
 
 
 @pytest.mark.parametrize("text", ["a b && c", "a b;c", "a b | c", "a b >c", "a b&", "a b 2>&1"])
-def test_operators_end_the_words(text: str) -> None:
-    assert split_words(text) == Words(("a", "b"), cut=True)
+def test_a_shell_operator_ends_the_command_line(text: str) -> None:
+    assert split_command_line(text) == SplitCommandLine(("a", "b"), is_cut=True)
 
 
 class TestCommand:
@@ -55,24 +55,24 @@ class TestCommand:
             ('command: [echo, $$(A)]\nenvironment: {A: "1"}', None, ("echo", "$$(A)")),
         ],
     )
-    def test_every_form(
-        self, project: Project, text: str, command: tuple[str, ...] | None, args: tuple[str, ...] | None
+    def test_all_forms_are_converted(
+        self, project: ComposeDirectory, text: str, command: tuple[str, ...] | None, args: tuple[str, ...] | None
     ) -> None:
         spec = project.app(text).spec()
         assert (spec.command, spec.args) == (command, args)
 
-    def test_what_cannot_be_emptied_is_reported(self, project: Project) -> None:
+    def test_an_empty_list_is_reported(self, project: ComposeDirectory) -> None:
         assert {"command", "entrypoint"} == project.app("command: []\nentrypoint: []").dropped.keys()
 
-    def test_what_compose_cuts_off_is_reported(self, project: Project) -> None:
+    def test_words_after_a_shell_operator_are_reported(self, project: ComposeDirectory) -> None:
         result = project.app("command: npm install && npm start")
         assert result.spec().args == ("npm", "install")
         assert "sh -c" in result.changed["command"].advice
 
-    def test_an_open_quote_is_refused(self, project: Project) -> None:
+    def test_an_open_quote_is_a_problem(self, project: ComposeDirectory) -> None:
         assert "a quote is not closed" in project.app_problems('command: "echo \'a"')[0]
 
-    def test_too_long_ones_are_reported(self, project: Project) -> None:
+    def test_a_command_line_that_is_too_long_is_reported(self, project: ComposeDirectory) -> None:
         result = project.app("command: [" + ", ".join(["a"] * 257) + "]")
         assert result.spec().args is None
         assert "command" in result.dropped
@@ -83,7 +83,9 @@ SECRET = "canary"
 
 def found(words: list[str]) -> list[str]:
     return [
-        word[span.start : span.end] for word, spans in zip(words, spans_in_words(words), strict=True) for span in spans
+        word[span.start : span.end]
+        for word, spans in zip(words, find_secrets_in_words(words), strict=True)
+        for span in spans
     ]
 
 
@@ -110,7 +112,7 @@ def found(words: list[str]) -> list[str]:
         ["sh", "-c", f"TOKEN={SECRET} exec app --port 80"],
     ],
 )
-def test_secrets_in_words(words: list[str]) -> None:
+def test_secrets_are_found_in_words(words: list[str]) -> None:
     assert found(words) == [SECRET]
 
 
@@ -132,12 +134,12 @@ def test_secrets_in_words(words: list[str]) -> None:
         ["app", "http://host:80/a@b"],
     ],
 )
-def test_words_without_secrets(words: list[str]) -> None:
+def test_words_without_secrets_are_kept(words: list[str]) -> None:
     assert found(words) == []
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "replaced"),
     [
         (f"redis-cli -a {SECRET} ping | grep PONG", 'redis-cli -a "${S}" ping | grep PONG'),
         (f"PGPASSWORD='{SECRET}' psql", "PGPASSWORD=''\"${S}\"'' psql"),
@@ -147,39 +149,39 @@ def test_words_without_secrets(words: list[str]) -> None:
         (f"curl http://u:{SECRET}@localhost/", 'curl http://u:"${S}"@localhost/'),
     ],
 )
-def test_secrets_in_scripts(script: str, said: str) -> None:
-    (span,) = spans_in_script(script)
+def test_secrets_in_scripts_are_replaced_by_variables(script: str, replaced: str) -> None:
+    (span,) = find_secrets_in_script(script)
     assert script[span.start : span.end] == SECRET
-    assert script[: span.start] + shell_reference(script, span.start, "S") + script[span.end :] == said
+    assert script[: span.start] + shell_variable_reference(script, span.start, "S") + script[span.end :] == replaced
 
 
-def test_known_secrets_are_found_anywhere() -> None:
-    (span,) = spans_in_script("check --with=strange-canary-1", known=["canary-1"])
+def test_known_secrets_are_found_inside_words() -> None:
+    (span,) = find_secrets_in_script("check --with=strange-canary-1", known=["canary-1"])
     assert (span.start, span.end) == (21, 29)
 
 
-class TestHiding:
-    def test_in_commands(self, project: Project) -> None:
+class TestSecretExtraction:
+    def test_a_command_refers_to_a_variable(self, project: ComposeDirectory) -> None:
         result = project.app("command: redis-server --requirepass canary --loglevel notice $$$$")
         assert result.spec().args == (
             "redis-server", "--requirepass", "$(SECRET_REQUIREPASS)", "--loglevel", "notice", "$$$$",
         )  # fmt: skip
         assert result.secrets() == {"SECRET_REQUIREPASS": "canary"}
 
-    def test_a_variable_that_is_there_already_is_used(self, project: Project) -> None:
+    def test_an_existing_variable_is_reused(self, project: ComposeDirectory) -> None:
         result = project.app("command: app --password=canary\nenvironment: {APP_PASSWORD: canary}")
         assert result.spec().args == ("app", "--password=$(APP_PASSWORD)")
 
-    def test_new_variables_do_not_take_names_of_others(self, project: Project) -> None:
+    def test_new_variables_get_unused_names(self, project: ComposeDirectory) -> None:
         result = project.app("command: app --token=canary --token=other\nenvironment: {SECRET_TOKEN: 'no'}")
         assert result.spec().args == ("app", "--token=$(SECRET_TOKEN_2)", "--token=$(SECRET_TOKEN_3)")
 
-    def test_what_variables_brought_in(self, project: Project) -> None:
+    def test_values_of_secret_variables_are_extracted(self, project: ComposeDirectory) -> None:
         project.write(".env", "DB_PASSWORD=abc\n")
         result = project.app("command: [app, 'connect:${DB_PASSWORD}']")
         assert result.spec().args == ("app", "connect:$(SECRET_VALUE)")
 
-    def test_in_healthchecks(self, project: Project) -> None:
+    def test_a_healthcheck_is_run_by_a_shell(self, project: ComposeDirectory) -> None:
         result = project.app("healthcheck: {test: [CMD, redis-cli, -a, canary, 'it''s', ping]}")
         assert result.spec().healthcheck is not None
         assert result.spec().healthcheck.test == (
@@ -224,30 +226,30 @@ class TestHealthcheck:
             ),
         ],
     )
-    def test_every_form(self, project: Project, text: str, expected: Healthcheck) -> None:
+    def test_all_forms_are_converted(self, project: ComposeDirectory, text: str, expected: Healthcheck) -> None:
         assert project.app(f"healthcheck: {{{text}}}").spec().healthcheck == expected
 
     @pytest.mark.parametrize("text", ["interval: 5s", "test: []", "test: ''", "test: [CMD]"])
-    def test_without_a_test_there_is_none(self, project: Project, text: str) -> None:
+    def test_a_healthcheck_without_a_test_is_reported(self, project: ComposeDirectory, text: str) -> None:
         result = project.app(f"healthcheck: {{{text}}}")
         assert result.spec().healthcheck is None
-        assert "no test of its own" in result.dropped["healthcheck"].message
+        assert "defines no test" in result.dropped["healthcheck"].message
 
-    def test_nothing_asked_for(self, project: Project) -> None:
+    def test_disable_false_alone_is_noted(self, project: ComposeDirectory) -> None:
         result = project.app("healthcheck: {disable: false}")
         assert result.spec().healthcheck is None
         assert "healthcheck" in result.notes
 
-    def test_a_list_without_a_keyword(self, project: Project) -> None:
+    def test_a_list_without_a_keyword_is_run_as_a_command(self, project: ComposeDirectory) -> None:
         result = project.app("healthcheck: {test: [curl, localhost]}")
         assert result.spec().healthcheck == Healthcheck(test=("CMD", "curl", "localhost"), timeout_seconds=30)
         assert "healthcheck.test" in result.changed
 
-    def test_the_rest_is_reported(self, project: Project) -> None:
+    def test_unsupported_keys_are_reported(self, project: ComposeDirectory) -> None:
         result = project.app("healthcheck: {test: [CMD-SHELL, a, b], start_interval: 1s, bogus: 1}")
         assert {"healthcheck.test", "healthcheck.start_interval", "healthcheck.bogus"} == result.dropped.keys()
 
     @pytest.mark.parametrize("text", ["interval: soon", "timeout: 1x", "retries: many", "start_period: -1s"])
-    def test_what_is_refused(self, project: Project, text: str) -> None:
+    def test_invalid_durations_and_numbers_are_problems(self, project: ComposeDirectory, text: str) -> None:
         (problem,) = project.app_problems(f"healthcheck: {{test: a, {text}}}")
         assert f"healthcheck.{text.split(':')[0]}" in problem

@@ -1,4 +1,4 @@
-"""`environment` and `env_file`: plain values, and those that go into the Secret."""
+"""Conversion of `environment` and `env_file` into plain variables and variables in the Secret."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import base64
 
 import pytest
 
-from hopper.compose.secret_names import is_secret_name, is_secret_value, passwords_in
-from tests.unit.compose.converting import Project, Result
+from hopper.compose.secret_detection import find_passwords, is_secret_name, is_secret_value
+from tests.unit.compose.compose_directory import ComposeDirectory, ConversionResult
 
 
-def plain(result: Result, service: str = "app") -> dict[str, str | None]:
+def plain(result: ConversionResult, service: str = "app") -> dict[str, str | None]:
     return {entry.name: entry.value for entry in result.spec(service).env if entry.value_from is None}
 
 
-def test_a_mapping(project: Project) -> None:
+def test_values_of_a_mapping_become_text(project: ComposeDirectory) -> None:
     result = project.app(
         """
         environment:
@@ -42,27 +42,27 @@ def test_a_mapping(project: Project) -> None:
     }
 
 
-def test_a_list(project: Project) -> None:
+def test_a_list_holds_assignments(project: ComposeDirectory) -> None:
     result = project.app("environment: [A=1, 'B=x=y', C=, D]", environment={"D": "from outside"})
     assert plain(result) == {"A": "1", "B": "x=y", "C": "", "D": "from outside"}
 
 
-def test_names_without_a_value_come_from_outside(project: Project) -> None:
+def test_a_name_without_a_value_is_inherited(project: ComposeDirectory) -> None:
     result = project.app("environment: {A: , B: }", environment={"A": "here"})
     assert plain(result) == {"A": "here"}
-    # That is no loss: docker compose does not set it either.
-    assert "takes its value from outside" in result.notes["environment.B"].message
+    # Nothing is lost, because docker compose does not set it either.
+    assert "has no value in the file or outside" in result.notes["environment.B"].message
     assert not result.dropped
 
 
-def test_env_files_and_what_wins(project: Project) -> None:
+def test_environment_takes_precedence_over_env_files(project: ComposeDirectory) -> None:
     project.write("one.env", "A=1\nB=1\nC=1\n")
     project.write("sub/two.env", "B=2\nC=2\n")
     result = project.app("env_file: [one.env, {path: ./sub/two.env, required: true}]\nenvironment: {C: 3}")
     assert plain(result) == {"A": "1", "B": "2", "C": "3"}
 
 
-def test_env_files_refer_to_what_is_known(project: Project) -> None:
+def test_env_files_refer_to_variables_of_earlier_files_and_the_service(project: ComposeDirectory) -> None:
     project.write(".env", "TOP=dot\n")
     project.write("a.env", "ONE=1\nOWN=file\nTOP=file\n")
     project.write("b.env", "ALL=$ONE-$OWN-$TOP-$NOWHERE\nONE\n")
@@ -71,47 +71,47 @@ def test_env_files_refer_to_what_is_known(project: Project) -> None:
     assert result.dropped["environment.ALL"].message == "the variable NOWHERE has no value"
 
 
-def test_missing_env_files(project: Project) -> None:
+def test_missing_env_files_are_reported(project: ComposeDirectory) -> None:
     result = project.app("env_file: [a.env, {path: b.env, required: false}, {path: ../c.env, format: raw, x: 1}]")
     assert {"env_file", "env_file.x"} == result.dropped.keys()
     messages = {finding.message for finding in result.conversion.findings if finding.key == "env_file"}
     assert messages == {
         "the file a.env is missing",
         "the optional file b.env is missing",
-        "the file ../c.env lies outside of the directory of the compose file (see --root)",
+        "the file ../c.env is outside the directory of the compose file (see --root)",
     }
 
 
-def test_names_that_kubernetes_refuses(project: Project) -> None:
+def test_invalid_and_reserved_names_are_reported(project: ComposeDirectory) -> None:
     result = project.app("environment: {'1A': x, 'A B': x, HOPPER_X: x, KUBERNETES_PORT: x, OK: x}")
     assert plain(result) == {"OK": "x"}
     assert len(result.dropped) == 4
 
 
-def test_more_variables_than_a_template_holds(project: Project) -> None:
+def test_excess_variables_are_reported(project: ComposeDirectory) -> None:
     result = project.app("environment: [" + ", ".join(f"A{n}=1" for n in range(1100)) + "]")
     assert len(result.spec().env) == 1024
     assert len(result.dropped) == 76
 
 
-def test_too_long_values(project: Project) -> None:
+def test_values_that_are_too_long_are_left_out(project: ComposeDirectory) -> None:
     result = project.app(f"environment: {{A: {'x' * 32769}, B: {'x' * 32768}}}")
     assert set(plain(result)) == {"B"}
 
 
-def test_what_kubernetes_would_replace_is_escaped(project: Project) -> None:
+def test_references_that_kubernetes_would_expand_are_escaped(project: ComposeDirectory) -> None:
     result = project.app("environment: {A: x, B: $$(A), C: $$(D), D_: $$$$, E: 'a$$b'}")
     assert plain(result) == {"A": "x", "B": "$$(A)", "C": "$(D)", "D_": "$$$$", "E": "a$b"}
 
 
-def test_a_value_that_is_written_like_a_name_is_not_shown(project: Project) -> None:
+def test_an_entry_with_a_colon_does_not_reveal_its_value(project: ComposeDirectory) -> None:
     result = project.app("environment: ['DB_PASSWORD:canary-1', 'A canary-1']\nlabels: ['a: canary-1']")
     assert {"environment.DB_PASSWORD…", "environment.A…", "labels.a…"} <= result.dropped.keys()
     assert not any("canary-1" in str(finding) for finding in result.conversion.findings)
 
 
 @pytest.mark.parametrize("text", ["environment: 5", "environment: [{a: b}]", "environment: {A: [1]}"])
-def test_what_is_refused(project: Project, text: str) -> None:
+def test_invalid_environments_are_problems(project: ComposeDirectory, text: str) -> None:
     assert "compose.yaml: service app: environment" in project.app_problems(text)[0]
 
 
@@ -134,7 +134,7 @@ class TestSecrets:
             *("WEBPASSWORD", "DB_CONNECTION_STRING", "ConnectionStrings__Default"),
         ],
     )
-    def test_names_of_secrets(self, name: str) -> None:
+    def test_secret_names_are_recognized(self, name: str) -> None:
         assert is_secret_name(name)
 
     @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ class TestSecrets:
             *("TOKEN_PATH", "SECRETS_DIR", "PASSWORD_LOGIN_ENABLED", "AUTHOR", "HOSTNAME", "DESALTED", "BYPASS"),
         ],
     )
-    def test_other_names(self, name: str) -> None:
+    def test_public_names_are_recognized(self, name: str) -> None:
         assert not is_secret_name(name)
 
     @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ class TestSecrets:
             ("PLEX_CLAIM", "claim-abcdefghijklmnopqrst"),
         ],
     )
-    def test_values_that_hold_secrets(self, name: str, value: str) -> None:
+    def test_secret_values_are_recognized(self, name: str, value: str) -> None:
         assert is_secret_value(name, value)
 
     @pytest.mark.parametrize(
@@ -187,21 +187,21 @@ class TestSecrets:
             ("URL", "ssh://some-longer-user-name@host/x"),
         ],
     )
-    def test_other_values(self, name: str, value: str) -> None:
+    def test_public_values_are_recognized(self, name: str, value: str) -> None:
         assert not is_secret_value(name, value)
 
-    def test_passwords_inside_values(self) -> None:
-        assert passwords_in("postgres://user:p%40w@db/x?password=other") == ("p%40w", "other")
+    def test_passwords_are_found_in_values(self) -> None:
+        assert find_passwords("postgres://user:p%40w@db/x?password=other") == ("p%40w", "other")
 
-    def test_options_in_values(self, project: Project) -> None:
+    def test_a_value_with_a_secret_option_is_secret(self, project: ComposeDirectory) -> None:
         result = project.app("environment: {ARGS: '--requirepass turtle-dove -v', OTHER: '--port 5 --user turtle'}")
         assert result.secrets() == {"ARGS": "--requirepass turtle-dove -v"}
 
     @pytest.mark.parametrize("value", ["yes", "'true'", "'no'", "'1'", "''", "0"])
-    def test_switches_are_no_secrets(self, project: Project, value: str) -> None:
+    def test_booleans_are_not_secret(self, project: ComposeDirectory, value: str) -> None:
         assert project.app(f"environment: {{ALLOW_EMPTY_PASSWORD: {value}}}").secrets() == {}
 
-    def test_they_are_referred_to(self, project: Project) -> None:
+    def test_secret_variables_refer_to_the_secret(self, project: ComposeDirectory) -> None:
         result = project.app("environment: {DB_PASSWORD: canary-1, DB_USER: me}")
         assert result.secrets() == {"DB_PASSWORD": "canary-1"}
         assert result.manifest("HopperTemplate", "app")["spec"]["env"] == [
@@ -212,17 +212,17 @@ class TestSecrets:
         assert secret["type"] == "Opaque"
         assert base64.b64decode(secret["data"]["DB_PASSWORD"]) == b"canary-1"
 
-    def test_dollars_in_them_stay(self, project: Project) -> None:
+    def test_secret_values_are_not_escaped(self, project: ComposeDirectory) -> None:
         assert project.app("environment: {DB_PASSWORD: 'a$$$$b$$(DB_PASSWORD)'}").secrets() == {
             "DB_PASSWORD": "a$$b$(DB_PASSWORD)"
         }
 
-    def test_what_comes_from_a_secret_variable_is_secret(self, project: Project) -> None:
+    def test_a_value_with_a_secret_variable_is_secret(self, project: ComposeDirectory) -> None:
         project.write(".env", "DB_PASSWORD=pw\n")
         result = project.app("environment: {DSNX: 'x-${DB_PASSWORD}-y', TAG: '${TAG:-1}'}")
         assert result.secrets() == {"DSNX": "x-pw-y"}
 
-    def test_secrets_of_one_service_are_secret_in_all(self, project: Project) -> None:
+    def test_a_secret_of_one_service_is_secret_in_all_services(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services:
@@ -232,13 +232,13 @@ class TestSecrets:
         )
         assert result.secrets() == {"HOSTS": "local:redis:6379:0:canary-99"}
 
-    def test_common_words_are_not_searched_for(self, project: Project) -> None:
+    def test_secrets_that_are_common_words_are_not_replaced(self, project: ComposeDirectory) -> None:
         result = project.app(
             "environment: {POSTGRES_PASSWORD: postgres, POSTGRES_USER: postgres, PW_TOKEN: abc, X: abcd}"
         )
         assert plain(result) == {"POSTGRES_USER": "postgres", "X": "abcd"}
 
-    def test_values_that_are_not_known_can_be_filled_in(self, project: Project) -> None:
+    def test_incomplete_secret_values_are_reported(self, project: ComposeDirectory) -> None:
         result = project.app("environment: {DB_PASSWORD: '${DB_PASSWORD}', URL: 'x://u:${PW_TOKEN}@h'}")
         assert result.secrets() == {"DB_PASSWORD": "", "URL": "x://u:@h"}
         assert "Fill in the value" in result.changed["environment.DB_PASSWORD"].advice

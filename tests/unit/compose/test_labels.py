@@ -1,16 +1,16 @@
-"""Labels, and the domains in them."""
+"""Conversion of labels, and of the routing rules of reverse proxies in them into domains."""
 
 from __future__ import annotations
 
 import pytest
 
 from hopper.api.service import DomainEntry
-from hopper.compose.services.domains import find_hosts
-from tests.unit.compose.converting import Project
+from hopper.compose.services.proxy_hosts import find_proxy_hosts
+from tests.unit.compose.compose_directory import ComposeDirectory
 
 
 def domains(labels: dict[str, str], variables: dict[str, str] | None = None) -> list[tuple[str, int | None]]:
-    return [(host.name, host.port) for host in find_hosts(labels, variables or {}).found]
+    return [(host.name, host.port) for host in find_proxy_hosts(labels, variables or {}).hosts]
 
 
 ROUTER, PORT = "traefik.http.routers.r.rule", "traefik.http.services.s.loadbalancer.server.port"
@@ -35,15 +35,15 @@ ROUTER, PORT = "traefik.http.routers.r.rule", "traefik.http.services.s.loadbalan
         ({PORT: "80"}, []),
     ],
 )
-def test_hosts_in_labels(labels: dict[str, str], found: list[tuple[str, int | None]]) -> None:
+def test_host_names_are_found_in_labels(labels: dict[str, str], found: list[tuple[str, int | None]]) -> None:
     assert domains(labels) == found
 
 
-def test_hosts_in_variables() -> None:
+def test_host_names_are_found_in_variables() -> None:
     assert domains({}, {"VIRTUAL_HOST": "a.x, b.x", "VIRTUAL_PORT": "8080"}) == [("a.x", 8080), ("b.x", 8080)]
 
 
-def test_the_port_of_the_router_s_own_service_counts() -> None:
+def test_a_host_name_has_the_port_of_the_service_of_its_router() -> None:
     labels = {
         ROUTER: "Host(`a.x`)",
         "traefik.http.routers.r.service": "two",
@@ -53,7 +53,7 @@ def test_the_port_of_the_router_s_own_service_counts() -> None:
     assert domains(labels) == [("a.x", 2)]
 
 
-def test_labels_of_all_kinds(project: Project) -> None:
+def test_valid_labels_are_kept_and_others_reported(project: ComposeDirectory) -> None:
     result = project.app(
         """
         labels:
@@ -75,18 +75,18 @@ def test_labels_of_all_kinds(project: Project) -> None:
         "empty": "",
     }
     assert len(result.dropped) == 5
-    assert "value is not one" in result.dropped["labels.description"].message
-    assert "name is not one" in result.dropped["labels.bad…"].message
+    assert "value is not valid" in result.dropped["labels.description"].message
+    assert "name is not valid" in result.dropped["labels.bad…"].message
 
 
-def test_lists_files_and_swarm(project: Project) -> None:
+def test_labels_of_all_sources_are_merged(project: ComposeDirectory) -> None:
     project.write("app.labels", "a=file\nb=file\nc=file\n")
     result = project.app("label_file: app.labels\nlabels: [c=own]\ndeploy: {labels: {b: deploy, c: deploy}}")
     assert {label.name: label.value for label in result.spec().labels} == {"a": "file", "b": "deploy", "c": "own"}
     assert "label_file" in project.app("label_file: [none]").dropped
 
 
-def test_rules_become_domains(project: Project) -> None:
+def test_rules_become_domains(project: ComposeDirectory) -> None:
     result = project.app(
         """
         ports: [3000]
@@ -99,24 +99,24 @@ def test_rules_become_domains(project: Project) -> None:
     assert result.spec().domains == (DomainEntry(domain="a.example.com", proxy_port=3000),)
     assert [label.name for label in result.spec().labels] == ["traefik.enable"]
     rule = "labels.traefik.http.routers.r.rule"
-    assert "only host names" in result.dropped[rule].message
+    assert "conditions other than host names" in result.dropped[rule].message
     assert "became the domain a.example.com" in result.changed[rule].message
 
 
 @pytest.mark.parametrize("rule", ["PathPrefix(`/x`)", "Host(`app.${DOMAIN}`)", "HostRegexp(`.+`)", "nonsense"])
-def test_rules_without_a_complete_host_are_reported(project: Project, rule: str) -> None:
+def test_rules_without_a_complete_host_are_reported(project: ComposeDirectory, rule: str) -> None:
     result = project.app(f'ports: [80]\nlabels: {{traefik.http.routers.r.rule: "{rule}"}}')
     assert result.spec().domains == ()
     assert "labels.traefik.http.routers.r.rule" in result.dropped
 
 
-def test_a_domain_needs_a_port(project: Project) -> None:
+def test_a_domain_without_a_port_is_reported(project: ComposeDirectory) -> None:
     result = project.app("labels: {traefik.http.routers.r.rule: Host(`a.example.com`)}")
     assert result.spec().domains == ()
-    assert "no TCP port" in result.dropped["domains[a.example.com]"].message
+    assert "has no TCP port" in result.dropped["domains[a.example.com]"].message
 
 
-def test_secrets_in_labels_are_dropped(project: Project) -> None:
+def test_labels_with_secrets_are_left_out(project: ComposeDirectory) -> None:
     result = project.app("environment: {API_TOKEN: canary-7}\nlabels: {x: canary-7}")
     assert result.spec().labels == ()
-    assert "holds a secret" in result.dropped["labels.x"].message
+    assert "contains a secret" in result.dropped["labels.x"].message

@@ -1,14 +1,14 @@
-"""`ports` and `expose`."""
+"""Conversion of `ports` and `expose`."""
 
 from __future__ import annotations
 
 import pytest
 
 from hopper.api.service import PortEntry
-from tests.unit.compose.converting import Project
+from tests.unit.compose.compose_directory import ComposeDirectory
 
 
-def short(port: PortEntry) -> str:
+def port_text(port: PortEntry) -> str:
     """Write a port as ip:published>inside/PROTOCOL."""
     return f"{port.host_ip or ''}:{port.host_port or ''}>{port.container_port}/{port.protocol}"
 
@@ -38,8 +38,8 @@ def short(port: PortEntry) -> str:
         ("{target: 3000-3001, published: 4000-4001}", [":4000>3000/TCP", ":4001>3001/TCP"]),
     ],
 )
-def test_every_form(project: Project, text: str, ports: list[str]) -> None:
-    assert [short(port) for port in project.app(f"ports: [{text}]").spec().ports] == ports
+def test_all_forms_are_converted(project: ComposeDirectory, text: str, ports: list[str]) -> None:
+    assert [port_text(port) for port in project.app(f"ports: [{text}]").spec().ports] == ports
 
 
 @pytest.mark.parametrize(
@@ -60,60 +60,60 @@ def test_every_form(project: Project, text: str, ports: list[str]) -> None:
         "{target: 80, published: http}",
     ],
 )
-def test_what_is_no_port_is_refused(project: Project, text: str) -> None:
+def test_invalid_ports_are_problems(project: ComposeDirectory, text: str) -> None:
     (problem,) = project.app_problems(f"ports: ['8080', {text}]")
-    assert problem.startswith("compose.yaml: service app: ports[1]: this is no port: write it as in")
+    assert problem.startswith("compose.yaml: service app: ports[1]: the value is not a port: write it as in")
 
 
-def test_of_a_range_of_published_ports_the_first_is_offered(project: Project) -> None:
+def test_a_range_of_published_ports_for_one_port_is_reduced_to_the_first(project: ComposeDirectory) -> None:
     result = project.app("ports: ['8000-8010:80']")
-    assert [short(port) for port in result.spec().ports] == [":8000>80/TCP"]
+    assert [port_text(port) for port in result.spec().ports] == [":8000>80/TCP"]
     assert "8000" in result.changed["ports[0]"].message
 
 
-def test_a_port_that_is_published_twice(project: Project) -> None:
+def test_a_port_published_twice_is_reported(project: ComposeDirectory) -> None:
     result = project.app("ports: ['8080:80', '8081:80', '8080:80/udp']")
-    assert [short(port) for port in result.spec().ports] == [":8080>80/TCP", ":8080>80/UDP"]
-    assert "first one wins" in result.dropped["ports[1]"].message
+    assert [port_text(port) for port in result.spec().ports] == [":8080>80/TCP", ":8080>80/UDP"]
+    assert "only the first published port is kept" in result.dropped["ports[1]"].message
 
 
-def test_the_service_offers_each_port_once(project: Project) -> None:
+def test_the_service_offers_each_port_once(project: ComposeDirectory) -> None:
     result = project.app("ports: ['127.0.0.1:80:8080', '127.0.0.2:80:8081', '8082:8082', 80]")
-    assert [short(port) for port in result.spec().ports] == [
+    assert [port_text(port) for port in result.spec().ports] == [
         "127.0.0.1:80>8080/TCP",
         "127.0.0.2:>8081/TCP",
         ":8082>8082/TCP",
     ]
-    assert "port 80 is taken" in result.changed["ports[1]"].message
+    assert "port 80 of the Service is taken" in result.changed["ports[1]"].message
     assert "offers port 80 already" in result.dropped["ports[3]"].message
 
 
-def test_ranges_too_large_for_a_service(project: Project) -> None:
+def test_a_large_range_is_left_out(project: ComposeDirectory) -> None:
     result = project.app("ports: ['10000-20000:10000-20000/udp', '80:80']")
-    assert [short(port) for port in result.spec().ports] == [":80>80/TCP"]
-    assert "10001 ports are more than" in result.dropped["ports[0]"].message
+    assert [port_text(port) for port in result.spec().ports] == [":80>80/TCP"]
+    assert "the range has 10001 ports" in result.dropped["ports[0]"].message
 
 
-def test_many_small_ranges(project: Project) -> None:
+def test_excess_ports_are_left_out(project: ComposeDirectory) -> None:
     result = project.app("ports: [1000-1039, 2000-2039]")
     assert len(result.spec().ports) == 64
     assert "more than 64" in result.dropped["ports"].message
 
 
-def test_exposed_ports_are_not_published(project: Project) -> None:
+def test_exposed_ports_are_not_published(project: ComposeDirectory) -> None:
     result = project.app("expose: [3000, '4000-4001/udp']\nports: ['8080:3000']")
-    assert [short(port) for port in result.spec().ports] == [":8080>3000/TCP", ":>4000/UDP", ":>4001/UDP"]
+    assert [port_text(port) for port in result.spec().ports] == [":8080>3000/TCP", ":>4000/UDP", ":>4001/UDP"]
     assert not result.dropped
 
 
-def test_details_of_the_long_form_are_reported(project: Project) -> None:
+def test_unsupported_keys_of_the_long_form_are_reported(project: ComposeDirectory) -> None:
     result = project.app("ports: [{target: 80, mode: host, app_protocol: http, name: web, bogus: 1}]")
     assert {"ports[0].mode", "ports[0].app_protocol", "ports[0].bogus"} == result.dropped.keys()
     assert "ports[0].name" in result.notes
 
 
 class TestReachability:
-    def test_ports_on_which_others_reach_a_service_are_added(self, project: Project) -> None:
+    def test_ports_that_other_services_connect_to_are_added(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services:
@@ -128,7 +128,7 @@ class TestReachability:
         assert result.spec("db").ports == ()
         assert "no port is known" in result.dropped["ports"].message
 
-    def test_published_ports_are_left_as_they_are(self, project: Project) -> None:
+    def test_published_ports_keep_their_numbers(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services:
@@ -137,10 +137,10 @@ class TestReachability:
             """,
             stack="shop",
         )
-        assert [short(port) for port in result.spec("db").ports] == [":15432>5432/TCP"]
+        assert [port_text(port) for port in result.spec("db").ports] == [":15432>5432/TCP"]
         assert result.overrides()["env"] == [{"name": "DB", "value": "hopper-shop-db:15432"}]
 
-    def test_names_that_are_no_hosts_do_not_count(self, project: Project) -> None:
+    def test_names_that_are_not_hosts_are_ignored(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services:
@@ -151,7 +151,7 @@ class TestReachability:
         assert not result.changed
         assert result.spec("db").ports == ()
 
-    def test_ports_behind_domains_are_added(self, project: Project) -> None:
+    def test_ports_behind_domains_are_added(self, project: ComposeDirectory) -> None:
         result = project.app("environment: {VIRTUAL_HOST: a.example.com, VIRTUAL_PORT: '8080'}")
         assert [port.container_port for port in result.spec().ports] == [8080]
         assert (result.spec().domains[0].domain, result.spec().domains[0].proxy_port) == ("a.example.com", 8080)

@@ -1,4 +1,4 @@
-"""Whatever comes in: no crash, nothing goes silently, and nothing comes out that the operator would refuse."""
+"""Properties of the conversion of any input: no crash, no silent loss, no manifest that the operator refuses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hopper.compose.convert import Conversion, convert
-from hopper.compose.errors import ComposeError
-from hopper.compose.reading.files import Disk, WithInput
-from hopper.compose.reading.syntax import port_range, seconds, size_in_bytes, split_port, split_volume
-from hopper.compose.report import Finding
+from hopper.compose.reading.file_readers import DirectoryReader, ReaderWithInput
+from hopper.compose.reading.short_syntax import (
+    parse_port_range,
+    parse_seconds,
+    parse_short_port,
+    parse_short_volume,
+    parse_size,
+)
+from hopper.compose.report import ComposeError, Finding
+from hopper.compose.services.shell_words import split_command_line
 from hopper.compose.services.unsupported import KEYS
-from hopper.compose.services.words import split_words
 from hopper.domain.service.merge import merge
 from hopper.domain.service.problems import find_problems
 
@@ -43,11 +48,13 @@ QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def converted(text: str, stack: str | None = None) -> Conversion | None:
-    """Convert a text; None if it is refused."""
+    """Return the conversion of a text, or None if it is refused."""
     try:
         return convert(
             [INPUT],
-            lambda source: WithInput(Disk(source.directory), INPUT, text.encode(errors="surrogatepass")),
+            lambda source: ReaderWithInput(
+                DirectoryReader(source.directory), INPUT, text.encode(errors="surrogatepass")
+            ),
             stack=stack,
         )
     except ComposeError as error:
@@ -112,27 +119,27 @@ def test_any_model_is_converted_or_refused(model: dict[str, Any], stack: str | N
     json.dumps(result.manifests() if result else None)
 
 
-def _seen(result: Conversion) -> tuple[object, ...]:
+def _visible_result(result: Conversion) -> tuple[object, ...]:
     return result.manifests(), [(f.key, f.outcome, f.message) for f in result.findings]
 
 
-def _named(finding: Finding, key: str) -> bool:
+def _is_about(finding: Finding, key: str) -> bool:
     return finding.key == key or finding.key.startswith((f"{key}.", f"{key}["))
 
 
 @QUICK
 @given(st.sampled_from([key for key in (*CONVERTED, *KEYS, "unknown", "x-own") if key != "image"]), values)
-def test_no_key_goes_silently(key: str, value: Any) -> None:
-    """With and without a key, the result or the report differs."""
+def test_no_key_is_ignored_silently(key: str, value: Any) -> None:
+    """The result or the report differs with and without the key."""
     without = converted(yaml.safe_dump({"services": {"web": {"image": "a"}}}), "s")
     result = converted(yaml.safe_dump({"services": {"web": {"image": "a", key: value}}}, allow_unicode=True), "s")
     assert without is not None
     if result is not None and value not in ({}, []) and not (value == "" and isinstance(value, str)):
-        assert _seen(result) != _seen(without) or _says_the_default(key, value)
+        assert _visible_result(result) != _visible_result(without) or _has_no_effect(key, value)
 
 
-def _says_the_default(key: str, value: Any) -> bool:
-    """What is there, but empty all the way down, or what holds anyway."""
+def _has_no_effect(key: str, value: Any) -> bool:
+    """Whether a value is empty at every level, or equals the default."""
     text = json.dumps(value, default=str)
     empty = not any(char.isalnum() for char in text.replace("null", "").replace("false", "")) or "$" in text
     return empty or key in ("cpu_period", "mem_limit", "cpus", "mem_reservation", "shm_size", "depends_on", "env_file")
@@ -146,7 +153,7 @@ def _says_the_default(key: str, value: Any) -> bool:
     st.from_regex(r"[a-z]{3,8}_[a-z]{3,8}x", fullmatch=True),
     values,
 )
-def test_unknown_keys_are_named_with_their_place(place: str, key: str, value: Any) -> None:
+def test_unknown_keys_are_reported_with_their_path(place: str, key: str, value: Any) -> None:
     service: dict[str, Any] = {
         "image": "a",
         "healthcheck": {"test": "a"},
@@ -161,7 +168,7 @@ def test_unknown_keys_are_named_with_their_place(place: str, key: str, value: An
     result = converted(yaml.safe_dump({"services": {"web": service}}, allow_unicode=True))
     assert result is not None
     path = f"{place}.{key}" if place else key
-    assert any(_named(finding, path) for finding in result.findings)
+    assert any(_is_about(finding, path) for finding in result.findings)
 
 
 @QUICK
@@ -191,11 +198,13 @@ def test_a_secret_is_only_in_the_secret(name: str, value: str, form: str) -> Non
     result = converted(f"services:\n  app:\n    image: a\n{indented}", "s")
     assert result is not None
     assert any(value in secret for secret in result.services[0].secrets.values())
-    assert value not in json.dumps([one for one in result.manifests() if one["kind"] != "Secret"])
+    assert value not in json.dumps([manifest for manifest in result.manifests() if manifest["kind"] != "Secret"])
     assert not any(value in str(finding) for finding in result.findings)
 
 
 @given(st.text(max_size=40))
-@pytest.mark.parametrize("parse", [split_port, split_volume, split_words, port_range, seconds, size_in_bytes])
-def test_short_syntaxes_take_any_text(parse: Any, text: str) -> None:
+@pytest.mark.parametrize(
+    "parse", [parse_short_port, parse_short_volume, split_command_line, parse_port_range, parse_seconds, parse_size]
+)
+def test_parsers_of_short_syntaxes_accept_any_text(parse: Any, text: str) -> None:
     parse(text)

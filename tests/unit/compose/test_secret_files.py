@@ -1,16 +1,16 @@
-"""`secrets`: files below /run/secrets, which come from Secrets."""
+"""Conversion of `secrets` into files from the Secret of the service or from external Secrets."""
 
 from __future__ import annotations
 
-from tests.unit.compose.converting import Project, Result
+from tests.unit.compose.compose_directory import ComposeDirectory, ConversionResult
 
 
-def convert(project: Project, service: str, secrets: str, **environment: str) -> Result:
+def convert(project: ComposeDirectory, service: str, secrets: str, **environment: str) -> ConversionResult:
     text = f"services: {{app: {{image: a, {service}}}}}\nsecrets: {{{secrets}}}"
     return project.convert(text, environment=environment)
 
 
-def files(result: Result) -> dict[str, tuple[str, str, str]]:
+def files(result: ConversionResult) -> dict[str, tuple[str, str, str]]:
     """Return the Secret and key that each file comes from, and its mode."""
     found = {}
     for file in result.spec().config_files:
@@ -21,7 +21,7 @@ def files(result: Result) -> dict[str, tuple[str, str, str]]:
     return found
 
 
-def test_a_secret_is_a_file_as_docker_compose_has_it(project: Project) -> None:
+def test_a_secret_becomes_a_file_below_run_secrets(project: ComposeDirectory) -> None:
     project.write("pw.txt", "canary-1\n")
     result = convert(project, "secrets: [pw], environment: {DB_PASSWORD_FILE: /run/secrets/pw}", "pw: {file: ./pw.txt}")
     assert result.secrets() == {"pw": "canary-1\n"}
@@ -31,7 +31,7 @@ def test_a_secret_is_a_file_as_docker_compose_has_it(project: Project) -> None:
     assert not result.changed
 
 
-def test_targets_and_modes(project: Project) -> None:
+def test_target_and_mode_can_be_set(project: ComposeDirectory) -> None:
     project.write("pw.txt", "canary-1")
     service = "secrets: [{source: pw, target: one, mode: 0400}, {source: pw, target: /etc/two, mode: '0440', uid: '1'}]"
     result = convert(project, service, "pw: {file: pw.txt}, more: {file: pw.txt}")
@@ -43,7 +43,7 @@ def test_targets_and_modes(project: Project) -> None:
     assert "secrets.more" in result.notes
 
 
-def test_a_secret_that_exists_already(project: Project) -> None:
+def test_an_external_secret_is_referred_to(project: ComposeDirectory) -> None:
     for definition, name in (("{external: true}", "pw"), ("{external: true, name: The_Pw}", "the-pw"),
                              ("{external: {name: old}}", "old")):  # fmt: skip
         result = convert(project, "secrets: [Pw]", f"Pw: {definition}")
@@ -52,27 +52,27 @@ def test_a_secret_that_exists_already(project: Project) -> None:
         assert not result.secrets()
 
 
-def test_a_secret_from_the_environment(project: Project) -> None:
+def test_a_secret_can_come_from_the_environment(project: ComposeDirectory) -> None:
     assert convert(project, "secrets: [pw]", "pw: {environment: PW}", PW="canary-1").secrets() == {"pw": "canary-1"}
 
 
-def test_values_that_are_not_there_can_be_filled_in(project: Project) -> None:
+def test_missing_values_are_reported_and_empty(project: ComposeDirectory) -> None:
     for definition in ("pw: {file: gone.txt}", "pw: {environment: GONE}", "other: {file: x}"):
         result = convert(project, "secrets: [pw]", definition)
         assert result.secrets() == {"pw": ""}
         assert files(result) == {"/run/secrets/pw": ("app-secrets", "pw", "0444")}
         assert "secrets[0]" in result.dropped
-        assert any("Fill in the value" in one.advice for one in result.conversion.findings)
+        assert any("Fill in the value" in finding.advice for finding in result.conversion.findings)
 
 
-def test_a_variable_of_the_same_name(project: Project) -> None:
+def test_a_variable_of_the_same_name_has_a_separate_key(project: ComposeDirectory) -> None:
     project.write("pw.txt", "canary-1")
     result = convert(project, "secrets: [API_KEY], environment: {API_KEY: canary-2}", "API_KEY: {file: pw.txt}")
     assert result.secrets() == {"API_KEY": "canary-2", "API_KEY.file": "canary-1"}
     assert files(result) == {"/run/secrets/API_KEY": ("app-secrets", "API_KEY.file", "0444")}
 
 
-def test_a_file_that_is_there_already(project: Project) -> None:
+def test_two_files_at_one_path_are_reported(project: ComposeDirectory) -> None:
     project.write("pw.txt", "canary-1")
     service = "secrets: [pw, {source: pw, target: /run/secrets/pw}], volumes: ['./pw.txt:/run/secrets/pw']"
     result = convert(project, service, "pw: {file: pw.txt}")
@@ -81,7 +81,7 @@ def test_a_file_that_is_there_already(project: Project) -> None:
     assert "volumes[0]" in result.notes
 
 
-def test_values_of_secret_files_are_secret_everywhere(project: Project) -> None:
+def test_values_of_secret_files_are_replaced_everywhere(project: ComposeDirectory) -> None:
     project.write("pw.txt", "canary-1\n")
     result = convert(
         project, "secrets: [pw], environment: {X: see canary-1}, command: [a, canary-1]", "pw: {file: pw.txt}"

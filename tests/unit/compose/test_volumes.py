@@ -1,4 +1,4 @@
-"""`volumes`, `tmpfs`, `shm_size`, and files that become config files."""
+"""Conversion of `volumes`, `tmpfs`, `shm_size` and `configs` into volumes and config files."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import pytest
 
 from hopper.api.service import EnvSource, KeyRef, VolumeEntry
 from hopper.compose.convert import convert
-from tests.unit.compose.converting import Project
+from tests.unit.compose.compose_directory import ComposeDirectory
 
 TOP = "\nvolumes: {data: {}, Big_Data: {}}"
 
 
-def short(volume: VolumeEntry) -> str:
+def volume_text(volume: VolumeEntry) -> str:
     """Write a volume as type source>target and flags."""
     flags = f"{' ro' if volume.read_only else ''}{' external' if volume.external else ''}"
     return f"{volume.type} {volume.source or ''}>{volume.target}{flags}{f' {volume.size}' if volume.size else ''}"
 
 
-def mounts(project: Project, entry: str) -> list[str]:
+def mounts(project: ComposeDirectory, entry: str) -> list[str]:
     result = project.convert(f"services: {{app: {{image: a, volumes: [{entry}]}}}}{TOP}")
-    return [short(volume) for volume in result.spec().volumes]
+    return [volume_text(volume) for volume in result.spec().volumes]
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def mounts(project: Project, entry: str) -> list[str]:
         ("{type: tmpfs, target: /run, tmpfs: {size: 1000}}", "tmpfs >/run 1000"),
     ],
 )
-def test_every_form(project: Project, text: str, volume: str) -> None:
+def test_all_forms_are_converted(project: ComposeDirectory, text: str, volume: str) -> None:
     assert mounts(project, text) == [volume]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "advice"),
     [
-        ('"/var/run/docker.sock:/var/run/docker.sock"', "no Docker to talk to"),
+        ('"/var/run/docker.sock:/var/run/docker.sock"', "no Docker daemon"),
         ('"/etc/localtime:/etc/localtime:ro"', "Set the variable TZ"),
         ('"/proc:/host/proc"', "DaemonSet"),
         ('"/:/rootfs"', "DaemonSet"),
@@ -69,23 +69,23 @@ def test_every_form(project: Project, text: str, volume: str) -> None:
         ('"data:/data:noexec"', "Remove it"),
     ],
 )
-def test_what_is_not_mounted_says_what_to_do(project: Project, text: str, said: str) -> None:
+def test_mounts_that_are_left_out_have_advice(project: ComposeDirectory, text: str, advice: str) -> None:
     (project.directory / "directory").mkdir()
     project.write("binary", b"\xff\xfe\0")
     project.write("large", "x" * (256 * 1024 + 1))
     result = project.convert(f"services: {{app: {{image: a, volumes: [{text}]}}}}{TOP}")
     (finding,) = result.dropped.values()
-    assert said in finding.advice
+    assert advice in finding.advice
 
 
 @pytest.mark.parametrize("text", ['"a:b:c:d"', '""', '":/data"', '"data:"', "{type: bind, target: /data}"])
-def test_what_is_no_volume_is_refused(project: Project, text: str) -> None:
+def test_invalid_volumes_are_problems(project: ComposeDirectory, text: str) -> None:
     (problem,) = project.app_problems(f"volumes: [{text}]")
     assert problem.startswith("compose.yaml: service app: volumes[0]: ")
 
 
 class TestSingleFiles:
-    def test_they_become_config_files(self, project: Project) -> None:
+    def test_a_mounted_file_becomes_a_config_file(self, project: ComposeDirectory) -> None:
         project.write("nginx.conf", "events {}\n")
         result = project.app("volumes: ['./nginx.conf:/etc/nginx/nginx.conf:ro']")
         (file,) = result.spec().config_files
@@ -93,20 +93,20 @@ class TestSingleFiles:
         assert result.spec().volumes == ()
         assert "became the config file" in result.changed["volumes[0]"].message
 
-    def test_scripts_stay_executable(self, project: Project) -> None:
+    def test_executable_files_stay_executable(self, project: ComposeDirectory) -> None:
         project.write("init.sh", "#!/bin/sh\n").chmod(0o755)
         (file,) = project.app("volumes: ['./init.sh:/init.sh']").spec().config_files
         assert file.mode == "0755"
 
-    def test_links_do_not_lead_out(self, project: Project) -> None:
+    def test_files_outside_the_directory_are_not_read(self, project: ComposeDirectory) -> None:
         secret = project.directory.parent / "secret"
         secret.write_text("far away")
         (project.directory / "link").symlink_to(secret)
         result = project.app("volumes: ['./link:/data', '../secret:/other']")
         assert result.spec().config_files == ()
-        assert all("outside of the directory" in finding.message for finding in result.dropped.values())
+        assert all("outside the directory" in finding.message for finding in result.dropped.values())
 
-    def test_a_compose_file_may_be_a_link(self, project: Project) -> None:
+    def test_the_compose_file_can_be_a_symbolic_link(self, project: ComposeDirectory) -> None:
         far = project.directory.parent / "far.yaml"
         far.write_text("services: {app: {image: a, volumes: ['./near.conf:/a.conf']}}")
         project.write("near.conf", "a=1\n")
@@ -114,38 +114,38 @@ class TestSingleFiles:
         (service,) = convert([project.directory / "link.yaml"]).services
         assert service.spec.config_files[0].content == "a=1\n"
 
-    def test_a_root_allows_more(self, project: Project) -> None:
+    def test_a_root_allows_files_above_the_compose_file(self, project: ComposeDirectory) -> None:
         (project.directory.parent / "shared.conf").write_text("a=1\n")
         result = project.app("volumes: ['../shared.conf:/shared.conf']", root=project.directory.parent)
         assert result.spec().config_files[0].content == "a=1\n"
 
-    def test_pipes_do_not_block(self, project: Project) -> None:
+    def test_named_pipes_are_not_read(self, project: ComposeDirectory) -> None:
         os.mkfifo(project.directory / "pipe")
-        assert "no ordinary file" in project.app("volumes: ['./pipe:/x']").dropped["volumes[0]"].message
+        assert "not a regular file" in project.app("volumes: ['./pipe:/x']").dropped["volumes[0]"].message
 
-    def test_a_config_file_takes_the_place_of_a_volume(self, project: Project) -> None:
+    def test_a_config_file_replaces_a_volume_at_its_path(self, project: ComposeDirectory) -> None:
         project.write("app.conf", "a=1\n")
         result = project.app("volumes: ['conf:/etc/app.conf']\nx-devarch-config: {app.conf: /etc/app.conf}")
         assert [file.path for file in result.spec().config_files] == ["/etc/app.conf"]
-        assert "takes the place of the volume" in result.dropped["volumes[0]"].message
+        assert "a config file has the same path" in result.dropped["volumes[0]"].message
 
 
 class TestNamedVolumes:
-    def test_external_ones_must_exist(self, project: Project) -> None:
+    def test_external_volumes_must_exist(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services: {app: {image: a, volumes: ["a:/a", "b:/b", "c:/c"]}}
             volumes: {a: {external: true}, b: {external: {name: Old_Name}}, c: {external: true, name: new-name}}
             """
         )
-        assert [short(volume) for volume in result.spec().volumes] == [
+        assert [volume_text(volume) for volume in result.spec().volumes] == [
             "volume a>/a external",
             "volume old-name>/b external",
             "volume new-name>/c external",
         ]
         assert "PersistentVolumeClaim old-name must exist" in result.changed["volumes.b.external"].message
 
-    def test_drivers_and_their_options(self, project: Project) -> None:
+    def test_drivers_and_their_options_are_reported(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services: {app: {image: a, volumes: ["nfs:/nfs", "ram:/ram", "bind:/bind", "other:/other"]}}
@@ -156,7 +156,7 @@ class TestNamedVolumes:
               other: {driver: rexray, driver_opts: {size: 10}}
             """
         )
-        assert [short(volume) for volume in result.spec().volumes] == [
+        assert [volume_text(volume) for volume in result.spec().volumes] == [
             "volume nfs>/nfs",
             "tmpfs >/ram 100Mi",
             "volume bind>/bind",
@@ -170,13 +170,13 @@ class TestNamedVolumes:
             "volumes.other.driver_opts.size",
         } == result.dropped.keys()
 
-    def test_similar_names_stay_apart(self, project: Project) -> None:
+    def test_similar_names_become_different_claims(self, project: ComposeDirectory) -> None:
         result = project.convert(
             'services: {app: {image: a, volumes: ["a_b:/1", "a-b:/2"]}}\nvolumes: {a_b: {}, a-b: {}}'
         )
         assert len({volume.source for volume in result.spec().volumes}) == 2
 
-    def test_sharing_is_reported(self, project: Project) -> None:
+    def test_shared_volumes_are_reported(self, project: ComposeDirectory) -> None:
         result = project.convert(
             """
             services:
@@ -188,32 +188,32 @@ class TestNamedVolumes:
         assert "not shared with" in result.dropped["volumes.data"].message
         assert "no service mounts it" in result.notes["volumes.unused"].message
 
-    def test_undeclared_ones_are_noted(self, project: Project) -> None:
+    def test_undeclared_volumes_are_noted(self, project: ComposeDirectory) -> None:
         result = project.app("volumes: ['data:/data']")
-        assert [short(volume) for volume in result.spec().volumes] == ["volume data>/data"]
-        assert "not among the volumes" in result.notes["volumes[0]"].message
+        assert [volume_text(volume) for volume in result.spec().volumes] == ["volume data>/data"]
+        assert "not declared at the top level" in result.notes["volumes[0]"].message
 
 
-def test_the_same_target_twice(project: Project) -> None:
+def test_two_volumes_at_one_path_are_reported(project: ComposeDirectory) -> None:
     result = project.app("volumes: ['/data', 'data:/data/']\ntmpfs: /data")
-    assert [short(volume) for volume in result.spec().volumes] == ["volume >/data"]
+    assert [volume_text(volume) for volume in result.spec().volumes] == ["volume >/data"]
     assert {"volumes[1]", "tmpfs"} == result.dropped.keys()
 
 
-def test_tmpfs(project: Project) -> None:
+def test_tmpfs_becomes_volumes_in_memory(project: ComposeDirectory) -> None:
     result = project.app("tmpfs: ['/run', '/tmp:size=64m,mode=1777,noexec', '/x:size=much']")
-    assert [short(volume) for volume in result.spec().volumes] == ["tmpfs >/run", "tmpfs >/tmp 64Mi", "tmpfs >/x"]
+    assert [volume_text(volume) for volume in result.spec().volumes] == ["tmpfs >/run", "tmpfs >/tmp 64Mi", "tmpfs >/x"]
     assert "tmpfs" in result.dropped
 
 
-def test_shared_memory(project: Project) -> None:
+def test_shm_size_becomes_a_volume_in_memory(project: ComposeDirectory) -> None:
     result = project.app("shm_size: '1gb'")
-    assert [short(volume) for volume in result.spec().volumes] == ["tmpfs >/dev/shm 1Gi"]
+    assert [volume_text(volume) for volume in result.spec().volumes] == ["tmpfs >/dev/shm 1Gi"]
     assert "shm_size" in result.changed
 
 
 class TestDevarchConfig:
-    def test_files_are_found_by_their_names(self, project: Project) -> None:
+    def test_files_are_placed_at_their_paths(self, project: ComposeDirectory) -> None:
         project.write("server.properties", "a=1\n")
         project.write("dynamic/routes.yml", "http: {}\n")
         result = project.app(
@@ -224,20 +224,20 @@ class TestDevarchConfig:
             "/etc/dynamic/routes.yml": "http: {}\n",
         }
 
-    def test_missing_ones_are_reported(self, project: Project) -> None:
+    def test_missing_files_are_reported(self, project: ComposeDirectory) -> None:
         result = project.app("x-devarch-config: {a.conf: /etc/a.conf}")
         assert result.dropped["x-devarch-config.a.conf"].message == "a.conf is missing"
 
-    def test_the_compose_file_is_not_its_own_configuration(self, project: Project) -> None:
+    def test_the_compose_file_itself_is_not_placed(self, project: ComposeDirectory) -> None:
         result = project.app("x-devarch-config: {compose.yaml: /etc/a.conf}")
         assert "the compose file itself" in result.dropped["x-devarch-config.compose.yaml"].message
 
-    def test_it_is_a_mapping(self, project: Project) -> None:
-        assert "is no mapping" in project.app_problems("x-devarch-config: [a]")[0]
+    def test_a_list_is_a_problem(self, project: ComposeDirectory) -> None:
+        assert "is not a mapping" in project.app_problems("x-devarch-config: [a]")[0]
 
 
 class TestConfigs:
-    def test_every_kind(self, project: Project) -> None:
+    def test_all_kinds_of_configs_are_converted(self, project: ComposeDirectory) -> None:
         project.write("a.conf", "a=1\n")
         result = project.convert(
             """
@@ -273,7 +273,7 @@ class TestConfigs:
         assert {"configs[1].uid", "configs[5]"} == result.dropped.keys()
         assert "no service uses it" in result.notes["configs.unused"].message
 
-    def test_those_that_hold_secrets_are_kept_in_the_secret(self, project: Project) -> None:
+    def test_files_with_secrets_are_stored_in_the_secret(self, project: ComposeDirectory) -> None:
         project.write("a.conf", "connect to canary-77 now\n")
         project.write("b/tls.key", "-----BEGIN PRIVATE KEY-----\ncanary-99\n")
         result = project.convert(
@@ -301,17 +301,17 @@ class TestConfigs:
             "tls.key": "x canary-88",
             "tls.key.file": "-----BEGIN PRIVATE KEY-----\ncanary-99\n",
         }
-        assert "holds a secret, and is kept in the Secret app-secrets" in result.changed["configs[0]"].message
+        assert "contains a secret, so it is stored in the Secret app-secrets" in result.changed["configs[0]"].message
         assert "canary" not in str(result.manifest("HopperTemplate", "app"))
 
-    def test_paths_as_docker_compose_config_writes_them(self, project: Project) -> None:
+    def test_absolute_paths_below_the_directory_are_read(self, project: ComposeDirectory) -> None:
         path = project.write("conf/a.conf", "a=1\n")
         other = project.write("../shop-2/b.conf", "b=1\n").resolve()
         result = project.app(f"volumes: ['{path}:/a.conf', '{other}:/b.conf']\nnetworks: {{default: null}}")
         assert [file.path for file in result.spec().config_files] == ["/a.conf"]
         assert list(result.dropped) == ["volumes[1]"]
 
-    def test_the_name_of_the_file_says_it(self, project: Project) -> None:
+    def test_files_with_names_of_secrets_are_stored_in_the_secret(self, project: ComposeDirectory) -> None:
         project.write("mongo/keyfile", "abcdef")
         project.write("mongo/keymap.conf", "abcdef")
         result = project.app("volumes: ['./mongo/keyfile:/k', './mongo/keymap.conf:/m']")
@@ -329,7 +329,9 @@ class TestConfigs:
             ("# password = xyz", False),
         ],
     )
-    def test_what_looks_like_credentials(self, project: Project, line: str, secret: bool) -> None:
+    def test_files_with_credentials_are_stored_in_the_secret(
+        self, project: ComposeDirectory, line: str, secret: bool
+    ) -> None:
         project.write("a.conf", f"a = 1\n{line}\n")
         result = project.app("volumes: ['./a.conf:/a.conf']")
         assert (result.spec().config_files[0].content_from is not None) == secret

@@ -1,4 +1,4 @@
-"""`hopper import`: bring in what was written for something else."""
+"""`hopper import`: convert files of other tools into Hopper's objects."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hopper.cli.options import Prefix
 
 if TYPE_CHECKING:
     from hopper.compose.convert import Conversion
-    from hopper.compose.reading.files import Files
-    from hopper.compose.reading.sources import Source
+    from hopper.compose.reading.file_readers import FileReader
+    from hopper.compose.reading.sources import ProjectSource
 
-app = typer.Typer(help="Bring in what was written for something else.", no_args_is_help=True)
+app = typer.Typer(help="Convert files of other tools into Hopper's objects.", no_args_is_help=True)
 
 FIELD_MANAGER = "hopper-import"
 _STDIN = Path("-")
 
 
-class Output(StrEnum):
-    """How manifests are printed."""
+class ManifestFormat(StrEnum):
+    """Format of printed manifests."""
 
     YAML = "yaml"
     JSON = "json"
@@ -33,30 +33,39 @@ class Output(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Bring in what was written for something else."""
+    """Convert files of other tools into Hopper's objects."""
 
 
 @app.command()
 def compose(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|DIR...", help="Compose files, directories with such, or - for standard input."),
+        typer.Argument(
+            metavar="FILE|DIR...", help="Compose files, directories with compose files, or - for standard input."
+        ),
     ],
     stack: Annotated[
         str | None,
-        typer.Option("--stack", metavar="NAME", help="Also make a Project of that name, with an instance per service."),
+        typer.Option(
+            "--stack",
+            metavar="NAME",
+            help="Also create a project instance of this name, with an instance for each service.",
+        ),
     ] = None,
     output: Annotated[
-        Output | None, typer.Option("--output", "-o", help="Print the manifests so. Default: yaml.", show_default=False)
+        ManifestFormat | None,
+        typer.Option("--output", "-o", help="Format of the manifests. Default: yaml.", show_default=False),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Apply the manifests instead of printing them.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --apply: check only, change nothing.")] = False,
-    force_conflicts: Annotated[
-        bool, typer.Option("--force-conflicts", help="With --apply: take over fields that others have set.")
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --apply: only let the API server check the manifests.")
     ] = False,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the current one.")] = None,
+    force_conflicts: Annotated[
+        bool, typer.Option("--force-conflicts", help="With --apply: take over fields of other field managers.")
+    ] = False,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the current namespace.")] = None,
     env: Annotated[
-        bool, typer.Option("--env", help="Let ${VARIABLES} come from the environment, too, not only from .env.")
+        bool, typer.Option("--env", help="Read ${VARIABLES} from the environment as well as from .env.")
     ] = False,
     root: Annotated[
         Path | None,
@@ -65,62 +74,64 @@ def compose(
             metavar="DIR",
             exists=True,
             file_okay=False,
-            help="Read files that a compose file names (env_file, configs, ...) from below here. "
-            "Default: the compose file's own directory.",
+            help="Directory that must contain all files in a compose file (env_file, configs, ...). "
+            "Default: the directory of the compose file.",
             show_default=False,
         ),
     ] = None,
     prefix: Prefix = DEFAULT_PREFIX,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail if anything is not carried over.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if a key is not carried over.")] = False,
 ) -> None:
-    """Turn compose services into HopperTemplates, and with --stack into a running stack.
+    """Convert compose services into HopperTemplates, and with --stack into a running stack.
 
-    The manifests go to standard output, and a report of what is different or lost, and what to do about it, to standard
-    error. Passwords, tokens and the like are moved into Secrets.
+    The manifests go to standard output. A report of all keys that are lost or changed, and what to do about them, goes
+    to standard error. Passwords, tokens and other secrets are moved into Secrets.
 
-    A directory stands for its compose.yaml (and compose.override.yaml); without one, for all YAML files in it.
+    A directory stands for its compose.yaml (and compose.override.yaml), or without one for all YAML files in it.
 
     Examples:
 
-      hopper import compose compose.yaml                          # look at the result
+      hopper import compose compose.yaml                          # print the manifests
 
-      hopper import compose compose.yaml > templates.yaml         # keep it, with the report on the screen
+      hopper import compose compose.yaml > templates.yaml         # save the manifests
 
-      hopper import compose . --stack shop --apply                # a Project "shop" with an instance per service
+      hopper import compose . --stack shop --apply                # create the stack "shop"
 
-      hopper import compose . --stack shop --apply --dry-run      # have the API server check it first
+      hopper import compose . --stack shop --apply --dry-run      # let the API server check it
 
-      hopper import compose catalogue/*.yml --strict -o json      # in scripts: fail if anything would be lost
+      hopper import compose catalogue/*.yml --strict -o json      # fail if a key would be lost
 
-      docker compose config | hopper import compose -             # merged and with all variables, by docker itself
+      docker compose config | hopper import compose -             # let docker compose merge the files
     """
     if (dry_run or force_conflicts) and not apply:
-        raise typer.BadParameter("--dry-run and --force-conflicts belong to --apply: add it, or drop them")
-    conversion = _converted(paths, stack, prefix, env, root)
-    if strict and _lost(conversion):
-        typer.echo("error: --strict: not all is carried over, see above; nothing was printed or applied", err=True)
+        raise typer.BadParameter("--dry-run and --force-conflicts require --apply: add it, or remove them")
+    conversion = _convert(paths, stack, prefix, env, root)
+    if strict and _has_losses(conversion):
+        typer.echo(
+            "error: --strict: some keys are not carried over, see above; nothing was printed or applied", err=True
+        )
         raise typer.Exit(1)
     manifests = conversion.manifests()
     if apply and not _apply(manifests, namespace, quiet=output is not None, force=force_conflicts, dry_run=dry_run):
         raise typer.Exit(1)
     if output is not None or not apply:
-        _print(manifests, output or Output.YAML)
+        _print(manifests, output or ManifestFormat.YAML)
 
 
-def _converted(paths: Sequence[Path], stack: str | None, prefix: str, env: bool, root: Path | None) -> Conversion:
-    """Convert, and show the report. Ends with exit code 1 where the input is refused."""
+def _convert(paths: Sequence[Path], stack: str | None, prefix: str, env: bool, root: Path | None) -> Conversion:
+    """Return the conversion, and show the report. Exit with code 1 if the input has problems."""
     import os
 
     from hopper.cli.findings import printable, show_findings, summary
     from hopper.compose.convert import convert
-    from hopper.compose.errors import ComposeError
-    from hopper.compose.reading.files import Disk, WithInput
+    from hopper.compose.reading.file_readers import DirectoryReader, ReaderWithInput
+    from hopper.compose.report import ComposeError
 
     data = typer.get_binary_stream("stdin").read() if _STDIN in paths else None
 
-    def open_files(source: Source) -> Files:
-        disk = Disk(root or source.directory, source.named)
-        return disk if data is None else WithInput(disk, _STDIN, data)
+    def open_files(source: ProjectSource) -> FileReader:
+        disk = DirectoryReader(root or source.directory, source.named)
+        return disk if data is None else ReaderWithInput(disk, _STDIN, data)
 
     try:
         environment = dict(os.environ) if env else {}
@@ -134,14 +145,14 @@ def _converted(paths: Sequence[Path], stack: str | None, prefix: str, env: bool,
     return conversion
 
 
-def _lost(conversion: Conversion) -> bool:
+def _has_losses(conversion: Conversion) -> bool:
     from hopper.compose.report import Outcome
 
     return any(finding.outcome is Outcome.DROPPED for finding in conversion.findings)
 
 
-def _print(manifests: Sequence[dict[str, Any]], output: Output) -> None:
-    if output is Output.JSON:
+def _print(manifests: Sequence[dict[str, Any]], output: ManifestFormat) -> None:
+    if output is ManifestFormat.JSON:
         import json
 
         typer.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}, indent=2))
@@ -155,7 +166,7 @@ def _print(manifests: Sequence[dict[str, Any]], output: Output) -> None:
 def _apply(
     manifests: Sequence[dict[str, Any]], namespace: str | None, *, quiet: bool, force: bool, dry_run: bool
 ) -> bool:
-    """Apply the manifests, and print what became of each, as kubectl does. Whether all of them were accepted."""
+    """Apply the manifests, and print the change of each as kubectl does. Return whether the API server accepted all."""
     import asyncio
 
     from hopper.adapters.connection import NoClusterError, connect
@@ -169,10 +180,10 @@ def _apply(
         applier = Applier(kube, namespace or connection.namespace, FIELD_MANAGER, force=force, dry_run=dry_run)
         accepted = True
         try:
-            # All or nothing: instances must not run the templates of another stack.
-            for taken in [] if force else await applier.belonging_to_others(manifests):
+            # Nothing is applied if another stack owns an object, because instances would then use its templates.
+            for conflict in [] if force else await applier.belonging_to_others(manifests):
                 accepted = False
-                typer.echo(f"error: {taken}", err=True)
+                typer.echo(f"error: {conflict}", err=True)
             if not accepted:
                 return False
             async for applied in applier.apply(manifests):

@@ -1,1 +1,1 @@
-"""How services reach each other: by compose names in the files, by the names of Services in the cluster."""
+"""Addresses by which services reach each other: compose names in the files, names of Services in the cluster."""

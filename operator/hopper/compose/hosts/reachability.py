@@ -1,7 +1,7 @@
-"""Can services reach each other? The ports that they need, and the names that they have in the cluster.
+"""Ports and host names under which services reach each other in the cluster.
 
-In compose, services reach each other by their names and on any port. In the cluster, the Service of an instance has
-another name, and offers the ports of the template only.
+In compose, a service is reached by its compose name, on any port. In the cluster, it is reached by the name of its
+Service, on the ports of the template only. A published port is offered under its published number.
 """
 
 import re
@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.service import PortEntry
-from hopper.compose.hosts.references import Reference
+from hopper.compose.hosts.references import HostReference, LocationKind
 from hopper.compose.report import Report, Reporter
 from hopper.compose.services.ports import MAX_PORTS
 from hopper.compose.services.service import ConvertedService
 from hopper.domain.service.naming import base_name
 
-# What well-known images listen on, for those that are reached without a port.
-_USUAL_PORTS = {
+# Ports of well-known images, for references without a port.
+_IMAGE_PORTS = {
     **dict.fromkeys(("postgres", "postgis", "pgvector", "timescaledb"), 5432),
     **dict.fromkeys(("mysql", "mariadb", "percona"), 3306),
     **dict.fromkeys(("redis", "valkey", "keydb"), 6379),
@@ -30,58 +30,19 @@ _USUAL_PORTS = {
     "minio": 9000,
     "clickhouse-server": 8123,
 }
+_HOST_WORD = re.compile(r"HOST(NAME)?|ADDR(ESS)?|SERVER", re.IGNORECASE)
+
+# The compose name of a client, and the port that it connects to, or None if that is unknown.
+Client = tuple[str, int | None]
 
 
-def with_reached_ports(
-    references: Sequence[Reference], services: Sequence[ConvertedService], files: Mapping[str, str], report: Report
-) -> list[ConvertedService]:
-    """Return the services with the ports on which others reach them; where none is known, that is reported.
-
-    `files` are the compose files, by the services' object names.
-    """
-    called = {service.name: service.service for service in services}
-    reaching: dict[str, list[tuple[str, int | None]]] = {}
-    for one in references:
-        if not one.is_own or one.mention.is_written:  # by its own name, it tells others where it is reached
-            ports = one.mention.ports or (None,)
-            reaching.setdefault(one.other, []).extend((called[one.service], port) for port in ports)
-    waiting: dict[str, list[tuple[str, int | None]]] = {}
-    for service in services:
-        for wanted in service.spec.depends_on or ():
-            waiting.setdefault(wanted, []).append((service.service, None))
-    result = []
-    for service in services:
-        about = report.about(files[service.name], service.service)
-        result.append(_with_ports(service, reaching.get(service.name) or waiting.get(service.name) or [], about))
-    return result
-
-
-def _with_ports(
-    service: ConvertedService, reaching: Sequence[tuple[str, int | None]], about: Reporter
-) -> ConvertedService:
-    """Return a service with the ports at which others reach it, given their names and the ports, where known."""
-    wanted = {port: name for name, port in reversed(reaching) if port is not None}
-    usual = _USUAL_PORTS.get(_image_name(service.spec.image))
-    if not wanted and not service.spec.ports and reaching and usual:
-        wanted = {usual: reaching[0][0]}
-    added = [port for port in sorted(wanted) if _is_free(port, service.spec.ports)]
-    for port in added:
-        about.changed("ports", f"port {port} was added, as {wanted[port]} reaches it there")
-    ports = (*service.spec.ports, *(PortEntry(container_port=port) for port in added))
-    if reaching and not ports:
-        names = ", ".join(dict.fromkeys(name for name, _ in reaching))
-        advice = "Add the port to the template, or expose to the compose file"
-        about.dropped("ports", f"{names} cannot reach it: no port is known", advice)
-    return replace(service, spec=replace(service.spec, ports=ports))
-
-
-def address_of(service: str, stack: str | None, prefix: str = DEFAULT_PREFIX) -> str:
-    """Return what the Service of a service's instance is called."""
+def service_host(service: str, stack: str | None, prefix: str = DEFAULT_PREFIX) -> str:
+    """Return the name of the Service of an instance. Without a stack, it contains the placeholder STACK."""
     return base_name(prefix, stack, f"{stack}-{service}") if stack is not None else f"{prefix}-STACK-{service}"
 
 
-def moved_ports(service: ConvertedService) -> dict[int, int]:
-    """Return the ports that the Service offers under another number, and that number."""
+def republished_ports(service: ConvertedService) -> dict[int, int]:
+    """Return the ports of the Service by container port, where the two differ."""
     ports = {(port.container_port, port.protocol): port for port in (*service.spec.ports, *service.overrides.ports)}
     return {
         port.container_port: port.host_port
@@ -90,22 +51,132 @@ def moved_ports(service: ConvertedService) -> dict[int, int]:
     }
 
 
-def report_host_names(
-    references: Iterable[Reference], services: Sequence[ConvertedService], files: Mapping[str, str], report: Report
-) -> None:
-    """Say where services reach others by their compose names, under which a cluster does not know them."""
+def find_port_variable(service: ConvertedService, host_variable: str) -> tuple[str, str]:
+    """Return name and value of the variable for the port that belongs to a variable for a host.
+
+    For example, DB_PORT belongs to DB_HOST. The value is empty if there is no such variable.
+    """
+    name = _HOST_WORD.sub("PORT" if host_variable.isupper() else "port", host_variable, count=1)
+    return name, next((entry.value or "" for entry in service.spec.env if entry.name == name), "")
+
+
+def add_reached_ports(
+    references: Sequence[HostReference],
+    services: Sequence[ConvertedService],
+    compose_files: Mapping[str, str],
+    report: Report,
+) -> list[ConvertedService]:
+    """Return the services with the ports that other services connect to; unknown ports are reported.
+
+    `compose_files` holds the labels of the compose files by object name.
+    """
+    compose_names = {service.name: service.service for service in services}
+    clients: dict[str, list[Client]] = {}
+    for reference in references:
+        # A service that contains its own name with a port gives that address to its clients.
+        if not reference.is_self_reference or reference.mention.has_explicit_port:
+            ports = reference.mention.ports or (None,)
+            clients.setdefault(reference.target, []).extend((compose_names[reference.service], port) for port in ports)
+    dependents: dict[str, list[Client]] = {}
+    for service in services:
+        for dependency in service.spec.depends_on or ():
+            dependents.setdefault(dependency, []).append((service.service, None))
+    return [
+        _with_ports(
+            service,
+            clients.get(service.name) or dependents.get(service.name) or [],
+            report.reporter_for(compose_files[service.name], service.service),
+        )
+        for service in services
+    ]
+
+
+def _with_ports(service: ConvertedService, clients: Sequence[Client], reporter: Reporter) -> ConvertedService:
+    """Return a service with the ports that its clients connect to."""
+    wanted = {port: client for client, port in reversed(clients) if port is not None}
+    image_port = _IMAGE_PORTS.get(_image_name(service.spec.image))
+    if not wanted and not service.spec.ports and clients and image_port:
+        wanted = {image_port: clients[0][0]}
+    added = [port for port in sorted(wanted) if _is_free(port, service.spec.ports)]
+    for port in added:
+        reporter.changed("ports", f"port {port} was added, because {wanted[port]} connects to it")
+    ports = (*service.spec.ports, *(PortEntry(container_port=port) for port in added))
+    if clients and not ports:
+        names = ", ".join(dict.fromkeys(client for client, _ in clients))
+        advice = "Add the port to the template, or to expose in the compose file"
+        reporter.dropped("ports", f"{names} cannot connect to it, because no port is known", advice)
+    return replace(service, spec=replace(service.spec, ports=ports))
+
+
+def override_republished_ports(
+    references: Iterable[HostReference],
+    services: Sequence[ConvertedService],
+    compose_files: Mapping[str, str],
+    report: Report,
+) -> list[ConvertedService]:
+    """Return the services with overrides that offer the container port under its own number.
+
+    Only services that others reach without a port number get them: programs then use the default port, which is the
+    container port. `compose_files` holds the labels of the compose files by object name.
+    """
     by_name = {service.name: service for service in services}
-    told: dict[tuple[str, str], dict[str, None]] = {}
-    for one in references:
-        told.setdefault((one.service, one.other), {})[str(one.place)] = None
-    for (name, other), keys in told.items():
-        called = by_name[other].service if other in by_name else other
-        moved = moved_ports(by_name[other]) if other in by_name else {}
-        ports = ", ".join(f"port {offered} for {port}" for port, offered in moved.items())
-        address = address_of(other, None) + (f" ({ports})" if ports else "")
-        advice = f"Import with --stack, or override the value in the instance: there it is {address}"
-        message = f"it reaches {called} by its compose name, which no Service has"
-        report.about(files[name], by_name[name].service).changed(", ".join(keys), message, advice)
+    clients: dict[str, dict[str, None]] = {}
+    for reference in references:
+        is_without_port = reference.mention.port is None and not _has_port_variable(reference, by_name)
+        if is_without_port and not reference.is_self_reference:
+            clients.setdefault(reference.target, {})[by_name[reference.service].service] = None
+    result = []
+    for service in services:
+        overrides = _restored_ports(service) if service.name in clients else ()
+        if overrides:
+            republished = republished_ports(service)
+            ports = ", ".join(
+                f"{port.container_port} instead of {republished[port.container_port]}" for port in overrides
+            )
+            names = ", ".join(clients[service.name])
+            message = f"the instance offers {ports}, because connections from {names} have no port number"
+            report.reporter_for(compose_files[service.name], service.service).changed("ports", message)
+            service = replace(service, overrides=replace(service.overrides, ports=overrides))
+        result.append(service)
+    return result
+
+
+def report_host_names(
+    references: Iterable[HostReference],
+    services: Sequence[ConvertedService],
+    compose_files: Mapping[str, str],
+    report: Report,
+) -> None:
+    """Report the places that contain compose names of other services, which do not exist in the cluster."""
+    by_name = {service.name: service for service in services}
+    keys: dict[tuple[str, str], dict[str, None]] = {}
+    for reference in references:
+        keys.setdefault((reference.service, reference.target), {})[str(reference.location)] = None
+    for (name, target), locations in keys.items():
+        compose_name = by_name[target].service if target in by_name else target
+        republished = republished_ports(by_name[target]) if target in by_name else {}
+        ports = ", ".join(f"port {offered} instead of {port}" for port, offered in republished.items())
+        address = service_host(target, None) + (f" ({ports})" if ports else "")
+        message = f"the value contains the compose name {compose_name}, which does not exist in the cluster"
+        advice = f"Import with --stack, or override the value in the instance: the host name is {address}"
+        reporter = report.reporter_for(compose_files[name], by_name[name].service)
+        reporter.changed(", ".join(locations), message, advice)
+
+
+def _has_port_variable(reference: HostReference, services: Mapping[str, ConvertedService]) -> bool:
+    if reference.location.kind is not LocationKind.VARIABLE or not reference.mention.is_whole_text:
+        return False
+    return bool(find_port_variable(services[reference.service], str(reference.location.key))[1])
+
+
+def _restored_ports(service: ConvertedService) -> tuple[PortEntry, ...]:
+    """Return the ports that are published under another number, without that number, if their own number is free."""
+    taken = {(port.host_port or port.container_port, port.protocol) for port in service.spec.ports}
+    return tuple(
+        PortEntry(container_port=port.container_port, protocol=port.protocol)
+        for port in service.spec.ports
+        if port.host_port not in (None, port.container_port) and (port.container_port, port.protocol) not in taken
+    )
 
 
 def _is_free(port: int, ports: Sequence[PortEntry]) -> bool:

@@ -1,1 +1,1 @@
-"""Files → one model of a compose project."""
+"""Reading of the files of a compose project into one model."""

@@ -1,1 +1,1 @@
-"""One service of the model → a template and a Secret, key by key."""
+"""Conversion of the services of a model into templates and Secrets, key by key."""

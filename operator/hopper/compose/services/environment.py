@@ -1,4 +1,4 @@
-"""Variables of a service: `env_file` and `environment`, plain and secret ones apart."""
+"""Conversion of `environment` and `env_file` into plain variables and variables in the Secret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,19 +6,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hopper.api.names import RESERVED_ENV
 from hopper.api.service import EnvEntry
-from hopper.compose.errors import UnreadableFileError
-from hopper.compose.project import Project
-from hopper.compose.reading.dotenv import parse_env
-from hopper.compose.reading.merge import as_assignments
-from hopper.compose.reading.syntax import switch
-from hopper.compose.reading.text import Text, as_text, is_blank, secrets_in, unresolved_in
-from hopper.compose.reading.variables import Use, report_variables
-from hopper.compose.report import shown
-from hopper.compose.secret_names import is_secret_name, is_secret_value, is_switch
+from hopper.compose.project import ComposeProject
+from hopper.compose.reading.dotenv import parse_env_file
+from hopper.compose.reading.file_readers import UnreadableFileError
+from hopper.compose.reading.interpolation import VariableUse, report_variable_uses
+from hopper.compose.reading.merge import parse_assignments
+from hopper.compose.reading.short_syntax import parse_boolean
+from hopper.compose.reading.tracked_text import TrackedText, as_text, is_blank, tracked_secrets, unresolved_variables
+from hopper.compose.report import shorten_key
+from hopper.compose.secret_detection import is_secret_name, is_secret_value, is_trivial_value
 from hopper.compose.section import Section
-from hopper.compose.services.dollars import literal
-from hopper.compose.services.hiding import spans_in_script
+from hopper.compose.services.secret_extraction import find_secrets_in_script
+from hopper.compose.services.service_secret import escape_references
 
 MAX_ENV_FILE = 256 * 1024
 MAX_ENTRIES = 1024
@@ -26,112 +27,122 @@ MAX_VALUE = 32768
 
 
 @dataclass(slots=True)
-class Environment:
-    """Variables by name. `blank` are secret ones whose value is not known."""
+class ServiceEnvironment:
+    """Variables of a service, split into plain and secret ones."""
 
     plain: dict[str, str] = field(default_factory=dict)
     secret: dict[str, str] = field(default_factory=dict)
-    blank: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> set[str]:
         return {*self.plain, *self.secret}
 
 
-def read_environment(section: Section, project: Project) -> Environment:
-    """Read all variables of a service; `environment` wins over `env_file`."""
-    own = section.take("environment")
-    given = as_assignments(own) if own is not None else {}
-    if given is None:
-        section.about.problem("environment", "this is neither a mapping nor a list", "write `NAME: value` lines")
-        given = {}
-    values = {
-        name: _outside(name, project, section) if value is None else _scalar(name, value, section)
-        for name, value in given.items()
+def read_environment(section: Section, project: ComposeProject) -> ServiceEnvironment:
+    """Return all variables of a service; `environment` takes precedence over `env_file`."""
+    raw = section.take("environment")
+    assignments = parse_assignments(raw) if raw is not None else {}
+    if assignments is None:
+        section.reporter.problem(
+            "environment", "the value is neither a mapping nor a list", "write `NAME: value` lines"
+        )
+        assignments = {}
+    own = {
+        name: _inherited_value(name, project, section) if value is None else _scalar_text(name, value, section)
+        for name, value in assignments.items()
     }
-    result = Environment()
-    for name, text in (_from_files(section, project, values) | values).items():
-        if text is not None and _is_usable(name, text, section):
-            _sort_in(result, name, text, section)
-    return result
+    environment = ServiceEnvironment()
+    for name, value in (_read_env_files(section, project, own) | own).items():
+        if value is not None and _is_usable(name, value, section):
+            _add_variable(environment, name, value, section)
+    return environment
 
 
-def env_entries(environment: Environment, references: Mapping[str, EnvEntry], section: Section) -> list[EnvEntry]:
-    """Return the entries for the template; `references` are those that a Secret holds."""
+def build_env_entries(
+    environment: ServiceEnvironment, references: Mapping[str, EnvEntry], section: Section
+) -> list[EnvEntry]:
+    """Return the entries for the template. `references` are the variables in the Secret."""
     known = environment.names | references.keys()
-    plain = {name: EnvEntry(name=name, value=literal(value, known)) for name, value in environment.plain.items()}
+    plain = {
+        name: EnvEntry(name=name, value=escape_references(value, known)) for name, value in environment.plain.items()
+    }
     entries = [*(plain | dict(references)).values()]
     for entry in entries[MAX_ENTRIES:]:
-        advice = "Put the rest into a ConfigMap of your own"
-        section.about.dropped(f"environment.{entry.name}", f"there are more than {MAX_ENTRIES} variables", advice)
+        message = f"the service has more than {MAX_ENTRIES} variables"
+        section.reporter.dropped(f"environment.{entry.name}", message, "Put the rest into a ConfigMap of your own")
     return entries[:MAX_ENTRIES]
 
 
-def _sort_in(result: Environment, name: str, value: str, section: Section) -> None:
+def _add_variable(environment: ServiceEnvironment, name: str, value: str, section: Section) -> None:
     if not _is_secret(name, value):
-        result.plain[name] = value
+        environment.plain[name] = value
         return
-    result.secret[name] = value
-    if unresolved_in(value):
-        result.blank.append(name)
-        advice = "Fill in the value in the Secret before you apply it"
-        section.about.changed(f"environment.{shown(name)}", "the Secret has an incomplete value for it", advice)
+    environment.secret[name] = value
+    if unresolved_variables(value):
+        message, advice = "its value in the Secret is incomplete", "Fill in the value in the Secret before you apply it"
+        section.reporter.changed(f"environment.{shorten_key(name)}", message, advice)
 
 
 def _is_secret(name: str, value: str) -> bool:
-    if any(not is_switch(secret) for secret in secrets_in(value)):
+    if any(not is_trivial_value(secret) for secret in tracked_secrets(value)):
         return True
-    if any(map(is_secret_name, unresolved_in(value))):
+    if any(map(is_secret_name, unresolved_variables(value))):
         return True
-    if is_secret_name(name) and (not is_switch(value) or is_blank(value)):
+    if is_secret_name(name) and (not is_trivial_value(value) or is_blank(value)):
         return True
-    # Options of a program, as in `REDIS_ARGS=--requirepass x`.
-    return is_secret_value(name, value) or (value.lstrip().startswith("-") and bool(spans_in_script(value)))
+    if is_secret_value(name, value):
+        return True
+    # Command line options, as in `REDIS_ARGS=--requirepass x`.
+    return value.lstrip().startswith("-") and bool(find_secrets_in_script(value))
 
 
 def _is_usable(name: str, value: str, section: Section) -> bool:
-    """Tell whether Kubernetes can take a variable; report it otherwise."""
-    key = f"environment.{shown(name)}"
+    """Whether Kubernetes accepts a variable; if not, report it."""
+    key = f"environment.{shorten_key(name)}"
     try:
         EnvEntry(name=name)
     except ValidationError:
-        advice = "Rename it: a letter or _ first, then letters, digits, _, . and -"
-        section.about.dropped(key, "this is not a name that a variable can have in Kubernetes", advice)
+        prefixes = " or ".join(RESERVED_ENV)
+        advice = f"Rename it: use letters, digits, _, . and -, and begin with a letter or _, but not with {prefixes}"
+        section.reporter.dropped(key, "the name is not allowed for a variable", advice)
         return False
     if len(value) > MAX_VALUE or "\0" in value:
-        section.about.dropped(key, "the value is too long, or is no text", "Pass it in a file")
+        section.reporter.dropped(key, "the value is too long or contains a null character", "Pass it in a file")
         return False
     return True
 
 
-def _scalar(name: str, value: Any, section: Section) -> str | None:
+def _scalar_text(name: str, value: Any, section: Section) -> str | None:
     if isinstance(value, dict | list):
-        advice = "write one value, in quotes if it is JSON"
-        section.about.problem(f"environment.{shown(name)}", "the value is a mapping or a list", advice)
+        fix = "write one value, in quotes if it is JSON"
+        section.reporter.problem(f"environment.{shorten_key(name)}", "the value is a mapping or a list", fix)
         return None
     return as_text(value)
 
 
-def _outside(name: str, project: Project, section: Section) -> str | None:
-    """Return the value of a variable that has none of its own, as docker compose does."""
+def _inherited_value(name: str, project: ComposeProject, section: Section) -> str | None:
+    """Return the value of a variable that the file names without a value, or None if it is not set anywhere."""
     value = project.variables.get(name)
-    if value is None and shown(name) != name:
-        advice = "Write it as NAME=value"
-        section.about.dropped(f"environment.{shown(name)}", "this is neither a name nor an assignment", advice)
+    key = f"environment.{shorten_key(name)}"
+    if value is None and shorten_key(name) != name:
+        section.reporter.dropped(key, "the entry is neither a name nor an assignment", "Write it as NAME=value")
     elif value is None:
-        advice = "If it is needed, set it in .env beside the compose file, or let --env take it from the environment"
-        message = "it takes its value from outside, where there is none, and is not set, as by docker compose"
-        section.about.note(f"environment.{shown(name)}", message, advice)
+        message = "the variable has no value in the file or outside, so it is not set, as with docker compose"
+        advice = "If it is needed, set it in .env beside the compose file, or import with --env to use your environment"
+        section.reporter.note(key, message, advice)
     return value
 
 
-def _from_files(section: Section, project: Project, own: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the variables of the files, whose values may refer to those of files before, and of the service itself."""
+def _read_env_files(section: Section, project: ComposeProject, own: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the variables of all files in `env_file`.
+
+    Values may refer to variables of earlier files, of the project, and of the service itself (`own`).
+    """
     result: dict[str, str] = {}
     outside = {**{name: value for name, value in own.items() if value is not None}, **project.variables}
     entries = section.take("env_file")
     for entry in entries if isinstance(entries, list) else [entries]:
-        details = Section(entry if isinstance(entry, dict) else {"path": entry}, section.about, "env_file")
+        details = Section(entry if isinstance(entry, dict) else {"path": entry}, section.reporter, "env_file")
         path, required, form = details.take("path"), details.take("required"), details.take("format")
         details.close()
         if path is None or is_blank(path):
@@ -139,23 +150,28 @@ def _from_files(section: Section, project: Project, own: Mapping[str, str | None
         try:
             text = project.read(as_text(path), MAX_ENV_FILE).content
         except UnreadableFileError as error:
-            if switch(required) is False and str(error) == "is missing":
-                section.about.note("env_file", f"the optional file {as_text(path)} is missing")
-            else:
-                advice = "Put it there and import again, or set its variables in the template"
-                section.about.dropped("env_file", f"the file {as_text(path)} {error}", advice)
+            _report_unreadable(as_text(path), error, section, is_optional=parse_boolean(required) is False)
             continue
-        parsed = parse_env(text, outside, before=result, raw=form == "raw")
-        for line in parsed.unreadable:
-            section.about.dropped("env_file", f"line {line} of {as_text(path)} assigns no variable", "Correct it")
+        parsed = parse_env_file(text, outside, before=result, raw=form == "raw")
+        for line in parsed.invalid_lines:
+            message = f"line {line} of {as_text(path)} is not an assignment"
+            section.reporter.dropped("env_file", message, "Correct the line")
         found = {name: value for name, value in parsed.variables.items() if value is not None}
-        report_variables(
+        report_variable_uses(
             (
-                Use(("services", str(section.about.service), "environment", name), value)
+                VariableUse(("services", str(section.reporter.service), "environment", name), value)
                 for name, value in found.items()
-                if isinstance(value, Text) and name not in own
+                if isinstance(value, TrackedText) and name not in own
             ),
-            section.about,
+            section.reporter,
         )
         result |= found
     return result
+
+
+def _report_unreadable(path: str, error: UnreadableFileError, section: Section, *, is_optional: bool) -> None:
+    if is_optional and str(error) == "is missing":
+        section.reporter.note("env_file", f"the optional file {path} is missing")
+    else:
+        advice = "Create it and import again, or set its variables in the template"
+        section.reporter.dropped("env_file", f"the file {path} {error}", advice)

@@ -1,4 +1,4 @@
-"""`labels` → labels, and the host names that reverse proxies read from them → domains."""
+"""Conversion of `labels` into labels, and of the routing rules of reverse proxies in them into domains."""
 
 from typing import Any
 
@@ -6,101 +6,111 @@ from pydantic import ValidationError
 
 from hopper.api.names import GROUP
 from hopper.api.service import DomainEntry, LabelEntry
-from hopper.compose.errors import UnreadableFileError
-from hopper.compose.project import Project
-from hopper.compose.reading.dotenv import parse_env
-from hopper.compose.reading.merge import as_assignments
-from hopper.compose.reading.text import as_text, secrets_in
-from hopper.compose.report import shown
+from hopper.compose.project import ComposeProject
+from hopper.compose.reading.dotenv import parse_env_file
+from hopper.compose.reading.file_readers import UnreadableFileError
+from hopper.compose.reading.merge import parse_assignments
+from hopper.compose.reading.tracked_text import as_text, tracked_secrets
+from hopper.compose.report import shorten_key
 from hopper.compose.section import Section
-from hopper.compose.services.domains import Hosts, find_hosts
-from hopper.compose.services.environment import MAX_ENV_FILE, Environment
+from hopper.compose.services.environment import MAX_ENV_FILE, ServiceEnvironment
+from hopper.compose.services.proxy_hosts import ProxyHosts, find_proxy_hosts
 
 MAX_LABELS = 64
 MAX_DOMAINS = 32
-_ADVICE = "Kubernetes labels are short words; keep longer texts in an annotation or a variable"
+_ADVICE = "Kubernetes labels are short; put longer texts into an annotation or a variable"
 
 
 def convert_labels(
-    section: Section, deploy: Section | None, environment: Environment, project: Project, known: tuple[str, ...]
+    section: Section,
+    deploy: Section | None,
+    environment: ServiceEnvironment,
+    project: ComposeProject,
+    secret_values: tuple[str, ...],
 ) -> tuple[tuple[LabelEntry, ...], tuple[DomainEntry, ...]]:
-    """Return labels and domains. Labels that no Kubernetes label can be are reported."""
+    """Return labels and domains. Labels that Kubernetes does not accept are reported."""
     values: dict[str, str] = {}
     for key, raw in (
-        ("label_file", _from_files(section, project)),
+        ("label_file", _read_label_files(section, project)),
         ("deploy.labels", deploy.take("labels") if deploy else None),
         ("labels", section.take("labels")),
     ):
-        values |= _texts(key, raw, section)
-    hosts = find_hosts(values, environment.plain)
-    domains = _domains(hosts, section)
+        values |= _parse_labels(key, raw, section)
+    hosts = find_proxy_hosts(values, environment.plain)
+    domains = _build_domains(hosts, section)
     labels: list[LabelEntry] = []
     for name, value in values.items():
-        if name in hosts.understood:
+        if name in hosts.used_labels:
             continue
-        entry = _label(name, value, section, known)
+        entry = _build_label(name, value, section, secret_values)
         if entry and len(labels) >= MAX_LABELS:
-            section.about.dropped(f"labels.{shown(name)}", f"there are more than {MAX_LABELS} labels", _ADVICE)
+            message = f"the service has more than {MAX_LABELS} labels"
+            section.reporter.dropped(f"labels.{shorten_key(name)}", message, _ADVICE)
         elif entry:
             labels.append(entry)
     return tuple(labels), domains
 
 
-def _texts(key: str, raw: Any, section: Section) -> dict[str, str]:
-    found = as_assignments(raw) if raw is not None else {}
-    if found is None:
-        section.about.problem(key, "this is neither a mapping nor a list", "write `name: value` lines")
+def _parse_labels(key: str, raw: Any, section: Section) -> dict[str, str]:
+    labels = parse_assignments(raw) if raw is not None else {}
+    if labels is None:
+        section.reporter.problem(key, "the value is neither a mapping nor a list", "write `name: value` lines")
         return {}
-    return {name: as_text(value) for name, value in found.items() if not isinstance(value, dict | list)}
+    return {name: as_text(value) for name, value in labels.items() if not isinstance(value, dict | list)}
 
 
-def _from_files(section: Section, project: Project) -> dict[str, str]:
+def _read_label_files(section: Section, project: ComposeProject) -> dict[str, str]:
     raw = section.take("label_file")
     result: dict[str, str] = {}
     for path in raw if isinstance(raw, list) else [] if raw is None else [raw]:
         try:
             text = project.read(as_text(path), MAX_ENV_FILE).content
         except UnreadableFileError as error:
-            section.about.dropped("label_file", f"{as_text(path)} {error}", "Put it there and import again")
+            section.reporter.dropped("label_file", f"{as_text(path)} {error}", "Create it and import again")
         else:
-            result |= {name: value or "" for name, value in parse_env(text, project.variables).variables.items()}
+            result |= {name: value or "" for name, value in parse_env_file(text, project.variables).variables.items()}
     return result
 
 
-def _label(name: str, value: str, section: Section, known: tuple[str, ...]) -> LabelEntry | None:
-    key = f"labels.{shown(name)}"
+def _build_label(name: str, value: str, section: Section, secret_values: tuple[str, ...]) -> LabelEntry | None:
+    """Return a label, or None if Kubernetes does not accept it or it contains a secret, which is reported."""
+    key = f"labels.{shorten_key(name)}"
     if name.startswith(f"{GROUP}/"):
-        section.about.dropped(key, f"labels below {GROUP}/ are Hopper's own", "Use another name")
+        message = f"labels with the prefix {GROUP}/ are reserved for Hopper"
+        section.reporter.dropped(key, message, "Use another name")
         return None
-    if secrets_in(value) or any(secret in value for secret in known):
-        section.about.dropped(key, "its value holds a secret", "Keep it in a Secret")
+    if tracked_secrets(value) or any(secret in value for secret in secret_values):
+        section.reporter.dropped(key, "its value contains a secret", "Keep it in a Secret")
         return None
     try:
         return LabelEntry(name=name, value=str(value))
     except ValidationError as error:
         part = "name" if any("name" in problem["loc"] for problem in error.errors()) else "value"
-        section.about.dropped(key, f"its {part} is not one that a Kubernetes label can have", _ADVICE)
+        section.reporter.dropped(key, f"its {part} is not valid in a Kubernetes label", _ADVICE)
         return None
 
 
-def _domains(hosts: Hosts, section: Section) -> tuple[DomainEntry, ...]:
+def _build_domains(hosts: ProxyHosts, section: Section) -> tuple[DomainEntry, ...]:
+    """Return a domain for each host name, and report rules that contain more or less than host names."""
     result: dict[str, DomainEntry] = {}
-    for host in hosts.found:
+    for host in hosts.hosts:
         try:
             entry = DomainEntry(domain=host.name.lower(), proxy_port=host.port)
         except ValidationError:
-            section.about.dropped(host.key, "it has no complete host name", "Add the domain to the template")
+            message = "it contains no complete host name"
+            section.reporter.dropped(host.key, message, "Add the domain to the template")
             continue
         if entry.domain in result:
             continue
         if len(result) >= MAX_DOMAINS:
-            section.about.dropped(host.key, f"there are more than {MAX_DOMAINS} domains", "Add an Ingress of your own")
+            message = f"the service has more than {MAX_DOMAINS} domains"
+            section.reporter.dropped(host.key, message, "Create an Ingress yourself")
             continue
         result[entry.domain] = entry
-        section.about.changed(host.key, f"it became the domain {entry.domain}")
-    for key in hosts.incomplete:
-        advice = "Add an Ingress of your own if paths or middlewares matter"
-        section.about.dropped(key, "of the rule, only host names are carried over", advice)
-    for key in hosts.hostless:
-        section.about.dropped(key, "the rule names no host", "Add the domain to the template")
+        section.reporter.changed(host.key, f"it became the domain {entry.domain}")
+    for key in hosts.rules_with_conditions:
+        advice = "Create an Ingress yourself if paths or middlewares matter"
+        section.reporter.dropped(key, "the rule has conditions other than host names", advice)
+    for key in hosts.rules_without_host:
+        section.reporter.dropped(key, "the rule contains no host name", "Add the domain to the template")
     return tuple(result.values())

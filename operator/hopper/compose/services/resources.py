@@ -1,46 +1,47 @@
-"""`deploy.resources` and the older keys for CPU and memory → resources."""
+"""Conversion of `deploy.resources`, and of the older keys for CPU and memory, into resources."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from hopper.api.template import ResourceAmounts, Resources
-from hopper.compose.reading.syntax import size_in_bytes
-from hopper.compose.reading.text import as_text, is_blank
+from hopper.compose.reading.short_syntax import parse_size
+from hopper.compose.reading.tracked_text import as_text, is_blank
 from hopper.compose.section import Section
 
 _UNITS = (("Gi", 1024**3), ("Mi", 1024**2), ("Ki", 1024))
-# Docker shares a CPU by this period unless told otherwise, in microseconds.
-_PERIOD = 100_000
+# Docker's default for cpu_period, in microseconds.
+_CPU_PERIOD = 100_000
 _MAX_CPUS = 10_000
 _MAX_BYTES = 1024**5
+_MAX_DIGITS = 32
 
 
 def convert_resources(section: Section, deploy: Section | None) -> Resources | None:
-    """Return what is guaranteed and what may be used. `deploy` wins over the older keys."""
+    """Return requests and limits; `deploy` takes precedence over the older keys."""
     resources = deploy.below("resources") if deploy else None
     limits = resources.below("limits") if resources else None
     reservations = resources.below("reservations") if resources else None
     if limits:
-        limits.drop("pids", "the number of processes is set for the whole node", "Remove it")
+        limits.drop("pids", "the number of processes is limited by the node", "Remove it")
     if reservations:
-        devices = "Devices are given out by device plugins: run this outside of Hopper"
-        reservations.drop("devices", "devices such as GPUs cannot be asked for", devices)
-        reservations.drop("generic_resources", "they belong to Docker Swarm", devices)
-    most_cpu = _first(_cpu(limits, "cpus"), _cpu(section, "cpus"), _quota(section))
-    most_memory = _first(_memory(limits, "memory"), _memory(section, "mem_limit"))
-    least_cpu = _first(_cpu(reservations, "cpus"))
-    least_memory = _first(_memory(reservations, "memory"), _memory(section, "mem_reservation"))
+        advice = "Run the service outside Hopper, with a device plugin"
+        reservations.drop("devices", "Hopper cannot request devices such as GPUs", advice)
+        reservations.drop("generic_resources", "generic resources are a feature of Docker Swarm", advice)
+    cpu_limit = _first_set(_take_cpus(limits, "cpus"), _take_cpus(section, "cpus"), _take_cpu_quota(section))
+    memory_limit = _first_set(_take_memory(limits, "memory"), _take_memory(section, "mem_limit"))
+    cpu_request = _take_cpus(reservations, "cpus")
+    memory_request = _first_set(_take_memory(reservations, "memory"), _take_memory(section, "mem_reservation"))
     for part in (limits, reservations, resources):
         if part:
             part.close()
-    least_cpu = _at_most(least_cpu, most_cpu, "cpus", section)
-    least_memory = _at_most(least_memory, most_memory, "memory", section)
-    requests, upper = _amounts(least_cpu, least_memory), _amounts(most_cpu, most_memory)
+    cpu_request = _at_most(cpu_request, cpu_limit, "cpus", section)
+    memory_request = _at_most(memory_request, memory_limit, "memory", section)
+    requests, upper = _build_amounts(cpu_request, memory_request), _build_amounts(cpu_limit, memory_limit)
     return Resources(requests=requests, limits=upper) if requests or upper else None
 
 
 def memory_quantity(amount: int) -> str:
-    """Return bytes in the largest unit that divides them, such as 512Mi."""
+    """Return a number of bytes as a quantity in the largest unit that divides it, such as 512Mi."""
     for unit, factor in _UNITS:
         if amount and amount % factor == 0:
             return f"{amount // factor}{unit}"
@@ -48,12 +49,12 @@ def memory_quantity(amount: int) -> str:
 
 
 def cpu_quantity(amount: Decimal) -> str:
-    """Return CPUs as 2 or 500m."""
+    """Return a number of CPUs as a quantity such as 2 or 500m."""
     milli = max(1, round(amount * 1000))
     return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
 
 
-def _amounts(cpu: Decimal | None, memory: int | None) -> ResourceAmounts | None:
+def _build_amounts(cpu: Decimal | None, memory: int | None) -> ResourceAmounts | None:
     if cpu is None and memory is None:
         return None
     return ResourceAmounts(
@@ -61,56 +62,59 @@ def _amounts(cpu: Decimal | None, memory: int | None) -> ResourceAmounts | None:
     )
 
 
-def _first(*values: Any) -> Any:
+def _first_set(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _at_most(least: Any, most: Any, what: str, section: Section) -> Any:
-    if least is None or most is None or least <= most:
-        return least
-    section.about.changed(f"deploy.resources.reservations.{what}", "it was more than the limit, and became the limit")
-    return most
+def _at_most(request: Any, limit: Any, name: str, section: Section) -> Any:
+    if request is None or limit is None or request <= limit:
+        return request
+    message = "the reservation exceeded the limit, and was lowered to it"
+    section.reporter.changed(f"deploy.resources.reservations.{name}", message)
+    return limit
 
 
-def _cpu(section: Section | None, key: str) -> Decimal | None:
+def _take_cpus(section: Section | None, key: str) -> Decimal | None:
     raw = section.take(key) if section else None
     if section is None or raw is None or is_blank(raw):
         return None
-    number = _decimal(raw)
+    number = _parse_decimal(raw)
     if number is None or not 0 <= number <= _MAX_CPUS:
-        section.about.problem(section.key(key), "this is no number of CPUs", 'write it as in "0.5"')
+        section.reporter.problem(section.key(key), "the value is not a number of CPUs", 'write it as in "0.5"')
         return None
     return number or None
 
 
-def _quota(section: Section) -> Decimal | None:
-    """Return the CPUs of `cpu_quota` per `cpu_period`."""
+def _take_cpu_quota(section: Section) -> Decimal | None:
+    """Return the number of CPUs that `cpu_quota` and `cpu_period` allow."""
     raw_quota, raw_period = section.take("cpu_quota"), section.take("cpu_period")
     if raw_quota is None or is_blank(raw_quota):
         if raw_period is not None:
-            section.about.dropped("cpu_period", "it means nothing without cpu_quota", "Remove it")
+            section.reporter.dropped("cpu_period", "the key has no effect without cpu_quota", "Remove it")
         return None
-    quota, period = _decimal(raw_quota), _decimal(raw_period) if raw_period is not None else Decimal(_PERIOD)
+    quota = _parse_decimal(raw_quota)
+    period = _parse_decimal(raw_period) if raw_period is not None else Decimal(_CPU_PERIOD)
     if quota is None or not period or not 0 < quota / period <= _MAX_CPUS:
-        section.about.dropped("cpu_quota", "it makes no number of CPUs", 'Write cpus, as in "0.5"')
+        message = "the quota does not correspond to a number of CPUs"
+        section.reporter.dropped("cpu_quota", message, 'Set cpus instead, as in "0.5"')
         return None
     return quota / period
 
 
-def _memory(section: Section | None, key: str) -> int | None:
+def _take_memory(section: Section | None, key: str) -> int | None:
     raw = section.take(key) if section else None
     if section is None or raw is None or is_blank(raw):
         return None
-    amount = size_in_bytes(raw)
+    amount = parse_size(raw)
     if amount is None or amount > _MAX_BYTES:
-        section.about.problem(section.key(key), "this is no amount of memory", "write it as in 512m")
+        section.reporter.problem(section.key(key), "the value is not an amount of memory", "write it as in 512m")
         return None
     return amount or None
 
 
-def _decimal(raw: Any) -> Decimal | None:
+def _parse_decimal(raw: Any) -> Decimal | None:
     text = as_text(raw).strip()
-    if len(text) > 32:
+    if len(text) > _MAX_DIGITS:
         return None
     try:
         number = Decimal(text)

@@ -1,49 +1,65 @@
-"""One compose service → a template, the Secret it refers to, and what its instance needs beyond the template."""
+"""Conversion of one compose service into a template, its Secret, and the settings of its instance."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hopper.api.enums import DesiredState
 from hopper.api.service import Overrides
 from hopper.api.template import TemplateSpec
-from hopper.compose.project import Project
-from hopper.compose.reading.text import as_text, is_blank, unresolved_in
-from hopper.compose.secret_names import passwords_in
+from hopper.compose.project import ComposeProject
+from hopper.compose.report import Reporter
+from hopper.compose.secret_detection import find_passwords
 from hopper.compose.section import Section
-from hopper.compose.services.commands import Secrecy, convert_command, convert_healthcheck, secrets_in_commands
-from hopper.compose.services.config_files import ConfigFiles, convert_configs, convert_devarch_config
-from hopper.compose.services.environment import Environment, env_entries, read_environment
+from hopper.compose.services.commands import convert_command, find_command_secrets
+from hopper.compose.services.config_files import ServiceFiles, convert_configs, convert_devarch_config
+from hopper.compose.services.container import convert_image, convert_user, convert_working_dir
+from hopper.compose.services.dependencies import convert_dependencies
+from hopper.compose.services.environment import ServiceEnvironment, build_env_entries, read_environment
+from hopper.compose.services.healthcheck import convert_healthcheck
 from hopper.compose.services.labels import convert_labels
+from hopper.compose.services.lifecycle import RestartSettings, convert_profiles, convert_replicas, convert_restart
 from hopper.compose.services.ports import convert_ports
 from hopper.compose.services.resources import convert_resources
-from hopper.compose.services.running import (
-    Restart,
-    convert_dependencies,
-    convert_profiles,
-    convert_replicas,
-    convert_restart,
-    convert_user,
-)
+from hopper.compose.services.secret_extraction import SecretExtraction
 from hopper.compose.services.secret_files import SecretFile, place_secrets, read_secrets
-from hopper.compose.services.unsupported import report_deploy, report_unsupported
-from hopper.compose.services.vault import Vault
-from hopper.compose.services.vetting import vetted
-from hopper.compose.services.volumes import Mounts
-from hopper.domain.service.problems.container import is_image
+from hopper.compose.services.service_secret import ServiceSecret
+from hopper.compose.services.unsupported import report_unsupported, report_unsupported_deploy
+from hopper.compose.services.volumes import ServiceVolumes
+from hopper.domain.service.merge import LIST_KINDS, ServiceProblem, merge
+from hopper.domain.service.problems import find_problems
 
-_MAX_IMAGE = 1024
-# Shorter values are often words that stand elsewhere for something else.
-_MIN_TRACED = 6
+# Shorter values are often common words with another meaning elsewhere.
+_MIN_SECRET_LENGTH = 6
+_FIELD_NAME = re.compile(r"[A-Za-z]+")
+# Template fields that can be removed if they are invalid, by their name in the manifest.
+_OPTIONAL_FIELDS = {
+    "command": "command",
+    "args": "args",
+    "workingDir": "working_dir",
+    "user": "user",
+    "resources": "resources",
+    "healthcheck": "healthcheck",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertedService:
-    """What became of a service. `name` is its object's name without the stack's, `secrets` its Secret's data.
+    """The result of converting a service.
 
-    The rest is for an instance: replicas (None: not said), restart policy, the state to begin with.
-    `volumes` are the named volumes that it mounts, `overrides` what an instance in the stack has instead of the
-    template's; values of those that are secret are in `override_secrets`.
+    Attributes:
+        service: Name in the compose file.
+        name: Object name, without the stack.
+        spec: Spec of the template.
+        secret_name: Name of the Secret of the template.
+        secrets: Data of that Secret.
+        replicas: Replicas of the instance, or None if the file does not set them.
+        restart: Restart settings of the template and the instance.
+        state: Desired state of a new instance.
+        volumes: Named volumes that the service mounts.
+        overrides: Overrides of the instance in the stack.
+        override_secrets: Secret values that the overrides refer to.
     """
 
     service: str
@@ -52,7 +68,7 @@ class ConvertedService:
     secret_name: str
     secrets: dict[str, str]
     replicas: int | None
-    restart: Restart
+    restart: RestartSettings
     state: DesiredState
     volumes: tuple[str, ...]
     overrides: Overrides = field(default_factory=Overrides)
@@ -65,143 +81,142 @@ class ConvertedService:
 
 @dataclass(slots=True)
 class ServiceInput:
-    """A service that is being read: first its variables, which tell the secrets of the project, then all else."""
+    """A service whose variables and secrets are read, and everything else is not.
+
+    The secrets of all services of a project must be known before any service is converted.
+    """
 
     name: str
     section: Section
-    environment: Environment
-    vault: Vault
-    secrets: tuple[SecretFile, ...]
-    in_commands: tuple[str, ...]
+    environment: ServiceEnvironment
+    secret: ServiceSecret
+    secret_files: tuple[SecretFile, ...]
+    command_secrets: tuple[str, ...]
 
 
-def open_service(name: str, raw: dict[str, Any], project: Project) -> ServiceInput:
+def read_service(name: str, raw: dict[str, Any], project: ComposeProject) -> ServiceInput:
     """Read the variables and secrets of a service."""
-    section = Section(raw, project.about.report.about(project.label, name))
+    section = Section(raw, project.reporter.report.reporter_for(project.label, name))
     environment = read_environment(section, project)
-    vault = Vault(f"{project.names[name]}-secrets")
-    secrets = read_secrets(section, project, vault, environment.names)
+    secret = ServiceSecret(f"{project.names[name]}-secrets")
+    secret_files = read_secrets(section, project, secret, environment.names)
     for variable, value in environment.secret.items():
-        vault.variable(variable, str(value))
-    return ServiceInput(name, section, environment, vault, secrets, tuple(secrets_in_commands(raw)))
+        secret.add_variable(variable, str(value))
+    return ServiceInput(name, section, environment, secret, secret_files, tuple(find_command_secrets(raw)))
 
 
-def traced_secrets(inputs: Iterable[ServiceInput]) -> tuple[str, ...]:
-    """Return the secret values of a project that are secret wherever they stand, longest first.
+def find_project_secrets(services: Iterable[ServiceInput]) -> tuple[str, ...]:
+    """Return the secret values of a project that are replaced wherever they occur, longest first.
 
-    Short ones, and those that are also the value of a variable that is no secret, are not: they are common words.
+    Short values are excluded, and values that a variable holds openly, because both are common words.
     """
-    inputs = list(inputs)
-    public = {value for item in inputs for value in item.environment.plain.values()} | {item.name for item in inputs}
-    # Those who read a secret from a file strip the line's end.
-    secrets = {value.strip() for item in inputs for value in item.vault.data.values()}
-    secrets |= {secret for item in inputs for secret in item.in_commands}
-    secrets |= {part for value in secrets for part in passwords_in(value)}
-    traced = {secret for secret in secrets if len(secret) >= _MIN_TRACED and secret not in public}
-    return tuple(sorted(traced, key=lambda secret: (-len(secret), secret)))
+    services = list(services)
+    public = {value for service in services for value in service.environment.plain.values()}
+    public |= {service.name for service in services}
+    # Programs that read a secret from a file strip the line end.
+    secrets = {value.strip() for service in services for value in service.secret.data.values()}
+    secrets |= {secret for service in services for secret in service.command_secrets}
+    secrets |= {password for value in secrets for password in find_passwords(value)}
+    result = {secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH and secret not in public}
+    return tuple(sorted(result, key=lambda secret: (-len(secret), secret)))
 
 
-def convert_service(source: ServiceInput, project: Project, known: tuple[str, ...], *, stack: bool) -> ConvertedService:
-    """Convert a service whose variables are read. `known` are the project's secret values."""
-    section, environment, vault = source.section, source.environment, source.vault
-    _hide_known(environment, vault, known)
-    secrecy = Secrecy(known, lambda value, hint: vault.reference(value, hint, environment.names), environment.names)
+def convert_service(
+    service: ServiceInput, project: ComposeProject, secret_values: tuple[str, ...], *, stack: bool
+) -> ConvertedService:
+    """Convert a service. `secret_values` are the secrets of the whole project."""
+    section, environment, secret = service.section, service.environment, service.secret
+    _move_secrets(environment, secret, secret_values)
+    extraction = SecretExtraction(secret_values, secret, environment.names)
     deploy = section.below("deploy")
-    image = _image(source.name, section, project)
-    section.take("extends")  # still there only if what it names could not be read, which is reported
-    command, args = convert_command(section, secrecy)
-    healthcheck = convert_healthcheck(section, secrecy)
-    files = ConfigFiles(section, project, known, vault, environment.names)
-    place_secrets(source.secrets, files)
+    image = convert_image(service.name, section, project)
+    # The key is still present only if the extended service could not be read, which is reported.
+    section.take("extends")
+    command, args = convert_command(section, extraction)
+    healthcheck = convert_healthcheck(section, extraction)
+    files = ServiceFiles(section, project, secret_values, secret, environment.names)
+    place_secrets(service.secret_files, files)
     convert_devarch_config(section, files)
     convert_configs(section, project, files)
-    mounts = Mounts(section, project, files)
-    mounts.convert()
-    labels, domains = convert_labels(section, deploy, environment, project, known)
+    volumes = ServiceVolumes(section, project, files)
+    volumes.convert()
+    labels, domains = convert_labels(section, deploy, environment, project, secret_values)
     user, profile = convert_user(section)
     restart = convert_restart(section, deploy, stack=stack)
     spec = TemplateSpec(
         image=image,
         command=command,
         args=args,
-        working_dir=_working_dir(section),
+        working_dir=convert_working_dir(section),
         user=user,
         resources=convert_resources(section, deploy),
-        depends_on=convert_dependencies(source.name, section, project) or None,
+        depends_on=convert_dependencies(service.name, section, project) or None,
         restart=restart.mode,
         security_profile=profile,
         ports=convert_ports(section, domains),
-        volumes=tuple(mounts.entries.values()),
+        volumes=tuple(volumes.entries.values()),
         labels=labels,
         domains=domains,
         healthcheck=healthcheck,
         config_files=tuple(files.entries.values()),
-        env=tuple(env_entries(environment, vault.entries, section)),
+        env=tuple(build_env_entries(environment, secret.entries, section)),
     )
-    spec = vetted(spec, section.about)
+    spec = _without_invalid_fields(spec, section.reporter)
     replicas = convert_replicas(section, deploy, stack=stack)
     state = convert_profiles(section, project, stack=stack)
-    report_deploy(deploy)
+    report_unsupported_deploy(deploy)
     report_unsupported(section)
     section.close()
     return ConvertedService(
-        service=source.name,
-        name=project.names[source.name],
+        service=service.name,
+        name=project.names[service.name],
         spec=spec,
-        secret_name=vault.name,
-        secrets=dict(vault.data),
+        secret_name=secret.name,
+        secrets=dict(secret.data),
         replicas=replicas,
         restart=restart,
         state=state,
-        volumes=tuple(mounts.used),
+        volumes=tuple(volumes.used),
     )
 
 
-def _hide_known(environment: Environment, vault: Vault, known: tuple[str, ...]) -> None:
-    """Move variables that repeat a secret of another one into the Secret."""
+def _move_secrets(environment: ServiceEnvironment, secret: ServiceSecret, secret_values: tuple[str, ...]) -> None:
+    """Move variables that contain a secret of the project into the Secret."""
     for name, value in list(environment.plain.items()):
-        if any(secret in value for secret in known):
+        if any(secret_value in value for secret_value in secret_values):
             environment.secret[name] = environment.plain.pop(name)
-            vault.variable(name, str(value))
+            secret.add_variable(name, str(value))
 
 
-def _image(name: str, section: Section, project: Project) -> str:
-    """Return the image; for one that has to be built, the name that docker compose gives it."""
-    raw = section.take("image")
-    image = as_text(raw).strip()
-    built = f"{project.name}-{name.lower()}:latest"
-    built = built if _is_image(built) else "to-be-built:latest"
-    if raw is None or not image:
-        if "build" in section:
-            section.about.changed("image", f"it is called {built} until you set another name")
-        elif is_blank(raw) or "extends" in section:
-            section.about.changed("image", f"it is not known, and called {built} until you set it")
-        elif "provider" not in section:
-            section.about.problem("image", "there is neither image nor build", "add the image")
-        return built
-    if unresolved_in(raw) and (image.endswith((":", "@")) or not _is_image(image)):
-        known = image.rstrip(":@")
-        image = known if _is_image(known) else built
-        section.about.changed("image", f"it became {image}, as variables in it have no value", "Set the right image")
-    elif not _is_image(image):
-        untagged = image.rpartition(":")[0].strip()
-        image = untagged if _is_image(untagged) else built
-        advice = "Write it as in nginx:1.29, or set image in the template"
-        section.about.dropped("image", f"this is no name of an image, and it became {image}", advice)
-    return image
+def _without_invalid_fields(spec: TemplateSpec, reporter: Reporter) -> TemplateSpec:
+    """Return the template without the fields and entries that the operator would refuse, and report them."""
+    while found := find_problems(merge(spec, None)):
+        smaller = spec
+        for problem in found:
+            smaller = _without_field(smaller, problem, reporter)
+        if smaller == spec:
+            break
+        spec = smaller
+    return spec
 
 
-def _is_image(text: str) -> bool:
-    return is_image(text) and len(text) <= _MAX_IMAGE
-
-
-def _working_dir(section: Section) -> str | None:
-    raw = section.take("working_dir")
-    if raw is None or is_blank(raw):
-        return None
-    text = as_text(raw)
-    if not text.startswith("/") or len(text) > 1024:
-        advice = "Write a path that begins with /"
-        section.about.dropped("working_dir", "it is not absolute, and the image's own is not known", advice)
-        return None
-    return text
+def _without_field(spec: TemplateSpec, problem: ServiceProblem, reporter: Reporter) -> TemplateSpec:
+    match = _FIELD_NAME.match(problem.field)
+    kind = match[0] if match else ""
+    change: dict[str, Any] = {}
+    for list_kind in LIST_KINDS:
+        if list_kind.wire == kind:
+            entries = getattr(spec, list_kind.field)
+            change[list_kind.field] = tuple(
+                entry for entry in entries if not problem.field.startswith(list_kind.path(entry))
+            )
+    if kind in _OPTIONAL_FIELDS:
+        change[_OPTIONAL_FIELDS[kind]] = None
+    if not change:
+        fix = "correct it in the compose file"
+        reporter.problem(problem.field, f"in the template, {kind} {problem.message}", fix)
+        return spec
+    message, _, advice = problem.message.rpartition(": ")
+    message = f"in the template, it {message or problem.message}"
+    reporter.dropped(problem.field, message, advice[:1].upper() + advice[1:])
+    return replace(spec, **change)
