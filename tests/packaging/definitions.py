@@ -1,4 +1,4 @@
-"""What the chart shares with `crds/` and `manifests/`, which are the source: turned into templates of the chart."""
+"""Templates of the chart that are generated from `crds/` and `manifests/`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _TEMPLATE = """\
 {{- if CONDITION }}
 BODY{{- end }}
 """
-_OWN = """\
+_METADATA_TEMPLATE = """\
 metadata:
   {{- include "HELPER" (dict "root" . "name" "NAME") | nindent 2 }}
 """
 
 
 def templates() -> Iterator[tuple[Path, str]]:
-    """Yield path and text of each generated template."""
+    """Yield the path and text of each generated template."""
     for source in sorted((ROOT / "crds").glob("*.yaml")):
         path = CHART / "templates" / "crds" / source.name
         yield path, _template(source, ".Values.crds.install", "hopper.crdMetadata")
@@ -31,8 +31,10 @@ def templates() -> Iterator[tuple[Path, str]]:
 
 
 def _template(source: Path, condition: str, helper: str) -> str:
-    """The file under a condition, with the labels and annotations of the release."""
+    """Return the file with a condition, and with the labels and annotations of the release."""
     text = source.read_text(encoding="utf-8").replace("{{", '{{ "{{" }}')
-    body = _METADATA.sub(lambda match: _OWN.replace("HELPER", helper).replace("NAME", match["name"]), text)
-    said = _TEMPLATE.replace("SOURCE", source.relative_to(ROOT).as_posix())
-    return said.replace("CONDITION", condition).replace("BODY", body)
+    body = _METADATA.sub(
+        lambda match: _METADATA_TEMPLATE.replace("HELPER", helper).replace("NAME", match["name"]), text
+    )
+    template = _TEMPLATE.replace("SOURCE", source.relative_to(ROOT).as_posix())
+    return template.replace("CONDITION", condition).replace("BODY", body)

@@ -1,4 +1,4 @@
-"""Running helm, the one of `hopper local build`, apart from the user's own configuration."""
+"""helm from `hopper local build`, isolated from the user's configuration."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NAMESPACE = "hopper-system"
 
 
 class HelmError(Exception):
-    """helm said no; its words."""
+    """Error of helm, with its output."""
 
 
 def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
-    """Run helm with `values` and return its standard output. Raises HelmError."""
+    """Run helm with `values` and return its standard output. Raises `HelmError`."""
     program = ensure_binaries(cache_dir(), PlainProgress(sys.__stderr__), TOOL_BINARIES)["helm"]
     with tempfile.TemporaryDirectory(prefix="helm-") as home:
         command = [str(program), *args]
@@ -37,10 +37,10 @@ def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path |
             file = Path(home) / "values.yaml"
             file.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
             command.append(f"--values={file}")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBECONFIG"))}
-        own = {f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}
-        chosen = {"KUBECONFIG": str(kubeconfig or Path(home) / "none")}
-        done = subprocess.run(command, env=kept | own | chosen, capture_output=True, text=True, check=False)
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBECONFIG"))}
+        isolated = {f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}
+        cluster = {"KUBECONFIG": str(kubeconfig or Path(home) / "none")}
+        done = subprocess.run(command, env=inherited | isolated | cluster, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HelmError(done.stderr.strip() or done.stdout.strip())
     return done.stdout
@@ -49,7 +49,7 @@ def helm(*args: str, values: Mapping[str, Any] | None = None, kubeconfig: Path |
 def render(
     values: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE, tests: bool = False
 ) -> list[Manifest]:
-    """Return the objects of the chart; with `tests`, those of `helm test` among them."""
+    """Return the rendered objects of the chart. `tests` includes those of `helm test`."""
     options = [f"--namespace={namespace}", *([] if tests else ["--skip-tests"])]
     text = helm("template", RELEASE, str(CHART), *options, values=values or {})
     return [document for document in yaml.safe_load_all(text) if document]

@@ -1,4 +1,4 @@
-"""`manifests/`: what those install who do not use helm, rendered from the chart."""
+"""`manifests/` for installations without helm, rendered from the chart."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hopper.cli.yaml_output import documents
 from tests.packaging.helm import NAMESPACE, ROOT, Manifest, render
 
 _HEADER = "# Rendered from charts/hopper by `make manifests`. Do not edit.\n"
-_HELMS = ("app.kubernetes.io/managed-by", "helm.sh/chart")
-# Pods of this namespace have to be as harmless as ours are.
+_HELM_LABELS = ("app.kubernetes.io/managed-by", "helm.sh/chart")
 _NAMESPACE = {
     "apiVersion": "v1",
     "kind": "Namespace",
@@ -28,80 +27,79 @@ _ALL_NAMESPACES = "--all-namespaces"
 
 
 def manifests() -> Iterator[tuple[Path, str]]:
-    """Yield path and text of each rendered file."""
+    """Yield the path and text of each file."""
     folder = ROOT / "manifests"
-    everything = _plain(render({"crds": {"keep": False}}))
-    namespaced = _plain(render({"crds": {"keep": False}, "watchNamespaces": [NAMESPACE]}))
+    everything = _without_helm_labels(render({"crds": {"keep": False}}))
+    namespaced = _without_helm_labels(render({"crds": {"keep": False}, "watchNamespaces": [NAMESPACE]}))
     yield folder / "install.yaml", _file([_NAMESPACE, *everything])
-    base, wide = _split(everything)
+    base, cluster_wide = _split(everything)
     for name, objects in base.items():
         yield folder / "base" / f"{name}.yaml", _file(objects)
-    yield folder / "overlays" / "cluster-wide" / "rights.yaml", _file(wide)
-    yield folder / "overlays" / "namespaced" / "rights.yaml", _file(_only_in(namespaced, everything))
+    yield folder / "overlays" / "cluster-wide" / "rights.yaml", _file(cluster_wide)
+    yield folder / "overlays" / "namespaced" / "rights.yaml", _file(_additional_roles(namespaced, everything))
 
 
 def _file(objects: Iterable[Manifest]) -> str:
     return _HEADER + "".join(documents(objects))
 
 
-def _plain(objects: Sequence[Manifest]) -> list[Manifest]:
-    """The objects without what speaks of helm."""
-    for labels in _labels(objects):
-        for label in _HELMS:
+def _without_helm_labels(objects: Sequence[Manifest]) -> list[Manifest]:
+    for labels in _all_labels(objects):
+        for label in _HELM_LABELS:
             labels.pop(label, None)
     return list(objects)
 
 
-def _labels(node: object) -> Iterator[dict[str, str]]:
-    """Find every metadata.labels."""
+def _all_labels(node: object) -> Iterator[dict[str, str]]:
+    """Yield every `metadata.labels`, including those of pod templates."""
     if isinstance(node, dict):
-        found = node.get("metadata")
-        if isinstance(found, dict) and "labels" in found:
-            yield found["labels"]
+        metadata = node.get("metadata")
+        if isinstance(metadata, dict) and "labels" in metadata:
+            yield metadata["labels"]
         node = list(node.values())
     if isinstance(node, list):
         for child in node:
-            yield from _labels(child)
+            yield from _all_labels(child)
 
 
 def _split(everything: Sequence[Manifest]) -> tuple[dict[str, list[Manifest]], list[Manifest]]:
-    """What the base has, by file, and what only the overlay for the whole cluster adds."""
-    wide = [it for it in everything if _is_wide(it)]
-    rest = [_own_namespace_only(it) for it in everything if it not in wide]
+    """Return the objects of the base by file, and those that only the cluster-wide overlay has."""
+    cluster_wide = [manifest for manifest in everything if _is_cluster_wide_permission(manifest)]
+    rest = [_for_own_namespace(manifest) for manifest in everything if manifest not in cluster_wide]
     files: dict[str, Callable[[Manifest], bool]] = {
-        "crds": lambda it: it["kind"] == "CustomResourceDefinition",
-        "deletion-protection": lambda it: it["kind"].startswith("ValidatingAdmissionPolicy"),
-        "operator": lambda it: _component(it) == "operator",
-        "gateway": lambda it: _component(it) == "gateway",
-        "roles": lambda it: True,
+        "crds": lambda manifest: manifest["kind"] == "CustomResourceDefinition",
+        "deletion-protection": lambda manifest: manifest["kind"].startswith("ValidatingAdmissionPolicy"),
+        "operator": lambda manifest: _component(manifest) == "operator",
+        "gateway": lambda manifest: _component(manifest) == "gateway",
+        "roles": lambda manifest: True,
     }
     base = {"namespace": [_NAMESPACE]} | {name: [] for name in files}
-    for it in rest:
-        base[next(name for name, belongs in files.items() if belongs(it))].append(it)
-    return {name: objects for name, objects in base.items() if objects}, wide
+    for manifest in rest:
+        base[next(name for name, belongs in files.items() if belongs(manifest))].append(manifest)
+    return {name: objects for name, objects in base.items() if objects}, cluster_wide
 
 
-def _is_wide(it: Manifest) -> bool:
-    """Tell the rights in every namespace from those that nobody can have in one only."""
-    named = it["kind"] in ("ClusterRole", "ClusterRoleBinding") and _component(it)
-    return bool(named) and not it["metadata"]["name"].endswith("-authentication")
+def _is_cluster_wide_permission(manifest: Manifest) -> bool:
+    """Whether an object grants permissions in every namespace. The gateway's reviews exist only cluster-wide."""
+    is_component_role = manifest["kind"] in ("ClusterRole", "ClusterRoleBinding") and _component(manifest)
+    return bool(is_component_role) and not manifest["metadata"]["name"].endswith("-authentication")
 
 
-def _component(it: Manifest) -> str:
-    component: str = it["metadata"]["labels"].get("app.kubernetes.io/component", "")
+def _component(manifest: Manifest) -> str:
+    component: str = manifest["metadata"]["labels"].get("app.kubernetes.io/component", "")
     return component
 
 
-def _own_namespace_only(it: Manifest) -> Manifest:
-    """The object; a Deployment without the argument that has it serve all namespaces."""
-    if it["kind"] != "Deployment":
-        return it
-    it = copy.deepcopy(it)
-    (container,) = it["spec"]["template"]["spec"]["containers"]
+def _for_own_namespace(manifest: Manifest) -> Manifest:
+    """Return the object for the base, where a Deployment serves only its own namespace."""
+    if manifest["kind"] != "Deployment":
+        return manifest
+    deployment = copy.deepcopy(manifest)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
     container["args"].remove(_ALL_NAMESPACES)
-    return it
+    return deployment
 
 
-def _only_in(objects: Sequence[Manifest], others: Sequence[Manifest]) -> list[Manifest]:
-    """Those roles and bindings that the others lack."""
-    return [it for it in objects if it["kind"] in ("Role", "RoleBinding") and it not in others]
+def _additional_roles(objects: Sequence[Manifest], others: Sequence[Manifest]) -> list[Manifest]:
+    """Return the roles and bindings that only the first objects have."""
+    return [manifest for manifest in objects if manifest["kind"] in ("Role", "RoleBinding") and manifest not in others]

@@ -1,4 +1,4 @@
-"""What the chart renders for each of a few sets of values, kept for comparison in `snapshots/`."""
+"""Snapshots of the rendered chart in `snapshots/`, one for each file in `values/`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SHARED = ("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingA
 
 
 def values(name: str) -> dict[str, Any]:
-    """Return one of the sets of values."""
-    found: dict[str, Any] = yaml.safe_load(VALUES[name].read_text(encoding="utf-8"))
-    return found
+    """Return the values in a file."""
+    loaded: dict[str, Any] = yaml.safe_load(VALUES[name].read_text(encoding="utf-8"))
+    return loaded
 
 
 def snapshots() -> Iterator[tuple[Path, str]]:
-    """Yield path and text of each snapshot; what is the same as in crds/ and manifests/ is left out."""
+    """Yield the path and text of each snapshot, without the objects that `crds/` and `manifests/` have."""
     for name in VALUES:
-        rendered = [it for it in render(values(name)) if it["kind"] not in _SHARED]
+        rendered = [manifest for manifest in render(values(name)) if manifest["kind"] not in _SHARED]
         yield _HERE / "snapshots" / f"{name}.yaml", "# By `make manifests`.\n" + "".join(documents(rendered))

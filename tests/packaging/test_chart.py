@@ -1,4 +1,4 @@
-"""The chart: linted, strict about its values, and what it renders fits together."""
+"""The chart: lint, validation of values, and consistency of the rendered objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from tests.packaging.helm import CHART, NAMESPACE, RELEASE, HelmError, Manifest, helm, render
 from tests.packaging.snapshots import VALUES, values
 
-every_set = pytest.mark.parametrize("name", VALUES)
+each_values_file = pytest.mark.parametrize("name", VALUES)
 _CLUSTER_SCOPED = ("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingAdmission")
 
 
@@ -26,18 +26,18 @@ def rendered(name: str) -> list[Manifest]:
 
 def workloads(objects: list[Manifest]) -> dict[str, Manifest]:
     """Return the Deployments by component."""
-    found = (it for it in objects if it["kind"] == "Deployment")
-    return {it["metadata"]["labels"]["app.kubernetes.io/component"]: it for it in found}
+    deployments = (manifest for manifest in objects if manifest["kind"] == "Deployment")
+    return {deployment["metadata"]["labels"]["app.kubernetes.io/component"]: deployment for deployment in deployments}
 
 
-@every_set
-def test_lint(name: str) -> None:
+@each_values_file
+def test_the_chart_passes_lint(name: str) -> None:
     helm("lint", "--strict", str(CHART), values=values(name))
 
 
 class TestValues:
     @pytest.mark.parametrize(
-        ("given", "said"),
+        ("given", "message"),
         [
             ({"replicas": 2}, "additional properties 'replicas' not allowed"),
             ({"operator": {"replica": 2}}, "at '/operator': additional properties 'replica' not allowed"),
@@ -64,17 +64,17 @@ class TestValues:
         ],
         ids=json.dumps,
     )
-    def test_nonsense_is_refused(self, given: dict[str, Any], said: str) -> None:
-        with pytest.raises(HelmError, match=re.escape(said)):
+    def test_invalid_values_are_rejected(self, given: dict[str, Any], message: str) -> None:
+        with pytest.raises(HelmError, match=re.escape(message)):
             render(given)
 
-    def test_every_value_that_the_schema_knows_has_a_default(self) -> None:
-        """And the other way round: it knows the defaults, or nothing could be rendered."""
+    def test_every_value_in_the_schema_has_a_default(self) -> None:
+        """The converse follows from rendering, which validates the defaults."""
         schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
         defaults = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
         assert set(_without_default(schema, defaults, schema["definitions"])) == {"global", "enabled"}
 
-    def test_as_a_part_of_another_chart(self) -> None:
+    def test_the_chart_works_as_a_subchart(self) -> None:
         assert render({"global": {"imageRegistry": "x"}, "enabled": True}) == render()
 
 
@@ -83,66 +83,67 @@ def _without_default(schema: Manifest, defaults: Manifest, definitions: Manifest
         child = definitions[child["$ref"].rpartition("/")[2]] if "$ref" in child else child
         if name not in defaults:
             yield f"{path}{name}"
-        elif "properties" in child and defaults[name]:  # what is empty by default stands for all its fields
+        elif "properties" in child and defaults[name]:  # an empty default stands for all its fields
             yield from _without_default(child, defaults[name], definitions, f"{path}{name}.")
 
 
 class TestObjects:
-    @every_set
-    def test_selectors_find_the_pods(self, name: str) -> None:
+    @each_values_file
+    def test_selectors_match_the_pods_of_one_component(self, name: str) -> None:
         objects = rendered(name)
-        pods = {key: it["spec"]["template"]["metadata"]["labels"] for key, it in workloads(objects).items()}
+        pods = {key: workload["spec"]["template"]["metadata"]["labels"] for key, workload in workloads(objects).items()}
         selectors = {
-            "Deployment": lambda it: it["spec"]["selector"]["matchLabels"],
-            "Service": lambda it: it["spec"]["selector"],
-            "PodDisruptionBudget": lambda it: it["spec"]["selector"]["matchLabels"],
-            "NetworkPolicy": lambda it: it["spec"]["podSelector"]["matchLabels"],
+            "Deployment": lambda manifest: manifest["spec"]["selector"]["matchLabels"],
+            "Service": lambda manifest: manifest["spec"]["selector"],
+            "PodDisruptionBudget": lambda manifest: manifest["spec"]["selector"]["matchLabels"],
+            "NetworkPolicy": lambda manifest: manifest["spec"]["podSelector"]["matchLabels"],
         }
-        for it in objects:
-            if it["kind"] in selectors:
-                wanted = selectors[it["kind"]](it).items()
-                component = it["metadata"]["labels"]["app.kubernetes.io/component"]
-                assert [key for key, labels in pods.items() if wanted <= labels.items()] == [component]
+        for manifest in objects:
+            if manifest["kind"] in selectors:
+                selector = selectors[manifest["kind"]](manifest).items()
+                component = manifest["metadata"]["labels"]["app.kubernetes.io/component"]
+                assert [key for key, labels in pods.items() if selector <= labels.items()] == [component]
 
-    @every_set
-    def test_names_are_those_of_one_release(self, name: str) -> None:
-        for it in rendered(name):
-            metadata = it["metadata"]
+    @each_values_file
+    def test_names_are_unique_to_the_release(self, name: str) -> None:
+        for manifest in rendered(name):
+            metadata = manifest["metadata"]
             assert metadata["labels"]["app.kubernetes.io/instance"] == RELEASE
-            assert ("namespace" not in metadata) == it["kind"].startswith(_CLUSTER_SCOPED), metadata["name"]
-            if it["kind"].startswith("ClusterRole"):  # another release may have the same name, in another namespace
+            assert ("namespace" not in metadata) == manifest["kind"].startswith(_CLUSTER_SCOPED), metadata["name"]
+            if manifest["kind"].startswith("ClusterRole"):  # releases in other namespaces may have the same name
                 assert metadata["name"].startswith(f"{NAMESPACE}:")
 
-    @every_set
-    def test_no_right_is_a_wildcard(self, name: str) -> None:
-        rules = [rule for it in rendered(name) for rule in it.get("rules", ())]
+    @each_values_file
+    def test_no_permission_has_a_wildcard(self, name: str) -> None:
+        rules = [rule for manifest in rendered(name) for rule in manifest.get("rules", ())]
         assert not [rule for rule in rules if "*" in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])]
 
-    def test_named_namespaces_get_rights_there_only(self) -> None:
+    def test_watched_namespaces_limit_the_permissions(self) -> None:
         objects = rendered("namespaced")
-        assert [it["metadata"]["name"] for it in objects if it["kind"].startswith(_CLUSTER_SCOPED)] == []
-        roles = [it for it in objects if it["kind"] == "Role"]
-        assert {it["metadata"]["namespace"] for it in roles} == set(values("namespaced")["watchNamespaces"])
-        for it in workloads(objects).values():
-            (container,) = it["spec"]["template"]["spec"]["containers"]
+        assert [manifest for manifest in objects if manifest["kind"].startswith(_CLUSTER_SCOPED)] == []
+        roles = [manifest for manifest in objects if manifest["kind"] == "Role"]
+        assert {role["metadata"]["namespace"] for role in roles} == set(values("namespaced")["watchNamespaces"])
+        for workload in workloads(objects).values():
+            (container,) = workload["spec"]["template"]["spec"]["containers"]
             assert {"--namespace=team-a", "--namespace=team-b"} <= set(container["args"])
             assert "--all-namespaces" not in container["args"]
 
-    def test_nothing_but_what_is_wanted(self) -> None:
-        kinds = {it["kind"] for it in rendered("bare")}
+    def test_roles_and_service_accounts_can_be_disabled(self) -> None:
+        kinds = {manifest["kind"] for manifest in rendered("bare")}
         assert not kinds & {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"}
-        pods = {key: it["spec"]["template"]["spec"] for key, it in workloads(rendered("bare")).items()}
+        pods = {key: workload["spec"]["template"]["spec"] for key, workload in workloads(rendered("bare")).items()}
         accounts = {key: pod["serviceAccountName"] for key, pod in pods.items()}
         assert accounts == {"operator": "robot", "gateway": "default"}
 
-    def test_without_an_election_there_are_never_two_operators(self) -> None:
+    def test_the_operator_is_recreated_without_leader_election(self) -> None:
         assert workloads(rendered("namespaced"))["operator"]["spec"]["strategy"] == {"type": "Recreate"}
 
     @pytest.mark.parametrize(("keep", "annotations"), [(True, {"helm.sh/resource-policy": "keep"}), (False, None)])
-    def test_definitions_are_kept(self, keep: bool, annotations: Manifest | None) -> None:
-        definitions = [it for it in render({"crds": {"keep": keep}}) if it["kind"] == "CustomResourceDefinition"]
-        assert len(definitions) == 2
-        assert all(it["metadata"].get("annotations") == annotations for it in definitions)
+    def test_crds_are_kept_by_default(self, keep: bool, annotations: Manifest | None) -> None:
+        objects = render({"crds": {"keep": keep}})
+        crds = [manifest for manifest in objects if manifest["kind"] == "CustomResourceDefinition"]
+        assert len(crds) == 2
+        assert all(crd["metadata"].get("annotations") == annotations for crd in crds)
 
     @pytest.mark.parametrize(
         ("image", "name"),
@@ -153,15 +154,19 @@ class TestObjects:
             ({"digest": "sha256:" + "a" * 64, "tag": "1"}, "hopper@sha256:a{64}"),
         ],
     )
-    def test_image(self, image: Manifest, name: str) -> None:
+    def test_the_image_has_registry_tag_or_digest(self, image: Manifest, name: str) -> None:
         (container,) = workloads(render({"image": image}))["operator"]["spec"]["template"]["spec"]["containers"]
         assert re.fullmatch(name, container["image"])
 
-    def test_long_names(self) -> None:
+    def test_long_names_are_truncated(self) -> None:
         objects = render({"nameOverride": "x" * 63, "gateway": {"enabled": True}})
-        assert all(len(it["metadata"]["name"]) <= 63 for it in objects if it["kind"] in ("Deployment", "Service"))
+        assert all(
+            len(manifest["metadata"]["name"]) <= 63
+            for manifest in objects
+            if manifest["kind"] in ("Deployment", "Service")
+        )
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_the_app_version_is_the_version_of_the_package() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["appVersion"] == importlib.metadata.version("hopper-operator")

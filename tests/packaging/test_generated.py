@@ -1,4 +1,4 @@
-"""What is generated from crds/ and the chart is up to date."""
+"""Generated files are up to date."""
 
 from __future__ import annotations
 
@@ -25,22 +25,21 @@ def test_is_up_to_date(generated: dict[Path, str]) -> None:
     assert written == generated.keys(), "run make manifests"
 
 
-def test_nothing_stale_is_left(generated: dict[Path, str]) -> None:
-    """A file that says it is generated is one that the command writes."""
-    found = [path for folder in FOLDERS for path in folder.rglob("*.yaml")]
-    assert {path for path in found if "make manifests" in path.read_text(encoding="utf-8")[:200]} <= generated.keys()
+def test_there_are_no_stale_files(generated: dict[Path, str]) -> None:
+    """Every file with the header of the generator is still generated."""
+    files = [path for folder in FOLDERS for path in folder.rglob("*.yaml")]
+    assert {path for path in files if "make manifests" in path.read_text(encoding="utf-8")[:200]} <= generated.keys()
 
 
 def by_name(documents: list[Manifest]) -> dict[tuple[str, str], Manifest]:
-    return {(it["kind"], it["metadata"]["name"]): it for it in documents}
+    return {(document["kind"], document["metadata"]["name"]): document for document in documents}
 
 
 @pytest.mark.parametrize("source", ["crds/*.yaml", "manifests/deletion-protection.yaml"])
-def test_the_chart_has_the_very_same(source: str) -> None:
-    """Beside labels and annotations."""
-    wanted = [document for path in ROOT.glob(source) for document in yaml.safe_load_all(path.read_text())]
+def test_the_chart_renders_the_source_except_for_metadata(source: str) -> None:
+    documents = [document for path in ROOT.glob(source) for document in yaml.safe_load_all(path.read_text())]
     rendered = by_name(render())
-    assert wanted
-    for document in wanted:
-        mine = rendered[document["kind"], document["metadata"]["name"]]
-        assert {**mine, "metadata": None} == {**document, "metadata": None}
+    assert documents
+    for document in documents:
+        counterpart = rendered[document["kind"], document["metadata"]["name"]]
+        assert {**counterpart, "metadata": None} == {**document, "metadata": None}

@@ -1,4 +1,4 @@
-"""The wire contract: what is read comes back as it was, what is not understood does no harm, and little is kept."""
+"""The wire contract: round trips, unknown fields and values, and the size of records."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def read(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = Non
     )
 
 
-def test_the_samples_leave_no_field_out() -> None:
-    """A field added to the contract is added here."""
+def test_the_samples_have_every_field() -> None:
+    """A new field must be added to the samples above."""
     properties = {
         model: set(TypeAdapter(model).json_schema(by_alias=True)["properties"])
         for model in (InstanceSpec, InstanceStatus)
@@ -161,15 +161,15 @@ def test_the_samples_leave_no_field_out() -> None:
     assert set(STATUS) == properties[InstanceStatus]
 
 
-def test_spec_round_trip() -> None:
+def test_a_spec_survives_a_round_trip() -> None:
     assert dump(_SPEC, read(SPEC).spec) == SPEC
 
 
-def test_status_round_trip() -> None:
+def test_a_status_survives_a_round_trip() -> None:
     assert dump_status(read(status=STATUS).status) == STATUS
 
 
-def test_metadata() -> None:
+def test_metadata_is_parsed() -> None:
     instance = read(deletionTimestamp=WHEN)
     assert (instance.name, instance.namespace, instance.metadata.uid) == ("worker-1", "demo", METADATA["uid"])
     assert (instance.metadata.resource_version, instance.metadata.generation) == ("4711", 3)
@@ -184,7 +184,7 @@ def test_metadata() -> None:
     assert (owner.name, owner.controller, owner.block_owner_deletion) == ("web", True, True)
 
 
-def test_defaults() -> None:
+def test_unset_fields_have_defaults() -> None:
     instance = read()
     assert instance.spec == InstanceSpec(
         scope=Scope.PROJECT,
@@ -201,46 +201,45 @@ def test_defaults() -> None:
     assert not instance.status.is_ready
 
 
-def test_an_empty_status_is_none() -> None:
+def test_an_empty_status_equals_a_missing_one() -> None:
     assert read(status={}).status == read().status
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_type_by_scope(scope: Scope) -> None:
+def test_the_default_type_depends_on_the_scope(scope: Scope) -> None:
     by_scope = {Scope.GLOBAL: InstanceType.SINGLETON, Scope.EVENT: InstanceType.EPHEMERAL}
     assert read({"scope": scope}).spec.effective_type is by_scope.get(scope, InstanceType.PERSISTENT)
     assert read({"scope": scope, "type": "Ephemeral"}).spec.effective_type is InstanceType.EPHEMERAL
 
 
 def with_unknown_fields(value: Any) -> Any:
-    """Put a field that nobody knows into every object, however deep, except where anything goes."""
+    """Return a copy with an unknown field in each nested object, except in free-form ones."""
     if isinstance(value, list):
         return [with_unknown_fields(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: it if key in ("extra", "labels") else with_unknown_fields(it) for key, it in value.items()} | {
-        "fromTheFuture": {"a": [1]}
-    }
+    known = {key: child if key in ("extra", "labels") else with_unknown_fields(child) for key, child in value.items()}
+    return known | {"fromTheFuture": {"a": [1]}}
 
 
-def test_unknown_fields_do_no_harm() -> None:
-    """A newer CRD must not break an older operator."""
+def test_unknown_fields_are_ignored() -> None:
+    """An operator must be able to read the objects of a newer CRD."""
     plain = parse_instance({"metadata": METADATA, "spec": SPEC, "status": STATUS})
     assert parse_instance(with_unknown_fields({"metadata": METADATA, "spec": SPEC, "status": STATUS})) == plain
 
 
-def test_unknown_conditions_and_reasons_do_no_harm() -> None:
-    """A status written by a newer operator stays readable after a roll-back."""
-    odd = {"type": "Sleepy", "status": "Unknown", "reason": "FullMoon", "lastTransitionTime": WHEN}
-    status = read(status=STATUS | {"conditions": [odd, *STATUS["conditions"]]}).status
-    assert [it.type for it in status.conditions] == ["Sleepy", "Ready"]
+def test_unknown_conditions_and_reasons_are_kept() -> None:
+    """After a rollback, an operator must be able to read the status of a newer one."""
+    unknown = {"type": "Sleepy", "status": "Unknown", "reason": "FullMoon", "lastTransitionTime": WHEN}
+    status = read(status=STATUS | {"conditions": [unknown, *STATUS["conditions"]]}).status
+    assert [condition.type for condition in status.conditions] == ["Sleepy", "Ready"]
     assert status.is_ready
     assert status.condition(ConditionType.STALLED) is None
     history = [STATUS["history"][0] | {"reason": "FullMoon"}]
     assert read(status={"history": history}).status.history[0].reason == "FullMoon"
 
 
-BAD: dict[str, tuple[str, Any]] = {
+INVALID_FIELDS: dict[str, tuple[str, Any]] = {
     "unknown scope": ("scope", "Galaxy"),
     "unknown state": ("desiredState", "Asleep"),
     "not a name": ("parentRef", {"name": "Not A Name"}),
@@ -253,16 +252,16 @@ BAD: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD.values(), ids=BAD)
-def test_what_does_not_fit_the_contract_names_the_field(case: tuple[str, Any]) -> None:
+@pytest.mark.parametrize("case", INVALID_FIELDS.values(), ids=INVALID_FIELDS)
+def test_the_error_for_an_invalid_field_names_it(case: tuple[str, Any]) -> None:
     field, value = case
     with pytest.raises(ValidationError) as caught:
         read({"scope": "Project"} | {field: value})
     assert {error["loc"][:2] for error in caught.value.errors()} == {("spec", field)}
 
 
-def test_what_the_status_does_not_say_is_not_written() -> None:
-    """Counters that start at 0 are there, what is unknown is not; nothing is ever null."""
+def test_unset_status_fields_are_not_written() -> None:
+    """Counters that start at 0 are written. Unset fields are omitted, never null."""
     assert dump_status(InstanceStatus()) == {
         "phase": "Created",
         "conditions": [],
@@ -312,27 +311,27 @@ statuses = st.builds(
 
 
 @given(status=statuses)
-def test_every_status_survives_the_wire(status: InstanceStatus) -> None:
+def test_any_status_survives_a_round_trip(status: InstanceStatus) -> None:
     wire = json.loads(json.dumps(dump_status(status)))
     assert "null" not in json.dumps(wire).replace('"null"', "")
     assert read(status=wire).status == status
 
 
-def test_times_keep_their_meaning() -> None:
+def test_times_with_another_offset_are_equal() -> None:
     berlin = read({"scope": "Project", "restartedAt": "2026-03-01T13:00:00+01:00"}).spec.restarted_at
     assert berlin == read({"scope": "Project", "restartedAt": WHEN}).spec.restarted_at
     status = replace(InstanceStatus(), restarted_at=berlin)
     assert read(status=dump_status(status)).status.restarted_at == berlin
 
 
-def test_records_cannot_be_changed() -> None:
+def test_records_are_immutable() -> None:
     instance = read()
     with pytest.raises(FrozenInstanceError):
         instance.spec = read(SPEC).spec  # type: ignore[misc]
 
 
 def typical(number: int) -> dict[str, Any]:
-    """Return a child as it is once it runs, with a name and times of its own."""
+    """Return a running child with its own name and times."""
     name, when = f"worker-{number}", (datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number)).isoformat()
     condition = {"status": "True", "message": "", "lastTransitionTime": when, "observedGeneration": 1}
     step = {"time": when, "reason": "DesiredState", "message": ""}
@@ -376,24 +375,24 @@ def typical(number: int) -> dict[str, Any]:
     }
 
 
-def test_a_record_is_small() -> None:
-    """The registry keeps one for each instance: 5,000 of them take about 10 MiB."""
+def test_a_record_takes_at_most_2_kib() -> None:
+    """The indexes keep a record for each instance: 5,000 of them take about 10 MiB."""
     count = 500
     wires = [json.dumps(typical(number)) for number in range(count)]
     parse_instance(json.loads(wires[0]))
     gc.collect()
     tracemalloc.start()
     try:
-        kept = [parse_instance(json.loads(wire)) for wire in wires]
+        records = [parse_instance(json.loads(wire)) for wire in wires]
         gc.collect()
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(kept) == count
+    assert len(records) == count
     assert size / count <= 2048
 
 
-def test_a_name_leads_nowhere_else() -> None:
+def test_names_are_quoted_in_paths() -> None:
     path = "/apis/hopper.dev/v1/namespaces/demo/hopperinstances/"
     assert INSTANCES.path("demo", "../../other/x?y") == f"{path}..%2F..%2Fother%2Fx%3Fy"
     assert INSTANCES.path("a/b") == "/apis/hopper.dev/v1/namespaces/a%2Fb/hopperinstances"

@@ -1,4 +1,4 @@
-"""The generated CustomResourceDefinitions: up to date, structural, described, and true to the models."""
+"""The generated CRDs: up to date, structural, described, and consistent with the models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 
 
 def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
-    """Walk over every node, with a path such as `.spec.env[].name`."""
+    """Yield every node with its path, such as `.spec.env[].name`."""
     yield path, schema
     for name, child in schema.get("properties", {}).items():
         yield from nodes(child, f"{path}.{name}")
@@ -43,27 +43,27 @@ def schema_of(kind: CustomKind) -> Schema:
 class TestFiles:
     @each_kind
     def test_is_up_to_date(self, kind: CustomKind) -> None:
-        found = CRDS / f"{kind.crd_name}.yaml"
-        assert found.exists(), "crds/ is incomplete: run make crds"
-        assert found.read_text(encoding="utf-8") == render_crd_file(kind), "crds/ is out of date: run make crds"
+        file = CRDS / f"{kind.crd_name}.yaml"
+        assert file.exists(), "crds/ is incomplete: run make crds"
+        assert file.read_text(encoding="utf-8") == render_crd_file(kind), "crds/ is out of date: run make crds"
 
-    def test_holds_nothing_else(self) -> None:
+    def test_there_are_no_other_files(self) -> None:
         assert {path.name for path in CRDS.iterdir()} == {f"{kind.crd_name}.yaml" for kind in KINDS}
 
     @each_kind
-    def test_says_where_it_comes_from(self, kind: CustomKind) -> None:
+    def test_the_first_line_names_the_generator(self, kind: CustomKind) -> None:
         text = render_crd_file(kind)
         assert "make crds" in text.splitlines()[0]
         assert yaml.safe_load(text) == custom_resource_definition(kind)
 
-    def test_the_command_writes_its_files_and_leaves_others_alone(self, tmp_path: Path) -> None:
+    def test_the_command_keeps_other_files(self, tmp_path: Path) -> None:
         other = tmp_path / "other.yaml"
         other.write_text("mine", encoding="utf-8")
         subprocess.run([sys.executable, "-m", "tests.generators.crds", str(tmp_path)], cwd=CRDS.parent, check=True)
         assert {path.name for path in tmp_path.iterdir()} == {"other.yaml"} | {f"{k.crd_name}.yaml" for k in KINDS}
         assert other.read_text(encoding="utf-8") == "mine"
 
-    def test_the_command_wants_a_directory(self) -> None:
+    def test_the_command_requires_a_directory(self) -> None:
         with pytest.raises(SystemExit, match="usage"):
             main([])
 
@@ -79,20 +79,20 @@ class TestEveryKind:
         ]
         assert undescribed == []
 
-    def test_is_structural(self, kind: CustomKind) -> None:
+    def test_the_schema_is_structural(self, kind: CustomKind) -> None:
         for path, node in nodes(schema_of(kind)):
             assert "type" in node, path
             assert not {"$ref", "$defs", "title", "oneOf", "allOf", "anyOf", "const"} & node.keys(), path
             assert "nullable" not in node or path.endswith(".healthcheck.$remove"), path
             assert not ({"properties", "additionalProperties"} <= node.keys()), path
 
-    def test_metadata_is_left_to_the_api_server(self, kind: CustomKind) -> None:
+    def test_the_schema_of_metadata_has_only_the_name(self, kind: CustomKind) -> None:
         assert schema_of(kind)["properties"]["metadata"] == {
             "type": "object",
             "properties": {"name": {"type": "string"}},
         }
 
-    def test_lists_say_how_they_are_merged(self, kind: CustomKind) -> None:
+    def test_lists_have_a_list_type(self, kind: CustomKind) -> None:
         for path, node in nodes(schema_of(kind)):
             if node["type"] != "array":
                 continue
@@ -109,18 +109,18 @@ class TestEveryKind:
         status = schema_of(kind)["properties"].get("status", {"type": "object"})
         assert [path for path, node in nodes(status) if "default" in node] == []
 
-    def test_what_users_write_is_bounded(self, kind: CustomKind) -> None:
-        """Without bounds, the API server takes the worst case for the cost of a rule, and refuses the definition."""
+    def test_lists_and_strings_of_the_spec_are_bounded(self, kind: CustomKind) -> None:
+        """Without limits, the API server estimates too high a cost for the CEL rules, and rejects the CRD."""
         for path, node in nodes(schema_of(kind)["properties"]["spec"]):
             if node["type"] == "array":
                 assert "maxItems" in node, path
             if node["type"] == "string":
                 assert {"maxLength", "enum", "format"} & node.keys(), path
 
-    def test_patterns_are_put_into_words(self, kind: CustomKind) -> None:
+    def test_patterns_are_replaced_by_rules_with_messages(self, kind: CustomKind) -> None:
         assert [path for path, node in nodes(schema_of(kind)["properties"]["spec"]) if "pattern" in node] == []
 
-    def test_rules_have_a_message_a_reason_and_a_path_that_exists(self, kind: CustomKind) -> None:
+    def test_rules_have_a_message_a_reason_and_an_existing_path(self, kind: CustomKind) -> None:
         for path, node in nodes(schema_of(kind)):
             for rule in node.get("x-kubernetes-validations", ()):
                 assert len(rule["message"]) > 20, path
@@ -131,7 +131,7 @@ class TestEveryKind:
 
 
 class TestInstance:
-    def test_names_and_subresources(self) -> None:
+    def test_names_subresources_and_selectable_fields(self) -> None:
         spec = custom_resource_definition(INSTANCE)["spec"]
         assert (spec["group"], spec["scope"]) == ("hopper.dev", "Namespaced")
         assert spec["names"] == {
@@ -158,7 +158,7 @@ class TestInstance:
             ".status.phase",
         ]
 
-    def test_defaults_are_those_that_belong_into_the_object(self) -> None:
+    def test_only_scalar_defaults_are_stored(self) -> None:
         spec = schema_of(INSTANCE)["properties"]["spec"]
         defaults = {path: node["default"] for path, node in nodes(spec) if "default" in node}
         assert {path: value for path, value in defaults.items() if path.count(".") == 1} == {
@@ -170,20 +170,20 @@ class TestInstance:
         assert defaults[".restartPolicy.maxRetries"] == 5
         assert not any(value in (None, "", [], {}) for value in defaults.values() if value is not False and value != 0)
 
-    def test_free_form_configuration_is_kept(self) -> None:
+    def test_free_form_configuration_is_preserved(self) -> None:
         extra = schema_of(INSTANCE)["properties"]["spec"]["properties"]["config"]["properties"]["extra"]
         assert extra["x-kubernetes-preserve-unknown-fields"] is True
         assert extra["type"] == "object"
         assert "additionalProperties" not in extra
 
-    def test_the_status_speaks_the_words_of_the_models(self) -> None:
+    def test_the_status_schema_follows_the_models(self) -> None:
         status = schema_of(INSTANCE)["properties"]["status"]["properties"]
         assert status["phase"]["enum"] == list(Phase)
         assert status["lastTransitionTime"]["format"] == "date-time"
         assert status["observedGeneration"]["format"] == "int64"
         assert status["conditions"]["x-kubernetes-list-map-keys"] == ["type"]
 
-    def test_the_defaults_files_name_exactly_the_fields_of_the_configuration(self) -> None:
+    def test_the_defaults_files_list_exactly_the_configuration_fields(self) -> None:
         leaves = {
             path.removeprefix(".")
             for path, node in nodes(structural_schema(InstanceConfig))
@@ -192,7 +192,7 @@ class TestInstance:
         assert {path for config in SCOPE_CONFIG.values() for path in config.fields} == leaves
 
     @pytest.mark.parametrize("scope", list(Scope))
-    def test_a_field_that_a_scope_lacks_has_a_rule(self, scope: Scope) -> None:
+    def test_a_rule_rejects_each_field_that_a_scope_lacks(self, scope: Scope) -> None:
         fields = {path for config in SCOPE_CONFIG.values() for path in config.fields}
         rules = {rule.field: rule for rule in instance_rules([])["spec"]}
         for path in fields - SCOPE_CONFIG[scope].fields.keys():
@@ -201,9 +201,11 @@ class TestInstance:
             assert f"'{scope}'" not in rule.cel
 
     @pytest.mark.parametrize("scope", list(Scope))
-    def test_parents_follow_from_the_scope_matrix(self, scope: Scope) -> None:
-        about = [
-            r for r in instance_rules([])["spec"] if f"'{scope}'" in str(r.cel) and r.field.startswith("parentRef")
+    def test_parent_rules_follow_the_scope_matrix(self, scope: Scope) -> None:
+        parent_rules = [
+            rule
+            for rule in instance_rules([])["spec"]
+            if f"'{scope}'" in str(rule.cel) and rule.field.startswith("parentRef")
         ]
-        assert any(rule.refusal is Refusal.REQUIRED for rule in about) is not SCOPES[scope].may_be_root
-        assert any(rule.refusal is Refusal.FORBIDDEN for rule in about) is not bool(SCOPES[scope].parents)
+        assert any(rule.refusal is Refusal.REQUIRED for rule in parent_rules) is not SCOPES[scope].may_be_root
+        assert any(rule.refusal is Refusal.FORBIDDEN for rule in parent_rules) is not bool(SCOPES[scope].parents)

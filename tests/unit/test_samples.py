@@ -1,4 +1,4 @@
-"""`manifests/samples` shows everything that a user can ask for."""
+"""`manifests/samples` has every field and value that users can set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hopper.api.crd import INSTANCE, TEMPLATE, CustomKind, custom_resource_defin
 from hopper.api.enums import DesiredState, InstanceType, Scope
 from tests.pages import ROOT
 
-# Written by the gateway when it renames an instance.
+# Fields that the gateway sets when it renames an instance.
 NOT_FOR_USERS = {"renamedFrom"}
 DOCUMENTS = [
     document
@@ -33,30 +33,32 @@ def fields(kind: CustomKind, *path: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", [INSTANCE, TEMPLATE], ids=lambda kind: kind.kind)
-def test_every_field(kind: CustomKind) -> None:
+def test_every_field_of_the_spec_is_shown(kind: CustomKind) -> None:
     shown = {field for spec in specs(kind) for field in spec}
     assert fields(kind) - NOT_FOR_USERS == shown
 
 
 @pytest.mark.parametrize("part", ["overrides", "config", "restartPolicy"])
-def test_every_field_of(part: str) -> None:
+def test_every_nested_field_is_shown(part: str) -> None:
     shown = {field for spec in specs(INSTANCE) for field in spec.get(part, {})}
     assert fields(INSTANCE, part) == shown
 
 
-@pytest.mark.parametrize(("field", "words"), [("scope", Scope), ("desiredState", DesiredState), ("type", InstanceType)])
-def test_every_word(field: str, words: type[StrEnum]) -> None:
+@pytest.mark.parametrize(
+    ("field", "values"), [("scope", Scope), ("desiredState", DesiredState), ("type", InstanceType)]
+)
+def test_every_value_is_shown(field: str, values: type[StrEnum]) -> None:
     shown = {spec[field] for spec in specs(INSTANCE) if field in spec}
-    # What they do by themselves, nobody asks for; what is over, nobody begins with.
-    assert set(words) - shown <= {DesiredState.RUNNING, DesiredState.TERMINATED, InstanceType.PERSISTENT}
+    # Defaults need no sample, and an instance does not start as Terminated.
+    assert set(values) - shown <= {DesiredState.RUNNING, DesiredState.TERMINATED, InstanceType.PERSISTENT}
 
 
-def test_every_kind_of_volume() -> None:
+def test_every_volume_type_is_shown() -> None:
     shown = {volume.get("type", "volume") for spec in specs(TEMPLATE) for volume in spec.get("volumes", ())}
     assert shown == {"volume", "tmpfs", "config"}
 
 
-def test_names_are_used_once() -> None:
-    """All of them can be applied to one namespace."""
+def test_names_are_unique() -> None:
+    """All samples can be applied to one namespace."""
     names = [(document["kind"], document["metadata"]["name"]) for document in DOCUMENTS]
     assert len(set(names)) == len(names)

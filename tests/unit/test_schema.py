@@ -1,4 +1,4 @@
-"""The translation of models into structural schemas, and how rules get into them."""
+"""Translation of models into structural schemas, and insertion of CEL rules."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from hopper.api.schema import Schema, object_schema, structural_schema
 
 @dataclass(frozen=True)
 class Inner:
-    """Inner by itself."""
+    """Description of the class."""
 
     number: int = 3
 
 
 @dataclass
-class Node:
-    """A tree."""
+class Recursive:
+    """Recursive model."""
 
-    child: Node | None = None
+    child: Recursive | None = None
 
 
 def field_schema(annotation: Any, default: Any = ..., **settings: bool) -> Schema:
-    """Translate a model with one field, and return the schema of that field."""
+    """Return the structural schema of a field with this annotation and default."""
     holder = type(
         "Holder", (), {"__annotations__": {"field": annotation}} | ({} if default is ... else {"field": default})
     )
@@ -74,29 +74,31 @@ class TestStructuralSchema:
             ),
         ],
     )
-    def test_translates(self, annotation: Any, expected: Schema) -> None:
+    def test_a_field_is_translated(self, annotation: Any, expected: Schema) -> None:
         assert field_schema(annotation) == expected
 
     def test_a_reference_is_inlined_with_the_description_of_the_class(self) -> None:
         assert field_schema(Inner) == {
-            "description": "Inner by itself.",
+            "description": "Description of the class.",
             "type": "object",
             "properties": {"number": {"type": "integer", "format": "int64", "default": 3}},
         }
 
-    def test_the_description_of_the_field_wins(self) -> None:
-        assert field_schema(Annotated[Inner | None, Field(description="Here.")])["description"] == "Here."
+    def test_the_description_of_a_field_takes_precedence(self) -> None:
+        assert field_schema(Annotated[Inner | None, Field(description="Field.")])["description"] == "Field."
 
     @pytest.mark.parametrize(
         ("annotation", "default", "description"),
         [
-            (bool, False, "Here. Defaults to false."),
-            (DesiredState | None, None, "Here. One of Running, Paused, Stopped, Archived, Terminated."),
-            (PortProtocol, PortProtocol.TCP, "Here. Defaults to TCP."),
+            (bool, False, "Field. Defaults to false."),
+            (DesiredState | None, None, "Field. One of Running, Paused, Stopped, Archived, Terminated."),
+            (PortProtocol, PortProtocol.TCP, "Field. Defaults to TCP."),
         ],
     )
-    def test_says_what_kubectl_explain_keeps_to_itself(self, annotation: Any, default: Any, description: str) -> None:
-        found = field_schema(Annotated[annotation, Field(description="Here.")], default)
+    def test_defaults_and_long_enums_are_added_to_the_description(
+        self, annotation: Any, default: Any, description: str
+    ) -> None:
+        found = field_schema(Annotated[annotation, Field(description="Field.")], default)
         assert found["description"] == description
 
     @pytest.mark.parametrize(
@@ -111,14 +113,14 @@ class TestStructuralSchema:
             (Inner, Inner(), False),
         ],
     )
-    def test_only_plain_defaults_are_stored(self, annotation: Any, default: Any, stored: bool) -> None:
+    def test_only_scalar_defaults_are_stored(self, annotation: Any, default: Any, stored: bool) -> None:
         assert ("default" in field_schema(annotation, default)) is stored
         assert "default" not in field_schema(annotation, default, defaults=False)
 
     def test_fields_without_default_are_required(self) -> None:
         @dataclass
         class Pair:
-            """Two."""
+            """Model with a required and an optional field."""
 
             first: str
             second: str | None = None
@@ -127,16 +129,16 @@ class TestStructuralSchema:
 
     @pytest.mark.parametrize(
         ("annotation", "problem"),
-        [(int | str, "needs a type"), (int | str | None, "no unions"), (Any, "needs a type"), (Node, "recursive")],
+        [(int | str, "needs a type"), (int | str | None, "no unions"), (Any, "needs a type"), (Recursive, "recursive")],
     )
-    def test_refuses_what_a_structural_schema_cannot_say(self, annotation: Any, problem: str) -> None:
+    def test_a_type_without_a_structural_schema_is_an_error(self, annotation: Any, problem: str) -> None:
         with pytest.raises(ValueError, match=problem):
             field_schema(annotation)
 
-    def test_a_kind_without_status_has_none(self) -> None:
+    def test_a_kind_may_have_no_status(self) -> None:
         @dataclass
         class Plain:
-            """No status."""
+            """Model without a status."""
 
             spec: Inner
 
@@ -154,8 +156,8 @@ SCHEMA: Schema = {
 }
 
 
-class TestAttach:
-    def test_puts_rules_in_their_places_and_leaves_the_argument_alone(self) -> None:
+class TestAttachRules:
+    def test_rules_are_added_to_a_copy(self) -> None:
         rule = Rule("self.name != ''", "name it", Refusal.REQUIRED, "name")
         result = attach_rules(SCHEMA, {"": (Rule("true", "fine"),), "ports[]": (rule,)})
         assert result["x-kubernetes-validations"] == [
@@ -166,12 +168,12 @@ class TestAttach:
         ]
         assert "x-kubernetes-validations" not in str(SCHEMA)
 
-    def test_a_rule_without_expression_takes_the_place_of_the_pattern(self) -> None:
+    def test_a_rule_without_an_expression_replaces_the_pattern(self) -> None:
         size = attach_rules(SCHEMA, {"size": (Rule(None, "digits only"),)})["properties"]["size"]
         assert "pattern" not in size
         assert size["x-kubernetes-validations"][0]["rule"] == "self.matches(r'^[0-9]+$')"
 
-    @pytest.mark.parametrize("place", ["nothing", "ports[].nothing", "size[]"])
-    def test_refuses_a_place_that_is_not_there(self, place: str) -> None:
+    @pytest.mark.parametrize("path", ["nothing", "ports[].nothing", "size[]"])
+    def test_an_unknown_path_is_an_error(self, path: str) -> None:
         with pytest.raises(KeyError):
-            attach_rules(SCHEMA, {place: (Rule("true", "fine"),)})
+            attach_rules(SCHEMA, {path: (Rule("true", "fine"),)})
