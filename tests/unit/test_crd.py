@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hopper.api.cel import Refusal
+from hopper.api.cel import FieldErrorReason
 from hopper.api.config import InstanceConfig
 from hopper.api.crd import INSTANCE, KINDS, CustomKind, custom_resource_definition
 from hopper.api.enums import Phase, Scope
@@ -124,7 +124,7 @@ class TestEveryKind:
         for path, node in nodes(schema_of(kind)):
             for rule in node.get("x-kubernetes-validations", ()):
                 assert len(rule["message"]) > 20, path
-                assert rule["reason"] in set(Refusal), path
+                assert rule["reason"] in set(FieldErrorReason), path
                 target = node
                 for step in rule.get("fieldPath", "").split(".")[1:]:
                     target = target["properties"][step]
@@ -207,5 +207,7 @@ class TestInstance:
             for rule in instance_rules([])["spec"]
             if f"'{scope}'" in str(rule.cel) and rule.field.startswith("parentRef")
         ]
-        assert any(rule.refusal is Refusal.REQUIRED for rule in parent_rules) is not SCOPES[scope].may_be_root
-        assert any(rule.refusal is Refusal.FORBIDDEN for rule in parent_rules) is not bool(SCOPES[scope].parents)
+        assert any(rule.reason is FieldErrorReason.REQUIRED for rule in parent_rules) is not SCOPES[scope].may_be_root
+        assert any(rule.reason is FieldErrorReason.FORBIDDEN for rule in parent_rules) is not bool(
+            SCOPES[scope].parents
+        )

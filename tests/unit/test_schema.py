@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from hopper.api.cel import Refusal, Rule, attach_rules
+from hopper.api.cel import FieldErrorReason, Rule, attach_rules
 from hopper.api.enums import DesiredState, PortProtocol
 from hopper.api.instance import HopperInstance
 from hopper.api.schema import Schema, object_schema, structural_schema
@@ -158,7 +158,7 @@ SCHEMA: Schema = {
 
 class TestAttachRules:
     def test_rules_are_added_to_a_copy(self) -> None:
-        rule = Rule("self.name != ''", "name it", Refusal.REQUIRED, "name")
+        rule = Rule("self.name != ''", "name it", FieldErrorReason.REQUIRED, "name")
         result = attach_rules(SCHEMA, {"": (Rule("true", "fine"),), "ports[]": (rule,)})
         assert result["x-kubernetes-validations"] == [
             {"rule": "true", "message": "fine", "reason": "FieldValueInvalid"}

@@ -117,11 +117,9 @@ class Kube:
             )
             async with sent.response as response:
                 if response.status >= 400:
-                    payload = await response.read()
+                    error = await _read_error(response)
                     code = response.status
-                    raise _ERRORS.get(code, UnavailableError)(
-                        _error_message(code, payload), code=code, causes=_error_causes(payload)
-                    )
+                    raise error
                 try:
                     yield response
                 finally:
@@ -177,6 +175,11 @@ def _yaml(body: object) -> bytes:
     YAML does not combine surrogate escapes, such as JSON's for an emoji, and treats line separators as line ends.
     """
     return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(body, ensure_ascii=False)).encode()
+
+
+async def _read_error(response: aiohttp.ClientResponse) -> ApiError:
+    code, payload = response.status, await response.read()
+    return _ERRORS.get(code, UnavailableError)(_error_message(code, payload), code=code, causes=_error_causes(payload))
 
 
 def _error_message(code: int, payload: bytes) -> str:

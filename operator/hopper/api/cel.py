@@ -7,7 +7,7 @@ from enum import StrEnum
 from hopper.api.schema import Schema
 
 
-class Refusal(StrEnum):
+class FieldErrorReason(StrEnum):
     """Machine-readable reasons of Kubernetes for a rejected field."""
 
     INVALID = "FieldValueInvalid"
@@ -25,7 +25,7 @@ class Rule:
 
     cel: str | None
     message: str
-    refusal: Refusal = Refusal.INVALID
+    reason: FieldErrorReason = FieldErrorReason.INVALID
     field: str = ""
 
 
@@ -54,5 +54,5 @@ def _with_rules(node: Schema, steps: list[str], rules: tuple[Rule, ...]) -> Sche
 
 def _validation(rule: Rule, node: Schema) -> Schema:
     cel = rule.cel or f"self.matches(r'{node.pop('pattern')}')"
-    entry = {"rule": cel, "message": rule.message, "reason": str(rule.refusal)}
+    entry = {"rule": cel, "message": rule.message, "reason": str(rule.reason)}
     return entry | ({"fieldPath": f".{rule.field}"} if rule.field else {})

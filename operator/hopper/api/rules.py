@@ -7,7 +7,7 @@ largest object that the schema allows.
 
 from collections.abc import Iterable
 
-from hopper.api.cel import Refusal, Rule, Rules
+from hopper.api.cel import FieldErrorReason, Rule, Rules
 from hopper.api.enums import DesiredState, InstanceType, Scope
 from hopper.api.names import GLOBAL_NAME
 from hopper.api.scopes import SCOPE_CONFIG, SCOPES
@@ -97,13 +97,13 @@ def _renaming_rules() -> Iterable[Rule]:
         "has(self.renamedFrom) ? has(oldSelf.renamedFrom) && self.renamedFrom == oldSelf.renamedFrom "
         ": !has(oldSelf.renamedFrom)",
         "renamedFrom is immutable; restore the value from when the instance was created",
-        Refusal.FORBIDDEN,
+        FieldErrorReason.FORBIDDEN,
         "renamedFrom",
     )
     yield Rule(
         f"!has(self.renamedFrom) || (self.scope != '{Scope.GLOBAL}' && self.renamedFrom.name != '{GLOBAL_NAME}')",
         f"renamedFrom cannot be used with the Global instance, whose name is always {GLOBAL_NAME}; remove renamedFrom",
-        Refusal.FORBIDDEN,
+        FieldErrorReason.FORBIDDEN,
         "renamedFrom",
     )
 
@@ -119,7 +119,7 @@ def _parent_rules() -> Iterable[Rule]:
             yield Rule(
                 f"self.scope != '{scope}' || !has(self.parentRef)",
                 f"parentRef is not allowed, because {instance} has no parent; remove parentRef",
-                Refusal.FORBIDDEN,
+                FieldErrorReason.FORBIDDEN,
                 "parentRef",
             )
             continue
@@ -128,7 +128,7 @@ def _parent_rules() -> Iterable[Rule]:
             yield Rule(
                 f"self.scope != '{scope}' || has(self.parentRef)",
                 f"parentRef is required, because {instance} needs a parent; set parentRef.name to {allowed}",
-                Refusal.REQUIRED,
+                FieldErrorReason.REQUIRED,
                 "parentRef",
             )
         other_scope_or_parent = f"self.scope != '{scope}' || !has(self.parentRef) || self.parentRef.name"
@@ -156,7 +156,7 @@ def _config_rules() -> Iterable[Rule]:
             yield Rule(
                 f"{_is_unset('config', *path.split('.'))} || self.scope in [{scopes}]",
                 f"config.{path} is a field of scope {_join_with_or(owners)} only; remove it",
-                Refusal.FORBIDDEN,
+                FieldErrorReason.FORBIDDEN,
                 f"config.{path}",
             )
 
@@ -178,12 +178,12 @@ def _finality_rules() -> tuple[Rule, ...]:
         Rule(
             f"oldSelf != '{final}' || self == '{final}'",
             f"desiredState {final} is final; set it back, or delete the instance and create it again",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
         ),
         Rule(
             f"oldSelf != '{archived}' || self in ['{archived}', '{final}']",
             f"desiredState {archived} can only change to {final}; set it back, or set {final}",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
         ),
     )
 
@@ -206,7 +206,7 @@ def _archive_rules(spec_fields: Iterable[str]) -> Iterable[Rule]:
                 f"oldSelf.desiredState != '{DesiredState.ARCHIVED}' || "
                 f"(has(self.{name}) ? has(oldSelf.{name}) && self.{name} == oldSelf.{name} : !has(oldSelf.{name}))",
                 f"{name} is read-only while the instance is Archived; restore its value, or create another instance",
-                Refusal.FORBIDDEN,
+                FieldErrorReason.FORBIDDEN,
                 name,
             )
 

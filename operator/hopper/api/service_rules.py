@@ -4,7 +4,7 @@ CEL cannot name the field `$remove`, because `$` is not allowed in identifiers. 
 they check the keys, and values that a removal does not need. Only the rule for health checks looks up `$remove` by key.
 """
 
-from hopper.api.cel import Refusal, Rule, Rules
+from hopper.api.cel import FieldErrorReason, Rule, Rules
 from hopper.api.enums import VolumeType
 from hopper.api.names import GROUP, OWN_LABELS, RESERVED_ENV
 
@@ -31,13 +31,13 @@ _VOLUMES: Rules = {
         Rule(
             f"self.type != '{VolumeType.BIND}'",
             "type bind is not supported, because it would mount a path of the node; use volume, tmpfs or config",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
             "type",
         ),
         Rule(
             "!has(self.external) || !self.external || has(self.source)",
             "source is required for an external volume; set source, or remove external",
-            Refusal.REQUIRED,
+            FieldErrorReason.REQUIRED,
             "source",
         ),
     ),
@@ -49,13 +49,13 @@ _ENV: Rules = {
         Rule(
             "!has(self.value) || !has(self.valueFrom)",
             "value and valueFrom are mutually exclusive; remove one of them",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
             "valueFrom",
         ),
         Rule(
             "!has(self.secret) || !self.secret || !has(self.valueFrom) || !has(self.valueFrom.configMapKeyRef)",
             "secret does not apply to a value from a ConfigMap; use secretKeyRef, or remove secret",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
             "secret",
         ),
     ),
@@ -69,7 +69,7 @@ _ENV: Rules = {
             Rule(
                 f"!self.startsWith('{prefix}')",
                 f"names that start with {prefix} are reserved; rename the variable",
-                Refusal.FORBIDDEN,
+                FieldErrorReason.FORBIDDEN,
             )
             for prefix in RESERVED_ENV
         ),
@@ -87,7 +87,7 @@ _LABELS: Rules = {
         Rule(
             f"!self.name.startsWith('{GROUP}/')",
             f"label names that start with {GROUP}/ are reserved; use another name",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
             "name",
         ),
     ),
@@ -99,7 +99,7 @@ _LABELS: Rules = {
         Rule(
             f"!(self in [{', '.join(repr(name) for name in sorted(OWN_LABELS))}])",
             "name is reserved, because the operator sets this label; use another name",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
         ),
     ),
     "labels[].value": (
@@ -123,7 +123,7 @@ _HEALTHCHECK: Rules = {
             "has(self.test) || '$remove' in dyn(self) && dyn(self)['$remove'] == true",
             "test is required; set one such as [CMD-SHELL, curl localhost], or [NONE] for no health check, or set "
             "$remove: true to remove the inherited health check",
-            Refusal.REQUIRED,
+            FieldErrorReason.REQUIRED,
             "test",
         ),
         Rule(
@@ -140,13 +140,13 @@ _CONFIG_FILES: Rules = {
         Rule(
             "!has(self.contentFrom) || !has(self.content) || self.content == ''",
             "content and contentFrom are mutually exclusive; remove one of them",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
             "contentFrom",
         ),
         Rule(
             "!has(self.contentFrom) || !has(self.template) || !self.template",
             "template does not apply to a file from contentFrom; remove template",
-            Refusal.FORBIDDEN,
+            FieldErrorReason.FORBIDDEN,
             "template",
         ),
     ),
