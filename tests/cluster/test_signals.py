@@ -15,7 +15,7 @@ import pytest
 from hopper.adapters import events as lane_module
 from hopper.adapters.connection import connect
 from hopper.adapters.events import KubeEventRecorder
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 from hopper.api.instance import parse_instance
 from hopper.controller.operator import Operator, OperatorOptions
 from hopper.local import Cluster
@@ -38,8 +38,8 @@ async def scrape(operator: Operator) -> PrometheusSamples:
 
 
 @asynccontextmanager
-async def kube() -> AsyncIterator[Kube]:
-    opened = Kube((await connect()).client())
+async def kube() -> AsyncIterator[KubeClient]:
+    opened = KubeClient((await connect()).client())
     try:
         yield opened
     finally:

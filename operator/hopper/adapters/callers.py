@@ -6,7 +6,7 @@ RBAC for the reviews: create on `tokenreviews` and `subjectaccessreviews`.
 from typing import Any
 from urllib.parse import urlencode
 
-from hopper.adapters.kube import MERGE_PATCH, Kube
+from hopper.adapters.kube import MERGE_PATCH, KubeClient
 from hopper.api.names import GATEWAY_MANAGER
 from hopper.api.resources import Manifest, Resource
 from hopper.ports import User
@@ -20,7 +20,7 @@ _AUTHORIZATION_PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 class KubeIntents:
     """`ports.IntentStore` on an API server."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def read(self, resource: Resource, namespace: str, name: str) -> Manifest:
@@ -58,7 +58,7 @@ class KubeIntents:
 class KubeAccessReviews:
     """`ports.AccessReviews` on an API server."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def authenticate(self, token: str) -> User | None:

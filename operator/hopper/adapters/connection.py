@@ -18,7 +18,7 @@ from kubernetes.aio.config import (
 )
 from yaml import YAMLError
 
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 from hopper.ports import ApiError
 
 # Every error that an invalid kubeconfig can cause, because the client library does not validate its structure.
@@ -109,7 +109,7 @@ async def check_credentials(connection: Connection) -> None:
     Other errors are ignored, because the API server may be temporarily unavailable.
     """
     codes: list[int] = []
-    kube = Kube(connection.client(), lambda verb, resource, code: codes.append(code))
+    kube = KubeClient(connection.client(), lambda verb, resource, code: codes.append(code))
     try:
         await kube.request("GET", "/version", resource="version")
     except ApiError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
-from hopper.adapters.kube import MERGE_PATCH, Kube
+from hopper.adapters.kube import MERGE_PATCH, KubeClient
 from hopper.api.heartbeat import configmap_labels, configmap_name
 from hopper.api.names import FIELD_MANAGER, GATEWAY_MANAGER
 from hopper.api.resources import OWNED_RESOURCES, Manifest
@@ -23,7 +23,7 @@ _CONFIGMAPS = OWNED_RESOURCES["ConfigMap"]
 class KubeLease:
     """`ports.LeaseStore` for one Lease on an API server."""
 
-    def __init__(self, kube: Kube, namespace: str, name: str) -> None:
+    def __init__(self, kube: KubeClient, namespace: str, name: str) -> None:
         self._kube = kube
         self._name = name
         self._collection_path = f"/apis/{_LEASE_API_VERSION}/namespaces/{quote(namespace)}/leases"
@@ -61,7 +61,7 @@ class KubeLease:
 class KubeHeartbeats:
     """`ports.HeartbeatStore` on an API server. Each gateway patches only its own keys of a shard."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from hopper.adapters.kube import MERGE_PATCH, Kube
+from hopper.adapters.kube import MERGE_PATCH, KubeClient
 from hopper.api.instance import HopperInstance, InstanceStatus, dump_status
 from hopper.api.model import OwnerReference
 from hopper.api.names import FIELD_MANAGER
@@ -15,7 +15,7 @@ from hopper.domain.plan import MetadataChange
 class KubeInstances:
     """`ports.InstanceStore` on an API server."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def write_metadata(self, instance: HopperInstance, change: MetadataChange) -> Manifest:
@@ -41,7 +41,7 @@ class KubeInstances:
 class KubeTemplates:
     """`ports.TemplateStore` on an API server."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def write_status(self, template: HopperTemplate, status: TemplateStatus) -> Manifest:
@@ -50,7 +50,7 @@ class KubeTemplates:
 
 
 async def _patch_status(
-    kube: Kube, resource: Resource, written: HopperInstance | HopperTemplate, before: Manifest, after: Manifest
+    kube: KubeClient, resource: Resource, written: HopperInstance | HopperTemplate, before: Manifest, after: Manifest
 ) -> Manifest:
     """Write the difference between two statuses.
 
@@ -62,7 +62,11 @@ async def _patch_status(
 
 
 async def _patch(
-    kube: Kube, resource: Resource, written: HopperInstance | HopperTemplate, body: Manifest, subresource: str = ""
+    kube: KubeClient,
+    resource: Resource,
+    written: HopperInstance | HopperTemplate,
+    body: Manifest,
+    subresource: str = "",
 ) -> Manifest:
     return await kube.request(
         "PATCH",

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote
 
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 from hopper.api.instance import HopperInstance
 from hopper.api.names import API_VERSION, EVENT_SOURCE, INSTANCE_KIND
 from hopper.ports import ApiError
@@ -46,7 +46,7 @@ class KubeEventRecorder:
 
     def __init__(
         self,
-        kube: Kube,
+        kube: KubeClient,
         *,
         reporter: str,
         quiet_seconds: Callable[[], float] = lambda: _QUIET_SECONDS,

@@ -41,7 +41,7 @@ WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150
 _CHUNK = 2**17
 
 
-class Kube:
+class KubeClient:
     """Client of one API server with a connection pool. It sends no writes while `may_write` returns False."""
 
     def __init__(

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from urllib.parse import urlencode
 
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 from hopper.api.resources import Manifest, Resource
 from hopper.ports import ExpiredError, ListChunk, NotFoundError, UnavailableError, WatchEvent
 
@@ -28,7 +28,7 @@ _json = json.JSONDecoder()
 class KubeLister:
     """`ports.Lister` on an API server."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def serves(self, resource: Resource) -> bool:

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlencode
 
-from hopper.adapters.kube import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Kube
+from hopper.adapters.kube import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, KubeClient
 from hopper.api.names import FIELD_MANAGER
 from hopper.api.resources import OWNED_RESOURCES, Manifest
 from hopper.ports import NotFoundError
@@ -11,7 +11,7 @@ from hopper.ports import NotFoundError
 class KubeOwnedObjects:
     """`ports.OwnedObjectStore` on an API server."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
 
     async def read(self, manifest: Manifest) -> Manifest:

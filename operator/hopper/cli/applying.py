@@ -14,7 +14,7 @@ from hopper.api.resources import INSTANCES, OWNED_RESOURCES, TEMPLATES, Manifest
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from hopper.adapters.kube import Kube
+    from hopper.adapters.kube import KubeClient
 
 
 _RESOURCES = {**OWNED_RESOURCES, INSTANCES.kind: INSTANCES, TEMPLATES.kind: TEMPLATES}
@@ -45,7 +45,7 @@ class Applied:
 class Applier:
     """Writes into one namespace as one field manager. `force` takes fields over from other managers."""
 
-    kube: Kube
+    kube: KubeClient
     namespace: str
     field_manager: str
     force: bool = False

@@ -14,13 +14,13 @@ from hopper.domain.service.drift import drifted_paths, manifest_to_apply
 from hopper.ports import NotFoundError
 
 if TYPE_CHECKING:
-    from hopper.adapters.kube import Kube
+    from hopper.adapters.kube import KubeClient
     from hopper.domain.service.blueprint import Blueprint
 
 _CLAIM = "PersistentVolumeClaim"
 
 
-async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
+async def compare(kube: KubeClient, blueprint: Blueprint, *, mask: str | None) -> str:
     """Return the diff for one instance, empty where there is none. `mask` stands for the values of Secrets."""
     wanted = {(it["kind"], it["metadata"]["name"]): it for it in objects_of(blueprint)}
     parts, mode = [], present_mode(blueprint)
@@ -36,7 +36,7 @@ async def compare(kube: Kube, blueprint: Blueprint, *, mask: str | None) -> str:
     return "\n".join(parts)
 
 
-async def _live(kube: Kube, kind: str, namespace: str, name: str) -> Manifest | None:
+async def _live(kube: KubeClient, kind: str, namespace: str, name: str) -> Manifest | None:
     resource = OWNED_RESOURCES[kind]
     try:
         return await kube.request("GET", resource.path(namespace, name), resource=resource.plural)
@@ -44,7 +44,7 @@ async def _live(kube: Kube, kind: str, namespace: str, name: str) -> Manifest | 
         return None
 
 
-async def _superfluous(kube: Kube, blueprint: Blueprint, wanted: set[ObjectKey]) -> list[ObjectKey]:
+async def _superfluous(kube: KubeClient, blueprint: Blueprint, wanted: set[ObjectKey]) -> list[ObjectKey]:
     from hopper.adapters.lists import KubeLister
 
     instance = blueprint.instance

@@ -18,7 +18,7 @@ from hopper.domain.service.render import Mode, mode_for, render_objects
 from hopper.registry import NamespaceIndex
 
 if TYPE_CHECKING:
-    from hopper.adapters.kube import Kube
+    from hopper.adapters.kube import KubeClient
 
 
 # Stand in for what only the API server gives.
@@ -128,7 +128,7 @@ def _completed(document: Manifest, namespace: str) -> Manifest:
     return {**document, "metadata": metadata}
 
 
-async def from_cluster(kube: Kube, namespace: str) -> Manifests:
+async def from_cluster(kube: KubeClient, namespace: str) -> Manifests:
     """Read all instances and templates of a namespace. Raises `ports.ApiError`, `ManifestError`."""
     from hopper.adapters.lists import KubeLister
     from hopper.api.resources import INSTANCES, TEMPLATES

@@ -12,7 +12,7 @@ from hopper.adapters.connection import Connection
 from hopper.adapters.coordination import KubeLease
 from hopper.adapters.custom_resources import KubeInstances, KubeTemplates
 from hopper.adapters.events import KubeEventRecorder
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 from hopper.adapters.lists import KubeLister
 from hopper.adapters.owned_objects import KubeOwnedObjects
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
@@ -64,9 +64,9 @@ class Operator:
         self.registry = self.indexes.instances
         host = os.environ.get("HOSTNAME") or socket.gethostname()
         # The Lease has connections of its own: it must not queue behind the work.
-        self._lease_kube = Kube(connection.client(), self._count_request)
+        self._lease_kube = KubeClient(connection.client(), self._count_request)
         self._election = self._candidate(options.lease_namespace, host) if options.lease_namespace else None
-        self._kube = Kube(connection.client(), self._count_request, self._may_write)
+        self._kube = KubeClient(connection.client(), self._count_request, self._may_write)
         self.queue: KeyedQueue[NamespacedName] = KeyedQueue(
             self._only_when_leading(self._work),
             concurrency=options.concurrency,

@@ -15,7 +15,7 @@ import uvicorn
 from hopper.adapters.callers import KubeAccessReviews, KubeIntents
 from hopper.adapters.connection import Connection
 from hopper.adapters.coordination import KubeHeartbeats
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 from hopper.adapters.lists import KubeLister
 from hopper.api.resources import INSTANCES, SECRETS, TEMPLATES
 from hopper.gateway.app import build_app
@@ -76,9 +76,9 @@ class Gateway:
         self._stop = asyncio.Event()
         self._synced = False
         self._metrics = Metrics()
-        self._kube = Kube(connection.client(), self._count_request)
+        self._kube = KubeClient(connection.client(), self._count_request)
         # Heartbeats must not queue behind what users do.
-        self._beat_kube = Kube(connection.client(), self._count_request)
+        self._beat_kube = KubeClient(connection.client(), self._count_request)
         self._lister = KubeLister(self._kube)
         self._keys = ApiKeys(connection.namespace)
         catalogue = Catalogue()

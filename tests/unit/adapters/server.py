@@ -1,4 +1,4 @@
-"""HTTP server with programmable responses, and a `Kube` client for it."""
+"""HTTP server with programmable responses, and a `KubeClient` client for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,7 +36,7 @@ class Server:
         self.observed: list[tuple[str, str, int]] = []
         self.may_write = True
         self.answer: Answer = says({})
-        self.kube: Kube
+        self.kube: KubeClient
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
@@ -81,7 +81,7 @@ async def serving(**configuration: Any) -> AsyncIterator[Server]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host = f"http://127.0.0.1:{runner.addresses[0][1]}"
     client = ApiClient(Configuration(host=host, client_session_kwargs={"trust_env": False}, **configuration))
-    server.kube = Kube(client, lambda *observed: server.observed.append(observed), lambda: server.may_write)
+    server.kube = KubeClient(client, lambda *observed: server.observed.append(observed), lambda: server.may_write)
     try:
         yield server
     finally:

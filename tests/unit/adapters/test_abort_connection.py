@@ -15,7 +15,7 @@ import pytest
 import trustme
 from kubernetes.aio.client import ApiClient, Configuration
 
-from hopper.adapters.kube import Kube
+from hopper.adapters.kube import KubeClient
 
 _RESPONSE_START = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
@@ -47,7 +47,7 @@ def configuration(tmp_path: Path) -> Iterator[Configuration]:
 
 def test_a_cancelled_stream_closes_its_connection(configuration: Configuration) -> None:
     async def cancel_stream() -> None:
-        kube, started = Kube(ApiClient(configuration)), asyncio.Event()
+        kube, started = KubeClient(ApiClient(configuration)), asyncio.Event()
 
         async def read() -> None:
             async for _ in kube.stream("/", resource="pods"):

@@ -20,7 +20,7 @@ WEB = instance("web")
 
 
 class FakeKube:
-    """Replacement for `Kube` that records requests. A request takes `seconds`."""
+    """Replacement for `KubeClient` that records requests. A request takes `seconds`."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []

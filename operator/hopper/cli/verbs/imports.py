@@ -170,13 +170,13 @@ def _apply(
     import asyncio
 
     from hopper.adapters.connection import NoClusterError, connect
-    from hopper.adapters.kube import Kube
+    from hopper.adapters.kube import KubeClient
     from hopper.cli.applying import Applier
     from hopper.ports import ApiError
 
     async def run() -> bool:
         connection = await connect()
-        kube = Kube(connection.client())
+        kube = KubeClient(connection.client())
         applier = Applier(kube, namespace or connection.namespace, FIELD_MANAGER, force=force, dry_run=dry_run)
         accepted = True
         try:

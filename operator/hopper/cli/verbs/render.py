@@ -11,7 +11,7 @@ import typer
 from hopper.cli.options import Prefix
 
 if TYPE_CHECKING:
-    from hopper.adapters.kube import Kube
+    from hopper.adapters.kube import KubeClient
     from hopper.cli.manifests import Manifests
     from hopper.domain.service.blueprint import Blueprint
 
@@ -94,7 +94,7 @@ def diff(
     """
     from hopper.cli.comparison import compare
 
-    async def work(kube: Kube, current: str) -> int:
+    async def work(kube: KubeClient, current: str) -> int:
         found = await _load(kube, filename, namespace, current)
         differs = False
         chosen, failed = _choose(found, instances, prefix)
@@ -123,14 +123,14 @@ def _blueprints(
         except ManifestError as error:
             raise _failed(error) from error
 
-    async def work(kube: Kube, current: str) -> tuple[Manifests, list[Blueprint], bool]:
+    async def work(kube: KubeClient, current: str) -> tuple[Manifests, list[Blueprint], bool]:
         live = await _load(kube, None, namespace, current)
         return live, *_choose(live, instances, prefix)
 
     return _with_cluster(work)
 
 
-async def _load(kube: Kube, filename: list[str] | None, namespace: str | None, current: str) -> Manifests:
+async def _load(kube: KubeClient, filename: list[str] | None, namespace: str | None, current: str) -> Manifests:
     """Read the cluster, and put the files over it."""
     from hopper.cli.manifests import from_cluster, from_files
 
@@ -171,15 +171,15 @@ def _blueprint(found: Manifests, name: str, prefix: str, *, by_name: bool) -> Bl
     return found.blueprint(instance, prefix)
 
 
-def _with_cluster(work: Callable[[Kube, str], Awaitable[T]]) -> T:
+def _with_cluster(work: Callable[[KubeClient, str], Awaitable[T]]) -> T:
     from hopper.adapters.connection import NoClusterError, connect
-    from hopper.adapters.kube import Kube
+    from hopper.adapters.kube import KubeClient
     from hopper.cli.documents import ManifestError
     from hopper.ports import ApiError
 
     async def run() -> T:
         connection = await connect()
-        kube = Kube(connection.client())
+        kube = KubeClient(connection.client())
         try:
             return await work(kube, connection.namespace)
         finally:
