@@ -133,7 +133,7 @@ async def test_the_api_server_is_away_for_a_while(
         await until_same(live, peace.outcome, CATCH_UP_SECONDS)
         assert await is_unharmed(operator)
         await operator.until_ready()
-        told = [line for line in operator.log.splitlines() if "kopf" in line or "from the API server" in line]
+        told = [line for line in operator.log.splitlines() if "kopf" in line or ("list" in line and "watch" in line)]
         assert len(told) < 5, "what ten watches meet is told once"
         await asyncio.to_thread(until_pods_run, cluster, live.namespace)
 

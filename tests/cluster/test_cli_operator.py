@@ -212,14 +212,14 @@ async def test_without_rights(
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps(config))
     async with started(kubeconfig, log, "-n", live.namespace, *["--verbose"] * verbose) as run:
-        await says(run, "no news from the API server: 403: ")
+        await says(run, "list or watch failed: 403: ")
         assert (" kopf" in run.log) is verbose
         if verbose:
             return
         assert await run.wait(90) == 1
     (told,) = (line for line in run.log.splitlines() if " ERROR " in line)
     plurals = "configmaps, deployments, ingresses, persistentvolumeclaims, pods, secrets, services"
-    assert f"not allowed to list and watch {plurals} of namespace {live.namespace}: bind the rights" in told
+    assert f"not allowed to list and watch {plurals} of namespace {live.namespace}: bind the roles" in told
     assert told.endswith("; exiting")
     assert "Traceback" not in run.log
 

@@ -66,16 +66,16 @@ def is_going(live: LiveInstances, name: str) -> bool:
 async def held_back(operator: Operator, name: str) -> AsyncIterator[None]:
     """Have an operator decide without what is new of one instance; it hears of that in the end."""
     feed = operator.intake.feeds[0]
-    hear, missed = feed.on_event, list[tuple[str, Object]]()
+    hear, missed = feed.handle_event, list[tuple[str, Object]]()
 
     def on_event(kind: str, raw: Object) -> None:
         missed.append((kind, raw)) if raw["metadata"]["name"] == name else hear(kind, raw)
 
-    feed.on_event = on_event  # type: ignore[method-assign]
+    feed.handle_event = on_event  # type: ignore[method-assign]
     try:
         yield
     finally:
-        feed.on_event = hear  # type: ignore[method-assign]
+        feed.handle_event = hear  # type: ignore[method-assign]
         for event in missed:
             hear(*event)
 

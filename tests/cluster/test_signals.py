@@ -185,9 +185,7 @@ class TestProbes:
             try:
                 await live.until(lambda: between.faults, "a list has failed")
                 assert await get(operator.status_server.port, "/healthz") == (200, "ok\n")
-                await until_says(
-                    operator, "/readyz", 503, "the initial list is not complete\nno news from the API server"
-                )
+                await until_says(operator, "/readyz", 503, "the initial list is not complete\nlist or watch has failed")
                 assert live.phase("a") is None
                 between.rule = lambda call: None
                 await live.until_phase("Running", "a")
@@ -208,17 +206,17 @@ class TestProbes:
                 await live.create("a")
                 await live.until_phase("Running", "a")
                 between.rule = fails_to_list
-                await until_says(operator, "/healthz", 503, "no resync for")
+                await until_says(operator, "/healthz", 503, "no successful resync for")
                 await live.edit("a", desiredState="Paused")
                 await live.until_phase("Paused", "a")
                 between.rule = lambda call: None
                 await until_says(operator, "/healthz", 200, "ok")
 
-    async def test_unhealthy_when_the_watch_is_deaf(
+    async def test_unhealthy_when_the_watch_stalls(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The resync sees what the watch does not tell, and acts on it meanwhile."""
-        monkeypatch.setattr("hopper.watch.resync._DEAF_SECONDS", 1)
+        monkeypatch.setattr("hopper.watch.resync._STALLED_SECONDS", 1)
         async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
             async with running(live.namespace, metrics_port=0, resync_seconds=0.3) as operator:
@@ -227,7 +225,7 @@ class TestProbes:
                 between.stall()
                 await live.create("b")
                 await live.until_phase("Running", "b")
-                await until_says(operator, "/healthz", 503, "the watch of hopperinstances has been silent for")
+                await until_says(operator, "/healthz", 503, "the watch of hopperinstances has missed changes")
                 await live.delete("b")
                 await live.until_gone("b")
                 between.resume()

@@ -8,7 +8,7 @@ from hopper.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import OWNED_RESOURCES, PODS, Manifest, NamespacedName, Resource
 from hopper.domain.heartbeat import is_condition_outdated
 from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceIndex, OwnedObjectIndex, TemplateIndex
-from hopper.watch import Feed, Reader, template_feed
+from hopper.watch import Feed, InstanceReader, template_feed
 
 # Namespace and name of what is to be looked at again.
 Look = Callable[[str, str], None]
@@ -22,7 +22,7 @@ class Indexes:
     templates: TemplateIndex = field(default_factory=TemplateIndex)
     owned_objects: OwnedObjectIndex = field(default_factory=OwnedObjectIndex)
     heartbeats: HeartbeatIndex = field(default_factory=HeartbeatIndex)
-    reader: Reader = field(default_factory=Reader)
+    reader: InstanceReader = field(default_factory=InstanceReader)
 
     def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
         """Return the feeds of templates and children; the callbacks hear whom a change concerns."""
@@ -33,7 +33,7 @@ class Indexes:
     def _child_feed(self, resource: Resource, namespaces: Collection[str], on_instance: Look) -> Feed:
         """Some ConfigMaps belong to no instance: heartbeats stand in them. There is one watch for both."""
 
-        def take(raw: Manifest) -> bool:
+        def put(raw: Manifest) -> bool:
             if shard_in(raw) is not None:
                 return self._hear(self.heartbeats.put(raw), on_instance)
             owner = self.owned_objects.put(resource.kind, raw)
@@ -41,7 +41,7 @@ class Indexes:
                 on_instance(raw["metadata"]["namespace"], owner)
             return owner is not None
 
-        def drop(raw: Manifest) -> bool:
+        def remove(raw: Manifest) -> bool:
             metadata = raw["metadata"]
             which = (metadata["namespace"], metadata["name"], metadata["uid"])
             if resource.kind == "ConfigMap" and (news := self.heartbeats.remove(*which)):
@@ -51,12 +51,12 @@ class Indexes:
                 on_instance(metadata["namespace"], owner)
             return owner is not None
 
-        def known() -> Mapping[NamespacedName, str]:
+        def uids() -> Mapping[NamespacedName, str]:
             children = self.owned_objects.uids(resource.kind)
             return {**children, **self.heartbeats.uids()} if resource.kind == "ConfigMap" else children
 
         selector = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-        return Feed(resource, selector, take=take, drop=drop, known=known, namespaces=namespaces)
+        return Feed(resource, selector, put=put, remove=remove, uids=uids, namespaces=namespaces)
 
     def _hear(self, news: HeartbeatChange | None, on_instance: Look) -> bool:
         """Have those looked at of whom the heartbeats now say something else: of the others, nothing is to be done."""

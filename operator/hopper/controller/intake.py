@@ -9,7 +9,7 @@ from hopper.controller.fanout import affected
 from hopper.controller.queue import KeyedQueue
 from hopper.ports import Lister
 from hopper.registry import InstanceChange, InstanceIndex
-from hopper.watch import Feed, Reader, Resync, instance_feed
+from hopper.watch import Feed, InstanceReader, Resync, instance_feed
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Intake:
     def __init__(
         self,
         registry: InstanceIndex,
-        reader: Reader,
+        reader: InstanceReader,
         queue: KeyedQueue[NamespacedName],
         lister: Lister,
         namespaces: Collection[str],
@@ -36,7 +36,7 @@ class Intake:
         self._queue = queue
         self._listeners = listeners
         self.feeds = (instance_feed(registry, reader, self._note, namespaces), *feeds)
-        self.resync = Resync(self.feeds, lister, seconds=resync_seconds, then=self.look_at_everybody)
+        self.resync = Resync(self.feeds, lister, seconds=resync_seconds, on_done=self.look_at_everybody)
         self.synced = asyncio.Event()
 
     def _note(self, change: InstanceChange) -> None:
@@ -56,7 +56,7 @@ class Intake:
 
     async def sync(self) -> None:
         """Wait until all that exists is known."""
-        await self.resync.begin()
+        await self.resync.wait_for_first_lists()
         self.synced.set()
         logger.info("synced: %d instances", len(self._registry))
 

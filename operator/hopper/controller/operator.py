@@ -29,7 +29,7 @@ from hopper.controller.reconcile import Reconciler
 from hopper.controller.templates import TemplateReconciler
 from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.registry import InstanceChange
-from hopper.watch import Contact, until_served, watch_all
+from hopper.watch import WatchHealth, until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,9 @@ class Operator:
             quiet_seconds=lambda: self.queue.quiet_seconds,
             on_drop=self.metrics.events_dropped.inc,
         )
-        self._lister = KubeLister(self._kube)
+        # Watches have connections of their own: there may be more of them than a pool holds.
+        self._watch_kube = KubeClient(connection.client(unlimited=True), self._count_request)
+        self._lister = KubeLister(self._watch_kube)
         feeds = self.indexes.feeds(options.namespaces, on_instance=self._look_at, on_template=self._on_template)
         self.intake = Intake(
             self.registry,
@@ -113,7 +115,7 @@ class Operator:
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
         self.metrics.watch_leadership(self._may_write)
         self.status_server = StatusServer(self.metrics, self.intake.resync.problems, self._unready)
-        self._contact = Contact()
+        self._watch_health = WatchHealth(connection.configuration.host)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -135,12 +137,11 @@ class Operator:
                 try:
                     await watch_all(
                         self._connection,
-                        self._options.namespaces,
                         self.intake.feeds,
                         self._lister,
                         stop=self._stop,
                         on_stop=end_background,
-                        contact=self._contact,
+                        health=self._watch_health,
                     )
                 finally:
                     end_background()
@@ -149,6 +150,7 @@ class Operator:
                 await self._election.release()
             await self.status_server.stop()
             await self._kube.close()
+            await self._watch_kube.close()
             await self._lease_kube.close()
 
     def stop(self) -> None:
@@ -231,7 +233,7 @@ class Operator:
 
     def _unready(self) -> list[str]:
         unknown = [] if self.intake.synced.is_set() else ["the initial list is not complete"]
-        return unknown + self._contact.problems()
+        return unknown + self._watch_health.problems()
 
 
 def _longest_delay(error: Exception) -> float:

@@ -20,7 +20,7 @@ from hopper.gateway.views.whole import Whole
 from hopper.ports import IntentStore, UnavailableError
 from hopper.process.system import wall_clock
 from hopper.registry import InstanceChange, NamespaceIndex, TemplateIndex
-from hopper.watch import Reader
+from hopper.watch import InstanceReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Context:
     authority: Authority
     heartbeat_writer: HeartbeatWriter
     settings: Settings = field(default_factory=Settings)
-    reader: Reader = field(default_factory=Reader)
+    reader: InstanceReader = field(default_factory=InstanceReader)
     clock: Callable[[], datetime] = wall_clock
     unready: Callable[[], list[str]] = list
     problems: Callable[[], list[str]] = list

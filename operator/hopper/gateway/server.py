@@ -79,7 +79,9 @@ class Gateway:
         self._kube = KubeClient(connection.client(), self._count_request)
         # Heartbeats must not queue behind what users do.
         self._beat_kube = KubeClient(connection.client(), self._count_request)
-        self._lister = KubeLister(self._kube)
+        # Watches have connections of their own: there may be more of them than a pool holds.
+        self._watch_kube = KubeClient(connection.client(unlimited=True), self._count_request)
+        self._lister = KubeLister(self._watch_kube)
         self._keys = ApiKeys(connection.namespace)
         catalogue = Catalogue()
         host = os.environ.get("HOSTNAME") or socket.gethostname()
@@ -146,6 +148,7 @@ class Gateway:
             if self._socket:
                 self._socket.close()
             await self._kube.close()
+            await self._watch_kube.close()
             await self._beat_kube.close()
 
     def stop(self) -> None:
@@ -169,10 +172,7 @@ class Gateway:
                     self._end_serving()
 
                 try:
-                    namespaces = self._options.namespaces
-                    await watch_all(
-                        self._connection, namespaces, self._feeds, self._lister, stop=self._stop, on_stop=end
-                    )
+                    await watch_all(self._connection, self._feeds, self._lister, stop=self._stop, on_stop=end)
                 finally:
                     end()
         finally:
@@ -180,7 +180,7 @@ class Gateway:
 
     async def _work(self) -> None:
         """Wait until everything is known; then write heartbeats down, and compare with the API server now and then."""
-        await self._resync.begin()
+        await self._resync.wait_for_first_lists()
         self.context.catalogue.journal.open()
         self._synced = True
         self._on_synced()
@@ -210,7 +210,7 @@ class Gateway:
         if self._options.auth is AuthMode.API_KEY:
             keys = self._keys
             feeds.append(
-                Feed(SECRETS, SELECTOR, take=keys.put, drop=keys.remove, known=keys.uids, namespaces=namespaces)
+                Feed(SECRETS, SELECTOR, put=keys.put, remove=keys.remove, uids=keys.uids, namespaces=namespaces)
             )
         return feeds
 

@@ -6,9 +6,6 @@ import re
 import sys
 from typing import Any
 
-# kopf logs a traceback for each of its tasks that fails. Hopper logs such a failure itself, once and in one line.
-_SILENCED_LOGGERS = ("kopf._cogs.aiokits.aiotasks", "kopf._core.reactor.orchestration", "kopf._core.reactor.running")
-
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -21,8 +18,6 @@ def set_up_logging(*, verbose: bool, json_logs: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("hopper").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for name in _SILENCED_LOGGERS:
-        logging.getLogger(name).setLevel(logging.NOTSET if verbose else logging.CRITICAL)
 
 
 class _TextFormatter(logging.Formatter):

@@ -1,18 +1,17 @@
-"""The watch: what happens in the cluster, flowing into indexes. The only importer of kopf."""
+"""The watch: feeds that keep the indexes in step with the cluster. Only this package imports kopf."""
 
-from hopper.watch.contact import Contact
-from hopper.watch.definitions import until_served
 from hopper.watch.feed import Feed
 from hopper.watch.feeds import heartbeat_feed, instance_feed, template_feed
-from hopper.watch.reader import Reader
+from hopper.watch.health import WatchHealth
+from hopper.watch.instance_reader import InstanceReader
 from hopper.watch.resync import Resync
-from hopper.watch.source import watch_all
+from hopper.watch.run import until_served, watch_all
 
 __all__ = [
-    "Contact",
     "Feed",
-    "Reader",
+    "InstanceReader",
     "Resync",
+    "WatchHealth",
     "heartbeat_feed",
     "instance_feed",
     "template_feed",

@@ -1,4 +1,4 @@
-"""A feed: one kind of object, listed and watched into one index, and kept complete against the API server."""
+"""Feed: keeps one index in step with all objects of one kind."""
 
 import asyncio
 import logging
@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__)
 
 
 class Feed:
-    """One kind, flowing into one index.
+    """One kind of object, read into one index from lists and watch events. No namespaces stands for all namespaces.
 
-    `take` stores a version of an object, `drop` forgets one that is gone; each tells whether that was news. `known`
-    answers what is stored: uids by namespace and name. No namespaces means all.
+    `put` stores a version of an object in the index and `remove` deletes an object from it. Both return whether the
+    index has changed. `uids` returns the uids of all objects in the index.
 
-    `current` is set while all that exists is known. It is not before the first list is complete, when a parent that is
-    merely not listed yet would be taken for one that does not exist; nor while the watch has to start over, when one
-    that was deleted meanwhile would be taken for one that exists.
+    `current` is set while decisions may rely on the index. It is unset until the first list is complete, because a
+    parent that is not listed yet looks like one that does not exist. It is unset while the kind is listed again,
+    because a parent that was deleted in the meantime looks like one that exists.
     """
 
     def __init__(
@@ -27,35 +27,36 @@ class Feed:
         resource: Resource,
         selector: str = "",
         *,
-        take: Callable[[Manifest], bool],
-        drop: Callable[[Manifest], bool],
-        known: Callable[[], Mapping[NamespacedName, str]],
+        put: Callable[[Manifest], bool],
+        remove: Callable[[Manifest], bool],
+        uids: Callable[[], Mapping[NamespacedName, str]],
         namespaces: Collection[str] = (),
     ) -> None:
         self.resource = resource
         self.selector = selector
         self.namespaces: Collection[str | None] = namespaces or (None,)
         self.current = asyncio.Event()
-        self._take = take
-        self._drop = drop
-        self._known = known
+        self._put = put
+        self._remove = remove
+        self._uids = uids
         self._unlisted = set(self.namespaces)
-        self._missed_at: float | None = None
-        self._lists = 0  # that are on their way
-        self._told: dict[NamespacedName, int] = {}  # what the watch has told of meanwhile, and in which version
+        self._stalled_since: float | None = None
+        self._running_lists = 0
+        # The versions that the watch has reported while a list is running.
+        self._watched_versions: dict[NamespacedName, int] = {}
 
-    def on_event(self, kind: str, raw: Manifest) -> None:
-        """Take in one watch event."""
-        self._missed_at = None  # the watch speaks
-        if self._lists:
-            self._told[_key(raw)] = _version(raw)
-        if kind == "DELETED":
-            self._drop(raw)
+    def handle_event(self, event_type: str, manifest: Manifest) -> None:
+        """Apply one watch event to the index."""
+        self._stalled_since = None
+        if self._running_lists:
+            self._watched_versions[_key(manifest)] = _version(manifest)
+        if event_type == "DELETED":
+            self._remove(manifest)
         else:
-            self._take(raw)
+            self._put(manifest)
 
-    async def refill(self, lister: Lister, namespace: str | None) -> str:
-        """List a namespace from the beginning; return the version to watch it from. Raises `ApiError`."""
+    async def relist(self, lister: Lister, namespace: str | None) -> str:
+        """List a namespace before a watch starts; return the resourceVersion to watch from. Raises `ApiError`."""
         self._unlisted.add(namespace)
         self.current.clear()
         version, _ = await self._list(lister, namespace)
@@ -65,50 +66,50 @@ class Feed:
         return version
 
     async def resync(self, lister: Lister) -> None:
-        """Mend what the watch has missed. Raises `ApiError`."""
+        """List all namespaces beside the watch, and apply the changes that the watch has missed. Raises `ApiError`."""
         missed = 0
         for namespace in self.namespaces:
-            if namespace not in self._unlisted:  # else the watch starts over, and misses nothing by that
+            if namespace not in self._unlisted:  # otherwise `relist` is about to do the same
                 missed += (await self._list(lister, namespace))[1]
         if missed:
-            self._missed_at = self._missed_at or asyncio.get_running_loop().time()
-            logger.info("found %d changes of %s that the watch has not told of", missed, self.resource.plural)
+            self._stalled_since = self._stalled_since or asyncio.get_running_loop().time()
+            logger.info("resync found %d changes of %s that the watch has missed", missed, self.resource.plural)
 
     @property
-    def deaf_seconds(self) -> float:
-        """For how long the watch has told nothing although something was missed; 0 where all is well."""
-        return 0.0 if self._missed_at is None else asyncio.get_running_loop().time() - self._missed_at
+    def stalled_seconds(self) -> float:
+        """Seconds without a watch event since a resync found missed changes; 0 if the watch works."""
+        return 0.0 if self._stalled_since is None else asyncio.get_running_loop().time() - self._stalled_since
 
     async def _list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
-        """Take in a whole list; return its version, and how much of it was news."""
-        self._lists += 1
+        """Read a list into the index; return its resourceVersion and the number of changes."""
+        self._running_lists += 1
         try:
-            return await self._take_list(lister, namespace)
+            return await self._read_list(lister, namespace)
         finally:
-            self._lists -= 1
-            if not self._lists:
-                self._told.clear()
+            self._running_lists -= 1
+            if not self._running_lists:
+                self._watched_versions.clear()
 
-    async def _take_list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
-        gone = {key: uid for key, uid in self._known().items() if namespace in (None, key[0])}
-        version, news = "", 0
-        async with aclosing(lister.chunks(self.resource, namespace, self.selector)) as parts:
-            async for part in parts:
-                version = part.version
-                for raw in part.items:
-                    key = _key(raw)
-                    gone.pop(key, None)
-                    # The list may be older than what the watch has told since: what is gone must not come back by it.
-                    if self._told.get(key, 0) <= _version(raw):
-                        news += self._take(raw)
-        for (where, name), uid in gone.items():
-            news += self._drop({"metadata": {"namespace": where, "name": name, "uid": uid}})
-        return version, news
-
-
-def _key(raw: Manifest) -> NamespacedName:
-    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+    async def _read_list(self, lister: Lister, namespace: str | None) -> tuple[str, int]:
+        unseen = {key: uid for key, uid in self._uids().items() if namespace in (None, key[0])}
+        version, changes = "", 0
+        async with aclosing(lister.chunks(self.resource, namespace, self.selector)) as chunks:
+            async for chunk in chunks:
+                version = chunk.version
+                for manifest in chunk.items:
+                    key = _key(manifest)
+                    unseen.pop(key, None)
+                    # The list may be older than the watch events: it must not restore an object deleted since.
+                    if self._watched_versions.get(key, 0) <= _version(manifest):
+                        changes += self._put(manifest)
+        for (object_namespace, name), uid in unseen.items():
+            changes += self._remove({"metadata": {"namespace": object_namespace, "name": name, "uid": uid}})
+        return version, changes
 
 
-def _version(raw: Manifest) -> int:
-    return int(raw["metadata"]["resourceVersion"])
+def _key(manifest: Manifest) -> NamespacedName:
+    return manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _version(manifest: Manifest) -> int:
+    return int(manifest["metadata"]["resourceVersion"])

@@ -1,4 +1,4 @@
-"""The feeds of Hopper's own kinds, which the operator and the gateway have in common."""
+"""The feeds of instances, heartbeats and templates, which operator and gateway share."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -10,75 +10,79 @@ from hopper.api.resources import INSTANCES, OWNED_RESOURCES, TEMPLATES, Manifest
 from hopper.api.template import parse_template
 from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceChange, InstanceIndex, TemplateIndex
 from hopper.watch.feed import Feed
-from hopper.watch.reader import Reader
+from hopper.watch.instance_reader import InstanceReader
 
 logger = logging.getLogger(__name__)
 
 
 def instance_feed(
-    registry: InstanceIndex, reader: Reader, on_change: Callable[[InstanceChange], None], namespaces: Collection[str]
+    index: InstanceIndex,
+    reader: InstanceReader,
+    on_change: Callable[[InstanceChange], None],
+    namespaces: Collection[str],
 ) -> Feed:
-    """Feed the registry; `on_change` hears of what is news to it."""
+    """Return the feed of HopperInstances. `on_change` is called with each change of the index."""
 
-    def note(change: InstanceChange | None) -> bool:
+    def report(change: InstanceChange | None) -> bool:
         if change:
             on_change(change)
         return change is not None
 
-    def take(raw: Manifest) -> bool:
-        metadata = raw["metadata"]
-        if registry.knows(metadata["namespace"], metadata["name"], metadata["resourceVersion"]):
-            return False  # the watch tells of our own writes, too
-        instance = reader.read(raw)
-        return note(registry.put(instance) if instance else None)
+    def put(manifest: Manifest) -> bool:
+        metadata = manifest["metadata"]
+        if index.knows(metadata["namespace"], metadata["name"], metadata["resourceVersion"]):
+            return False  # the answer to a write has put this version into the index
+        instance = reader.read(manifest)
+        return report(index.put(instance) if instance else None)
 
-    def drop(raw: Manifest) -> bool:
-        metadata = raw["metadata"]
+    def remove(manifest: Manifest) -> bool:
+        metadata = manifest["metadata"]
         reader.forget(metadata["uid"])
-        return note(registry.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
+        return report(index.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
 
-    return Feed(INSTANCES, take=take, drop=drop, known=registry.uids, namespaces=namespaces)
+    return Feed(INSTANCES, put=put, remove=remove, uids=index.uids, namespaces=namespaces)
 
 
 def heartbeat_feed(
-    beats: HeartbeatIndex, on_news: Callable[[HeartbeatChange], None], namespaces: Collection[str]
+    index: HeartbeatIndex, on_change: Callable[[HeartbeatChange], None], namespaces: Collection[str]
 ) -> Feed:
-    """Feed the heartbeats, without the other ConfigMaps of Hopper; `on_news` hears what each version tells."""
+    """Return the feed of heartbeat shards: the ConfigMaps with the label of heartbeats."""
 
-    def note(news: HeartbeatChange | None) -> bool:
-        if news:
-            on_news(news)
-        return news is not None
+    def report(change: HeartbeatChange | None) -> bool:
+        if change:
+            on_change(change)
+        return change is not None
 
-    def take(raw: Manifest) -> bool:
-        return note(beats.put(raw))
+    def put(manifest: Manifest) -> bool:
+        return report(index.put(manifest))
 
-    def drop(raw: Manifest) -> bool:
-        metadata = raw["metadata"]
-        return note(beats.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
+    def remove(manifest: Manifest) -> bool:
+        metadata = manifest["metadata"]
+        return report(index.remove(metadata["namespace"], metadata["name"], metadata["uid"]))
 
     selector = f"{LABEL_HEARTBEATS}=true"
-    return Feed(OWNED_RESOURCES["ConfigMap"], selector, take=take, drop=drop, known=beats.uids, namespaces=namespaces)
+    resource = OWNED_RESOURCES["ConfigMap"]
+    return Feed(resource, selector, put=put, remove=remove, uids=index.uids, namespaces=namespaces)
 
 
-def template_feed(templates: TemplateIndex, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:
-    """Feed the templates; `on_change` hears namespace and name of what is news to them."""
+def template_feed(index: TemplateIndex, on_change: Callable[[str, str], None], namespaces: Collection[str]) -> Feed:
+    """Return the feed of HopperTemplates. `on_change` is called with the namespace and name of a changed template."""
 
-    def take(raw: Manifest) -> bool:
+    def put(manifest: Manifest) -> bool:
         try:
-            template = parse_template(raw)
+            template = parse_template(manifest)
         except ValidationError as error:
-            metadata = raw["metadata"]
-            logger.error("template %s/%s is not readable: %s", metadata["namespace"], metadata["name"], error)
+            metadata = manifest["metadata"]
+            logger.error("template %s/%s is invalid: %s", metadata["namespace"], metadata["name"], error)
             return False
-        if news := templates.put(template):
+        if changed := index.put(template):
             on_change(template.namespace, template.name)
-        return news
+        return changed
 
-    def drop(raw: Manifest) -> bool:
-        metadata = raw["metadata"]
-        if news := templates.remove(metadata["namespace"], metadata["name"], metadata["uid"]):
+    def remove(manifest: Manifest) -> bool:
+        metadata = manifest["metadata"]
+        if changed := index.remove(metadata["namespace"], metadata["name"], metadata["uid"]):
             on_change(metadata["namespace"], metadata["name"])
-        return news
+        return changed
 
-    return Feed(TEMPLATES, take=take, drop=drop, known=templates.uids, namespaces=namespaces)
+    return Feed(TEMPLATES, put=put, remove=remove, uids=index.uids, namespaces=namespaces)

@@ -1,4 +1,4 @@
-"""Resync: the feeds, compared with the API server now and then, for what the watch may have missed."""
+"""Resync: compares the feeds with the API server at intervals, in case the watch has missed changes."""
 
 import asyncio
 import logging
@@ -11,76 +11,73 @@ from hopper.watch.feed import Feed
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
-_DEAF_SECONDS = 30.0
-# So many times the usual pause without a resync are too long.
-_STALE_AFTER = 2.5
+_STALLED_SECONDS = 30.0
+# Number of resync intervals without a successful resync after which the process is unhealthy.
+_OVERDUE_INTERVALS = 2.5
 
 
 class Resync:
-    """Mends what the watch has missed, about every `seconds`, and tells when it is not to be relied upon.
-
-    `then` is called after each time.
-    """
+    """Resync of all feeds about every `seconds`. `on_done` is called after each resync."""
 
     def __init__(
-        self, feeds: Sequence[Feed], lister: Lister, *, seconds: float, then: Callable[[], None] = lambda: None
+        self, feeds: Sequence[Feed], lister: Lister, *, seconds: float, on_done: Callable[[], None] = lambda: None
     ) -> None:
         self._feeds = feeds
         self._lister = lister
         self._seconds = seconds
-        self._then = then
+        self._on_done = on_done
         self._done_at: float | None = None
-        self._unanswered_at = 0.0
+        self._unreachable_at = 0.0
 
-    async def begin(self) -> None:
-        """Wait until all that exists is known: from then on it is to be compared."""
+    async def wait_for_first_lists(self) -> None:
+        """Wait until all feeds are complete. From then on, `problems` expects regular resyncs."""
         await self.until_current()
         self._done_at = _now()
 
     async def until_current(self) -> None:
-        """Wait while a feed starts over: what is decided meanwhile would be decided on old news.
+        """Wait while a feed lists its kind again, because its index may be outdated.
 
-        The uid of a parent that is gone would be written into ownerReferences, upon which garbage collection deletes
-        the children.
+        A decision in the meantime could write the uid of a deleted parent into ownerReferences, and then garbage
+        collection would delete the children.
         """
         for feed in self._feeds:
             if not feed.current.is_set():
                 await feed.current.wait()
 
     async def run(self) -> None:
-        """Compare slowly until cancelled."""
-        wait = self._pause()
+        """Resync at intervals until cancelled."""
+        wait = self._interval()
         while True:
             await asyncio.sleep(wait)
             try:
-                await self.once()
-                wait = self._pause()
+                await self.run_once()
+                wait = self._interval()
             except ApiError as error:
                 logger.warning("resync failed: %s", error)
                 wait = _RETRY_SECONDS
-                if not error.code:  # nobody is there: a process that starts anew would know nothing at all
-                    self._unanswered_at = _now()
+                if not error.code:  # the API server is down, and a restarted process would know even less
+                    self._unreachable_at = _now()
 
-    async def once(self) -> None:
-        """Compare what is known with the API server. Raises `ApiError`."""
+    async def run_once(self) -> None:
+        """Compare all feeds with the API server. Raises `ApiError`."""
         for feed in self._feeds:
             await feed.resync(self._lister)
-        self._then()
+        self._on_done()
         self._done_at = _now()
 
     def problems(self) -> list[str]:
-        """Say what is wrong with the flow of events; empty when all is well."""
-        found = []
-        now, tried_at = _now(), max(self._done_at or 0.0, self._unanswered_at)
-        if self._done_at is not None and (since := now - tried_at) > _STALE_AFTER * self._seconds:
-            found.append(f"no resync for {since:.0f} s")
+        """Return why the indexes cannot be trusted; empty if they can."""
+        problems = []
+        now, last_attempt = _now(), max(self._done_at or 0.0, self._unreachable_at)
+        if self._done_at is not None and (seconds := now - last_attempt) > _OVERDUE_INTERVALS * self._seconds:
+            problems.append(f"no successful resync for {seconds:.0f} s")
         for feed in self._feeds:
-            if feed.deaf_seconds > _DEAF_SECONDS:
-                what = f"the watch of {feed.resource.plural} has been silent for {feed.deaf_seconds:.0f} s"
-                found.append(f"{what} although something changed")
-        return found
+            if feed.stalled_seconds > _STALLED_SECONDS:
+                plural, seconds = feed.resource.plural, feed.stalled_seconds
+                problems.append(f"the watch of {plural} has missed changes and sent no event for {seconds:.0f} s")
+        return problems
 
-    def _pause(self) -> float:
+    def _interval(self) -> float:
         return self._seconds * random.uniform(0.9, 1.1)  # noqa: S311
 
 

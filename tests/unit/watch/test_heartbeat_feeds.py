@@ -13,7 +13,7 @@ from hopper.registry import HeartbeatChange, HeartbeatIndex
 from hopper.watch import Feed, heartbeat_feed
 from tests.unit.domain.sample_instances import condition
 from tests.unit.registry.beating import beat, beating, configmap, same_shard
-from tests.unit.watch.cluster import Store
+from tests.unit.watch.fake_lister import FakeLister
 
 
 def said(it: HopperInstance, status: str) -> HopperInstance:
@@ -48,28 +48,28 @@ class TestOperator:
         for name, status in ((well, "True"), (silent, "True"), (lost, "Unknown"), (back, "Unknown")):
             indexes.instances.put(said(beating(name), status))
         beats = ((well, beat(well, 95)), (silent, beat(silent, 85)), (lost, beat(lost, 60)), (back, beat(back, 99)))
-        feed.on_event("ADDED", configmap(1, *beats, gateways={"a": (0, 100)}))
+        feed.handle_event("ADDED", configmap(1, *beats, gateways={"a": (0, 100)}))
         assert sorted(looks) == sorted([silent, lost, back])
 
     def test_looks_at_nobody_while_nobody_listens(self, indexes: Indexes, feed: Feed, looks: list[str]) -> None:
         indexes.instances.put(said(beating(), "True"))
-        feed.on_event("ADDED", configmap(1, ("web", beat(at=-500))))
-        feed.on_event("MODIFIED", configmap(2, ("web", beat(at=-500)), gateways={"a": (0, 1)}))
+        feed.handle_event("ADDED", configmap(1, ("web", beat(at=-500))))
+        feed.handle_event("MODIFIED", configmap(2, ("web", beat(at=-500)), gateways={"a": (0, 1)}))
         assert looks == []
 
     def test_heartbeats_belong_to_no_instance(self, indexes: Indexes, feed: Feed) -> None:
-        feed.on_event("ADDED", configmap(1, ("web", beat())))
+        feed.handle_event("ADDED", configmap(1, ("web", beat())))
         assert indexes.heartbeats.last(beating()) == beat()
         assert not indexes.owned_objects.of("default", "web")
-        feed.on_event("DELETED", configmap(1, ("web", beat())))
+        feed.handle_event("DELETED", configmap(1, ("web", beat())))
         assert indexes.heartbeats.last(beating()) is None
 
     async def test_a_list_finds_out_that_they_are_gone(self, indexes: Indexes, feed: Feed) -> None:
-        store = Store(configmap(1, ("web", beat())))
-        await feed.refill(store, "default")
+        lister = FakeLister(configmap(1, ("web", beat())))
+        await feed.relist(lister, "default")
         assert indexes.heartbeats.last(beating()) == beat()
-        store.objects.clear()
-        await feed.refill(store, "default")
+        lister.objects.clear()
+        await feed.relist(lister, "default")
         assert indexes.heartbeats.last(beating()) is None
 
 
@@ -77,13 +77,13 @@ class TestGateway:
     async def test_hears_all_news(self) -> None:
         beats, news = HeartbeatIndex(), list[HeartbeatChange]()
         feed = heartbeat_feed(beats, news.append, ["default"])
-        store = Store(configmap(1, ("web", beat())))
-        await feed.refill(store, "default")
+        lister = FakeLister(configmap(1, ("web", beat())))
+        await feed.relist(lister, "default")
         assert [it.names for it in news] == [("web",)]
-        feed.on_event("MODIFIED", configmap(2, ("web", beat(at=1))))
-        feed.on_event("MODIFIED", configmap(2, ("web", beat(at=1))))
+        feed.handle_event("MODIFIED", configmap(2, ("web", beat(at=1))))
+        feed.handle_event("MODIFIED", configmap(2, ("web", beat(at=1))))
         assert beats.last(beating()) == beat(at=1)
-        store.objects.clear()
-        await feed.refill(store, "default")
+        lister.objects.clear()
+        await feed.relist(lister, "default")
         assert beats.last(beating()) is None
         assert len(news) == 3
