@@ -114,7 +114,7 @@ class TestHooks:
     async def test_what_takes_too_long_is_refused(
         self, live: LiveInstances, steered: SteeredHook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Hooks, "installed", lambda extra, aside: Hooks(extra, 0.1, aside))
+        monkeypatch.setattr(Hooks, "installed", lambda extra, without_slot: Hooks(extra, 0.1, without_slot))
         steered.block("a", Phase.RUNNING)
         async with running(live.namespace, hooks=[steered]):
             await live.create("a", restartPolicy={"policy": "Never"})

@@ -32,7 +32,7 @@ class TestLate:
     ) -> None:
         await live.create("a", **WEB)
         held = await live.until_reason("a", "Ready", "TemplateNotFound")
-        assert '"web" (spec.templateRef.name) does not exist' in held["message"]
+        assert 'spec.templateRef.name: template "web" does not exist' in held["message"]
         assert live.phase("a") == "Created"
         assert resolved(live, "a") == ("False", "TemplateNotFound")
         assert live.condition("a", "Reconciling")["status"] == "True"
@@ -138,7 +138,7 @@ class TestDeleted:
         pods, owned = workloads.pods("a").keys(), {it["metadata"]["uid"] for it in workloads.owned("a").values()}
         await workloads.delete_template()
         await live.until_reason("a", "Ready", "TemplateNotFound")
-        assert "what runs is kept as it is" in live.condition("a", "Ready")["message"]
+        assert "what runs keeps running" in live.condition("a", "Ready")["message"]
         assert live.phase("a") == "Running"
         await live.edit("a", desiredState="Paused")
         await live.until_phase("Paused", "a")

@@ -18,10 +18,10 @@ from hopper.api.instance import HISTORY_LIMIT, HopperInstance, InstanceSpec, Ins
 from hopper.api.model import Metadata
 from hopper.api.scopes import SCOPE_CONFIG, SCOPES, ConfigField, allowed_children
 from hopper.cli.main import app
-from hopper.controller.election import Timing
+from hopper.controller.election import LeaseTiming
 from hopper.controller.fanout import SUMMARY_DELAY
 from hopper.controller.hooks import TIMEOUT_SECONDS
-from hopper.controller.metrics import OperatorMetrics
+from hopper.controller.monitoring import OperatorMetrics
 from hopper.controller.operator import OperatorOptions
 from hopper.domain.actions import Action, check_action
 from hopper.domain.checks import DETAILS_AFTER_SECONDS
@@ -197,7 +197,7 @@ def _metric(family: Any, shown: OperatorMetrics | GatewayMetrics) -> Row:
 
 
 def timing() -> str:
-    lease, options = Timing(), OperatorOptions()
+    lease, options = LeaseTiming(), OperatorOptions()
     rows = (
         ("longest delay of the first status of an instance that waits only for its parent", FIRST_STATUS_DELAY_SECONDS),
         ("longest delay of `status.children`", SUMMARY_DELAY),

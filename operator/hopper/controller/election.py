@@ -1,11 +1,12 @@
-"""Leader election: of several replicas, the one that holds the Lease works, the others stand by.
+"""Leader election: of several replicas, only the lease holder works; the others stand by.
 
-The election that comes with the client (`kubernetes.aio.leaderelection`, 37.0) would not do: a refused connection ends
-it with the work going on, a request that hangs outlives the renew deadline, it cannot release the Lease, and it writes
-local time as UTC.
+The election of the client library (`kubernetes.aio.leaderelection`, 37.0) is not used, for four reasons. After a
+refused connection it ends while the work goes on. A request that hangs outlives the renew deadline. It cannot release
+the Lease. It writes local time as UTC.
 
-Clocks are never compared: a Lease has run out when it has not changed for its duration by the watch of the one who
-looks at it. The holder, in turn, counts from before it asked for the renewal, and stops earlier.
+Clocks of different machines are never compared. A candidate considers the Lease expired if it has not changed for its
+duration, measured by the candidate's own clock. The lease holder counts from before its renewal request, and stops
+earlier than that.
 """
 
 import asyncio
@@ -21,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds. After a crash another replica takes over within `lease` + `retry`."""
+class LeaseTiming:
+    """Durations in seconds. After a crash another replica takes over within `lease` + `retry`."""
 
     lease: int = 15
-    renew: float = 10.0  # the holder gives up when it has not been able to renew for so long
+    renew: float = 10.0  # the lease holder stops if it could not renew for this long
     retry: float = 2.0
-    request: float = 4.0  # a request that takes longer is given up, so that another fits before the deadline
+    request: float = 4.0  # timeout of a request, so that another one fits before the renew deadline
 
 
 class LeadershipLostError(FatalError):
@@ -35,120 +36,126 @@ class LeadershipLostError(FatalError):
 
 
 class Election:
-    """One candidate for the Lease in `store`."""
+    """A candidate for the Lease in `store`."""
 
     def __init__(
         self,
         store: LeaseStore,
         identity: str,
         *,
-        timing: Timing = Timing(),
+        timing: LeaseTiming = LeaseTiming(),
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._store = store
         self._identity = identity
         self._timing = timing
         self._clock = clock
-        self._held_until = float("-inf")
-        self._mine: LeaseRecord | None = None  # as we wrote it last, if nothing has gone wrong since
-        self._others: LeaseRecord | None = None
-        self._others_since = 0.0
-        self._complaint = ""
+        self._leads_until = float("-inf")
+        self._own_record: LeaseRecord | None = None  # as last written; None if the state of the Lease is unknown
+        self._other_record: LeaseRecord | None = None  # of another lease holder
+        self._other_record_since = 0.0  # loop time at which that record was first read
+        self._last_failure = ""
 
     @property
-    def held(self) -> bool:
-        """Whether this process may write now."""
-        return _now() < self._held_until
+    def is_leader(self) -> bool:
+        """Whether this process holds the Lease and may write now."""
+        return _now() < self._leads_until
 
     async def acquire(self) -> None:
         """Return when this process holds the Lease."""
         while not await self._try():
-            left = self._others_since + self._others.duration_seconds - _now() if self._others else 0.0
+            other = self._other_record
+            left = self._other_record_since + other.duration_seconds - _now() if other else 0.0
             await asyncio.sleep(left if 0 < left < self._timing.retry else self._timing.retry)
-        logger.info("holding the lease as %s", self._identity)
+        logger.info("acquired the lease as %s", self._identity)
 
     async def keep(self) -> None:
-        """Renew until cancelled. Raises `LeadershipLostError`."""
+        """Renew the Lease until cancelled. Raises `LeadershipLostError`."""
         while True:
             await asyncio.sleep(self._timing.retry)
             try:
-                async with asyncio.timeout_at(self._held_until):
+                async with asyncio.timeout_at(self._leads_until):
                     while not await self._try():
-                        if self._others:
-                            self._held_until = _now()
-                            raise LeadershipLostError(
-                                f"lost the lease to {self._others.holder}, who alone may write now"
-                            )
+                        if self._other_record:
+                            self._leads_until = _now()
+                            raise LeadershipLostError(f"lost the lease to {self._other_record.holder}")
                         await asyncio.sleep(self._timing.retry)
             except TimeoutError:
-                message = f"lost the lease: not renewed for {self._timing.renew:.0f} s ({self._complaint or 'paused'})"
+                cause = self._last_failure or "the process was paused"
+                message = f"lost the lease: not renewed for {self._timing.renew:.0f} s ({cause})"
                 raise LeadershipLostError(message) from None
 
     async def release(self) -> None:
-        """Let another replica take over at once; call it when nothing will be written any more."""
-        if not self.held:
+        """Release the Lease, so that another replica takes over at once. Call this after the last write."""
+        if not self.is_leader:
             return
-        self._held_until = float("-inf")
+        self._leads_until = float("-inf")
         try:
             async with asyncio.timeout(self._timing.request):
-                known = self._mine or await self._store.read()
-                if known is not None and known.holder == self._identity:
-                    await self._store.write(replace(known, holder="", duration_seconds=1, renewed=self._clock()))
+                record = self._own_record or await self._store.read()
+                if record is not None and record.holder == self._identity:
+                    await self._store.write(replace(record, holder="", duration_seconds=1, renewed=self._clock()))
                     logger.info("released the lease")
         except (ApiError, TimeoutError) as error:
-            logger.warning("the lease is not released, it will run out: %s", error or "no answer")
+            logger.warning("could not release the lease, which will expire: %s", error or "no answer")
 
     async def _try(self) -> bool:
-        """Acquire or renew once; answer whether that went well. Where others hold it, `_others` tells."""
-        known, self._mine = self._mine, None
+        """Try once to acquire or renew the Lease, and return whether that succeeded.
+
+        If another process holds the Lease, `_other_record` is set afterwards.
+        """
+        record, self._own_record = self._own_record, None
         try:
             async with asyncio.timeout(self._timing.request):
-                if known is None:
-                    known = await self._store.read()
-                    if self._is_taken(known):
+                if record is None:
+                    record = await self._store.read()
+                    if self._is_held_by_another(record):
                         return False
                 begun = _now()
-                self._mine = await self._store.write(self._claim(known))
+                self._own_record = await self._store.write(self._claim(record))
         except (ConflictError, NotFoundError):
-            return False  # somebody was faster, or it was deleted: read again
+            return False  # the Lease was written or deleted since it was read
         except (ApiError, TimeoutError) as error:
-            self._complain(str(error) or f"no answer within {self._timing.request:.0f} s")
+            self._log_failure(str(error) or f"no answer within {self._timing.request:.0f} s")
             return False
-        self._held_until = begun + self._timing.renew
-        self._complaint = ""
+        self._leads_until = begun + self._timing.renew
+        self._last_failure = ""
         return True
 
-    def _is_taken(self, known: LeaseRecord | None) -> bool:
-        """Tell whether somebody else holds the Lease. It runs out when it has not changed for its duration."""
-        if known is None or known.holder in ("", self._identity):
-            self._others = None
+    def _is_held_by_another(self, record: LeaseRecord | None) -> bool:
+        """Whether another process holds the Lease, and it has changed within its duration."""
+        if record is None or record.holder in ("", self._identity):
+            self._other_record = None
             return False
-        if self._others is None or replace(known, version="") != replace(self._others, version=""):
-            if self._others is None or self._others.holder != known.holder:
-                logger.info("standing by: %s holds the lease", known.holder)
-            self._others, self._others_since = known, _now()
-        if _now() - self._others_since < known.duration_seconds:
+        before = self._other_record
+        if before is None or replace(record, version="") != replace(before, version=""):
+            if before is None or before.holder != record.holder:
+                logger.info("standing by: %s holds the lease", record.holder)
+            self._other_record, self._other_record_since = record, _now()
+        if _now() - self._other_record_since < record.duration_seconds:
             return True
-        self._others = None
+        self._other_record = None
         return False
 
-    def _claim(self, known: LeaseRecord | None) -> LeaseRecord:
+    def _claim(self, record: LeaseRecord | None) -> LeaseRecord:
+        """Return the record with which this process acquires or renews the Lease."""
         now = self._clock()
-        if known is not None and known.holder == self._identity:
-            return replace(known, duration_seconds=self._timing.lease, renewed=now)
+        if record is not None and record.holder == self._identity:
+            return replace(record, duration_seconds=self._timing.lease, renewed=now)
         return LeaseRecord(
             holder=self._identity,
             duration_seconds=self._timing.lease,
             acquired=now,
             renewed=now,
-            transitions=known.transitions + 1 if known else 0,
-            version=known.version if known else "",
+            transitions=record.transitions + 1 if record else 0,
+            version=record.version if record else "",
         )
 
-    def _complain(self, complaint: str) -> None:
-        if complaint != self._complaint:
-            logger.warning("cannot get at the lease: %s", complaint)
-        self._complaint = complaint
+    def _log_failure(self, failure: str) -> None:
+        """Log a failure unless it is the same as the last one."""
+        if failure != self._last_failure:
+            logger.warning("cannot read or write the lease: %s", failure)
+        self._last_failure = failure
 
 
 def _now() -> float:

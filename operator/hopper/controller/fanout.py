@@ -1,4 +1,4 @@
-"""Fan-out: who else has to look again when one instance has changed."""
+"""Fan-out: the instances to requeue when another instance has changed."""
 
 from collections.abc import Iterator
 
@@ -12,36 +12,42 @@ from hopper.domain.lifecycle import ACTIVE, FINAL
 from hopper.domain.tree import Tree, descendants
 from hopper.registry import InstanceChange
 
-# A parent counts its children: many changes, one write. Where it waits for them, it looks at once.
+# Delays in seconds. A parent summarises many changes of its children in one status write.
 SUMMARY_DELAY = 1.0
-# What runs tells the same in many versions of several objects: one look will do for them.
-CHILD_DELAY = 0.1
+# A change of a workload causes several watch events of several objects; one reconcile serves all of them.
+OWNED_OBJECT_DELAY = 0.1
 
 
-def affected(change: InstanceChange, tree: Tree) -> Iterator[tuple[str, float]]:
-    """Yield names of relatives that a change concerns, each with the delay (seconds) that is soon enough.
+def affected_relatives(change: InstanceChange, tree: Tree) -> Iterator[tuple[str, float]]:
+    """Yield the names of instances that a change affects, each with the delay in seconds after which to requeue it.
 
     The changed instance itself is not among them.
     """
     old, new = change.old, change.new
-    if _changes_what_is_inherited(old, new):
+    if _affects_descendants(old, new):
         yield from ((below.name, 0.0) for below in descendants(change.subject.name, tree))
-    elif _changes_what_children_wait_for(old, new):
+    elif _affects_children(old, new):
         yield from ((child.name, 0.0) for child in tree.children(change.subject.name))
-    if _changes_what_parents_count(old, new):
-        for parent_name in _parents(old) | _parents(new):
+    if _affects_parents(old, new):
+        for parent_name in _parent_names(old) | _parent_names(new):
             parent = tree.get(parent_name)
             if parent is not None:
-                yield parent.name, _patience(parent, tree)
-    if _changes_what_siblings_wait_for(old, new):
+                yield parent.name, _parent_delay(parent, tree)
+    if _affects_siblings(old, new):
         became_ready = bool(new and new.status.is_ready and not (old and _is_ready_below(old, new.parent_name)))
-        yield from ((name, 0.0) for name in _waiting_for_a_sibling(change.subject, tree, became_ready))
-    yield from ((name, 0.0) for name in _renaming(change, tree))
+        yield from ((name, 0.0) for name in _dependents_among_siblings(change.subject, tree, became_ready))
+    yield from ((name, 0.0) for name in _affected_by_rename(change, tree))
     if old and (new is None or new.parent_name != old.parent_name):
-        yield from ((name, 0.0) for name in _waiting_for_a_seat(old.parent_name, tree))
+        yield from ((name, 0.0) for name in _waiting_for_child_slot(old.parent_name, tree))
 
 
-def _changes_what_is_inherited(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+def waiting_successors(name: str, tree: Tree) -> Iterator[str]:
+    """Yield the successors of an instance that cannot start while the instance or one of its pods exists."""
+    return (successor.name for successor in tree.successors(name) if successor.status.phase not in ACTIVE)
+
+
+def _affects_descendants(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    """Whether something changed that descendants inherit: state, configuration, or the path."""
     if old is None or new is None:
         return True
     ended = old.status.phase != new.status.phase and new.status.phase in FINAL
@@ -56,7 +62,8 @@ def _changes_what_is_inherited(old: HopperInstance | None, new: HopperInstance |
     )
 
 
-def _changes_what_children_wait_for(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+def _affects_children(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    """Whether something changed that children wait for, in an instance that exists before and after."""
     assert old
     assert new
     return (
@@ -66,7 +73,8 @@ def _changes_what_children_wait_for(old: HopperInstance | None, new: HopperInsta
     )
 
 
-def _changes_what_siblings_wait_for(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+def _affects_siblings(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    """Whether something changed that siblings wait for (dependsOn of their templates)."""
     if old is None or new is None:
         return True
     return (
@@ -80,7 +88,8 @@ def _is_ready_below(sibling: HopperInstance, parent_name: str | None) -> bool:
     return sibling.status.is_ready and sibling.parent_name == parent_name
 
 
-def _changes_what_parents_count(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+def _affects_parents(old: HopperInstance | None, new: HopperInstance | None) -> bool:
+    """Whether something changed that a parent counts, or waits for."""
     if old is None or new is None:
         return True
     return (
@@ -94,51 +103,47 @@ def _changes_what_parents_count(old: HopperInstance | None, new: HopperInstance 
     )
 
 
-def _parents(instance: HopperInstance | None) -> set[str]:
-    """Return the names of the parent that is wanted and of the one that is left behind."""
+def _parent_names(instance: HopperInstance | None) -> set[str]:
+    """Return the names of the parent in the spec and of the parent in the ownerReferences."""
     if instance is None:
         return set()
     owners = {reference.name for reference in instance.metadata.owner_references if is_hopper_reference(reference)}
     return owners | ({instance.parent_name} if instance.parent_name else set())
 
 
-def _patience(parent: HopperInstance, tree: Tree) -> float:
-    """Return how soon a parent is to count again: at once only where this may be the last one it waits for."""
+def _parent_delay(parent: HopperInstance, tree: Tree) -> float:
+    """Return the delay for a parent: none if this may be the last child that it waits for."""
     if FINALIZER not in parent.metadata.finalizers:
         return 0.0
-    below = tree.dependents(parent.metadata.uid)
+    children = tree.dependents(parent.metadata.uid)
     if parent.metadata.deletion_timestamp:
-        return SUMMARY_DELAY if below else 0.0
-    waits = parent.status.phase is Phase.STOPPING and not any(child.status.phase in ACTIVE for child in below)
-    return 0.0 if waits else SUMMARY_DELAY
+        return SUMMARY_DELAY if children else 0.0
+    waited = parent.status.phase is Phase.STOPPING and not any(child.status.phase in ACTIVE for child in children)
+    return 0.0 if waited else SUMMARY_DELAY
 
 
-def _waiting_for_a_sibling(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
-    """Yield siblings that may wait for this one to be Ready (dependsOn of their templates)."""
+def _dependents_among_siblings(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:
+    """Yield siblings that may wait for this instance to be Ready (dependsOn of their templates)."""
     for other in tree.waiting_services(sibling.parent_name):
         if other.name != sibling.name and (became_ready or other.status.condition(ConditionType.READY)):
             yield other.name
 
 
-def waiting_to_replace(name: str, tree: Tree) -> Iterator[str]:
-    """Yield those who cannot start while something of the instance of that name is left."""
-    return (it.name for it in tree.successors(name) if it.status.phase not in ACTIVE)
-
-
-def _renaming(change: InstanceChange, tree: Tree) -> Iterator[str]:
-    """Yield who waits to replace the changed one, and, where that waits itself, whom it replaces, and its rivals."""
-    yield from waiting_to_replace(change.subject.name, tree)
+def _affected_by_rename(change: InstanceChange, tree: Tree) -> Iterator[str]:
+    """Yield the instances affected by a rename: successors, predecessor and competing successors."""
+    yield from waiting_successors(change.subject.name, tree)
     renamed = change.subject.spec.renamed_from
     if renamed is not None and (change.old or change.subject).status.phase not in ACTIVE:
         yield renamed.name
-        yield from (name for name in waiting_to_replace(renamed.name, tree) if name != change.subject.name)
+        yield from (name for name in waiting_successors(renamed.name, tree) if name != change.subject.name)
 
 
-def _waiting_for_a_seat(parent_name: str | None, tree: Tree) -> Iterator[str]:
+def _waiting_for_child_slot(parent_name: str | None, tree: Tree) -> Iterator[str]:
+    """Yield children that may wait for the slot that became free below this parent."""
     parent = tree.get(parent_name) if parent_name else None
     if parent is None or parent.metadata.deletion_timestamp:
         return
-    most = effective_value(parent, (), "limits.maxChildInstances")
+    limit = effective_value(parent, (), "limits.maxChildInstances")
     siblings = tree.children(parent.name)
-    if most is not None and len(siblings) >= most:
+    if limit is not None and len(siblings) >= limit:
         yield from (sibling.name for sibling in siblings if not sibling.status.is_ready)

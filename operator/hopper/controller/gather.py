@@ -1,4 +1,4 @@
-"""Gather: everything that one decision needs, from memory into one frozen record."""
+"""Gather: collect everything that one decision needs from memory into one frozen record."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from hopper.domain.observed import ChildSummary, Observed
 from hopper.domain.renaming import state_while_replaced, successor_of
 from hopper.domain.tree import Tree
 
-# Ours, and those that garbage collection removes by itself.
+# Finalizers of the operator, and those that garbage collection removes by itself.
 _ORDINARY_FINALIZERS = frozenset({FINALIZER, FOREGROUND_FINALIZER, ORPHAN_FINALIZER})
 
 
@@ -39,45 +39,54 @@ def gather(
         effective=state_while_replaced(effective_state(instance, link.ancestors), instance, successor),
         successor=successor,
         takeover=runtimes.takeover(instance, tree),
-        children=_children(instance, tree),
+        children=_summarise_children(instance, tree),
         heartbeats=heartbeats,
         spec_problems=spec_problems,
         config_problems=config_problems(instance),
     )
-    found = runtimes.gather(instance, link.ancestors, tree, now)
-    return replace(observed, runtime=found[0], workload=found[1]) if found else observed
+    gathered = runtimes.gather(instance, link.ancestors, tree, now)
+    if gathered is None:
+        return observed
+    runtime, workload = gathered
+    return replace(observed, runtime=runtime, workload=workload)
 
 
-def _children(instance: HopperInstance, tree: Tree) -> ChildSummary:
-    named, owned = tree.children(instance.name), tree.dependents(instance.metadata.uid)
-    if not named and not owned:
+def _summarise_children(instance: HopperInstance, tree: Tree) -> ChildSummary:
+    claimed, accepted = tree.children(instance.name), tree.dependents(instance.metadata.uid)
+    if not claimed and not accepted:
         return ChildSummary()
-    fitting = allowed_children(instance.spec.scope)
+    scopes = allowed_children(instance.spec.scope)
+    held = ((child.name, _foreign_finalizers(child)) for child in accepted)
     return ChildSummary(
-        total=len(owned),
-        ready=sum(child.status.is_ready for child in owned),
-        active=tuple(child.name for child in owned if child.status.phase in ACTIVE),
-        protected=tuple(child.name for child in owned if child.spec.deletion_protection and not _is_going(child)),
-        blocked=tuple(child.name for child in owned if _cannot_go(child)),
-        held=tuple(f"{child.name} (finalizer {join_names(found)})" for child in owned if (found := _held_by(child))),
-        expected=any(child.spec.scope in fitting for child in named),
+        total=len(accepted),
+        ready=sum(child.status.is_ready for child in accepted),
+        active=tuple(child.name for child in accepted if child.status.phase in ACTIVE),
+        protected=tuple(
+            child.name for child in accepted if child.spec.deletion_protection and not _is_being_deleted(child)
+        ),
+        blocked=tuple(child.name for child in accepted if _is_deletion_blocked(child)),
+        held=tuple(f"{name} (finalizer {join_names(finalizers)})" for name, finalizers in held if finalizers),
+        expected=any(child.spec.scope in scopes for child in claimed),
     )
 
 
-def _is_going(child: HopperInstance) -> bool:
+def _is_being_deleted(child: HopperInstance) -> bool:
     return child.metadata.deletion_timestamp is not None
 
 
-def _cannot_go(child: HopperInstance) -> bool:
-    """Whether the child says itself why it is not deleted: others below are in the way, or the API server refuses."""
+def _is_deletion_blocked(child: HopperInstance) -> bool:
+    """Whether the status of a child explains why it is not deleted.
+
+    Either its own children block the deletion, or the API server refuses it.
+    """
     stalled = child.status.reason(ConditionType.STALLED)
-    if _is_going(child):
+    if _is_being_deleted(child):
         return stalled == Reason.DELETION_BLOCKED
     return stalled == Reason.WRITE_REFUSED and not child.spec.deletion_protection
 
 
-def _held_by(child: HopperInstance) -> tuple[str, ...]:
-    """Name the finalizers of others that a child which is being deleted still has."""
-    if not _is_going(child):
+def _foreign_finalizers(child: HopperInstance) -> tuple[str, ...]:
+    """Return the finalizers of other controllers on a child that is being deleted."""
+    if not _is_being_deleted(child):
         return ()
-    return tuple(it for it in child.metadata.finalizers if it not in _ORDINARY_FINALIZERS)
+    return tuple(finalizer for finalizer in child.metadata.finalizers if finalizer not in _ORDINARY_FINALIZERS)

@@ -1,15 +1,16 @@
-"""Hooks: code of yours that runs before and after every transition of an instance's lifecycle.
+"""Hooks: user code that runs before and after every transition of an instance.
 
-Write a class with these two coroutines and name it in the entry-point group `hopper.hooks`, or pass it to `Operator`:
+Write a class with two coroutines and name it in the entry-point group `hopper.hooks`, or pass it to `Operator`:
 
     class ReserveLicence:
         async def before(self, transition, instance): ...
         async def after(self, transition, instance): ...
 
-`before` may run more than once for one transition (after a crash, or when another hook refuses): make it idempotent. If
-it raises, the transition does not happen: a start that is refused is an Error and the restart policy takes over,
-anything else stays where it is and is tried again. `after` runs once the transition is written; it runs at most once,
-and what it raises is logged.
+`before` may run more than once for one transition, after a crash or when another hook refuses. Make it idempotent. If
+it raises, the transition does not happen. A refused start puts the instance into Error, and the restart policy applies.
+Any other refused transition leaves the instance in its phase and is tried again.
+
+`after` runs once the transition is written. It runs at most once, and its exceptions are logged.
 """
 
 import asyncio
@@ -31,44 +32,45 @@ logger = logging.getLogger(__name__)
 
 
 class Hook(Protocol):
-    """What a hook looks like; see the module's text for what it may rely on."""
+    """User code around transitions; the module documentation describes when it runs."""
 
     async def before(self, transition: Transition, instance: HopperInstance) -> None:
         """Prepare the transition; raise to refuse it."""
 
     async def after(self, transition: Transition, instance: HopperInstance) -> None:
-        """React to the transition, which has been written."""
+        """React to a transition that has been written."""
 
 
 class Hooks:
-    """All hooks, run in the order of their registration, each within `aside()`: it may take up to `timeout` seconds."""
+    """All registered hooks, in the order in which they run.
+
+    Each call may take up to `timeout` seconds. It runs inside `without_slot()`, so that it blocks no other reconcile.
+    """
 
     def __init__(
         self,
         hooks: Sequence[Hook] = (),
         timeout: float = TIMEOUT_SECONDS,
-        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        without_slot: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._hooks = tuple(hooks)
         self._timeout = timeout
-        self._aside = aside
+        self._without_slot = without_slot
 
     @classmethod
     def installed(
-        cls, extra: Sequence[Hook] = (), aside: Callable[[], AbstractContextManager[None]] = nullcontext
+        cls, extra: Sequence[Hook] = (), without_slot: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> "Hooks":
-        """Return those of the entry points, by name, then the given ones."""
-        found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
-        return cls([*(entry.load()() for entry in found), *extra], aside=aside)
+        """Return the hooks of the entry points, sorted by name, followed by `extra`."""
+        entries = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
+        return cls([*(entry.load()() for entry in entries), *extra], without_slot=without_slot)
 
     async def before(self, transitions: Sequence[Transition], instance: HopperInstance) -> HookFailure | None:
-        """Run `before` for each transition; return the first refusal. An Error is a fact that no hook can refuse."""
-        if not self._hooks:
-            return None
+        """Run `before` for each transition and return the first refusal. A transition to Error cannot be refused."""
         for transition in transitions:
             for hook in self._hooks:
                 try:
-                    with self._aside():
+                    with self._without_slot():
                         async with asyncio.timeout(self._timeout):
                             await hook.before(transition, instance)
                 except Exception as error:
@@ -84,7 +86,7 @@ class Hooks:
         for transition in transitions:
             for hook in self._hooks:
                 try:
-                    with self._aside():
+                    with self._without_slot():
                         async with asyncio.timeout(self._timeout):
                             await hook.after(transition, instance)
                 except Exception:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 from hopper.api.resources import NamespacedName
-from hopper.controller.fanout import affected
+from hopper.controller.fanout import affected_relatives
 from hopper.controller.queue import KeyedQueue
 from hopper.ports import Lister
 from hopper.registry import InstanceChange, InstanceIndex
@@ -51,7 +51,7 @@ class Intake:
         if not self.synced.is_set():
             return  # everybody is in the queue already
         namespace = change.subject.namespace
-        for name, delay in affected(change, self._registry.namespace(namespace)):
+        for name, delay in affected_relatives(change, self._registry.namespace(namespace)):
             self._queue.add((namespace, name), delay)
 
     async def sync(self) -> None:

@@ -18,15 +18,14 @@ from hopper.adapters.owned_objects import KubeOwnedObjects
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES, NamespacedName
 from hopper.controller.election import Election
-from hopper.controller.fanout import CHILD_DELAY, SUMMARY_DELAY, waiting_to_replace
+from hopper.controller.fanout import OWNED_OBJECT_DELAY, SUMMARY_DELAY, waiting_successors
 from hopper.controller.hooks import Hook, Hooks
-from hopper.controller.http import StatusServer
 from hopper.controller.indexes import Indexes
 from hopper.controller.intake import Intake
-from hopper.controller.metrics import OperatorMetrics
+from hopper.controller.monitoring import OperatorMetrics, StatusServer
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Reconciler
-from hopper.controller.templates import TemplateReconciler
+from hopper.controller.template_reconciler import TemplateReconciler
 from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.registry import InstanceChange
 from hopper.watch import WatchHealth, until_served, watch_all
@@ -93,7 +92,7 @@ class Operator:
             listeners=[self._note_users],
             resync_seconds=options.resync_seconds,
         )
-        hooks = Hooks.installed(options.hooks, aside=self.queue.aside)
+        hooks = Hooks.installed(options.hooks, without_slot=self.queue.without_slot)
         self._reconciler = Reconciler(
             self.indexes,
             KubeInstances(self._kube),
@@ -179,12 +178,12 @@ class Operator:
         return Election(store, f"{host}_{uuid.uuid4()}")
 
     def _may_write(self) -> bool:
-        return self._election is None or self._election.held
+        return self._election is None or self._election.is_leader
 
     def _look_at(self, namespace: str, name: str) -> None:
-        self.queue.add((namespace, name), CHILD_DELAY)
-        for newcomer in waiting_to_replace(name, self.registry.namespace(namespace)):
-            self.queue.add((namespace, newcomer), CHILD_DELAY)
+        self.queue.add((namespace, name), OWNED_OBJECT_DELAY)
+        for successor in waiting_successors(name, self.registry.namespace(namespace)):
+            self.queue.add((namespace, successor), OWNED_OBJECT_DELAY)
 
     def _on_template(self, namespace: str, template: str) -> None:
         self._template_queue.add((namespace, template))

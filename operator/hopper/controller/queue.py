@@ -1,4 +1,4 @@
-"""A keyed work queue: each key is worked on by one worker at a time, once for any number of calls to `add`."""
+"""A keyed work queue: at most one worker per key, and one run for any number of calls to `add`."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ K = TypeVar("K", bound=Hashable)
 class KeyedQueue(Generic[K]):
     """Calls `work(key)` for every key added, with bounded concurrency.
 
-    `work` answers after how many seconds to look at the key again (None: not until it is added). Where it raises, the
-    key comes back after a delay that doubles from `first_delay` to `longest_delay(error)` seconds, with jitter, until
-    it succeeds; `on_error(key, error, delay)` hears of it. Time is the running loop's.
+    `work` returns the seconds after which the key is requeued; None leaves it until it is added again. If `work`
+    raises, the key is requeued after a delay that doubles from `first_delay` to `longest_delay(error)` seconds, with
+    jitter, until it succeeds. `on_error(key, error, delay)` is called each time. Times are those of the event loop.
     """
 
     def __init__(
@@ -35,61 +35,62 @@ class KeyedQueue(Generic[K]):
         self._on_error = on_error
         self._jitter = jitter
         self._ready: deque[K] = deque()
-        self._waiting: dict[K, float] = {}  # key in _ready → when it came there
+        self._ready_since: dict[K, float] = {}
         self._working: set[K] = set()
-        self._aside = 0  # of those, how many wait for something that takes no slot
-        self._again: set[K] = set()  # added while being worked on
+        self._working_without_slot = 0
+        self._added_while_working: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._wakeup = asyncio.Semaphore(0)
         self._busy_until = 0.0
 
     def add(self, key: K, delay: float = 0.0) -> None:
-        """Have the key worked on, after `delay` seconds at the latest."""
+        """Queue the key, to be worked on after at most `delay` seconds."""
         if delay <= 0:
             self._cancel_timer(key)
             self._enqueue(key)
             return
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
-        if key in self._waiting or (timer and timer.when() <= loop.time() + delay):
+        if key in self._ready_since or (timer and timer.when() <= loop.time() + delay):
             return
         self._cancel_timer(key)
         self._timers[key] = loop.call_later(delay, self.add, key)
 
     def __len__(self) -> int:
-        """Count the keys that are ready or being worked on; those that wait for a delay do not count."""
-        return len(self._waiting) + len(self._working)
+        """Return the number of keys that are ready or being worked on, without delayed keys."""
+        return len(self._ready_since) + len(self._working)
 
     @property
     def quiet_seconds(self) -> float:
-        """Seconds since there was last something to do; 0 while there is."""
+        """Seconds since the queue became empty and idle; 0 while it is not."""
         return 0.0 if len(self) else asyncio.get_running_loop().time() - self._busy_until
 
     @property
     def age(self) -> float:
-        """Seconds that the first key in line has been waiting; 0 when the queue is empty."""
+        """Seconds that the first ready key has waited; 0 if none is ready."""
         if not self._ready:
             return 0.0
-        return asyncio.get_running_loop().time() - self._waiting[self._ready[0]]
+        return asyncio.get_running_loop().time() - self._ready_since[self._ready[0]]
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Let others work in place of this one, while it waits for something that may take long."""
-        self._aside += 1
+    def without_slot(self) -> Iterator[None]:
+        """Free the slot of the current worker for another key, during a wait that may take long."""
+        self._working_without_slot += 1
         self._wakeup.release()
         try:
             yield
         finally:
-            self._aside -= 1
+            self._working_without_slot -= 1
 
     async def run(self) -> None:
-        """Work until cancelled. Keys added before are worked on then."""
+        """Work until cancelled, also on keys added before."""
         async with asyncio.TaskGroup() as workers:
             try:
                 while True:
                     await self._wakeup.acquire()
-                    if len(self._working) - self._aside < self._concurrency and self._ready:
+                    occupied = len(self._working) - self._working_without_slot
+                    if occupied < self._concurrency and self._ready:
                         key = self._take()
                         workers.create_task(self._process(key))
             finally:
@@ -99,15 +100,15 @@ class KeyedQueue(Generic[K]):
 
     def _enqueue(self, key: K) -> None:
         if key in self._working:
-            self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = asyncio.get_running_loop().time()
+            self._added_while_working.add(key)
+        elif key not in self._ready_since:
+            self._ready_since[key] = asyncio.get_running_loop().time()
             self._ready.append(key)
             self._wakeup.release()
 
     def _take(self) -> K:
         key = self._ready.popleft()
-        del self._waiting[key]
+        del self._ready_since[key]
         self._cancel_timer(key)
         self._working.add(key)
         return key
@@ -125,8 +126,8 @@ class KeyedQueue(Generic[K]):
         finally:
             self._working.discard(key)
             self._busy_until = asyncio.get_running_loop().time()
-        if key in self._again:
-            self._again.discard(key)
+        if key in self._added_while_working:
+            self._added_while_working.discard(key)
             self._enqueue(key)
         elif delay is not None:
             self.add(key, max(delay, 0.001))

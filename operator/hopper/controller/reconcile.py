@@ -1,4 +1,4 @@
-"""One reconcile of an instance: gather → plan → apply → status."""
+"""The reconcile of an instance: gather → plan → apply → status."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from hopper.controller.apply import ObjectApplier, ObjectRefusedError
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
-from hopper.controller.metrics import OperatorMetrics
+from hopper.controller.monitoring import OperatorMetrics
 from hopper.controller.runtime import RuntimeGatherer
 from hopper.domain.followup import Refusal, can_apply_the_rest, with_refusals
 from hopper.domain.observed import Observed

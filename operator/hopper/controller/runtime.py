@@ -1,4 +1,4 @@
-"""Gather what an instance with a template is to run, and what of it there is."""
+"""Gather the blueprint of an instance and the state of its workload."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -24,30 +24,30 @@ from hopper.domain.tree import Tree, predecessor_of
 from hopper.domain.workload import Workload, assess_workload, has_ended, recheck_after
 from hopper.registry import OwnedObjectIndex, TemplateIndex
 
-_BLUEPRINTS_KEPT = 1000
+_CACHED_BLUEPRINTS = 1000
 
 
 class RuntimeGatherer:
-    """Knows templates and children. Blueprints are kept while nothing that they are made of has changed."""
+    """Reads templates and owned objects from their indexes, and caches blueprints while their sources are unchanged."""
 
-    def __init__(self, templates: TemplateIndex, children: OwnedObjectIndex, prefix: str) -> None:
+    def __init__(self, templates: TemplateIndex, owned_objects: OwnedObjectIndex, prefix: str) -> None:
         self._templates = templates
-        self._children = children
+        self._owned_objects = owned_objects
         self._prefix = prefix
-        self._blueprints: OrderedDict[str, tuple[object, Blueprint]] = OrderedDict()
+        self._blueprints: OrderedDict[str, tuple[object, Blueprint]] = OrderedDict()  # uid → sources and blueprint
 
     def gather(
         self, instance: HopperInstance, ancestors: Sequence[HopperInstance], tree: Tree, now: datetime
     ) -> tuple[Runtime, Workload] | None:
-        """Return what there is to know, None for an instance that has no template and owns nothing."""
-        children = self._children.of(instance.namespace, instance.name)
-        if instance.spec.template_ref is None and not children:
+        """Return runtime and workload; None for an instance without a template and without owned objects."""
+        objects = self._owned_objects.of(instance.namespace, instance.name)
+        if instance.spec.template_ref is None and not objects:
             return None
-        pods = _pods(children)
+        pods = _live_pods(objects)
         template = self._template(instance)
         blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
         owned = self._owned(instance, blueprint)
-        problem = _problem(instance, blueprint)
+        problem = _template_problem(instance, blueprint)
         missing = missing_dependencies(instance, template, tree) if template else ()
         deployment = _deployment(owned)
         runtime = Runtime(
@@ -59,13 +59,14 @@ class RuntimeGatherer:
             cycle=find_dependency_cycle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
             recheck_after=recheck_after(pods, now),
-            contested_domains=self._children.domains.rivals(instance.namespace, instance.name),
+            contested_domains=self._owned_objects.domains.rivals(instance.namespace, instance.name),
         )
         workload = assess_workload(deployment, pods, now)
         if blueprint and not problem and not runtime.current:
             message = "waits for a change to be rolled out" if workload.available else workload.message
             workload = replace(workload, available=False, rolling_out=True, message=message)
-        if instance.spec.template_ref is None and deployment is None:  # a logical one, that has volumes from before
+        if instance.spec.template_ref is None and deployment is None:
+            # A logical instance that still owns claims of an earlier template. It has no workload to wait for.
             workload = replace(workload, available=workload.gone)
         return runtime, workload
 
@@ -75,19 +76,24 @@ class RuntimeGatherer:
             return o
         return replace(o, runtime=replace(o.runtime, owned=self._owned(o.instance, o.runtime.blueprint)))
 
-    def _owned(self, instance: HopperInstance, blueprint: Blueprint | None) -> dict[ObjectKey, Manifest]:
-        children = self._children.of(instance.namespace, instance.name)
-        base = blueprint.names.base if blueprint else instance.status.workload_name
-        return {key: child for key, child in children.items() if key[0] != "Pod" and belongs_to(child, instance, base)}
-
-    def takeover(self, newcomer: HopperInstance, tree: Tree) -> Takeover | None:
-        """Return what a newcomer has to take over before it may start, and from whom."""
-        if newcomer.spec.renamed_from is None:
+    def takeover(self, successor: HopperInstance, tree: Tree) -> Takeover | None:
+        """Return the takeover that a successor must finish before it can start; None if there is none."""
+        if successor.spec.renamed_from is None:
             return None
-        left = self._children.of(newcomer.namespace, newcomer.spec.renamed_from.name)
-        before = predecessor_of(newcomer, tree)
-        claims = (child for (kind, _), child in left.items() if kind == CLAIM and before and belongs_to(child, before))
-        return takeover_of(newcomer, tree, pods=bool(_pods(left)), claims=tuple(claims))
+        objects = self._owned_objects.of(successor.namespace, successor.spec.renamed_from.name)
+        predecessor = predecessor_of(successor, tree)
+        claims = tuple(
+            live
+            for (kind, _), live in objects.items()
+            if kind == CLAIM and predecessor and belongs_to(live, predecessor)
+        )
+        return takeover_of(successor, tree, pods=bool(_live_pods(objects)), claims=claims)
+
+    def _owned(self, instance: HopperInstance, blueprint: Blueprint | None) -> dict[ObjectKey, Manifest]:
+        """Return the owned objects without pods."""
+        objects = self._owned_objects.of(instance.namespace, instance.name)
+        name = blueprint.names.base if blueprint else instance.status.workload_name
+        return {key: live for key, live in objects.items() if key[0] != "Pod" and belongs_to(live, instance, name)}
 
     def _template(self, instance: HopperInstance) -> HopperTemplate | None:
         reference = instance.spec.template_ref
@@ -96,8 +102,9 @@ class RuntimeGatherer:
     def _blueprint(
         self, instance: HopperInstance, ancestors: Sequence[HopperInstance], template: HopperTemplate, tree: Tree
     ) -> Blueprint:
-        names = name_objects(instance, ancestors, template.name, self._prefix, NameConflicts(tree, self._name_given))
-        made_of = (
+        """Return the blueprint, from the cache if instance, ancestors, template and names are unchanged."""
+        names = name_objects(instance, ancestors, template.name, self._prefix, NameConflicts(tree, self._assigned_name))
+        sources = (
             instance.metadata.generation,
             names.base,
             names.claims,
@@ -106,35 +113,39 @@ class RuntimeGatherer:
             tuple((above.metadata.uid, above.metadata.generation) for above in ancestors),
         )
         uid = instance.metadata.uid
-        known = self._blueprints.get(uid)
-        if known is None or known[0] != made_of:
-            known = (made_of, prepare_blueprint(instance, ancestors, template, names=names))
-            self._blueprints[uid] = known
-            if len(self._blueprints) > _BLUEPRINTS_KEPT:
+        cached = self._blueprints.get(uid)
+        if cached is None or cached[0] != sources:
+            cached = (sources, prepare_blueprint(instance, ancestors, template, names=names))
+            self._blueprints[uid] = cached
+            if len(self._blueprints) > _CACHED_BLUEPRINTS:
                 self._blueprints.popitem(last=False)
         self._blueprints.move_to_end(uid)
-        return known[1]
+        return cached[1]
 
-    def _name_given(self, instance: HopperInstance) -> str | None:
-        """Return the name that an instance got a moment ago, of which its status does not tell yet."""
-        known = self._blueprints.get(instance.metadata.uid)
-        return known[1].names.base if known else None
+    def _assigned_name(self, instance: HopperInstance) -> str | None:
+        """Return the name of an instance's objects before its status holds it; None if the instance has none yet."""
+        cached = self._blueprints.get(instance.metadata.uid)
+        return cached[1].names.base if cached else None
 
 
-def _pods(children: Mapping[ObjectKey, Manifest]) -> list[Manifest]:
-    return [child for (kind, _), child in children.items() if kind == "Pod" and not has_ended(child)]
+def _live_pods(objects: Mapping[ObjectKey, Manifest]) -> list[Manifest]:
+    return [live for (kind, _), live in objects.items() if kind == "Pod" and not has_ended(live)]
 
 
 def _deployment(owned: dict[ObjectKey, Manifest]) -> Manifest | None:
-    return next((child for (kind, _), child in owned.items() if kind == "Deployment"), None)
+    return next((live for (kind, _), live in owned.items() if kind == "Deployment"), None)
 
 
-def _problem(instance: HopperInstance, blueprint: Blueprint | None) -> Hold | None:
+def _template_problem(instance: HopperInstance, blueprint: Blueprint | None) -> Hold | None:
+    """Return why the template cannot be rendered; None if it can, or if the instance names none."""
     reference = instance.spec.template_ref
     if reference is None:
         return None
     if blueprint is None:
-        message = f'template "{reference.name}" (spec.templateRef.name) does not exist; what runs is kept as it is'
+        message = (
+            f'spec.templateRef.name: template "{reference.name}" does not exist: create it or name another template; '
+            "what runs keeps running"
+        )
         return Hold(Reason.TEMPLATE_NOT_FOUND, message)
     if blueprint.problems:
         return Hold(Reason.SERVICE_INVALID, "; ".join(map(str, blueprint.problems)), stalled=True)
@@ -142,12 +153,12 @@ def _problem(instance: HopperInstance, blueprint: Blueprint | None) -> Hold | No
 
 
 def _is_current(instance: HopperInstance, blueprint: Blueprint | None, deployment: Manifest | None) -> bool:
-    """Tell whether the Deployment was rendered from this blueprint, for an instance that is up; none, without one."""
+    """Whether the Deployment was rendered from this blueprint for an active instance, or neither of the two exists."""
     if blueprint is None or deployment is None:
         return blueprint is None and deployment is None
-    pods = deployment["spec"]["template"]["metadata"].get("annotations", {})
+    pod_annotations = deployment["spec"]["template"]["metadata"].get("annotations", {})
     return bool(
         deployment["spec"].get("replicas", 1) == blueprint.replicas
         and deployment["metadata"].get("annotations", {}).get(ANNOTATION_REVISION) == revision(blueprint)
-        and pods.get(ANNOTATION_RESTARTS) == restart_annotation(instance)
+        and pod_annotations.get(ANNOTATION_RESTARTS) == restart_annotation(instance)
     )

@@ -12,10 +12,10 @@ from hopper.domain.service.drift import foreign_field_patch
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """What is left to do after an object was applied.
+    """Writes and decisions that remain after an object was applied.
 
     The patch (RFC 6902) removes foreign fields, because server-side apply keeps fields of other field managers.
-    `was_adopted` says that the object existed although the plan did not know it: the instance is to be planned again.
+    `was_adopted` says that the object existed although the plan did not know it, so a new plan is necessary.
     """
 
     foreign_field_patch: list[Manifest]
@@ -23,9 +23,9 @@ class FollowUp:
 
 
 def follow_up(manifest: Manifest, applied: Manifest, *, was_known: bool) -> FollowUp:
-    """Return what is left to do after `manifest` was applied, with `applied` as the answer.
+    """Return what remains to do after `manifest` was applied and the API server answered with `applied`.
 
-    `was_known` says whether the plan was made with the object in view.
+    `was_known` says whether the object existed when the plan was made.
     """
     return FollowUp(foreign_field_patch(manifest, applied), was_adopted=not was_known and has_other_managers(applied))
 
@@ -33,9 +33,9 @@ def follow_up(manifest: Manifest, applied: Manifest, *, was_known: bool) -> Foll
 def unblocking_patch(manifest: Manifest, live: Manifest | None) -> list[Manifest]:
     """Return the JSON patch (RFC 6902) after which a refused apply may succeed; empty if there is none.
 
-    Somebody may have added a field that excludes a rendered one, such as a second source of a volume. Such fields are
-    removed only if `live` has the same revision. Otherwise the refused apply is part of a rollout, and no part of a
-    refused rollout may be carried out.
+    A foreign field may exclude a rendered one, such as a second source of a volume. Such fields are removed only if
+    `live` has the same revision. Otherwise the refused apply is part of a rollout, and no part of a refused rollout may
+    be carried out.
     """
     if live is None or _revision(live) != _revision(manifest):
         return []

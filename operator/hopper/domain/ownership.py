@@ -15,7 +15,7 @@ from hopper.domain.objects import CLAIM
 
 
 class Adoption(Enum):
-    """What an instance does about an object that already has the name of one of its own objects."""
+    """Reaction of an instance to an object that already has the name of one of its own objects."""
 
     ADOPT = auto()  # apply over it
     WAIT = auto()  # until it is deleted or handed back
@@ -60,7 +60,7 @@ def belongs_to(live: Manifest, instance: HopperInstance, workload_name: str | No
 
 
 def has_other_managers(live: Manifest) -> bool:
-    """Whether anybody but the operator has written fields of an object."""
+    """Whether a field manager other than the operator has written fields of an object."""
     return any(entry["manager"] != FIELD_MANAGER for entry in live["metadata"].get("managedFields", ()))
 
 
@@ -98,9 +98,9 @@ def _controller(live: Manifest) -> Manifest | None:
     return next((reference for reference in references if reference.get("controller")), None)
 
 
-# The first fact that is true decides. An object for which none is true belongs to somebody else.
+# The first fact that is true decides. An object for which none is true belongs to another owner.
 _RULES: tuple[tuple[Callable[[Manifest, Manifest], bool], Adoption], ...] = (
-    # Its name becomes free. This comes first: whoever owns the object, it cannot be applied any more.
+    # Its name becomes free. This comes first, because an object that is being deleted is of no use to any owner.
     (_is_being_deleted, Adoption.WAIT),
     # Garbage collection will delete the object, because the instance that controls it is gone.
     (_is_controlled_by_deleted_namesake, Adoption.WAIT),
@@ -108,6 +108,6 @@ _RULES: tuple[tuple[Callable[[Manifest, Manifest], bool], Adoption], ...] = (
     (_is_owned_without_control, Adoption.WAIT),
     # The index did not have the object yet, or its labels were removed.
     (_is_controlled, Adoption.ADOPT),
-    # Somebody removed the ownerReference. Nobody else controls the object, so it is still the operator's.
+    # The ownerReference was removed. No other owner controls the object, so it still belongs to the operator.
     (_was_applied_by_operator, Adoption.ADOPT),
 )

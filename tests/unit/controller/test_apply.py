@@ -31,7 +31,7 @@ class Cluster:
         self.applier = ObjectApplier(self.index, self.store)
 
     def existing(self, manifest: Manifest, *, indexed: bool = True, **changes: Any) -> Manifest:
-        """Put an object of the operator into the cluster, changed by somebody else if there are changes."""
+        """Put an object of the operator into the cluster, with changes of another field manager if there are any."""
         live = self.store.put(manifest, manager=FIELD_MANAGER, operation="Apply")
         if changes:
             metadata = {**live["metadata"], **changes.pop("metadata", {})}

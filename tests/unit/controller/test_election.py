@@ -1,4 +1,4 @@
-"""Leader election, on virtual time and a Lease in memory."""
+"""Leader election of replicas, on virtual time and with a Lease in memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from itertools import pairwise
 
 import pytest
 
-from hopper.controller.election import Election, LeadershipLostError, Timing
+from hopper.controller.election import Election, LeadershipLostError, LeaseTiming
 from hopper.ports import ConflictError, LeaseRecord, NotFoundError, UnavailableError
 
 pytestmark = pytest.mark.looptime
 
-TIMING = Timing()
+TIMING = LeaseTiming()
 
 
 class Lease:
-    """One Lease in memory. `before` and `after` run around each call and may wait or raise, like a bad network."""
+    """A Lease in memory, with the calls of all replicas."""
 
     def __init__(self) -> None:
         self.record: LeaseRecord | None = None
@@ -42,7 +42,7 @@ class Lease:
 
 
 class Access:
-    """One candidate's way to the Lease."""
+    """A `LeaseStore` of one candidate. `before` and `after` run around each call; they may wait or raise."""
 
     def __init__(self, lease: Lease, name: str) -> None:
         self._lease = lease
@@ -78,7 +78,7 @@ async def _hang() -> None:
 
 
 class Replica:
-    """A candidate that acquires, keeps, and notes when it held the Lease."""
+    """A candidate that records when it acquired and lost the Lease."""
 
     def __init__(self, lease: Lease, name: str) -> None:
         self.access = lease.seen_by(name)
@@ -105,37 +105,37 @@ async def running(*replicas: Replica) -> AsyncIterator[list[asyncio.Task[None]]]
     tasks = []
     for replica in replicas:
         tasks.append(asyncio.create_task(replica.run()))
-        await asyncio.sleep(0.1)  # the first one gets it
+        await asyncio.sleep(0.1)  # so that the first replica acquires the Lease
     yield tasks
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_candidate_alone_gets_the_lease_at_once_and_keeps_it() -> None:
+async def test_a_single_candidate_acquires_the_lease_at_once_and_keeps_it() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a):
         await asyncio.sleep(100)
-        assert a.election.held
+        assert a.election.is_leader
         assert a.acquired_at == 0
         assert lease.record is not None
         assert (lease.record.holder, lease.record.transitions) == ("a", 0)
-    # One write a period, and no reading in between.
+    # One write per period, and no reads in between.
     assert lease.calls == ["a reads"] + ["a writes"] * 51
 
 
-async def test_only_one_of_two_holds_it() -> None:
+async def test_only_one_of_two_candidates_leads() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b):
         for _ in range(1000):
             await asyncio.sleep(0.1)
-            assert a.election.held
-            assert not b.election.held
+            assert a.election.is_leader
+            assert not b.election.is_leader
 
 
-async def test_after_a_crash_the_other_takes_over_when_the_lease_has_run_out() -> None:
+async def test_after_a_crash_the_other_takes_over_when_the_lease_has_expired() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b) as tasks:
@@ -143,27 +143,28 @@ async def test_after_a_crash_the_other_takes_over_when_the_lease_has_run_out() -
         tasks[0].cancel()
         crashed = _time()
         await asyncio.sleep(TIMING.lease + TIMING.retry)
-        assert b.election.held
+        assert b.election.is_leader
         assert b.acquired_at is not None
         assert TIMING.lease - TIMING.retry <= b.acquired_at - crashed <= TIMING.lease + TIMING.retry
         assert lease.record is not None
         assert lease.record.transitions == 1
 
 
-async def test_a_released_lease_is_taken_within_one_period() -> None:
+async def test_a_released_lease_is_acquired_within_one_period() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b) as tasks:
         await asyncio.sleep(60)
         tasks[0].cancel()
         await a.election.release()
-        assert not a.election.held
+        assert not a.election.is_leader
         await asyncio.sleep(TIMING.retry + 0.1)
-        assert b.election.held
-    assert [one for one, other in pairwise([*lease.holders, "end"]) if one != other] == ["a", "", "b"]
+        assert b.election.is_leader
+    changes = [holder for holder, following in pairwise([*lease.holders, "end"]) if holder != following]
+    assert changes == ["a", "", "b"]
 
 
-async def test_who_does_not_hold_the_lease_releases_nothing() -> None:
+async def test_a_candidate_without_the_lease_releases_nothing() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b):
@@ -172,17 +173,17 @@ async def test_who_does_not_hold_the_lease_releases_nothing() -> None:
         assert lease.record.holder == "a"
 
 
-async def test_a_release_that_fails_is_only_a_pity() -> None:
+async def test_a_failed_release_ends_the_leadership_without_an_error() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a) as tasks:
         tasks[0].cancel()
         a.access.before = _refuse
         await a.election.release()
-        assert not a.election.held
+        assert not a.election.is_leader
 
 
-async def test_a_renewal_cut_off_by_the_shutdown_is_released_all_the_same() -> None:
+async def test_a_lease_is_released_even_if_shutdown_cancels_a_renewal() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a) as tasks:
@@ -197,22 +198,24 @@ async def test_a_renewal_cut_off_by_the_shutdown_is_released_all_the_same() -> N
 
 
 @pytest.mark.parametrize("failure", [_refuse, _hang])
-async def test_who_cannot_renew_gives_up_before_another_may_take_over(failure: Callable[[], Awaitable[None]]) -> None:
+async def test_a_leader_that_cannot_renew_stops_before_another_leads(
+    failure: Callable[[], Awaitable[None]],
+) -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b):
         await asyncio.sleep(60)
         a.access.before = failure
-        while not b.election.held:
+        while not b.election.is_leader:
             await asyncio.sleep(0.01)
-            assert not (a.election.held and b.election.held)
+            assert not (a.election.is_leader and b.election.is_leader)
         assert "not renewed for 10 s" in str(a.lost)
         assert a.lost_at is not None
         assert b.acquired_at is not None
         assert b.acquired_at - a.lost_at >= TIMING.lease - TIMING.renew - TIMING.retry
 
 
-async def test_a_renewal_whose_answer_is_lost_counts_for_the_others_only() -> None:
+async def test_a_renewal_without_an_answer_does_not_prolong_the_leadership() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b):
@@ -220,11 +223,11 @@ async def test_a_renewal_whose_answer_is_lost_counts_for_the_others_only() -> No
         a.access.after = _refuse
         await asyncio.sleep(TIMING.renew + 2 * TIMING.retry)
         assert a.lost is not None
-        assert not b.election.held
+        assert not b.election.is_leader
 
 
 @pytest.mark.parametrize("failure", [_refuse, _hang])
-async def test_a_short_outage_is_survived(failure: Callable[[], Awaitable[None]]) -> None:
+async def test_a_leader_survives_a_short_outage(failure: Callable[[], Awaitable[None]]) -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a):
@@ -234,10 +237,10 @@ async def test_a_short_outage_is_survived(failure: Callable[[], Awaitable[None]]
         a.access.after = _nothing
         await asyncio.sleep(60)
         assert a.lost is None
-        assert a.election.held
+        assert a.election.is_leader
 
 
-async def test_candidates_wait_for_an_api_server_that_is_away() -> None:
+async def test_candidates_retry_slowly_while_the_api_server_is_down() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     a.access.before = _refuse
@@ -246,10 +249,10 @@ async def test_candidates_wait_for_an_api_server_that_is_away() -> None:
         assert len(lease.calls) <= 600 / TIMING.retry + 1
         a.access.before = _nothing
         await asyncio.sleep(TIMING.retry)
-        assert a.election.held
+        assert a.election.is_leader
 
 
-async def test_no_hurry_when_the_lease_has_run_out_but_cannot_be_written() -> None:
+async def test_an_expired_lease_that_cannot_be_written_is_retried_slowly() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b) as tasks:
@@ -261,18 +264,18 @@ async def test_no_hurry_when_the_lease_has_run_out_but_cannot_be_written() -> No
         assert len(lease.calls) <= 600 / TIMING.retry + 1
 
 
-async def test_a_deleted_lease_is_written_again() -> None:
+async def test_a_deleted_lease_is_created_again() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a):
         await asyncio.sleep(60)
         lease.record = None
         await asyncio.sleep(3 * TIMING.retry)
-        assert a.election.held
+        assert a.election.is_leader
         assert lease.record is not None
 
 
-async def test_who_finds_another_holder_stops_at_once() -> None:
+async def test_a_leader_that_finds_another_lease_holder_stops_at_once() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a):
@@ -281,33 +284,33 @@ async def test_who_finds_another_holder_stops_at_once() -> None:
         lease.record = LeaseRecord("thief", TIMING.lease, now, now, 1, version="stolen")
         await asyncio.sleep(3 * TIMING.retry)
         assert "lost the lease to thief" in str(a.lost)
-        assert not a.election.held
+        assert not a.election.is_leader
         await a.election.release()
         assert lease.record.holder == "thief"
 
 
-async def test_a_paused_process_finds_out_before_it_writes() -> None:
+async def test_a_paused_process_loses_the_lease_before_it_writes() -> None:
     lease = Lease()
     a = Replica(lease, "a")
     async with running(a) as tasks:
         await asyncio.sleep(1)
-        # While it is stopped, its loop does not run, but time goes on.
+        # A stopped process runs no event loop, but its clock continues.
         a.access.before = _hang
         await asyncio.sleep(TIMING.renew)
-        assert not a.election.held
+        assert not a.election.is_leader
         await asyncio.sleep(TIMING.retry)
         assert tasks[0].done()
 
 
-async def test_touching_a_lease_does_not_prolong_it() -> None:
+async def test_an_unrelated_write_to_the_lease_does_not_prolong_it() -> None:
     lease = Lease()
     a, b = Replica(lease, "a"), Replica(lease, "b")
     async with running(a, b) as tasks:
         tasks[0].cancel()
-        for _ in range(TIMING.lease + 2):  # somebody sets labels on it, say
+        for _ in range(TIMING.lease + 2):  # such as a change of its labels
             await asyncio.sleep(1)
-            if not b.election.held:
+            if not b.election.is_leader:
                 assert lease.record is not None
                 lease.put(lease.record)
         await asyncio.sleep(TIMING.retry)
-        assert b.election.held
+        assert b.election.is_leader

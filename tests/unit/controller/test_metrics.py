@@ -1,25 +1,26 @@
-"""The metrics: their names are a contract."""
+"""The metrics of the operator. Their names and labels are an interface."""
 
 from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from hopper.api.enums import Phase, Scope
-from hopper.controller.metrics import OperatorMetrics
+from hopper.controller.monitoring import OperatorMetrics
 from tests.unit.domain.sample_instances import instance
 
 
 def samples(metrics: OperatorMetrics) -> dict[tuple[str, frozenset[str]], float]:
     families = text_string_to_metric_families(metrics.render().decode())
-    return {(it.name, frozenset(it.labels.values())): it.value for family in families for it in family.samples}
+    every = (sample for family in families for sample in family.samples)
+    return {(sample.name, frozenset(sample.labels.values())): sample.value for sample in every}
 
 
-def test_the_names_and_labels() -> None:
+def test_the_names_and_types() -> None:
     metrics = OperatorMetrics()
     metrics.watch_instances([])
     metrics.watch_queue(lambda: 0, lambda: 0)
     metrics.watch_leadership(lambda: True)
-    families = {it.name: it.type for it in text_string_to_metric_families(metrics.render().decode())}
+    families = {family.name: family.type for family in text_string_to_metric_families(metrics.render().decode())}
     own = {name: kind for name, kind in families.items() if name.startswith("hopper_")}
     assert own == {
         "hopper_transitions": "counter",
@@ -36,16 +37,13 @@ def test_the_names_and_labels() -> None:
     assert "process_resident_memory_bytes" in families
 
 
-def test_results_are_there_before_the_first_error() -> None:
+def test_all_results_exist_before_the_first_error() -> None:
     found = samples(OperatorMetrics())
-    assert {it: found["hopper_reconciles_total", frozenset({it})] for it in ("ok", "conflict", "error")} == {
-        "ok": 0,
-        "conflict": 0,
-        "error": 0,
-    }
+    for result in ("ok", "conflict", "error"):
+        assert found["hopper_reconciles_total", frozenset({result})] == 0
 
 
-def test_instances_are_counted_when_somebody_asks() -> None:
+def test_instances_are_counted_at_each_scrape() -> None:
     instances = [instance("a", phase=Phase.RUNNING), instance("b", phase=Phase.RUNNING)]
     metrics = OperatorMetrics()
     metrics.watch_instances(instances)
@@ -56,7 +54,7 @@ def test_instances_are_counted_when_somebody_asks() -> None:
     assert ("hopper_instances", frozenset({"Running", "Project"})) not in found
 
 
-def test_queue_and_leadership_are_read_when_somebody_asks() -> None:
+def test_queue_and_leadership_are_read_at_each_scrape() -> None:
     depth, age, leads = [3], [1.5], [False]
     metrics = OperatorMetrics()
     metrics.watch_queue(lambda: depth[0], lambda: age[0])

@@ -1,4 +1,4 @@
-"""The keyed queue on virtual time."""
+"""The keyed queue: order, concurrency, delays and retries. On virtual time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.looptime
 
 
 class Work:
-    """Work that takes `seconds`, and remembers: when each key was begun, and how many were in work at once."""
+    """Work that takes `seconds`. It records when each key was begun and ended, and the greatest concurrency."""
 
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
@@ -42,7 +42,7 @@ class Work:
 
 
 class Failing(Work):
-    """Work that fails until `failures` are used up."""
+    """Work that fails for the first `failures` calls."""
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
         super().__init__(seconds=0)
@@ -76,7 +76,7 @@ async def running(queue: KeyedQueue[str]) -> AsyncIterator[None]:
             await task
 
 
-async def test_a_key_added_often_is_worked_on_once() -> None:
+async def test_a_key_added_several_times_is_worked_on_once() -> None:
     work = Work()
     queue = KeyedQueue(work)
     for _ in range(10):
@@ -86,7 +86,7 @@ async def test_a_key_added_often_is_worked_on_once() -> None:
     assert work.begun == [(0, "a")]
 
 
-async def test_keys_come_in_the_order_of_their_addition() -> None:
+async def test_keys_are_worked_on_in_the_order_of_their_addition() -> None:
     work = Work()
     queue = KeyedQueue(work, concurrency=1)
     for key in "cabcab":
@@ -107,16 +107,16 @@ async def test_concurrency_is_bounded_and_used() -> None:
     assert work.ended[-1][0] == 4
 
 
-async def test_who_steps_aside_makes_room_and_stays_the_only_one_for_its_key() -> None:
-    async def wait_aside(key: str) -> None:
+async def test_a_worker_without_a_slot_makes_room_and_still_excludes_its_key() -> None:
+    async def wait_without_slot(key: str) -> None:
         begun.append((_now(), key))
         if key.startswith("hangs"):
-            with queue.aside():
+            with queue.without_slot():
                 await asyncio.sleep(5)
         await asyncio.sleep(1)
 
     begun: list[tuple[float, str]] = []
-    queue = KeyedQueue(wait_aside, concurrency=1)
+    queue = KeyedQueue(wait_without_slot, concurrency=1)
     async with running(queue):
         for key in ("hangs-1", "hangs-2", "fine-1", "fine-2"):
             queue.add(key)
@@ -126,7 +126,7 @@ async def test_who_steps_aside_makes_room_and_stays_the_only_one_for_its_key() -
     assert begun == [(0, "hangs-1"), (0, "hangs-2"), (0, "fine-1"), (1, "fine-2"), (6, "hangs-1")]
 
 
-async def test_added_while_in_work_means_once_more_afterwards() -> None:
+async def test_a_key_added_during_its_work_is_worked_on_once_more() -> None:
     work = Work()
     queue = KeyedQueue(work)
     async with running(queue):
@@ -138,7 +138,7 @@ async def test_added_while_in_work_means_once_more_afterwards() -> None:
     assert work.times("a") == [0, 1]
 
 
-async def test_a_failure_while_added_again_is_retried_at_once_and_still_counts() -> None:
+async def test_a_failing_key_added_during_its_work_is_retried_at_once_and_its_failures_count() -> None:
     delays: list[float] = []
     work = Failing(failures=2)
     work.seconds = 1
@@ -152,7 +152,7 @@ async def test_a_failure_while_added_again_is_retried_at_once_and_still_counts()
     assert delays == [0.1, 0.2]
 
 
-async def test_work_may_ask_to_be_repeated() -> None:
+async def test_work_can_requeue_its_key() -> None:
     work = Work(seconds=0)
     work.answer = lambda key: 5.0 if len(work.begun) < 3 else None
     queue = KeyedQueue(work)
@@ -173,7 +173,7 @@ async def test_an_earlier_delay_wins() -> None:
     assert work.times("a") == [3]
 
 
-async def test_no_delay_beats_a_delay() -> None:
+async def test_a_key_without_a_delay_overrides_its_delay() -> None:
     work = Work(seconds=0)
     queue = KeyedQueue(work)
     async with running(queue):
@@ -183,7 +183,7 @@ async def test_no_delay_beats_a_delay() -> None:
     assert work.times("a") == [0]
 
 
-async def test_a_delay_adds_nothing_to_what_is_in_line() -> None:
+async def test_a_delay_for_a_ready_key_is_ignored() -> None:
     work = Work()
     queue = KeyedQueue(work, concurrency=1)
     async with running(queue):
@@ -194,7 +194,7 @@ async def test_a_delay_adds_nothing_to_what_is_in_line() -> None:
     assert work.times("a") == [1]
 
 
-async def test_a_delay_that_ends_during_work_means_once_more() -> None:
+async def test_a_key_whose_delay_ends_during_its_work_is_worked_on_once_more() -> None:
     work = Work()
     queue = KeyedQueue(work)
     async with running(queue):
@@ -205,7 +205,7 @@ async def test_a_delay_that_ends_during_work_means_once_more() -> None:
     assert work.times("a") == [0, 1]
 
 
-async def test_a_delay_is_no_use_where_the_key_comes_back_anyway() -> None:
+async def test_a_delay_for_a_key_that_was_added_during_its_work_is_ignored() -> None:
     work = Work()
     queue = KeyedQueue(work)
     async with running(queue):
@@ -217,7 +217,7 @@ async def test_a_delay_is_no_use_where_the_key_comes_back_anyway() -> None:
     assert work.times("a") == [0, 1]
 
 
-async def test_failures_come_back_after_a_delay_that_doubles_up_to_a_limit() -> None:
+async def test_a_failing_key_is_retried_after_a_delay_that_doubles_up_to_a_limit() -> None:
     work = Failing(failures=8)
     queue = KeyedQueue(work, first_delay=1, longest_delay=lambda error: 20, jitter=lambda: 1.0)
     async with running(queue):
@@ -226,7 +226,7 @@ async def test_failures_come_back_after_a_delay_that_doubles_up_to_a_limit() -> 
     assert work.gaps == [1, 2, 4, 8, 16, 20, 20, 20]
 
 
-async def test_the_limit_depends_on_the_error() -> None:
+async def test_the_longest_delay_depends_on_the_error() -> None:
     work = Failing(failures=6, error=OSError("away"))
     queue = KeyedQueue(
         work, first_delay=1, longest_delay=lambda error: 3 if isinstance(error, OSError) else 60, jitter=lambda: 1.0
@@ -247,7 +247,7 @@ async def test_jitter_shortens_a_delay_by_up_to_half(jitter: float, least: float
     assert work.gaps == [8 * least]
 
 
-async def test_success_ends_the_doubling() -> None:
+async def test_success_resets_the_delay() -> None:
     work = Failing(failures=4)
     queue = KeyedQueue(work, first_delay=1, jitter=lambda: 1.0)
     async with running(queue):
@@ -261,19 +261,19 @@ async def test_success_ends_the_doubling() -> None:
 
 
 async def test_failures_are_reported_with_key_error_and_delay() -> None:
-    told: list[tuple[str, str, float]] = []
+    reported: list[tuple[str, str, float]] = []
     queue = KeyedQueue(
         Failing(failures=1),
-        on_error=lambda key, error, delay: told.append((key, str(error), delay)),
+        on_error=lambda key, error, delay: reported.append((key, str(error), delay)),
         jitter=lambda: 1.0,
     )
     async with running(queue):
         queue.add("a")
         await asyncio.sleep(10)
-    assert told == [("a", "no", 0.1)]
+    assert reported == [("a", "no", 0.1)]
 
 
-async def test_one_that_fails_does_not_hold_up_the_others() -> None:
+async def test_a_failing_key_does_not_delay_the_others() -> None:
     work = Work(seconds=0)
     queue = KeyedQueue(_fails_for("bad", work), concurrency=1)
     async with running(queue):
@@ -293,7 +293,7 @@ def _fails_for(bad: str, work: Work) -> Callable[[str], asyncio.Future[float | N
     return guarded  # type: ignore[return-value]
 
 
-async def test_a_failing_key_that_is_added_does_not_wait_for_its_delay() -> None:
+async def test_a_failing_key_that_is_added_is_retried_without_its_delay() -> None:
     work = Failing(failures=1)
     queue = KeyedQueue(work, first_delay=60, jitter=lambda: 1.0)
     async with running(queue):
@@ -304,7 +304,7 @@ async def test_a_failing_key_that_is_added_does_not_wait_for_its_delay() -> None
     assert work.times("a") == [0, 1]
 
 
-async def test_length_age_and_rest() -> None:
+async def test_length_age_and_quiet_time() -> None:
     work = Work(seconds=2)
     queue = KeyedQueue(work, concurrency=1)
     assert (len(queue), queue.age) == (0, 0)
@@ -332,7 +332,7 @@ async def test_keys_added_before_the_start_are_worked_on() -> None:
     assert work.begun == [(10, "a"), (10, "b")]
 
 
-async def test_cancelled_it_ends_the_work_and_forgets_its_timers() -> None:
+async def test_a_cancelled_queue_ends_its_work_and_its_timers() -> None:
     work = Work(seconds=10)
     queue = KeyedQueue(work)
     async with running(queue):

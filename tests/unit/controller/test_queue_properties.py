@@ -1,4 +1,4 @@
-"""Whatever is added whenever, and however work ends: nothing is lost, nothing is worked on twice at once."""
+"""Properties of the queue: no key is lost, and no key is worked on twice at once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hopper.controller.queue import KeyedQueue
 
 KEYS = st.sampled_from("abc")
 DELAYS = st.sampled_from([0.0, 0.01, 0.5, 1.0, 30.0])
-# How a piece of work goes: the seconds it takes, and its answer; an exception means failure.
+# Duration of one call of the work, and its result; an exception stands for a failure.
 TURNS = st.tuples(st.sampled_from([0.0, 0.3, 0.3, 5.0]), st.sampled_from([None, None, 0.0, 2.0, ValueError("no")]))
 LONGEST = 60.0
 
 
-class Queue(RuleBasedStateMachine):
-    """Drives a queue, and knows by when each key has to have been begun at the latest."""
+class QueueMachine(RuleBasedStateMachine):
+    """A queue, and the latest time at which each key must be begun."""
 
     @initialize(concurrency=st.integers(1, 3), turns=st.lists(TURNS, min_size=1, max_size=10))
     def start(self, concurrency: int, turns: list[tuple[float, float | Exception | None]]) -> None:
@@ -64,7 +64,7 @@ class Queue(RuleBasedStateMachine):
 
     @precondition(lambda self: self.in_work)
     @rule(data=st.data(), delay=DELAYS)
-    def add_what_is_in_work(self, data: st.DataObject, delay: float) -> None:
+    def add_a_key_during_its_work(self, data: st.DataObject, delay: float) -> None:
         self.add(data.draw(st.sampled_from(sorted(self.in_work))), delay)
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 10.0]))
@@ -72,8 +72,8 @@ class Queue(RuleBasedStateMachine):
         self._let(seconds)
 
     @rule()
-    def succeed_from_now_on(self) -> None:
-        """After all failures and delays, the queue runs dry, and nothing that was added has been forgotten."""
+    def succeed(self) -> None:
+        """Make all work succeed. After all delays the queue is empty, and every key added was worked on."""
         kept, self.turns = self.turns, [(0.1, None)]
         self._let(2 * LONGEST)
         assert not self.owed
@@ -88,11 +88,11 @@ class Queue(RuleBasedStateMachine):
             assert not self.task.done()
 
     @invariant()
-    def nobody_is_idle_while_somebody_waits(self) -> None:
+    def no_slot_is_free_while_a_key_waits(self) -> None:
         if not hasattr(self, "queue"):
             return
         late = {key for key, due in self.owed.items() if due < self.loop.time() - 0.01} - self.in_work
-        assert not late or len(self.in_work) == self.concurrency, f"{late} wait for nothing"
+        assert not late or len(self.in_work) == self.concurrency, f"{late} wait although a slot is free"
 
     def _let(self, seconds: float) -> None:
         self._run(asyncio.sleep(seconds))
@@ -109,5 +109,5 @@ class Queue(RuleBasedStateMachine):
         self.loop.close()
 
 
-TestQueue = Queue.TestCase
+TestQueue = QueueMachine.TestCase
 TestQueue.settings = settings(max_examples=3 * settings.default.max_examples, stateful_step_count=30)

@@ -16,7 +16,7 @@ from hopper.api.model import Condition, NameRef
 from hopper.api.resources import Manifest
 from hopper.controller.hooks import Hooks
 from hopper.controller.indexes import Indexes
-from hopper.controller.metrics import OperatorMetrics
+from hopper.controller.monitoring import OperatorMetrics
 from hopper.controller.reconcile import Reconciler
 from hopper.ports import ConflictError, NameInUseError, RefusedError
 from tests.unit.controller.memory_stores import InstanceMemory, ObjectMemory, SilentEvents

@@ -1,4 +1,4 @@
-"""Log lines: one for each message, whatever is in it."""
+"""Log lines: one per message, even if the message contains control characters."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("hopper"), "level", logging.NOTSET)
 
 
-def test_nobody_writes_lines_of_his_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_message_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging(verbose=False, json_logs=False)
     logging.getLogger("hopper").info("web: Paused → Running: %s", FORGED)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert said.endswith(
+    log = capsys.readouterr().err
+    assert log.count("\n") == 1
+    assert log.endswith(
         "web: Paused → Running: ok\\n2026-01-01 00:00:00,000 INFO    hopper: web: Running → Terminated"
         "\\x1b[31m\\x00\\r\\x85\\u2028end\n"
     )
 
 
-def test_where_something_failed_is_told_on_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging(verbose=False, json_logs=False)
     try:
         raise ValueError("no\nway")
@@ -38,7 +38,7 @@ def test_where_something_failed_is_told_on_lines_of_its_own(capsys: pytest.Captu
     assert "Traceback (most recent call last):\n" in capsys.readouterr().err
 
 
-def test_json_keeps_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_keeps_the_message_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging(verbose=False, json_logs=True)
     logging.getLogger("hopper").info("%s", FORGED, extra={"fields": {"instance": "web"}})
     (line,) = capsys.readouterr().err.splitlines()

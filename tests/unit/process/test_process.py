@@ -1,4 +1,4 @@
-"""A process that watches: how it ends, and what it says then."""
+"""A process: the namespaces it serves, its exit code, and its last log line."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ REFUSED = FatalError("not allowed: bind the rights")
 TAKEN = OSError(errno.EADDRINUSE, "in use")
 
 
-class Service:
-    """Serves until it is stopped, or fails at once."""
+class FakeRunnable:
+    """Runs until it is stopped, or fails at once."""
 
     def __init__(self, failure: BaseException | None = None, meanwhile: Callable[[], object] = lambda: None) -> None:
         self._failure = failure
@@ -41,8 +41,8 @@ class Service:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster that takes all credentials; its kubeconfig names a namespace."""
-    connection = SimpleNamespace(namespace="mine", configuration=SimpleNamespace(host="https://there"))
+    """A cluster that accepts all credentials, with a kubeconfig that names a namespace."""
+    connection = SimpleNamespace(namespace="mine", configuration=SimpleNamespace(host="https://example.com"))
 
     async def connect() -> Any:
         return connection
@@ -55,39 +55,39 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
 
 
-def run(service: Service, **options: Any) -> tuple[int, tuple[str, ...]]:
-    """Return the exit code, and the namespaces that were served."""
+def run(runnable: FakeRunnable, **options: Any) -> tuple[int, tuple[str, ...]]:
+    """Return the exit code and the namespaces that were served."""
     served = []
 
-    def make(_: Connection, namespaces: tuple[str, ...]) -> Service:
+    def factory(_: Connection, namespaces: tuple[str, ...]) -> FakeRunnable:
         served.append(namespaces)
-        return service
+        return runnable
 
-    given: dict[str, Any] = {"namespaces": (), "all_namespaces": False, "verbose": False, "json_logs": False}
-    process = Process("gateway", **given | options)
+    defaults: dict[str, Any] = {"namespaces": (), "all_namespaces": False, "verbose": False, "json_logs": False}
+    process = Process("gateway", **defaults | options)
     process.set_up()
-    code = process.run(make, port=80, port_option="--port")
+    code = process.run(factory, port=80, port_option="--port")
     return code, served[0] if served else ()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_peace(cluster: None, number: signal.Signals) -> None:
-    service = Service(meanwhile=lambda: os.kill(os.getpid(), number))
-    assert run(service)[0] == 0
+def test_a_signal_stops_the_process_with_exit_code_0(cluster: None, number: signal.Signals) -> None:
+    runnable = FakeRunnable(meanwhile=lambda: os.kill(os.getpid(), number))
+    assert run(runnable)[0] == 0
 
 
 @pytest.mark.parametrize(
     ("options", "served"),
     [({}, ("mine",)), ({"namespaces": ["a", "b"]}, ("a", "b")), ({"all_namespaces": True}, ())],
 )
-def test_whom_it_serves(cluster: None, options: dict[str, Any], served: tuple[str, ...]) -> None:
-    service = Service()
-    service.stop()
-    assert run(service, **options) == (0, served)
+def test_the_options_select_the_namespaces(cluster: None, options: dict[str, Any], served: tuple[str, ...]) -> None:
+    runnable = FakeRunnable()
+    runnable.stop()
+    assert run(runnable, **options) == (0, served)
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "message"),
     [
         (REFUSED, "not allowed: bind the rights; exiting"),
         (ExceptionGroup("all", [ExceptionGroup("some", [REFUSED])]), "not allowed: bind the rights; exiting"),
@@ -96,33 +96,33 @@ def test_whom_it_serves(cluster: None, options: dict[str, Any], served: tuple[st
         (NoClusterError("no cluster: set KUBECONFIG"), "no cluster: set KUBECONFIG"),
     ],
 )
-def test_it_says_in_one_line_why_it_gives_up(
-    cluster: None, capsys: pytest.CaptureFixture[str], failure: Exception, said: str
+def test_an_expected_failure_is_logged_in_one_line(
+    cluster: None, capsys: pytest.CaptureFixture[str], failure: Exception, message: str
 ) -> None:
-    assert run(Service(failure))[0] == 1
-    _, line = capsys.readouterr().err.splitlines()  # the first one tells whom it serves
-    assert line.endswith(said)
+    assert run(FakeRunnable(failure))[0] == 1
+    _, line = capsys.readouterr().err.splitlines()  # the first line names the namespaces
+    assert line.endswith(message)
 
 
-UNKNOWN = ValueError("nobody thought of this")
+UNKNOWN = ValueError("unexpected")
 
 
 @pytest.mark.parametrize("failure", [OSError("disk"), UNKNOWN, ExceptionGroup("all", [UNKNOWN])])
-def test_what_nobody_thought_of_is_told_in_full(
+def test_an_unexpected_failure_is_logged_with_its_traceback(
     cluster: None, capsys: pytest.CaptureFixture[str], failure: Exception
 ) -> None:
-    assert run(Service(failure))[0] == 1
-    said = capsys.readouterr().err
-    assert "the gateway failed" in said
-    assert "Traceback" in said
+    assert run(FakeRunnable(failure))[0] == 1
+    log = capsys.readouterr().err
+    assert "the gateway failed" in log
+    assert "Traceback" in log
 
 
-def test_where_it_came_from_is_told_to_those_who_want_to_know(
+def test_an_expected_failure_is_logged_with_its_traceback_if_verbose(
     cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(Service(REFUSED), verbose=True)[0] == 1
+    assert run(FakeRunnable(REFUSED), verbose=True)[0] == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_interrupt_before_it_serves(cluster: None) -> None:
-    assert run(Service(KeyboardInterrupt()))[0] == 130
+def test_an_interrupt_before_serving_has_exit_code_130(cluster: None) -> None:
+    assert run(FakeRunnable(KeyboardInterrupt()))[0] == 130

@@ -1,4 +1,4 @@
-"""Templates: who uses them, and whether they can be rendered, in their status."""
+"""The reconcile of a template, which writes its status: the instances that use it, and whether it can be rendered."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ from hopper.process.system import wall_clock
 
 
 class TemplateReconciler:
-    """Keeps the status of templates true; what they render to is the instances' own affair."""
+    """Writes the status of templates. Instances render them in their own reconciles."""
 
     def __init__(self, indexes: Indexes, store: TemplateStore, clock: Callable[[], datetime] = wall_clock) -> None:
         self._indexes = indexes
@@ -20,13 +20,17 @@ class TemplateReconciler:
         self._clock = clock
 
     async def reconcile(self, key: NamespacedName) -> float | None:
-        """Write the status of one template where it differs; it is not looked at again by itself. Raises `ApiError`."""
+        """Write the status of one template if it differs. Raises `ApiError`.
+
+        Always returns None, because only a change of the template or of its users requires another reconcile.
+        """
         namespace, name = key
         template = self._indexes.templates.get(namespace, name)
         if template is None or template.metadata.deletion_timestamp:
             return None
         users = sorted(user.name for user in self._indexes.instances.namespace(namespace).users(name))
-        status = template_status(template, users, self._clock().replace(microsecond=0))
+        now = self._clock().replace(microsecond=0)  # Kubernetes timestamps have whole seconds
+        status = template_status(template, users, now)
         if status == template.status:
             return None
         try:
