@@ -14,7 +14,7 @@ from hopper.api.resources import Manifest, Resource
 from hopper.api.template import HopperTemplate, TemplateStatus
 from hopper.domain.plan import MetadataChange
 
-E = TypeVar("E", bound=Exception)
+ErrorType = TypeVar("ErrorType", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class FatalError(Exception):
     """Error that ends the process on purpose. Its message says why, and what the user can do."""
 
 
-def find_error(kind: type[E], error: BaseException) -> E | None:
+def find_error(kind: type[ErrorType], error: BaseException) -> ErrorType | None:
     """Return the first error of a kind in an error or error group, or None."""
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, (find_error(kind, nested) for nested in error.exceptions)), None)

@@ -45,7 +45,10 @@ class Limits:
 
     max_child_instances: Annotated[
         Count | None,
-        Field(description="Maximum number of direct children. If not set, it is 100 for scope Global."),
+        Field(
+            description="Maximum number of direct children. If not set, it is 100 for scope Global, and unlimited for "
+            "others."
+        ),
     ] = None
     max_concurrent_tasks: Annotated[
         Count | None, Field(description="Maximum number of tasks that run at the same time.")

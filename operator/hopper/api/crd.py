@@ -91,7 +91,7 @@ INSTANCE = CustomKind(
         Column("Parent", ".spec.parentRef.name", "Parent of the instance."),
         Column("Desired", ".spec.desiredState", "Desired state of the instance."),
         Column("Phase", ".status.phase", "Phase of the lifecycle."),
-        Column("Ready", f"{_READY}.status", "Whether the instance is in its desired state."),
+        Column("Ready", f"{_READY}.status", "Whether the instance is in its effective state."),
         Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
         Column("Type", ".spec.type", "Type of the instance. Empty for the default of the scope.", wide=True),
         Column("Template", ".spec.templateRef.name", "Template that the instance runs.", wide=True),

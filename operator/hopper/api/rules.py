@@ -51,7 +51,7 @@ def template_rules(_: Iterable[str]) -> Rules:
     """Return the rules of HopperTemplate."""
     return {
         "spec.image": (Rule(None, "image is not a valid image name; set one such as nginx:1.27"),),
-        "spec.workingDir": (Rule(None, "workingDir is not an absolute path; start it with '/'"),),
+        "spec.workingDir": (Rule(None, "workingDir is not absolute; start it with '/'"),),
         "spec.user": (Rule(None, "user is not numeric; set a user ID or user:group, such as 1000 or 1000:1000"),),
         "spec.dependsOn[]": (
             Rule(None, "value is not a valid instance name; use lower-case letters, digits, '-' and '.'"),

@@ -83,8 +83,8 @@ class KeyRef:
 class EnvSource:
     """Source of a variable's value or of a file's content. Exactly one field must be set."""
 
-    secret_key_ref: Annotated[KeyRef | None, Field(description="A key of a Secret.")] = None
-    config_map_key_ref: Annotated[KeyRef | None, Field(description="A key of a ConfigMap.")] = None
+    secret_key_ref: Annotated[KeyRef | None, Field(description="Key of a Secret.")] = None
+    config_map_key_ref: Annotated[KeyRef | None, Field(description="Key of a ConfigMap.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
@@ -99,7 +99,8 @@ class EnvEntry:
     secret: Annotated[
         bool | None,
         Field(
-            description="Whether the value is secret. A secret value is stored in a Secret only, and masked elsewhere."
+            description="Whether the value is secret. A secret value is stored only in a Secret, and never shown in "
+            "status, Events, logs or REST responses."
         ),
     ] = None
     value_from: Annotated[

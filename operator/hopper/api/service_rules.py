@@ -16,7 +16,7 @@ def service_rules(node: str) -> Rules:
 
 def _path_rules(field: str) -> tuple[Rule, ...]:
     return (
-        Rule(f"self.{field}.startsWith('/')", f"{field} is not an absolute path; start it with '/'", field=field),
+        Rule(f"self.{field}.startsWith('/')", f"{field} is not absolute; start it with '/'", field=field),
         Rule(
             f"!self.{field}.contains('/../') && !self.{field}.endsWith('/..')",
             f"{field} contains '..'; set the path without it",

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.looptime
 WEB = instance("web")
 
 
-class FakeKube:
+class FakeClient:
     """Replacement for `KubeClient` that records requests. A request takes `seconds`."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Scene:
     """Event recorder on a fake API server, with a settable idle time."""
 
     def __init__(self) -> None:
-        self.kube = FakeKube()
+        self.kube = FakeClient()
         self.idle_seconds = 3600.0
         self.dropped = 0
         self.recorder = KubeEventRecorder(
