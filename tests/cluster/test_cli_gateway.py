@@ -124,7 +124,7 @@ class TestRefusals:
     async def test_everybody_on_every_address(self) -> None:
         code, said = await fails("--auth", "none", "--host", "0.0.0.0")
         assert code == 1
-        assert "only for --host 127.0.0.1" in said
+        assert "use --host 127.0.0.1" in said
 
     async def test_no_cluster(self, tmp_path: Path) -> None:
         code, said = await fails(KUBECONFIG=str(tmp_path / "nothing"))

@@ -236,7 +236,7 @@ class TestEvents:
         async with following(rest, Last_Event_ID=seen[0][1]) as events:
             again = [(await until_event(events, "transition"))[2] for _ in range(5)]
             assert [it["to"] for it in again] == ["starting", "running", "stopping", "stopped", "terminated"]
-            assert rest.gateway.context.streams.open == 1
+            assert rest.gateway.context.stream_limit.open == 1
 
     async def test_another_gateway_begins_anew(self, rest: InProcessGateway, live: LiveInstances) -> None:
         revision = (await rest.get("/registry/topology"))["revision"]

@@ -14,7 +14,7 @@ import pytest
 
 from hopper.api.names import LABEL_API_KEYS
 from hopper.api.resources import INSTANCES
-from hopper.gateway.auth.keys import hash_of, new_key
+from hopper.gateway.auth.api_keys import hash_of, new_key
 from hopper.gateway.server import AuthMode
 from hopper.local import LocalCluster
 from tests.cluster.support.fault_proxy import Fault, proxy

@@ -15,7 +15,7 @@ import pytest
 
 from hopper.api.heartbeat import SHARDS, configmap_name
 from hopper.api.names import LABEL_API_KEYS, LEASE_NAME
-from hopper.gateway.auth.keys import hash_of, new_key
+from hopper.gateway.auth.api_keys import hash_of, new_key
 from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
 from hopper.local.loopback_ports import free_ports

@@ -32,7 +32,7 @@ from hopper.domain.walk import HOOK_RETRY_SECONDS
 from hopper.gateway.discovery import Criteria, EventKind
 from hopper.gateway.discovery.heartbeat_writer import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
 from hopper.gateway.discovery.journal import CAPACITY
-from hopper.gateway.http.metrics import Metrics as GatewayMetrics
+from hopper.gateway.http.observability import GatewayMetrics
 from hopper.registry.heartbeats import STALE_SECONDS
 from tests.unit import glossary
 
@@ -164,8 +164,8 @@ def metrics() -> str:
 def gateway_metrics() -> str:
     """Return the metrics of a gateway."""
     shown = GatewayMetrics()
-    shown.watch(instances=lambda: 0, streams=lambda: 0)
-    shown.seconds.labels("/metrics").observe(0)
+    shown.add_gauges(instances=lambda: 0, streams=lambda: 0)
+    shown.request_seconds.labels("/metrics").observe(0)
     return _metrics(shown)
 
 

@@ -1,6 +1,6 @@
-"""The gateway: the REST API under `/api/v1`. Reads come from the registry, writes go to the API server as intent.
+"""The gateway, which serves the REST API under `/api/v1`. Reads are served from indexes, writes go to the API server.
 
-A request passes `http` (its body, its errors), a route of `routes`, and `access`: who calls, whether they may. Then it
-is answered from `views`, or goes on as what somebody wants: `intents`, or `stacks` for the services of a Project.
-`models` are the bodies on the wire. `server` puts it all together around one `context`.
+A request passes `http` (body, errors, limits), a function in `routes`, and `access` (authentication and permission).
+`views` render responses. `intents` and `stacks` write the desired state on behalf of the caller. `models` are the
+bodies of requests and responses. `discovery` searches the indexes and derives health and events. `server` runs it all.
 """

@@ -1,25 +1,25 @@
-"""Who calls, for which namespace, and whether they may: the first thing that every route depends on."""
+"""Access control: the dependencies of every route that authenticate the caller and check a permission."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 
-from hopper.api.resources import INSTANCES, Resource
+from hopper.api.resources import INSTANCES, TEMPLATES, Resource
 from hopper.gateway.auth import Caller, Permission
 from hopper.gateway.context import Context
 from hopper.gateway.http.errors import ForbiddenError, ProblemError, UnauthorizedError, unavailable
 from hopper.ports import ApiError
 from hopper.registry import NamespaceIndex
 
-_ADMITTED = "hopper.admitted"
+_AUTHENTICATED = "hopper.authenticated"
 
 NamespaceQuery = Annotated[
     str | None,
     Query(
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         max_length=63,
-        description="The namespace; the gateway's own when left out.",
+        description="Namespace of the request. Defaults to the gateway's own namespace.",
         examples=["default"],
     ),
 ]
@@ -27,7 +27,7 @@ NamespaceQuery = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A caller who may do what they ask for, in one namespace."""
+    """A request that has passed access control: its caller and its namespace."""
 
     context: Context
     caller: Caller
@@ -35,19 +35,19 @@ class Access:
 
     @property
     def known_caller(self) -> str | None:
-        """The name of the caller, None where nobody has to say who they are."""
+        """Name of the caller, None without authentication."""
         return self.caller.name if self.caller.is_known else None
 
     @property
     def index(self) -> NamespaceIndex:
-        """The instances of the namespace."""
+        """Instances of the namespace."""
         return self.context.index(self.namespace)
 
 
 class Requires:
-    """A dependency of a route: `Annotated[Access, Depends(Requires("get"))]`.
+    """Dependency of a route that requires a permission: `Annotated[Access, Depends(Requires("get"))]`.
 
-    It answers 401, 403, 429, and 503 while the registry is not complete.
+    Errors: 401, 403, 429, and 503 until the initial list is complete.
     """
 
     def __init__(self, verb: str, resource: Resource = INSTANCES, subresource: str = "") -> None:
@@ -58,17 +58,17 @@ class Requires:
         caller = await _identify(context, request)
         namespace = namespace or context.settings.namespace
         if not context.settings.serves(namespace):
-            raise ForbiddenError(f"this gateway does not serve namespace {namespace}")
+            raise ForbiddenError(f"this gateway does not serve namespace {namespace}; use one that it was started with")
         if not await context.authority.allows(caller, self.permission, namespace):
-            raise ForbiddenError(f"{caller.name} may not {self.permission} in namespace {namespace}")
-        if problems := context.unready():
-            raise unavailable("; ".join(problems))
+            raise ForbiddenError(f"{caller.name} lacks the permission to {self.permission} in namespace {namespace}")
+        if reasons := context.not_ready():
+            raise unavailable("; ".join(reasons))
         return Access(context, caller, namespace)
 
-    async def still_lets(self, access: Access, request: Request) -> bool:
-        """Tell whether somebody who was let in with this request still may.
+    async def is_still_granted(self, access: Access, request: Request) -> bool:
+        """Whether the caller of an open request still has the permission.
 
-        Where that cannot be found out just now, they may: the API server being away takes nobody's rights.
+        True if the check itself fails, because an outage of the API server revokes no permissions.
         """
         try:
             return (await self(request, access.namespace)).caller == access.caller
@@ -78,25 +78,43 @@ class Requires:
             return True
 
 
-async def admit(request: Request) -> None:
-    """Find out who calls, before their body is read: nobody has a megabyte looked through without a name.
+WATCH_INSTANCES = Requires("watch")
 
-    Answers 401 and 429.
+MayGet = Annotated[Access, Depends(Requires("get"))]
+# Required by every route that returns the names of other instances.
+MayList = Annotated[Access, Depends(Requires("list"))]
+MayWatch = Annotated[Access, Depends(WATCH_INSTANCES)]
+MayCreate = Annotated[Access, Depends(Requires("create"))]
+MayPatch = Annotated[Access, Depends(Requires("patch"))]
+MayDelete = Annotated[Access, Depends(Requires("delete"))]
+MaySendHeartbeat = Annotated[Access, Depends(Requires("create", INSTANCES, "heartbeat"))]
+
+MayGetTemplates = Annotated[Access, Depends(Requires("get", TEMPLATES))]
+MayListTemplates = Annotated[Access, Depends(Requires("list", TEMPLATES))]
+MayCreateTemplates = Annotated[Access, Depends(Requires("create", TEMPLATES))]
+MayPatchTemplates = Annotated[Access, Depends(Requires("patch", TEMPLATES))]
+MayDeleteTemplates = Annotated[Access, Depends(Requires("delete", TEMPLATES))]
+
+
+async def authenticate(request: Request) -> None:
+    """Identify the caller before the body is read, so that anonymous clients cannot make the gateway parse it.
+
+    Errors: 401 and 429.
     """
-    request.scope[_ADMITTED] = await _identify(request.app.state.context, request)
+    request.scope[_AUTHENTICATED] = await _identify(request.app.state.context, request)
 
 
 async def _identify(context: Context, request: Request) -> Caller:
-    # Taken out: whoever asks again about the same request, for a stream, wants to know anew.
-    admitted: Caller | None = request.scope.pop(_ADMITTED, None)
-    if admitted is not None:
-        return admitted
+    # Used once: an event stream checks again later, and must not get the same result.
+    authenticated: Caller | None = request.scope.pop(_AUTHENTICATED, None)
+    if authenticated is not None:
+        return authenticated
     try:
         caller = await context.authority.identify(request.headers)
     except UnauthorizedError:
-        # Guessing is bounded like everything else.
-        context.rates.take(f"@{request.client.host if request.client else ''}")
+        # Failed attempts count as well, for each client address.
+        context.rate_limiter.acquire(f"@{request.client.host if request.client else ''}")
         raise
     request.scope["hopper.caller"] = caller.name
-    context.rates.take(caller.name)
+    context.rate_limiter.acquire(caller.name)
     return caller

@@ -1,14 +1,15 @@
-"""The application: routes, errors and limits put together around a context."""
+"""The ASGI application: routes, error handlers and middleware."""
 
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from hopper.gateway.access import admit
+from hopper.gateway.access import authenticate
 from hopper.gateway.context import Context
-from hopper.gateway.http import errors, openapi
-from hopper.gateway.http.observing import Observing
+from hopper.gateway.http.error_handlers import install_error_handlers
+from hopper.gateway.http.observability import ObservabilityMiddleware
+from hopper.gateway.http.openapi import build_openapi
 from hopper.gateway.routes import actions, instances, probes, registry, stacks, templates
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -21,8 +22,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 
 def build_app(context: Context | None) -> FastAPI:
-    """Return the ASGI application that serves this context; without one it can only describe itself."""
-    app = FastAPIOffline(  # whose /docs needs nothing from elsewhere
+    """Return the ASGI application for a context. Without a context, it only provides its OpenAPI document."""
+    app = FastAPIOffline(  # serves /docs without files from other servers
         redoc_url=None,
         title="Hopper",
         summary="Hierarchies of long-lived instances on Kubernetes",
@@ -32,17 +33,17 @@ def build_app(context: Context | None) -> FastAPI:
         generate_unique_id_function=lambda route: route.operation_id or route.name,
     )
     app.state.context = context
-    app.state.admit = admit
-    errors.install(app)
-    app.add_middleware(Observing)
+    app.state.authenticate = authenticate
+    install_error_handlers(app)
+    app.add_middleware(ObservabilityMiddleware)
     app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")
 
-    def describe() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.build(app)
+            app.openapi_schema = build_openapi(app)
         return app.openapi_schema
 
-    app.openapi = describe  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -1,22 +1,21 @@
-"""What every route works with."""
+"""Context of the routes: indexes, stores, limits and caches of one gateway."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX
+from hopper.api.resources import Manifest
 from hopper.gateway.auth import Authority
-from hopper.gateway.discovery import Catalogue, HeartbeatWriter
-from hopper.gateway.http.limits import Ongoing, Rates
-from hopper.gateway.http.metrics import Metrics
-from hopper.gateway.views.lists import Lists
-from hopper.gateway.views.registry import Entries
-from hopper.gateway.views.rendering import Rendered
-from hopper.gateway.views.waiting import Waiting
-from hopper.gateway.views.whole import Whole
+from hopper.gateway.discovery import Catalogue, HeartbeatWriter, InstanceWaiters
+from hopper.gateway.http.limits import ConcurrencyLimit, RateLimiter
+from hopper.gateway.http.observability import GatewayMetrics
+from hopper.gateway.views.caches import ResponseCache
+from hopper.gateway.views.queries import InstanceLists
+from hopper.gateway.views.registry import RegistryEntryRenderer
+from hopper.gateway.views.rendering import InstanceRenderer
 from hopper.ports import IntentStore, UnavailableError
 from hopper.process.system import wall_clock
 from hopper.registry import InstanceChange, NamespaceIndex, TemplateIndex
@@ -25,9 +24,10 @@ from hopper.watch import InstanceReader
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve. `namespaces` empty means all; `namespace` is the one that a request without one means.
+    """Limits and scope of the gateway.
 
-    `requests_per_second` is what one caller may send for long, `burst` what at once; None is no limit.
+    No `namespaces` means all. `namespace` is the default for requests that name none. `requests_per_second` is the
+    sustained rate of one caller (None: no limit), `burst` the number of requests at once.
     """
 
     namespace: str = "default"
@@ -39,21 +39,22 @@ class Settings:
     requests_per_second: float | None = 500.0
     burst: int = 1000
     max_streams: int = 200
-    max_streams_of_one: int = 50
+    max_streams_per_caller: int = 50
     max_waits: int = 1000
-    max_waits_of_one: int = 200
+    max_waits_per_caller: int = 200
     keepalive_seconds: float = 15.0
 
     def serves(self, namespace: str) -> bool:
+        """Whether requests may use a namespace."""
         return not self.namespaces or namespace in self.namespaces
 
 
 @dataclass(slots=True)
 class Context:
-    """Where reads come from and writes go, who may call, and within which limits.
+    """State that the routes share.
 
-    `unready` says why the registry cannot be trusted yet, `problems` what is wrong with the process. `stopping` is
-    set by `stop`.
+    `not_ready` returns why the indexes are not usable yet, `problems` why the process should be restarted; both return
+    an empty list if all is well. `stop` sets `stopping`.
     """
 
     catalogue: Catalogue
@@ -64,49 +65,50 @@ class Context:
     settings: Settings = field(default_factory=Settings)
     reader: InstanceReader = field(default_factory=InstanceReader)
     clock: Callable[[], datetime] = wall_clock
-    unready: Callable[[], list[str]] = list
+    not_ready: Callable[[], list[str]] = list
     problems: Callable[[], list[str]] = list
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    rates: Rates = field(init=False)
-    streams: Ongoing = field(init=False)
-    waits: Ongoing = field(init=False)
-    lists: Lists = field(init=False)
-    waiting: Waiting = field(default_factory=Waiting)
-    rendered: Rendered = field(init=False)
-    entries: Entries = field(init=False)
-    whole: Whole = field(default_factory=Whole)
+    rate_limiter: RateLimiter = field(init=False)
+    stream_limit: ConcurrencyLimit = field(init=False)
+    wait_limit: ConcurrencyLimit = field(init=False)
+    instance_lists: InstanceLists = field(init=False)
+    instance_renderer: InstanceRenderer = field(init=False)
+    registry_renderer: RegistryEntryRenderer = field(init=False)
+    waiters: InstanceWaiters = field(default_factory=InstanceWaiters)
+    response_cache: ResponseCache = field(default_factory=ResponseCache)
 
     def __post_init__(self) -> None:
-        self.rates = Rates(self.settings.requests_per_second, self.settings.burst)
-        self.lists = Lists(self.catalogue)
-        self.rendered = Rendered(self.catalogue.instances.__len__)
-        self.entries = Entries(self.catalogue)
-        self.streams = Ongoing("event streams", self.settings.max_streams, self.settings.max_streams_of_one)
-        self.waits = Ongoing("calls that wait", self.settings.max_waits, self.settings.max_waits_of_one)
+        settings = self.settings
+        self.rate_limiter = RateLimiter(settings.requests_per_second, settings.burst)
+        self.stream_limit = ConcurrencyLimit("event streams", settings.max_streams, settings.max_streams_per_caller)
+        self.wait_limit = ConcurrencyLimit("waiting requests", settings.max_waits, settings.max_waits_per_caller)
+        self.instance_lists = InstanceLists(self.catalogue)
+        self.instance_renderer = InstanceRenderer(self.catalogue.instances.__len__)
+        self.registry_renderer = RegistryEntryRenderer(self.catalogue)
 
     def stop(self) -> None:
-        """End what would go on for long: streams, and calls that wait."""
+        """End all event streams and waiting requests."""
         self.stopping.set()
-        self.waiting.end()
+        self.waiters.close()
 
     def index(self, namespace: str) -> NamespaceIndex:
         """Return the instances of a namespace."""
         return self.catalogue.instances.namespace(namespace)
 
-    def take(self, raw: dict[str, Any]) -> HopperInstance:
-        """Take in an answer of the API server, so that the next read sees it; return the instance.
+    def store(self, raw: Manifest) -> HopperInstance:
+        """Store an object that the API server has returned, so that the next read sees it; return the instance.
 
-        Raises `UnavailableError` where nothing can be made of it.
+        Raises `UnavailableError` if the object cannot be parsed.
         """
         instance = self.reader.read(raw)
         if instance is None:
-            raise UnavailableError(f"{raw['metadata']['name']} is not readable")
+            raise UnavailableError(f"instance {raw['metadata']['name']} cannot be parsed; see the log of the gateway")
         if change := self.catalogue.instances.put(instance):
             self.on_change(change)
         return instance
 
     def on_change(self, change: InstanceChange) -> None:
-        """Hear of a change of the registry, whoever has made it."""
+        """Update everything that depends on an instance, whether the watch or a write has changed it."""
         self.catalogue.on_change(change)
-        self.waiting.on_change(change)
+        self.waiters.on_change(change)

@@ -1,4 +1,4 @@
-"""The gateway as a process."""
+"""Entry point of the gateway process."""
 
 import logging
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 from hopper.adapters.connection import Connection
 from hopper.gateway.auth.authority import is_loopback
 from hopper.gateway.context import Settings
-from hopper.gateway.server import AuthMode, Gateway, Options
+from hopper.gateway.server import AuthMode, Gateway, GatewayOptions
 from hopper.process.process import Process
 from hopper.process.system import exempt_loaded_objects_from_gc
 
@@ -26,27 +26,31 @@ def serve(
     verbose: bool,
     json_logs: bool,
 ) -> int:
-    """Run the gateway until it is stopped; return the exit code, which is 1 when it gave up or may not start.
+    """Run the gateway until it is stopped. Return its exit code: 1 after a fatal error or with invalid options.
 
-    `rate` is the number of requests that one caller may send in a second, 0 for no limit. Where nobody has to say who
-    they are, all are the same, and there is none.
+    `rate` is the number of requests per second for each caller, 0 for no limit. Without authentication there is no
+    limit, because all callers would share it.
     """
     process = Process("gateway", namespaces, all_namespaces, verbose, json_logs)
     process.set_up()
     if auth is AuthMode.NONE and not is_loopback(host):
-        logger.error("--auth none lets everybody do everything: it is only for --host 127.0.0.1, not for %s", host)
+        logger.error(
+            "--auth none gives every client all permissions, so it requires a loopback address: "
+            "use --host 127.0.0.1 instead of %s, or another --auth mode",
+            host,
+        )
         return 1
     limit = rate if rate and auth is not AuthMode.NONE else None
     settings = Settings(requests_per_second=limit, burst=int(2 * rate), prefix=prefix)
-    options = Options(host=host, port=port, auth=auth, settings=settings)
+    options = GatewayOptions(host=host, port=port, auth=auth, settings=settings)
 
     def on_synced() -> None:
         # A garbage collection that scans thousands of instances takes 0.2 s.
         exempt_loaded_objects_from_gc(collect_first=True)
 
-    def make(connection: Connection, served: tuple[str, ...]) -> Gateway:
+    def make_gateway(connection: Connection, served: tuple[str, ...]) -> Gateway:
         gateway = Gateway(connection, replace(options, namespaces=served), on_synced)
         gateway.listen()
         return gateway
 
-    return process.run(make, port=port, port_option="--port")
+    return process.run(make_gateway, port=port, port_option="--port")

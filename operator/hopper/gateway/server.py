@@ -1,4 +1,4 @@
-"""The gateway: everything put together and run in one event loop."""
+"""The gateway server: HTTP server, watches, resync and heartbeat writer in one event loop."""
 
 import asyncio
 import contextlib
@@ -19,25 +19,25 @@ from hopper.adapters.kube import KubeClient
 from hopper.adapters.lists import KubeLister
 from hopper.api.resources import INSTANCES, SECRETS, TEMPLATES
 from hopper.gateway.app import build_app
-from hopper.gateway.auth import ApiKeys, Authority, Open, Tokens
-from hopper.gateway.auth.keys import SELECTOR
+from hopper.gateway.auth import ApiKeyAuthority, Authority, NoAuthentication, TokenAuthority
+from hopper.gateway.auth.api_keys import SELECTOR
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
-from hopper.gateway.http.metrics import Metrics
-from hopper.gateway.http.protocol import Protocol
+from hopper.gateway.http.observability import GatewayMetrics
+from hopper.gateway.http.protocol import BoundedHttpProtocol
 from hopper.process.system import open_listener
 from hopper.registry import TemplateIndex
 from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
 
 logger = logging.getLogger(__name__)
 
-# Connections that are still busy when the gateway ends are cut after this long.
+# On shutdown, requests in progress are cancelled after this time.
 _GRACE_SECONDS = 5
 _BACKLOG = 2048
 
 
 class AuthMode(StrEnum):
-    """How callers are authenticated."""
+    """Authentication mode for callers."""
 
     TOKEN = "token"  # noqa: S105
     API_KEY = "apikey"
@@ -45,8 +45,8 @@ class AuthMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How to run. No namespaces means all; port 0 picks a free one."""
+class GatewayOptions:
+    """Options of the gateway. No namespaces means all; port 0 picks a free port."""
 
     namespaces: Collection[str] = ()
     host: str = "127.0.0.1"
@@ -57,7 +57,7 @@ class Options:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to kopf, which hands them on."""
+    """A uvicorn server without signal handlers, because kopf handles signals and stops the gateway."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,29 +65,32 @@ class _Server(uvicorn.Server):
 
 
 class Gateway:
-    """Runs until `stop()` is called or the watch gives up. `on_synced` is called when all that exists is known."""
+    """The gateway, which runs until `stop()` or a fatal error. Calls `on_synced` when the initial list is complete."""
 
     def __init__(
-        self, connection: Connection, options: Options = Options(), on_synced: Callable[[], None] = lambda: None
+        self,
+        connection: Connection,
+        options: GatewayOptions = GatewayOptions(),
+        on_synced: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._options = options
         self._on_synced = on_synced
         self._stop = asyncio.Event()
-        self._synced = False
-        self._metrics = Metrics()
+        self._is_synced = False
+        self._metrics = GatewayMetrics()
         self._kube = KubeClient(connection.client(), self._count_request)
-        # Heartbeats must not queue behind what users do.
-        self._beat_kube = KubeClient(connection.client(), self._count_request)
-        # Watches have connections of their own: there may be more of them than a pool holds.
+        # A client of its own, so that heartbeats do not queue behind requests of callers.
+        self._heartbeat_kube = KubeClient(connection.client(), self._count_request)
+        # Watches have connections of their own, because there may be more of them than a pool holds.
         self._watch_kube = KubeClient(connection.client(unlimited=True), self._count_request)
         self._lister = KubeLister(self._watch_kube)
-        self._keys = ApiKeys(connection.namespace)
+        self._api_keys = ApiKeyAuthority(connection.namespace)
         catalogue = Catalogue()
         host = os.environ.get("HOSTNAME") or socket.gethostname()
         heartbeat_writer = HeartbeatWriter(
-            KubeHeartbeats(self._beat_kube),
-            catalogue.beats,
+            KubeHeartbeats(self._heartbeat_kube),
+            catalogue.heartbeats,
             catalogue.instances,
             replica=f"{host}-{uuid.uuid4().hex[:8]}",
         )
@@ -100,18 +103,20 @@ class Gateway:
             authority=self._authority(),
             heartbeat_writer=heartbeat_writer,
             settings=replace(options.settings, namespace=home, namespaces=frozenset(served)),
-            unready=self._unready,
+            not_ready=self._not_ready,
             problems=lambda: self._resync.problems(),
             metrics=self._metrics,
         )
         self._feeds = self._make_feeds(served)
         self._resync = Resync(self._feeds, self._lister, seconds=options.resync_seconds)
-        self._metrics.watch(instances=lambda: len(catalogue.instances), streams=lambda: self.context.streams.open)
+        self._metrics.add_gauges(
+            instances=lambda: len(catalogue.instances), streams=lambda: self.context.stream_limit.open
+        )
         self._socket: socket.socket | None = None
         self._server = _Server(
             uvicorn.Config(
                 build_app(self.context),
-                http=Protocol,
+                http=BoundedHttpProtocol,
                 loop="none",
                 lifespan="off",
                 log_config=None,
@@ -123,21 +128,21 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """The port that it listens on, once it runs."""
-        assert self._socket is not None, "it does not listen yet"
+        """The port that the gateway listens on. Requires `listen()`."""
+        assert self._socket is not None, "listen() has not been called"
         port: int = self._socket.getsockname()[1]
         return port
 
     def listen(self) -> None:
-        """Open the port. Raises `OSError` where it is taken."""
+        """Open the port. Raises `OSError` if it is in use."""
         self._socket = open_listener(self._options.host, self._options.port, _BACKLOG)
-        # asyncio does so only for sockets that name their protocol, which this one does not: every answer, being sent
-        # in two parts, would wait 40 ms for an acknowledgement.
+        # asyncio sets this option only on sockets with an explicit protocol number, unlike this one. Without it, each
+        # response, which is sent in two parts, waits 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         logger.info("listening on http://%s:%d", self._options.host, self.port)
 
     async def run(self) -> None:
-        """Serve. Raises what the watch gives up on, in a group."""
+        """Serve requests and watch until the end. Raises fatal errors of the watch in an exception group."""
         if self._socket is None:
             self.listen()
         try:
@@ -149,10 +154,10 @@ class Gateway:
                 self._socket.close()
             await self._kube.close()
             await self._watch_kube.close()
-            await self._beat_kube.close()
+            await self._heartbeat_kube.close()
 
     def stop(self) -> None:
-        """Ask `run()` to return."""
+        """Make `run()` return."""
         self._stop.set()
         self._end_serving()
 
@@ -161,11 +166,11 @@ class Gateway:
         self._server.should_exit = True
 
     async def _watch(self) -> None:
-        """Keep the registry up to date until the end; then end the server as well."""
+        """Keep the indexes up to date until the watch ends, then stop the server."""
         try:
             await until_served(self._lister, (INSTANCES, TEMPLATES), self._stop)
             async with asyncio.TaskGroup() as group:
-                background = group.create_task(self._work())
+                background = group.create_task(self._run_background_tasks())
 
                 def end() -> None:
                     background.cancel()
@@ -178,11 +183,11 @@ class Gateway:
         finally:
             self._end_serving()
 
-    async def _work(self) -> None:
-        """Wait until everything is known; then write heartbeats down, and compare with the API server now and then."""
+    async def _run_background_tasks(self) -> None:
+        """Wait for the initial list, then write heartbeats and resync periodically."""
         await self._resync.wait_for_first_lists()
         self.context.catalogue.journal.open()
-        self._synced = True
+        self._is_synced = True
         self._on_synced()
         logger.info("synced: %d instances", len(self.context.catalogue.instances))
         async with asyncio.TaskGroup() as group:
@@ -192,11 +197,11 @@ class Gateway:
     def _authority(self) -> Authority:
         match self._options.auth:
             case AuthMode.TOKEN:
-                return Tokens(KubeAccessReviews(self._kube))
+                return TokenAuthority(KubeAccessReviews(self._kube))
             case AuthMode.API_KEY:
-                return self._keys
+                return self._api_keys
             case AuthMode.NONE:
-                return Open()
+                return NoAuthentication()
 
     def _make_feeds(self, namespaces: Collection[str]) -> list[Feed]:
         context = self.context
@@ -205,19 +210,19 @@ class Gateway:
         feeds = [
             instance_feed(catalogue.instances, context.reader, context.on_change, namespaces),
             template_feed(context.templates, lambda namespace, name: None, namespaces),
-            heartbeat_feed(catalogue.beats, catalogue.on_news, namespaces),
+            heartbeat_feed(catalogue.heartbeats, catalogue.on_heartbeats, namespaces),
         ]
         if self._options.auth is AuthMode.API_KEY:
-            keys = self._keys
+            keys = self._api_keys
             feeds.append(
                 Feed(SECRETS, SELECTOR, put=keys.put, remove=keys.remove, uids=keys.uids, namespaces=namespaces)
             )
         return feeds
 
-    def _unready(self) -> list[str]:
+    def _not_ready(self) -> list[str]:
         if self.context.stopping.is_set():
-            return ["the gateway is about to end"]
-        return [] if self._synced else ["the initial list is not complete"]
+            return ["the gateway is shutting down"]
+        return [] if self._is_synced else ["the initial list is not complete yet"]
 
     def _count_request(self, verb: str, resource: str, code: int) -> None:
         self._metrics.api_requests.labels(verb, resource, code or "none").inc()

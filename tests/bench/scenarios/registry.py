@@ -14,7 +14,7 @@ from hopper.api.enums import Phase, Scope
 from hopper.api.heartbeat import SHARDS, StoredHeartbeat, configmap_labels, configmap_name, dump_heartbeat, shard_of
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.domain.tree import ancestors, subtree
-from hopper.gateway.discovery import Catalogue, Criteria, find, possible_parents
+from hopper.gateway.discovery import Catalogue, Criteria, find_instances, possible_parents
 from hopper.registry import NamespaceIndex
 
 NAMESPACE = "default"
@@ -83,8 +83,8 @@ def _taking_in(instances: list[HopperInstance]) -> list[Figure]:
     maps = _heartbeats(instances)
     started = time.process_time()
     for raw in maps:
-        if news := catalogue.beats.put(raw):
-            catalogue.on_news(news)
+        if news := catalogue.heartbeats.put(raw):
+            catalogue.on_heartbeats(news)
     beats = (time.process_time() - started) / size * 1e6
     return [
         Figure("take in a new one", size, first, "µs"),
@@ -99,17 +99,20 @@ def _questions(catalogue: Catalogue, size: int) -> Iterator[tuple[str, Callable[
     one, root = _there(index, name), _there(index, "global")
     yield "by name", lambda: [index.get(name)]
     yield "by uid", lambda: [index.by_uid(one.metadata.uid)]
-    yield "by a label that one has", lambda: find(index, Criteria(labels={"app": name}, phases={Phase.RUNNING}))
-    yield "by the beginning of a name", lambda: find(index, Criteria(name=f"{name[:-1]}*"))
-    yield "by parent", lambda: find(index, Criteria(parent="project-1"))
-    yield "by ancestor and phase", lambda: find(index, Criteria(ancestor="project-1", phases={Phase.RUNNING}))
-    yield "by capability and scope", lambda: find(index, Criteria(capabilities=["gpu"], scope=Scope.PROJECT))
+    yield (
+        "by a label that one has",
+        lambda: find_instances(index, Criteria(labels={"app": name}, phases={Phase.RUNNING})),
+    )
+    yield "by the beginning of a name", lambda: find_instances(index, Criteria(name=f"{name[:-1]}*"))
+    yield "by parent", lambda: find_instances(index, Criteria(parent="project-1"))
+    yield "by ancestor and phase", lambda: find_instances(index, Criteria(ancestor="project-1", phases={Phase.RUNNING}))
+    yield "by capability and scope", lambda: find_instances(index, Criteria(capabilities=["gpu"], scope=Scope.PROJECT))
     yield "those in trouble", lambda: catalogue.find(NAMESPACE, Criteria(healthy=False))
     yield "possible parents", lambda: possible_parents(index, Scope.ORCHESTRATION)
     yield "ancestors", lambda: list(ancestors(one, index))
     yield "tree of a Project", lambda: [None] * subtree(_there(index, "project-1"), index)[1]
     yield "tree of all", lambda: [None] * subtree(root, index)[1]
-    yield "all, in order", lambda: find(index, Criteria())
+    yield "all, in order", lambda: find_instances(index, Criteria())
 
 
 def _timed(ask: Callable[[], object], seconds: float) -> float:

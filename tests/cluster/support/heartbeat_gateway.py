@@ -32,7 +32,7 @@ class HeartbeatGateways:
 
     def health(self, name: str) -> Health | None:
         instance = self.catalogue.instances.namespace(self._namespace).get(name)
-        return self.catalogue.healths.of(instance).health if instance else None
+        return self.catalogue.health.of(instance).health if instance else None
 
     @asynccontextmanager
     async def beating(self, *names: str, every: float) -> AsyncIterator[None]:
@@ -57,7 +57,7 @@ class HeartbeatGateways:
                 index = context.index(self._namespace)
                 for name in names[turn % slices :: slices]:
                     if instance := index.get(name):
-                        context.heartbeat_writer.beat(instance)
+                        context.heartbeat_writer.receive(instance)
                 turn += 1
                 await asyncio.sleep(_SLICE_SECONDS)
 

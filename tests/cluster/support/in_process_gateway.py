@@ -16,7 +16,7 @@ import aiohttp
 
 from hopper.adapters.connection import connect
 from hopper.gateway.context import Settings
-from hopper.gateway.server import AuthMode, Gateway, Options
+from hopper.gateway.server import AuthMode, Gateway, GatewayOptions
 
 START_SECONDS = 20
 STOP_SECONDS = 8
@@ -90,7 +90,7 @@ async def serving(
     *namespaces: str, auth: AuthMode = AuthMode.NONE, settings: Settings = SETTINGS, waits: bool = True
 ) -> AsyncIterator[InProcessGateway]:
     """Run a gateway from readiness on; on exit it has stopped and left no task behind."""
-    gateway = Gateway(await connect(), Options(namespaces, auth=auth, settings=settings))
+    gateway = Gateway(await connect(), GatewayOptions(namespaces, auth=auth, settings=settings))
     gateway.listen()
     tasks = _descendants(gateway)
     context = copy_context()

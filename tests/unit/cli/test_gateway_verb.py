@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from hopper.api.resources import INSTANCES
 from hopper.cli.main import app
-from hopper.gateway.auth import ApiKeys, Permission
+from hopper.gateway.auth import ApiKeyAuthority, Permission
 from hopper.gateway.auth.authority import is_loopback
 from hopper.gateway.main import serve as really_serve
 from hopper.gateway.server import AuthMode
@@ -98,7 +98,7 @@ def test_no_authentication_is_only_for_loopback(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     assert really_serve(host=host, auth=AuthMode.NONE, **OPTIONS) == 1
-    assert "only for --host 127.0.0.1" in capsys.readouterr().err
+    assert "use --host 127.0.0.1" in capsys.readouterr().err
 
 
 def test_loopback() -> None:
@@ -114,8 +114,8 @@ class TestKey:
         assert key not in result.stdout
         return key, secret
 
-    async def accepted(self, key: str, secret: dict[str, Any], namespace: str) -> ApiKeys:
-        keys = ApiKeys("home")
+    async def accepted(self, key: str, secret: dict[str, Any], namespace: str) -> ApiKeyAuthority:
+        keys = ApiKeyAuthority("home")
         data = {name: base64.b64encode(text.encode()).decode() for name, text in secret["stringData"].items()}
         keys.put({"metadata": {"namespace": namespace, "name": secret["metadata"]["name"], "uid": "1"}, "data": data})
         return keys

@@ -1,4 +1,4 @@
-"""A gateway without a cluster."""
+"""Fixtures for tests of the gateway without a cluster."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.gateway.world import World
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A gateway that lets everybody in, over nothing."""
-    found = World()
-    async with found.client:
-        yield found
-    found.leave()
+async def gateway() -> AsyncIterator[InMemoryGateway]:
+    """A gateway without objects and without authentication."""
+    in_memory_gateway = InMemoryGateway()
+    async with in_memory_gateway.client:
+        yield in_memory_gateway
+    in_memory_gateway.release_app()

@@ -12,7 +12,7 @@ from hopper.gateway.access import Requires
 from hopper.gateway.auth import Caller, Permission
 from hopper.gateway.http.errors import UnauthorizedError
 from hopper.ports import UnavailableError
-from tests.unit.gateway.world import World, limited
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 WATCH = Requires("watch")
 
@@ -40,8 +40,8 @@ class Changing:
         return self.allowed
 
 
-def request_to(world: World) -> Request:
-    return Request({"type": "http", "app": world.app, "headers": [], "client": None})
+def request_to(gateway: InMemoryGateway) -> Request:
+    return Request({"type": "http", "app": gateway.app, "headers": [], "client": None})
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def request_to(world: World) -> Request:
 )
 async def test_who_was_let_in(change: dict[str, object], expected: bool) -> None:
     authority = Changing()
-    world = World(authority)
-    request = request_to(world)
+    gateway = InMemoryGateway(authority)
+    request = request_to(gateway)
     access = await WATCH(request)
     for key, value in change.items():
         setattr(authority, key, value)
-    assert await WATCH.still_lets(access, request) is expected
+    assert await WATCH.is_still_granted(access, request) is expected
     assert len(authority.asked) == 2
 
 
 async def test_who_asks_too_often_meanwhile_may_go_on_listening() -> None:
-    world = World(Changing(), limited(requests_per_second=0.001, burst=1))
-    request = request_to(world)
+    gateway = InMemoryGateway(Changing(), settings_with(requests_per_second=0.001, burst=1))
+    request = request_to(gateway)
     access = await WATCH(request)
-    assert await WATCH.still_lets(access, request)
+    assert await WATCH.is_still_granted(access, request)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from hopper.api.resources import INSTANCES, TEMPLATES, Resource
-from hopper.gateway.auth import ApiKeys, Open, Permission, Tokens
-from hopper.gateway.auth.cache import Cache
-from hopper.gateway.auth.keys import hash_of, new_key
-from hopper.gateway.http.errors import ForbiddenError, UnauthorizedError, UnavailableProblemError
+from hopper.gateway.auth import ApiKeyAuthority, NoAuthentication, Permission, TokenAuthority
+from hopper.gateway.auth.api_keys import hash_of, new_key
+from hopper.gateway.auth.tokens import ReviewCache
+from hopper.gateway.http.errors import ForbiddenError, ServiceUnavailableError, UnauthorizedError
 from hopper.ports import RefusedError, UnavailableError, User
-from tests.unit.gateway.answers import is_problem
-from tests.unit.gateway.world import World
+from tests.unit.gateway.error_responses import assert_problem
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway
 
 READ = Permission("get", INSTANCES)
 WRITE = Permission("patch", INSTANCES)
@@ -56,7 +56,7 @@ def sends(token: str) -> Mapping[str, str]:
 class TestTokens:
     async def test_the_cluster_decides(self) -> None:
         cluster = Cluster()
-        tokens = Tokens(cluster)
+        tokens = TokenAuthority(cluster)
         alice = await tokens.identify(sends("t-alice"))
         assert alice.name == "alice"
         answers = [await tokens.allows(alice, it, where) for it in (READ, WRITE) for where in ("a", "b")]
@@ -65,7 +65,7 @@ class TestTokens:
     async def test_it_is_asked_once(self) -> None:
         """Also about what it refuses, and by many at the same time."""
         cluster = Cluster()
-        tokens = Tokens(cluster)
+        tokens = TokenAuthority(cluster)
         for _ in range(3):
             callers = await asyncio.gather(*(tokens.identify(sends("t-alice")) for _ in range(20)))
             for permission in (READ, WRITE):
@@ -81,41 +81,41 @@ class TestTokens:
     async def test_without_a_token(self, value: str | None) -> None:
         cluster = Cluster()
         with pytest.raises(UnauthorizedError) as caught:
-            await Tokens(cluster).identify({} if value is None else {"authorization": value})
+            await TokenAuthority(cluster).identify({} if value is None else {"authorization": value})
         assert caught.value.headers
         assert "Bearer" in caught.value.headers["WWW-Authenticate"]
         assert cluster.asked == []
 
     async def test_an_outage_is_not_remembered(self) -> None:
         cluster = Cluster()
-        tokens, cluster.error = Tokens(cluster), UnavailableError("no answer")
+        tokens, cluster.error = TokenAuthority(cluster), UnavailableError("no answer")
         with pytest.raises(UnavailableError):
             await tokens.identify(sends("t-alice"))
         cluster.error = None
         alice = await tokens.identify(sends("t-alice"))
         cluster.error = RefusedError("403: may not create tokenreviews", code=403)
-        with pytest.raises(UnavailableProblemError):
+        with pytest.raises(ServiceUnavailableError):
             await tokens.identify(sends("t-bob"))
-        with pytest.raises(UnavailableProblemError):
+        with pytest.raises(ServiceUnavailableError):
             await tokens.allows(alice, READ, "a")
 
     async def test_through_http(self) -> None:
         cluster = Cluster()
-        world = World(Tokens(cluster))
-        world.instance("web", namespace="a")
-        is_problem(await world.get("/instances/web?namespace=a"), 401, "Unauthorized")
-        assert (await world.get("/instances/web?namespace=a", headers=sends("t-alice"))).status_code == 200
-        is_problem(await world.get("/instances/web?namespace=b", headers=sends("t-alice")), 403, "Forbidden")
-        is_problem(await world.delete("/instances/web?namespace=a", headers=sends("t-alice")), 403, "Forbidden")
-        is_problem(await world.get("/instances/web?namespace=a", headers=sends("t-bob")), 403, "Forbidden")
+        gateway = InMemoryGateway(TokenAuthority(cluster))
+        gateway.instance("web", namespace="a")
+        assert_problem(await gateway.get("/instances/web?namespace=a"), 401, "Unauthorized")
+        assert (await gateway.get("/instances/web?namespace=a", headers=sends("t-alice"))).status_code == 200
+        assert_problem(await gateway.get("/instances/web?namespace=b", headers=sends("t-alice")), 403, "Forbidden")
+        assert_problem(await gateway.delete("/instances/web?namespace=a", headers=sends("t-alice")), 403, "Forbidden")
+        assert_problem(await gateway.get("/instances/web?namespace=a", headers=sends("t-bob")), 403, "Forbidden")
         cluster.error = UnavailableError("no answer")
-        is_problem(await world.get("/instances", headers=sends("t-new")), 503, "ServiceUnavailable")
+        assert_problem(await gateway.get("/instances", headers=sends("t-new")), 503, "ServiceUnavailable")
 
 
 class TestCache:
     async def test_forgets_in_time(self) -> None:
         now = [0.0]
-        cache: Cache[str, int] = Cache(lambda value: float(value), clock=lambda: now[0])
+        cache: ReviewCache[str, int] = ReviewCache(lambda value: float(value), 10, clock=lambda: now[0])
         asked: list[int] = []
 
         async def ask() -> int:
@@ -128,7 +128,7 @@ class TestCache:
         assert len(asked) == 3
 
     async def test_is_bounded(self) -> None:
-        cache: Cache[int, int] = Cache(lambda value: 60.0, most=10)
+        cache: ReviewCache[int, int] = ReviewCache(lambda value: 60.0, max_size=10)
         for number in range(100):
 
             async def ask(number: int = number) -> int:
@@ -138,7 +138,7 @@ class TestCache:
         assert len(cache) == 10
 
     async def test_one_who_leaves_does_not_take_the_answer_along(self) -> None:
-        cache: Cache[str, int] = Cache(lambda value: 60.0)
+        cache: ReviewCache[str, int] = ReviewCache(lambda value: 60.0, 10)
         go = asyncio.Event()
 
         async def ask() -> int:
@@ -161,7 +161,7 @@ def secret(namespace: str, name: str = "keys", uid: str = "1", **entries: Any) -
 
 class TestKeys:
     async def test_roles(self) -> None:
-        keys = ApiKeys("home")
+        keys = ApiKeyAuthority("home")
         sent = {role: new_key() for role in ("view", "edit", "admin")}
         keys.put(secret("home", **{role: {"hash": hash_of(key), "role": role} for role, key in sent.items()}))
         allowed = {}
@@ -173,12 +173,12 @@ class TestKeys:
         assert allowed == {"view": [True, False, False], "edit": [True, True, False], "admin": [True, True, True]}
 
     async def test_as_a_bearer(self) -> None:
-        keys, key = ApiKeys("home"), new_key()
+        keys, key = ApiKeyAuthority("home"), new_key()
         keys.put(secret("home", ci={"hash": hash_of(key)}))
         assert (await keys.identify(sends(key))).name == "key:ci"
 
     async def test_is_revoked_at_once(self) -> None:
-        keys, key = ApiKeys("home"), new_key()
+        keys, key = ApiKeyAuthority("home"), new_key()
         raw = secret("home", ci={"hash": hash_of(key)})
         assert keys.put(raw)
         assert not keys.put(raw)
@@ -195,7 +195,7 @@ class TestKeys:
 
     async def test_runs_out(self) -> None:
         now = datetime(2026, 3, 1, tzinfo=UTC)
-        keys, key = ApiKeys("home", clock=lambda: now), new_key()
+        keys, key = ApiKeyAuthority("home", clock=lambda: now), new_key()
         keys.put(secret("home", old={"hash": hash_of(key), "expires": "2026-02-28T23:59:59Z"}))
         with pytest.raises(UnauthorizedError):
             await keys.identify({"x-api-key": key})
@@ -204,7 +204,7 @@ class TestKeys:
 
     async def test_other_namespaces(self) -> None:
         """Only a Secret at home can give rights elsewhere."""
-        keys, home, away = ApiKeys("home"), new_key(), new_key()
+        keys, home, away = ApiKeyAuthority("home"), new_key(), new_key()
         keys.put(secret("home", h={"hash": hash_of(home), "namespaces": ["a", "b"]}, all={"hash": hash_of("x" * 40)}))
         keys.put(secret("away", a={"hash": hash_of(away), "role": "admin", "namespaces": ["home", "away", "*"]}))
         caller = await keys.identify({"x-api-key": home})
@@ -216,7 +216,7 @@ class TestKeys:
         assert await keys.allows(await keys.identify({"x-api-key": everywhere}), READ, "anywhere")
 
     async def test_all_are_those_it_may_name(self) -> None:
-        keys, key = ApiKeys("home"), new_key()
+        keys, key = ApiKeyAuthority("home"), new_key()
         keys.put(secret("away", a={"hash": hash_of(key), "namespaces": ["*"]}))
         caller = await keys.identify({"x-api-key": key})
         assert [await keys.allows(caller, READ, it) for it in ("home", "away", "c")] == [False, True, False]
@@ -230,7 +230,7 @@ class TestKeys:
             "zone": {"ci": {"hash": hash_of(key), "role": "admin", "expires": "2026-02-28T23:59:59Z"}},
         }
         for order in (list(told), list(reversed(told))):
-            keys = ApiKeys("home", clock=lambda: datetime(2026, 3, 1, tzinfo=UTC))
+            keys = ApiKeyAuthority("home", clock=lambda: datetime(2026, 3, 1, tzinfo=UTC))
             for namespace in order:
                 keys.put(secret(namespace, **told[namespace]))
             caller = await keys.identify({"x-api-key": key})
@@ -239,7 +239,7 @@ class TestKeys:
             assert [await keys.allows(caller, WRITE, it) for it in told] == [True, False, False]
 
     async def test_what_is_no_key(self, caplog: pytest.LogCaptureFixture) -> None:
-        keys, key = ApiKeys("home"), new_key()
+        keys, key = ApiKeyAuthority("home"), new_key()
         raw = secret("home", good={"hash": hash_of(key)}, plain={"hash": key}, list=[], odd={"role": "king"})
         raw["data"] |= {"binary": "////", "broken": "no base64!"}
         keys.put(raw)
@@ -251,7 +251,7 @@ class TestKeys:
         "headers", [{}, {"x-api-key": ""}, {"x-api-key": "guess"}, {"authorization": "Bearer guess"}]
     )
     async def test_nobody(self, headers: Mapping[str, str]) -> None:
-        keys = ApiKeys("home")
+        keys = ApiKeyAuthority("home")
         keys.put(secret("home", ci={"hash": hash_of(new_key())}))
         with pytest.raises(UnauthorizedError):
             await keys.identify(headers)
@@ -259,15 +259,15 @@ class TestKeys:
     async def test_a_secret_without_entries(self) -> None:
         raw = secret("home")
         del raw["data"]
-        assert ApiKeys("home").put(raw)
+        assert ApiKeyAuthority("home").put(raw)
 
 
 class TestOpen:
     @pytest.mark.parametrize("host", ["localhost:8090", "127.0.0.1", "127.8.8.8:8090", "[::1]:8090"])
     async def test_programs_on_this_machine(self, host: str) -> None:
-        caller = await Open().identify({"host": host})
+        caller = await NoAuthentication().identify({"host": host})
         assert not caller.is_known
-        assert await Open().allows(caller, WRITE, "a")
+        assert await NoAuthentication().allows(caller, WRITE, "a")
 
     @pytest.mark.parametrize(
         "headers",
@@ -281,4 +281,4 @@ class TestOpen:
     )
     async def test_a_page_from_elsewhere(self, headers: Mapping[str, str]) -> None:
         with pytest.raises(ForbiddenError):
-            await Open().identify(headers)
+            await NoAuthentication().identify(headers)

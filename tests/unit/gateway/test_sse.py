@@ -13,7 +13,7 @@ import pytest
 from hopper.api.resources import INSTANCES
 from hopper.gateway.discovery import Catalogue, Journal
 from hopper.gateway.sse import KEEP_ALIVE, EventStream
-from tests.unit.gateway.world import World, limited
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 SECONDS = 5
 
@@ -54,8 +54,10 @@ async def allowed() -> bool:
 
 
 @asynccontextmanager
-async def following(world: World, last_id: str | None = None, namespace: str = "default") -> AsyncIterator[Follower]:
-    follower = Follower(EventStream(world.context, namespace, last_id, allowed))
+async def following(
+    gateway: InMemoryGateway, last_id: str | None = None, namespace: str = "default"
+) -> AsyncIterator[Follower]:
+    follower = Follower(EventStream(gateway.context, namespace, last_id, allowed))
     try:
         yield follower
     finally:
@@ -63,18 +65,18 @@ async def following(world: World, last_id: str | None = None, namespace: str = "
 
 
 class TestEvents:
-    async def test_what_happens_is_told(self, world: World) -> None:
-        world.instance("global", "Global")
-        async with following(world) as follower:
+    async def test_what_happens_is_told(self, gateway: InMemoryGateway) -> None:
+        gateway.instance("global", "Global")
+        async with following(gateway) as follower:
             kind, token, data = await follower.next()
             assert (kind, data) == ("snapshot", {"revision": token, "total": 1, "reset": False})
-            world.instance("web", "Project", "global", phase=None)
+            gateway.instance("web", "Project", "global", phase=None)
             kind, token, data = await follower.next()
             assert (kind, data["id"], data["scope"], data["status"]) == ("registered", "web", "PROJECT", "created")
             assert (data["parent_id"], data["revision"], data["namespace"]) == ("global", token, "default")
             assert (await follower.kinds(1)) == ["child_added"]
             step = {"from": "Created", "to": "Starting", "time": "2026-03-01T11:00:00Z", "reason": "DesiredState"}
-            world.instance("web", "Project", None, "Starting", status={"history": [step]})
+            gateway.instance("web", "Project", None, "Starting", status={"history": [step]})
             assert (await follower.kinds(2)) == ["child_removed", "parent_changed"]
             kind, _, data = await follower.next()
             assert (kind, data["from"], data["to"], data["reason"]) == (
@@ -85,74 +87,74 @@ class TestEvents:
             )
             kind, _, data = await follower.next()
             assert (kind, data["status"]) == ("changed", "starting")
-            uid = world.store.objects[INSTANCES.plural, "default", "web"]["metadata"]["uid"]
-            await world.store.delete(INSTANCES, "default", "web", uid=uid)
+            uid = gateway.store.objects[INSTANCES.plural, "default", "web"]["metadata"]["uid"]
+            await gateway.store.delete(INSTANCES, "default", "web", uid=uid)
             kind, _, data = await follower.next()
             assert (kind, data["id"], data["uid"]) == ("unregistered", "web", uid)
 
-    async def test_only_of_the_namespace(self, world: World) -> None:
-        async with following(world) as follower:
+    async def test_only_of_the_namespace(self, gateway: InMemoryGateway) -> None:
+        async with following(gateway) as follower:
             await follower.next()
-            world.instance("far", namespace="other")
-            world.instance("near")
+            gateway.instance("far", namespace="other")
+            gateway.instance("near")
             assert (await follower.next())[2]["id"] == "near"
 
-    async def test_goes_on_after_a_break(self, world: World) -> None:
-        world.instance("a")
-        async with following(world) as follower:
+    async def test_goes_on_after_a_break(self, gateway: InMemoryGateway) -> None:
+        gateway.instance("a")
+        async with following(gateway) as follower:
             _, token, _ = await follower.next()
-        world.instance("b")
-        world.instance("c")
-        async with following(world, token) as follower:
+        gateway.instance("b")
+        gateway.instance("c")
+        async with following(gateway, token) as follower:
             seen = [await follower.next() for _ in range(2)]
             assert [(kind, data["id"]) for kind, _, data in seen] == [("registered", "b"), ("registered", "c")]
-        async with following(world, seen[0][1]) as follower:
+        async with following(gateway, seen[0][1]) as follower:
             assert await follower.next() == seen[1]
 
-    async def test_goes_on_from_the_topology(self, world: World) -> None:
-        world.instance("a")
-        revision = (await world.get("/registry/topology")).json()["revision"]
-        world.instance("b")
-        async with following(world, revision) as follower:
+    async def test_goes_on_from_the_topology(self, gateway: InMemoryGateway) -> None:
+        gateway.instance("a")
+        revision = (await gateway.get("/registry/topology")).json()["revision"]
+        gateway.instance("b")
+        async with following(gateway, revision) as follower:
             assert (await follower.next())[2]["id"] == "b"
 
     @pytest.mark.parametrize("last", ["", "other-1", "nonsense", "-", "other"])
-    async def test_what_is_not_known_any_more(self, world: World, last: str) -> None:
-        world.instance("a")
-        async with following(world, last) as follower:
+    async def test_what_is_not_known_any_more(self, gateway: InMemoryGateway, last: str) -> None:
+        gateway.instance("a")
+        async with following(gateway, last) as follower:
             kind, _, data = await follower.next()
             assert (kind, data["reset"]) == ("snapshot", bool(last))
 
     async def test_one_that_is_too_slow_hears_so(self) -> None:
-        world = World()
+        gateway = InMemoryGateway()
         journal = Journal(capacity=5)
         journal.open()
-        world.context.catalogue = Catalogue(world.context.catalogue.instances, journal=journal)
-        async with following(world) as follower:
+        gateway.context.catalogue = Catalogue(gateway.context.catalogue.instances, journal=journal)
+        async with following(gateway) as follower:
             _, first, _ = await follower.next()
             for number in range(10):
-                world.instance(f"p-{number}")
+                gateway.instance(f"p-{number}")
             kind, token, data = await follower.next()
             assert (kind, data["reset"], data["total"]) == ("snapshot", True, 10)
-        async with following(world, first) as follower:
+        async with following(gateway, first) as follower:
             assert (await follower.next()) == (kind, token, data)
 
 
 class TestEnd:
     async def test_a_sign_of_life(self) -> None:
-        world = World(settings=limited(keepalive_seconds=0.01))
-        async with following(world) as follower:
+        gateway = InMemoryGateway(settings=settings_with(keepalive_seconds=0.01))
+        async with following(gateway) as follower:
             await follower.next()
             assert [await follower.chunk() for _ in range(3)] == [KEEP_ALIVE] * 3
 
     async def test_who_may_no_longer_follow(self) -> None:
-        world = World(settings=limited(keepalive_seconds=0.01))
+        gateway = InMemoryGateway(settings=settings_with(keepalive_seconds=0.01))
         verdicts = [True, False]
 
         async def pop() -> bool:
             return verdicts.pop(0)
 
-        follower = Follower(EventStream(world.context, "default", None, pop))
+        follower = Follower(EventStream(gateway.context, "default", None, pop))
         await follower.next()
         assert await follower.chunk() == KEEP_ALIVE
         with pytest.raises(StopAsyncIteration):
@@ -160,7 +162,7 @@ class TestEnd:
 
     async def test_who_may_no_longer_follow_is_not_kept_by_news(self) -> None:
         """Where something happens all the time, there is never a sign of life."""
-        world = World(settings=limited(keepalive_seconds=0.05))
+        gateway = InMemoryGateway(settings=settings_with(keepalive_seconds=0.05))
         verdicts = [True, False]
 
         async def pop() -> bool:
@@ -170,21 +172,21 @@ class TestEnd:
             number = 0
             while True:
                 number += 1
-                world.instance("busy", displayName=f"{number}")
+                gateway.instance("busy", displayName=f"{number}")
                 await asyncio.sleep(0.001)
 
         busy = asyncio.create_task(happen())
-        follower = Follower(EventStream(world.context, "default", None, pop))
+        follower = Follower(EventStream(gateway.context, "default", None, pop))
         async with asyncio.timeout(SECONDS):
             told = [chunk async for chunk in follower.chunks()]
         busy.cancel()
         assert KEEP_ALIVE not in told
         assert verdicts == []
 
-    async def test_the_gateway_ends(self, world: World) -> None:
-        async with following(world) as follower:
+    async def test_the_gateway_ends(self, gateway: InMemoryGateway) -> None:
+        async with following(gateway) as follower:
             await follower.next()
-            world.context.stopping.set()
+            gateway.context.stopping.set()
             with pytest.raises(StopAsyncIteration):
                 await follower.chunk()
 
@@ -192,14 +194,14 @@ class TestEnd:
 class Connection:
     """One HTTP request, as a server hands it to the application."""
 
-    def __init__(self, world: World, path: str) -> None:
+    def __init__(self, gateway: InMemoryGateway, path: str) -> None:
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.gone = asyncio.Event()
         path, _, query = path.partition("?")
         scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "root_path": ""}
         scope |= {"path": path, "raw_path": path.encode(), "query_string": query.encode(), "scheme": "http"}
         scope |= {"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("localhost", 80)}
-        self.task = asyncio.create_task(world.app(scope, self._receive, self.sent.put))
+        self.task = asyncio.create_task(gateway.app(scope, self._receive, self.sent.put))
 
     async def _receive(self) -> dict[str, Any]:
         await self.gone.wait()
@@ -211,8 +213,8 @@ class Connection:
 
 
 async def test_through_the_application() -> None:
-    world = World(settings=limited(max_streams=1))
-    first = Connection(world, "/api/v1/registry/events")
+    gateway = InMemoryGateway(settings=settings_with(max_streams=1))
+    first = Connection(gateway, "/api/v1/registry/events")
     start = await first.next()
     headers = dict(start["headers"])
     assert (start["status"], headers[b"content-type"][:17]) == (200, b"text/event-stream")
@@ -221,15 +223,15 @@ async def test_through_the_application() -> None:
     assert (await first.next())["body"].startswith(b"retry:")
     assert b"event: snapshot" in (await first.next())["body"]
     # No more than one at a time, until it is closed.
-    second = Connection(world, "/api/v1/registry/events")
+    second = Connection(gateway, "/api/v1/registry/events")
     assert (await second.next())["status"] == 429
     first.gone.set()
     async with asyncio.timeout(SECONDS):
         await first.task
-    assert world.context.streams.open == 0
-    third = Connection(world, "/api/v1/registry/events")
+    assert gateway.context.stream_limit.open == 0
+    third = Connection(gateway, "/api/v1/registry/events")
     assert (await third.next())["status"] == 200
-    world.context.stopping.set()
+    gateway.context.stopping.set()
     async with asyncio.timeout(SECONDS):
         await third.task
         await second.task

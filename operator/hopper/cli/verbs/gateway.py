@@ -109,12 +109,12 @@ def make_key(
 
     import yaml
 
-    from hopper.gateway.auth import keys
+    from hopper.gateway.auth.api_keys import KeyRole, api_key_secret, new_key
 
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", name):
         raise typer.BadParameter("write the name with a-z, 0-9 and -, with at most 42 characters")
-    key = keys.new_key()
+    key = new_key()
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days else None
-    secret = keys.secret_of(name, key, keys.Role(role.value), tuple(good_for or ()), expires)
+    secret = api_key_secret(name, key, KeyRole(role.value), tuple(good_for or ()), expires)
     typer.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
     typer.echo(f"The key, which is shown only now: {key}", err=True)

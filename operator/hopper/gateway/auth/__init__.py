@@ -1,7 +1,7 @@
-"""Who calls, and what they may do."""
+"""Authentication and authorization of callers."""
 
-from hopper.gateway.auth.authority import Authority, Caller, Open, Permission
-from hopper.gateway.auth.keys import ApiKeys
-from hopper.gateway.auth.tokens import Tokens
+from hopper.gateway.auth.api_keys import ApiKeyAuthority
+from hopper.gateway.auth.authority import Authority, Caller, NoAuthentication, Permission
+from hopper.gateway.auth.tokens import TokenAuthority
 
-__all__ = ["ApiKeys", "Authority", "Caller", "Open", "Permission", "Tokens"]
+__all__ = ["ApiKeyAuthority", "Authority", "Caller", "NoAuthentication", "Permission", "TokenAuthority"]

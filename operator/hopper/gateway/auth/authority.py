@@ -1,4 +1,4 @@
-"""What every way of authentication answers: who is asking, and whether they may."""
+"""Interface of the authentication modes, and the mode without authentication."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,29 +12,22 @@ from hopper.gateway.http.errors import ForbiddenError
 ANONYMOUS = "anonymous"
 
 
-def _host_of(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Something that may be allowed, in the words of RBAC: a verb on a kind, or on a part of it."""
+    """A permission in terms of RBAC: a verb on a resource or a subresource."""
 
     verb: str
     resource: Resource
     subresource: str = ""
 
     def __str__(self) -> str:
-        part = f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {self.resource.plural}{part}"
+        subresource = f"/{self.subresource}" if self.subresource else ""
+        return f"{self.verb} {self.resource.plural}{subresource}"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. `name` goes into the access log, and into the reason of what is changed."""
+    """A client. The access log and `spec.reason` of changed instances contain its name."""
 
     name: str
 
@@ -44,46 +37,56 @@ class Caller:
 
 
 class Authority(Protocol):
-    """One way of authentication. `scheme` is what OpenAPI calls it, None where nobody has to say who they are.
+    """An authentication mode. `scheme` is its security scheme in the OpenAPI document, None without authentication.
 
-    Both methods raise `ApiError` where the API server has to be asked and does not answer.
+    Both methods raise `ApiError` if they need the API server and it is not available.
     """
 
     scheme: str | None
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
-        """Return who sends these headers. Raises `UnauthorizedError`."""
+        """Return the caller that sent these headers. Raises `UnauthorizedError`."""
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
-        """Tell whether this caller may do that in a namespace."""
+        """Whether the caller has the permission in a namespace."""
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only programs on this machine can reach an address."""
+    """Whether a host is a loopback address, which only programs on this machine can reach."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-class Open:
-    """Lets everybody do everything; only for a gateway that nobody else can reach.
+class NoAuthentication:
+    """Authority that gives all permissions to every caller. Only for a gateway on a loopback address.
 
-    The user's own browser can: what a page from elsewhere has it send is refused (`only_here`).
+    A web page can make the user's browser send requests to that address. With `only_local`, requests with a foreign
+    Host or Origin header are rejected.
     """
 
     scheme: str | None = None
 
-    def __init__(self, *, only_here: bool = True) -> None:
-        self._only_here = only_here
+    def __init__(self, *, only_local: bool = True) -> None:
+        self._only_local = only_local
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
-        if self._only_here:
+        if self._only_local:
             origin = headers.get("origin")
             for url in (f"//{headers.get('host', '')}", *([origin] if origin is not None else ())):
                 if not is_loopback(_host_of(url) or ""):
-                    raise ForbiddenError("without authentication, only programs on this machine are served")
+                    raise ForbiddenError(
+                        "a gateway without authentication serves only this machine: use a loopback address as the host"
+                    )
         return Caller(ANONYMOUS)
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
         return True
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

@@ -1,13 +1,14 @@
-"""Search, health, event journal and heartbeats of instances, which only the gateway uses."""
+"""Search, health, events and heartbeats of instances, on top of the indexes in `hopper.registry`."""
 
 from hopper.gateway.discovery.catalogue import Catalogue
-from hopper.gateway.discovery.criteria import Criteria
 from hopper.gateway.discovery.health import HealthIndex, HealthMetrics, HealthRollUp
 from hopper.gateway.discovery.heartbeat_writer import HeartbeatWriter
 from hopper.gateway.discovery.journal import EventKind, Journal, JournalEntry
-from hopper.gateway.discovery.search import find, possible_parents
+from hopper.gateway.discovery.search import ANY_INSTANCE, Criteria, find_instances, possible_parents
+from hopper.gateway.discovery.waiters import InstanceWaiters, UntilDisconnected
 
 __all__ = [
+    "ANY_INSTANCE",
     "Catalogue",
     "Criteria",
     "EventKind",
@@ -15,8 +16,10 @@ __all__ = [
     "HealthMetrics",
     "HealthRollUp",
     "HeartbeatWriter",
+    "InstanceWaiters",
     "Journal",
     "JournalEntry",
-    "find",
+    "UntilDisconnected",
+    "find_instances",
     "possible_parents",
 ]

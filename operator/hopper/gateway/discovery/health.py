@@ -1,4 +1,4 @@
-"""Health of every instance known: its own, the worst below it, and the metrics of its last heartbeat."""
+"""Health of every instance: its own, the worst among its descendants, and the metrics from its last heartbeat."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,38 +12,38 @@ from hopper.gateway.discovery.journal import EventKind, Journal
 from hopper.registry.heartbeats import HeartbeatChange, HeartbeatIndex
 from hopper.registry.instances import InstanceChange, InstanceIndex, NamespaceIndex
 
-_NOTHING_TOLD = Vitals()
-_NOT_KNOWN = HealthVerdict(Health.UNKNOWN, "")
+_NO_VITALS = Vitals()
+_UNKNOWN = HealthVerdict(Health.UNKNOWN, "")
 
 
 @dataclass(frozen=True, slots=True)
 class HealthRollUp:
-    """The worst health of an instance and all below it, and the name of one that is so."""
+    """Worst health among an instance and its descendants, and the name of an instance with that health."""
 
     health: Health
-    because: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class HealthMetrics:
-    """How an instance does. Seconds of uptime count from when it last became Running; None while it is not up."""
+    """Metrics of an instance. Uptime is in seconds since it last became Running, None if it is not up."""
 
     vitals: Vitals
     uptime_seconds: float | None
-    last_beat: datetime | None
+    last_heartbeat: datetime | None
 
 
-class _Namespace:
-    """The verdicts on the instances of one namespace; names by health, so that those in trouble are found at once."""
+class _NamespaceHealth:
+    """Verdicts on the instances of one namespace, and the names by health to find instances in trouble fast."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, HealthVerdict] = {}
         self.names: dict[Health, set[str]] = {health: set() for health in Health}
-        self.worst: dict[str, HealthRollUp] | None = (
-            None  # what is above one that is not at its best; None: to be found out
-        )
+        # Only instances with children have an entry. None until computed.
+        self.roll_ups: dict[str, HealthRollUp] | None = None
 
-    def move(self, name: str, verdict: HealthVerdict | None) -> HealthVerdict | None:
+    def replace(self, name: str, verdict: HealthVerdict | None) -> HealthVerdict | None:
+        """Store a verdict, or remove it if None; return the old one."""
         old = self.verdicts.pop(name, None)
         if old:
             self.names[old.health].discard(name)
@@ -54,93 +54,104 @@ class _Namespace:
 
 
 class HealthIndex:
-    """Keeps a verdict on each instance: call `on_change` and `on_news` with what registry and beats answer to `put`."""
+    """HealthVerdict on each instance. Writes changes of health to the journal.
 
-    def __init__(self, registry: InstanceIndex, beats: HeartbeatIndex, journal: Journal | None = None) -> None:
-        self._registry = registry
-        self._beats = beats
+    `on_change` and `on_heartbeats` need every change of the two indexes.
+    """
+
+    def __init__(self, instances: InstanceIndex, heartbeats: HeartbeatIndex, journal: Journal | None = None) -> None:
+        self._instances = instances
+        self._heartbeats = heartbeats
         self._journal = journal
-        self._namespaces: dict[str, _Namespace] = {}
+        self._namespaces: dict[str, _NamespaceHealth] = {}
 
     def of(self, instance: HopperInstance) -> HealthVerdict:
         """Return the verdict on an instance itself."""
-        known = self._namespaces.get(instance.namespace)
-        return known.verdicts.get(instance.name, _NOT_KNOWN) if known else _NOT_KNOWN
+        namespace = self._namespaces.get(instance.namespace)
+        return namespace.verdicts.get(instance.name, _UNKNOWN) if namespace else _UNKNOWN
 
     def rolled_up(self, instance: HopperInstance) -> HealthRollUp:
-        """Return the worst of an instance and all below it."""
-        known = self._namespaces.get(instance.namespace)
+        """Return the worst health among an instance and its descendants."""
+        namespace = self._namespaces.get(instance.namespace)
         own = HealthRollUp(self.of(instance).health, instance.name)
-        if known is None:
+        if namespace is None:
             return own
-        if known.worst is None:
-            known.worst = _roll_up(known, self._registry.namespace(instance.namespace))
-        return known.worst.get(instance.name, own)
+        if namespace.roll_ups is None:
+            namespace.roll_ups = _roll_up(namespace, self._instances.namespace(instance.namespace))
+        return namespace.roll_ups.get(instance.name, own)
 
     def names(self, namespace: str, *healths: Health) -> set[str]:
-        """Return the names of the instances that are so themselves."""
-        known = self._namespaces.get(namespace)
-        return set().union(*(known.names[health] for health in healths)) if known else set()
+        """Return the names of the instances with one of these values of health."""
+        health = self._namespaces.get(namespace)
+        return set().union(*(health.names[wanted] for wanted in healths)) if health else set()
 
     def metrics(self, instance: HopperInstance, now: datetime | None = None) -> HealthMetrics:
-        """Return what the last heartbeat told of an instance, and for how long it has been up."""
-        beat, started = self._beats.last(instance), instance.status.started_at
-        up = started is not None and instance.status.phase in STARTED
-        uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if up and started else None
-        return HealthMetrics(beat or _NOTHING_TOLD, uptime, beat.at if beat else None)
+        """Return the uptime of an instance and the metrics from its last heartbeat."""
+        heartbeat, started = self._heartbeats.last(instance), instance.status.started_at
+        is_up = started is not None and instance.status.phase in STARTED
+        uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if is_up and started else None
+        return HealthMetrics(heartbeat or _NO_VITALS, uptime, heartbeat.at if heartbeat else None)
 
     def on_change(self, change: InstanceChange) -> None:
-        """Take in a change of the registry."""
-        namespace = self._namespaces.setdefault(change.subject.namespace, _Namespace())
+        """Update the verdict after a change of an instance."""
+        namespace = self._namespaces.setdefault(change.subject.namespace, _NamespaceHealth())
         if change.new is None:
-            namespace.move(change.subject.name, None)
-            namespace.worst = None
+            namespace.replace(change.subject.name, None)
+            namespace.roll_ups = None
             if not namespace.verdicts:
                 del self._namespaces[change.subject.namespace]
             return
         if change.old is None or change.old.parent_name != change.new.parent_name:
-            namespace.worst = None
+            namespace.roll_ups = None
         self._judge(namespace, change.new)
 
-    def on_news(self, news: HeartbeatChange) -> None:
-        """Take in what a ConfigMap of heartbeats told: who beats is well again, and for the others time goes on."""
-        namespace, index = self._namespaces.get(news.namespace), self._registry.namespace(news.namespace)
+    def on_heartbeats(self, change: HeartbeatChange) -> None:
+        """Update verdicts after a change of a heartbeat shard.
+
+        All instances of the shard that must send heartbeats are judged, because missing heartbeats time out as well.
+        """
+        namespace, index = self._namespaces.get(change.namespace), self._instances.namespace(change.namespace)
         if namespace is None:
             return
-        for instance in index.expecting_beats(news.shard):
+        for instance in index.expecting_beats(change.shard):
             self._judge(namespace, instance)
-        for name in news.names:
-            instance_ = index.get(name)
-            if instance_ is not None and instance_.spec.heartbeat is None:
-                self._judge(namespace, instance_)
+        for name in change.names:
+            sender = index.get(name)
+            if sender is not None and sender.spec.heartbeat is None:
+                self._judge(namespace, sender)
 
-    def _judge(self, namespace: _Namespace, instance: HopperInstance) -> None:
-        verdict = health_of(instance, self._beats.heard(instance), self._beats.last(instance))
-        old = namespace.move(instance.name, verdict)
-        same = old is not None and old.health is verdict.health
-        if old is not None and same and (old.reason == verdict.reason or not old.health.is_trouble):
+    def __len__(self) -> int:
+        """Return the number of instances with a verdict."""
+        return sum(len(namespace.verdicts) for namespace in self._namespaces.values())
+
+    def _judge(self, namespace: _NamespaceHealth, instance: HopperInstance) -> None:
+        verdict = health_of(instance, self._heartbeats.heard(instance), self._heartbeats.last(instance))
+        old = namespace.replace(instance.name, verdict)
+        is_same = old is not None and old.health is verdict.health
+        if old is not None and is_same and (old.reason == verdict.reason or not old.health.is_trouble):
             return
-        namespace.worst = None
+        namespace.roll_ups = None
         if old is not None and self._journal:
-            told = {"from": old.health, "to": verdict.health, "reason": verdict.reason, "message": verdict.message}
-            self._journal.write(EventKind.HEALTH, instance, **told)
+            detail = {"from": old.health, "to": verdict.health, "reason": verdict.reason, "message": verdict.message}
+            self._journal.append(EventKind.HEALTH, instance, **detail)
 
 
-def _roll_up(known: _Namespace, index: NamespaceIndex) -> dict[str, HealthRollUp]:
-    """Pass every verdict up, the worst first: each instance takes the first that comes, and so do all above it.
+def _roll_up(namespace: _NamespaceHealth, index: NamespaceIndex) -> dict[str, HealthRollUp]:
+    """Return the worst health below each instance that has children.
 
-    Those with nobody below them are left out: they are what they are themselves.
+    Every verdict moves up the tree, worst first. An ancestor keeps the first verdict, and all its ancestors have the
+    same or a worse one by then.
     """
-    found: dict[str, HealthRollUp] = {}
-    for health in sorted(Health, key=lambda it: it.severity, reverse=True):
-        for name in sorted(known.names[health]):
-            step: str | None = name if index.children(name) else _parent(index, name)
-            while step is not None and step not in found and index.get(step) is not None:
-                found[step] = HealthRollUp(health, name)
-                step = _parent(index, step)
-    return found
+    roll_ups: dict[str, HealthRollUp] = {}
+    for health in sorted(Health, key=lambda health: health.severity, reverse=True):
+        for name in sorted(namespace.names[health]):
+            ancestor: str | None = name if index.children(name) else _parent_of(index, name)
+            while ancestor is not None and ancestor not in roll_ups and index.get(ancestor) is not None:
+                roll_ups[ancestor] = HealthRollUp(health, name)
+                ancestor = _parent_of(index, ancestor)
+    return roll_ups
 
 
-def _parent(index: NamespaceIndex, name: str) -> str | None:
+def _parent_of(index: NamespaceIndex, name: str) -> str | None:
     instance = index.get(name)
     return instance.parent_name if instance else None

@@ -1,4 +1,4 @@
-"""The gateway's side of heartbeats: they are collected in memory, and written many at a time."""
+"""Writer of heartbeats: collects them in memory and writes each shard at most once per tick."""
 
 import asyncio
 import contextlib
@@ -27,176 +27,183 @@ from hopper.registry.instances import InstanceIndex, NamespaceIndex
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-# A gateway says that it listens at least this often where heartbeats are expected, oftener where timeouts are short.
+# A gateway refreshes its presence at least this often while heartbeats are expected, and more often for short timeouts.
 LONGEST_PRESENCE_SECONDS = 10.0
-_FORGET_GATEWAY_SECONDS = 10 * STALE_SECONDS
-# By then, every gateway knows of an instance whose heartbeat another one has taken in.
-_NEWS_TAKES = timedelta(seconds=30)
-# A large ConfigMap is written less often: what goes to the API server and to everybody who watches stays bounded.
-_ENTRIES_A_SECOND = 1000
-_CLEAN_UP = timedelta(seconds=10)
-_AT_ONCE = 4
+_REMOVE_GATEWAY_SECONDS = 10 * STALE_SECONDS
+# By then, the watch of every gateway has seen an instance whose heartbeat another gateway has received.
+_WATCH_DELAY = timedelta(seconds=30)
+# A large ConfigMap is written less often, to bound the load on the API server and on every watch.
+_ENTRIES_PER_SECOND = 1000
+_CLEAN_UP_INTERVAL = timedelta(seconds=10)
+_CONCURRENT_WRITES = 4
+_LEAVE_SECONDS = 5
 _NO_VITALS = Vitals()
 
-Place = tuple[str, int]  # namespace, shard
+ShardKey = tuple[str, int]  # namespace, shard
 Changes = dict[str, str | None]
 
 
 class HeartbeatWriter:
-    """Takes heartbeats in and writes them down: one patch a shard and tick, whatever number of instances beat.
+    """Collects heartbeats and writes them with one patch per shard and tick, however many instances send them.
 
-    The same patch says that this gateway was listening until then. `replica` names it among others. What cannot be
-    written is tried again with the next tick; until it is, nobody takes it for silence.
+    The same patch refreshes this gateway's presence, under the name `replica`. A patch that fails is repeated with the
+    next tick. Until then the shard has no fresh presence, so that no instance is judged by its missing heartbeats.
     """
 
     def __init__(
         self,
         store: HeartbeatStore,
-        beats: HeartbeatIndex,
-        registry: InstanceIndex,
+        heartbeats: HeartbeatIndex,
+        instances: InstanceIndex,
         *,
         replica: str,
         clock: Callable[[], datetime] = wall_clock,
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._store = store
-        self._beats = beats
-        self._registry = registry
-        self._key = gateway_key(replica)
+        self._heartbeats = heartbeats
+        self._instances = instances
+        self._own_key = gateway_key(replica)
         self._clock = clock
         self._tick_seconds = tick_seconds
-        self._pending: dict[Place, dict[str, StoredHeartbeat]] = {}
-        self._since: dict[Place, datetime] = {}  # where this gateway has said that it listens, and since when
-        self._written: dict[Place, datetime] = {}
-        self._failing: set[Place] = set()
-        self._cleaned_at: datetime | None = None
+        self._pending: dict[ShardKey, dict[str, StoredHeartbeat]] = {}
+        self._present_since: dict[ShardKey, datetime] = {}
+        self._written_at: dict[ShardKey, datetime] = {}
+        self._failing: set[ShardKey] = set()
+        self._cleaned_up_at: datetime | None = None
         self._ticked_at: datetime | None = None
 
-    def beat(self, instance: HopperInstance, vitals: Vitals = _NO_VITALS) -> StoredHeartbeat:
-        """Take in one heartbeat of an instance that the registry knows. Costs no request."""
-        told = {name: getattr(vitals, name) for name in Vitals.__dataclass_fields__}
-        beat = StoredHeartbeat(uid=instance.metadata.uid, at=self._clock(), **told)
-        self._beats.note(instance.namespace, instance.name, beat)
-        self._pending.setdefault((instance.namespace, shard_of(instance.name)), {})[instance.name] = beat
-        return beat
+    def receive(self, instance: HopperInstance, vitals: Vitals = _NO_VITALS) -> StoredHeartbeat:
+        """Store a heartbeat of an instance in the index; the next tick writes it."""
+        values = {name: getattr(vitals, name) for name in Vitals.__dataclass_fields__}
+        heartbeat = StoredHeartbeat(uid=instance.metadata.uid, at=self._clock(), **values)
+        self._heartbeats.note(instance.namespace, instance.name, heartbeat)
+        self._pending.setdefault((instance.namespace, shard_of(instance.name)), {})[instance.name] = heartbeat
+        return heartbeat
 
     async def run(self) -> None:
-        """Write every second until cancelled, then once more. Begin when the registry is complete."""
+        """Write every tick until cancelled, then leave. Start when the initial list of instances is complete."""
         try:
             while True:
                 await self.flush()
                 await asyncio.sleep(self._tick_seconds)
         finally:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(_LEAVE_SECONDS):
                     await self.leave()
 
     async def flush(self) -> None:
-        """Write what is due."""
+        """Write all shards that are due."""
         now = self._clock()
-        self._notice_a_gap(now)
-        cleans_up = self._cleaned_at is None or now - self._cleaned_at >= _CLEAN_UP
-        places = self._places()
+        self._detect_suspension(now)
+        cleans_up = self._cleaned_up_at is None or now - self._cleaned_up_at >= _CLEAN_UP_INTERVAL
+        shards = self._shards()
         if cleans_up:
-            self._cleaned_at = now
-            self._written = {place: when for place, when in self._written.items() if place in places}
-            self._failing &= places
-        slots = asyncio.Semaphore(_AT_ONCE)
+            self._cleaned_up_at = now
+            self._written_at = {shard: when for shard, when in self._written_at.items() if shard in shards}
+            self._failing &= shards
+        slots = asyncio.Semaphore(_CONCURRENT_WRITES)
 
-        async def write(place: Place, left_over: Changes) -> None:
+        async def write(shard: ShardKey, removals: Changes) -> None:
             async with slots:
-                await self._write(place, left_over)
+                await self._write(shard, removals)
 
-        due = ((place, self._left_over(place, now) if cleans_up else {}) for place in places)
-        await asyncio.gather(*(write(*it) for it in due if it[1] or self._is_due(it[0], now)))
+        candidates = [(shard, self._obsolete_entries(shard, now) if cleans_up else {}) for shard in shards]
+        await asyncio.gather(
+            *(write(shard, removals) for shard, removals in candidates if removals or self._is_due(shard, now))
+        )
 
     async def leave(self) -> None:
-        """Write what is left, and that this gateway does not listen any more."""
-        for place in {*self._since, *self._pending}:
-            await self._write(place, {}, leaves=True)
+        """Write the pending heartbeats, and remove this gateway's presence from all shards."""
+        for shard in {*self._present_since, *self._pending}:
+            await self._write(shard, {}, leaves=True)
 
-    def _notice_a_gap(self, now: datetime) -> None:
-        """Whoever was stopped for a while (a suspended machine, say) was not listening, and has to say so."""
-        before, self._ticked_at = self._ticked_at, now
-        if before is not None and now - before > timedelta(seconds=3 * self._tick_seconds + 2):
-            self._since.clear()
+    def _detect_suspension(self, now: datetime) -> None:
+        """Restart the presence after a gap between ticks: a suspended machine received no heartbeats."""
+        last_tick, self._ticked_at = self._ticked_at, now
+        if last_tick is not None and now - last_tick > timedelta(seconds=3 * self._tick_seconds + 2):
+            self._present_since.clear()
 
-    def _places(self) -> set[Place]:
-        """Return where there may be something to write."""
-        served = {(name, shard) for name in self._registry.namespaces for shard in range(SHARDS)}
-        return served | self._beats.places() | set(self._pending)
+    def _shards(self) -> set[ShardKey]:
+        """Return all shards that may need a write."""
+        served = {(name, shard) for name in self._instances.namespaces for shard in range(SHARDS)}
+        return served | self._heartbeats.places() | set(self._pending)
 
-    def _is_due(self, place: Place, now: datetime) -> bool:
-        written = self._written.get(place)
-        size = len(self._beats.entries(*place))
-        if written and size > _ENTRIES_A_SECOND and now - written < timedelta(seconds=size / _ENTRIES_A_SECOND):
+    def _is_due(self, shard: ShardKey, now: datetime) -> bool:
+        written = self._written_at.get(shard)
+        size = len(self._heartbeats.entries(*shard))
+        if written and size > _ENTRIES_PER_SECOND and now - written < timedelta(seconds=size / _ENTRIES_PER_SECOND):
             return False
-        if self._pending.get(place):
+        if self._pending.get(shard):
             return True
-        interval = _presence_interval(self._registry.namespace(place[0]), place[1])
-        return interval is not None and (place not in self._since or written is None or now - written >= interval)
+        interval = _presence_interval(self._instances.namespace(shard[0]), shard[1])
+        if interval is None:
+            return False
+        return shard not in self._present_since or written is None or now - written >= interval
 
-    def _left_over(self, place: Place, now: datetime) -> Changes:
-        """Return what nobody needs any more: entries of instances and gateways that are gone, and what is none."""
-        index, beats = self._registry.namespace(place[0]), self._beats.of(*place)
-        silent = self._beats.silence_of_gateways(*place)
-        changes: Changes = {}
-        for key in self._beats.entries(*place):
+    def _obsolete_entries(self, shard: ShardKey, now: datetime) -> Changes:
+        """Return the removal of entries that are invalid or belong to deleted instances and stopped gateways."""
+        index, heartbeats = self._instances.namespace(shard[0]), self._heartbeats.of(*shard)
+        silence = self._heartbeats.silence_of_gateways(*shard)
+        removals: Changes = {}
+        for key in self._heartbeats.entries(*shard):
             if is_gateway_key(key):
-                gone = silent[key] > _FORGET_GATEWAY_SECONDS
+                is_obsolete = silence[key] > _REMOVE_GATEWAY_SECONDS
             else:
-                beat, known = beats.get(key), index.get(key)
-                # Another gateway may have heard of an instance that is not known here yet.
-                is_another = known is None or beat is None or known.metadata.uid != beat.uid
-                gone = is_another and (beat is None or now - beat.at > _NEWS_TAKES)
-            if gone and key != self._key:
-                changes[key] = None
-        return changes
+                heartbeat, instance = heartbeats.get(key), index.get(key)
+                is_orphaned = instance is None or heartbeat is None or instance.metadata.uid != heartbeat.uid
+                # The index may not contain the instance yet, if another gateway received the heartbeat.
+                is_obsolete = is_orphaned and (heartbeat is None or now - heartbeat.at > _WATCH_DELAY)
+            if is_obsolete and key != self._own_key:
+                removals[key] = None
+        return removals
 
-    async def _write(self, place: Place, changes: Changes, *, leaves: bool = False) -> None:
-        now, beaten = self._clock(), self._pending.pop(place, {})
-        index = self._registry.namespace(place[0])
-        beaten = {name: it for name, it in beaten.items() if _is_of(index.get(name), it)}
-        changes = {**changes, **{name: dump_heartbeat(it) for name, it in beaten.items()}}
-        changes[self._key] = (
-            None if leaves else dump_presence(GatewayPresence(since=self._since.get(place, now), seen=now))
-        )
+    async def _write(self, shard: ShardKey, removals: Changes, *, leaves: bool = False) -> None:
+        now, index = self._clock(), self._instances.namespace(shard[0])
+        pending = self._pending.pop(shard, {})
+        sent = {name: heartbeat for name, heartbeat in pending.items() if _is_sender(index.get(name), heartbeat)}
+        changes = {**removals, **{name: dump_heartbeat(heartbeat) for name, heartbeat in sent.items()}}
+        presence = GatewayPresence(since=self._present_since.get(shard, now), seen=now)
+        changes[self._own_key] = None if leaves else dump_presence(presence)
         try:
-            await self._merge(place, changes, now)
+            await self._merge(shard, changes, now)
         except ApiError as error:
-            log = logger.debug if place in self._failing or leaves else logger.warning
-            log("cannot write heartbeats of %s: %s; trying again", place[0], error)
-            self._failing.add(place)
-            # Until it can be written nobody knows who has beaten, and those who beat may have been sent away.
-            self._since.pop(place, None)
-            self._pending[place] = {**beaten, **self._pending.get(place, {})}
+            log = logger.debug if shard in self._failing or leaves else logger.warning
+            log("cannot write heartbeats of namespace %s: %s; retrying with the next tick", shard[0], error)
+            self._failing.add(shard)
+            # The presence must not cover this gap, because heartbeats in it may never be written.
+            self._present_since.pop(shard, None)
+            self._pending[shard] = {**sent, **self._pending.get(shard, {})}
             return
-        self._failing.discard(place)
-        self._written[place] = now
+        self._failing.discard(shard)
+        self._written_at[shard] = now
         if leaves:
-            self._since.pop(place, None)
+            self._present_since.pop(shard, None)
         else:
-            self._since.setdefault(place, now)
+            self._present_since.setdefault(shard, now)
 
-    async def _merge(self, place: Place, changes: Changes, now: datetime) -> None:
+    async def _merge(self, shard: ShardKey, changes: Changes, now: datetime) -> None:
         try:
-            await self._store.merge(*place, changes)
+            await self._store.merge(*shard, changes)
         except NotFoundError:
             data = {key: value for key, value in changes.items() if value is not None}
-            if self._key in data:  # of what stood there before, if anything did, nothing is known any more
-                self._since.pop(place, None)
-                data[self._key] = dump_presence(GatewayPresence(since=now, seen=now))
-            await self._store.create(*place, data)
+            if self._own_key in data:  # the new ConfigMap has lost all earlier heartbeats, so the presence starts now
+                self._present_since.pop(shard, None)
+                data[self._own_key] = dump_presence(GatewayPresence(since=now, seen=now))
+            await self._store.create(*shard, data)
 
 
-def _is_of(instance: HopperInstance | None, beat: StoredHeartbeat) -> bool:
-    return instance is not None and instance.metadata.uid == beat.uid
+def _is_sender(instance: HopperInstance | None, heartbeat: StoredHeartbeat) -> bool:
+    return instance is not None and instance.metadata.uid == heartbeat.uid
 
 
 def _presence_interval(index: NamespaceIndex, shard: int) -> timedelta | None:
-    """Return how often a gateway has to say that it listens; None where nobody is expected to beat."""
-    running = (it for it in index.expecting_beats(shard) if it.status.phase in (Phase.RUNNING, Phase.ERROR))
-    shortest = min((it.spec.heartbeat.timeout_seconds for it in running if it.spec.heartbeat), default=None)
+    """Return how often a gateway must refresh its presence; None if no instance must send heartbeats."""
+    running = (
+        instance for instance in index.expecting_beats(shard) if instance.status.phase in (Phase.RUNNING, Phase.ERROR)
+    )
+    timeouts = (instance.spec.heartbeat.timeout_seconds for instance in running if instance.spec.heartbeat)
+    shortest = min(timeouts, default=None)
     if shortest is None:
         return None
     return timedelta(seconds=min(shortest / 2, LONGEST_PRESENCE_SECONDS))

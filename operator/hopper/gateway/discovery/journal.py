@@ -1,4 +1,4 @@
-"""The journal: what has happened to instances and their relationships, in order, for those who want to follow."""
+"""Journal of the most recent events of instances and their relationships, for clients that follow them."""
 
 import asyncio
 import uuid
@@ -17,7 +17,7 @@ CAPACITY = 10_000
 
 
 class EventKind(StrEnum):
-    """What can happen."""
+    """Kind of a journal event."""
 
     REGISTERED = "registered"
     CHANGED = "changed"
@@ -31,7 +31,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One event, about the instance of that name. `detail` depends on the kind (docs/instance-registry.md)."""
+    """An event of the instance `name`. The keys of `detail` depend on the kind (docs/instance-registry.md)."""
 
     revision: int
     time: datetime
@@ -43,98 +43,107 @@ class JournalEntry:
 
 
 class Journal:
-    """The last events, each with a revision that is one higher than the one before.
+    """The last `capacity` events. Revisions increase by one with each event.
 
-    Revisions hold within one process: `token` and `revision_of` put them into words that another process, or the next,
-    recognises as not its own.
+    A revision is valid within one process. Clients get tokens, which contain the `epoch` of the process, so that no
+    process accepts a revision of another one.
     """
 
     def __init__(self, capacity: int = CAPACITY, clock: Callable[[], datetime] = wall_clock, epoch: str = "") -> None:
         self._entries: deque[JournalEntry] = deque(maxlen=capacity)
         self._clock = clock
         self._epoch = epoch or uuid.uuid4().hex[:8]
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
         self._is_open = False
         self.revision = 0
 
     def open(self) -> None:
-        """Begin to write: what was there before is told by a snapshot, not as news."""
+        """Start to record events. Before that, the initial list would be recorded as new instances."""
         self._is_open = True
 
     def token(self, revision: int) -> str:
-        """Return the id of an event for those outside."""
+        """Return the event id that clients see for a revision."""
         return f"{self._epoch}-{revision}"
 
     def revision_of(self, token: str) -> int | None:
-        """Return the revision that a token of this process means; None for any other text."""
+        """Return the revision of a token of this process; None for any other text."""
         epoch, _, number = token.partition("-")
-        known = epoch == self._epoch and number.isascii() and number.isdigit() and len(number) < 20
-        return int(number) if known and int(number) <= self.revision else None
+        is_valid = epoch == self._epoch and number.isascii() and number.isdigit() and len(number) < 20
+        return int(number) if is_valid and int(number) <= self.revision else None
 
     def since(self, revision: int) -> list[JournalEntry] | None:
-        """Return what came after a revision; None where not all of that is kept any more."""
-        missing = self.revision - revision
-        if missing > len(self._entries) or missing < 0:
+        """Return the events after a revision; None if some of them have been dropped."""
+        count = self.revision - revision
+        if count > len(self._entries) or count < 0:
             return None
-        return list(islice(self._entries, len(self._entries) - missing, None))
+        return list(islice(self._entries, len(self._entries) - count, None))
 
     async def wait(self, revision: int) -> None:
-        """Return as soon as there is something after this revision."""
+        """Return as soon as there is an event after this revision."""
         while self.revision <= revision:
             future = asyncio.get_running_loop().create_future()
-            self._waiting.add(future)
+            self._waiters.add(future)
             try:
                 await future
             finally:
-                self._waiting.discard(future)
+                self._waiters.discard(future)
 
-    def write(self, kind: EventKind, instance: HopperInstance, **detail: str | None) -> None:
-        """Write down one event."""
+    @property
+    def waiter_count(self) -> int:
+        """Number of pending calls of `wait`."""
+        return len(self._waiters)
+
+    def append(self, kind: EventKind, instance: HopperInstance, **detail: str | None) -> None:
+        """Add one event."""
         if not self._is_open:
             return
         self.revision += 1
-        self._entries.append(
-            JournalEntry(
-                self.revision, self._clock(), kind, instance.namespace, instance.name, instance.metadata.uid, detail
-            )
+        entry = JournalEntry(
+            self.revision, self._clock(), kind, instance.namespace, instance.name, instance.metadata.uid, detail
         )
-        for future in self._waiting:
+        self._entries.append(entry)
+        for future in self._waiters:
             if not future.done():
                 future.set_result(None)
 
-    def note(self, change: InstanceChange) -> None:
-        """Write down everything that one change of the index means."""
+    def record(self, change: InstanceChange) -> None:
+        """Add all events that follow from a change of the index."""
         old, new = change.old, change.new
         if old and new and old.metadata.uid != new.metadata.uid:
-            self.note(InstanceChange(old, None))
-            self.note(InstanceChange(None, new))
+            self.record(InstanceChange(old, None))
+            self.record(InstanceChange(None, new))
         elif new is None:
-            self._note_parent(change.subject, change.subject.parent_name, None)
-            self.write(EventKind.UNREGISTERED, change.subject)
+            self._record_parent(change.subject, change.subject.parent_name, None)
+            self.append(EventKind.UNREGISTERED, change.subject)
         elif old is None:
-            self.write(EventKind.REGISTERED, new, scope=new.spec.scope, phase=new.status.phase, parent=new.parent_name)
-            self._note_parent(new, None, new.parent_name)
+            self.append(EventKind.REGISTERED, new, scope=new.spec.scope, phase=new.status.phase, parent=new.parent_name)
+            self._record_parent(new, None, new.parent_name)
         else:
-            self._note_version(old, new)
+            self._record_update(old, new)
 
-    def _note_version(self, old: HopperInstance, new: HopperInstance) -> None:
+    def _record_update(self, old: HopperInstance, new: HopperInstance) -> None:
         if old.parent_name != new.parent_name:
-            self._note_parent(new, old.parent_name, new.parent_name)
-            self.write(EventKind.PARENT_CHANGED, new, **{"from": old.parent_name, "to": new.parent_name})
-        for step in _new_steps(old.status.history, new.status.history):
-            told = {"from": step.from_, "to": step.to, "reason": step.reason, "message": step.message}
-            self.write(EventKind.TRANSITION, new, **told)
-        self.write(EventKind.CHANGED, new, phase=new.status.phase)
+            self._record_parent(new, old.parent_name, new.parent_name)
+            self.append(EventKind.PARENT_CHANGED, new, **{"from": old.parent_name, "to": new.parent_name})
+        for transition in _new_transitions(old.status.history, new.status.history):
+            detail = {
+                "from": transition.from_,
+                "to": transition.to,
+                "reason": transition.reason,
+                "message": transition.message,
+            }
+            self.append(EventKind.TRANSITION, new, **detail)
+        self.append(EventKind.CHANGED, new, phase=new.status.phase)
 
-    def _note_parent(self, child: HopperInstance, old: str | None, new: str | None) -> None:
-        """These two are about the parent, which need not exist: it is named, and the child is told of."""
+    def _record_parent(self, child: HopperInstance, old: str | None, new: str | None) -> None:
+        """Record a change of parent. Both events are about the child, because a parent may not exist."""
         if old:
-            self.write(EventKind.CHILD_REMOVED, child, parent=old)
+            self.append(EventKind.CHILD_REMOVED, child, parent=old)
         if new:
-            self.write(EventKind.CHILD_ADDED, child, parent=new)
+            self.append(EventKind.CHILD_ADDED, child, parent=new)
 
 
-def _new_steps(old: tuple[HistoryEntry, ...], new: tuple[HistoryEntry, ...]) -> Iterator[HistoryEntry]:
-    """Yield the steps that came after those known; of a long history, the oldest are dropped meanwhile."""
-    known = next((n for n in range(min(len(old), len(new)), 0, -1) if old[-n:] == new[:n]), 0)
-    yield from new[known:]
+def _new_transitions(old: tuple[HistoryEntry, ...], new: tuple[HistoryEntry, ...]) -> Iterator[HistoryEntry]:
+    """Yield the transitions in `new` after the last one in `old`. A full history has dropped its oldest entries."""
+    overlap = next((n for n in range(min(len(old), len(new)), 0, -1) if old[-n:] == new[:n]), 0)
+    yield from new[overlap:]

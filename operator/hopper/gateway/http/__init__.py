@@ -1,1 +1,1 @@
-"""HTTP itself: bodies and answers, errors, limits, the access log, the OpenAPI document."""
+"""HTTP concerns that all routes share: bodies, responses, errors, limits, metrics and the OpenAPI document."""

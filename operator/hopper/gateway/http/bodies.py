@@ -1,6 +1,7 @@
-"""How bodies are read: JSON that is neither too large nor too deep, and without fields that nobody knows.
+"""Request bodies: size and depth limits, and strict validation.
 
-The models of `hopper.api` ignore unknown fields, as an older operator must. A user who mistypes one is to hear of it.
+The models of `hopper.api` ignore unknown fields, because an older operator must accept objects of a newer version. The
+gateway rejects unknown fields, so that a caller notices a typing mistake.
 """
 
 import asyncio
@@ -14,16 +15,17 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from hopper.gateway.http.errors import InvalidError, TooLargeError, TooSlowError, field_error, invalid
+from hopper.gateway.http.errors import PayloadTooLargeError, RequestTimeoutError
+from hopper.gateway.http.validation_errors import invalid_body, validation_failed
 
 _JSON_TYPE = re.compile(r"\s*application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
-# Who sends a megabyte of nonsense is not told of each bit of it.
-_MOST_ERRORS = 1000
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+# A body with more errors than this gets one error, so that a large invalid body does not get a larger response.
+_MAX_ERRORS = 1000
+RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class _JsonRequest(Request):
-    """A request whose JSON is read as what the route wants: FastAPI takes the model as it is then."""
+class _ValidatedJsonRequest(Request):
+    """A request whose `json()` returns the validated model of the route. FastAPI uses that model unchanged."""
 
     adapter: TypeAdapter[Any]
     max_bytes: int
@@ -36,11 +38,12 @@ class _JsonRequest(Request):
                 async with asyncio.timeout(self.max_seconds):
                     self._body = await self._read()
             except TimeoutError:
-                raise TooSlowError(f"the body was not complete after {self.max_seconds:g} s") from None
+                raise RequestTimeoutError(
+                    f"the body was not complete after {self.max_seconds:g} s; send the request again"
+                ) from None
             if self._body and not _JSON_TYPE.match(self.headers.get("content-type", "")):
-                # Pages from elsewhere can have a browser send anything else, without asking first.
-                message = "has to come with the header Content-Type: application/json"
-                raise InvalidError(f"the body {message}", errors=[field_error(("body",), message, "not_json")])
+                # A browser sends other content types across origins without a preflight request.
+                raise invalid_body("requires the header Content-Type: application/json", "not_json")
         return self._body
 
     async def _read(self) -> bytes:
@@ -48,7 +51,7 @@ class _JsonRequest(Request):
         async for chunk in self.stream():
             size += len(chunk)
             if size > self.max_bytes:
-                raise TooLargeError(f"the body is larger than {self.max_bytes} bytes")
+                raise PayloadTooLargeError(f"the body is larger than {self.max_bytes} bytes; send a smaller one")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -57,45 +60,42 @@ class _JsonRequest(Request):
         try:
             raw = from_json(body, allow_inf_nan=False)
         except ValueError as error:
-            raise InvalidError(f"the body is not JSON: {error}", errors=[_not_json(error)]) from None
+            raise invalid_body(f"is not valid JSON: {error}", "json_invalid") from None
         if depth_of(raw, self.max_depth) > self.max_depth:
-            message = f"nested more than {self.max_depth} deep"
-            raise InvalidError(message, errors=[field_error(("body",), message, "too_deep")])
+            raise invalid_body(f"is nested more than {self.max_depth} levels deep", "too_deep")
         return self._validate(body, raw)
 
     def _validate(self, body: bytes, raw: Any) -> Any:
-        """Take JSON for what it says: no text is a number. Only 1.0 is an integer too, as JSON has but one kind."""
+        """Validate strictly: a string is not a number. But 1.0 is an integer, because JSON has one type of number."""
         try:
             return self.adapter.validate_json(body, extra="forbid", strict=True)
         except ValidationError as error:
-            found = error
-        if found.error_count() > _MOST_ERRORS:
-            message = f"has {found.error_count()} things wrong: it is not what is wanted here"
-            raise InvalidError(f"the body {message}", errors=[field_error(("body",), message, "too_many_errors")])
-        if any(it["type"] == "int_type" for it in found.errors(include_url=False)):
+            failure = error
+        if failure.error_count() > _MAX_ERRORS:
+            message = f"has {failure.error_count()} errors: see /openapi.json for the expected fields"
+            raise invalid_body(message, "too_many_errors")
+        if any(error["type"] == "int_type" for error in failure.errors(include_url=False)):
             try:
                 return self.adapter.validate_json(to_json(_with_integers(raw)), extra="forbid", strict=True)
             except ValidationError as error:
-                found = error
-        raise invalid(found.errors(include_url=False, include_input=False, include_context=False), "body")
-
-
-def _not_json(error: ValueError) -> dict[str, str]:
-    return field_error(("body",), str(error), "json_invalid")
+                failure = error
+        errors = failure.errors(include_url=False, include_input=False, include_context=False)
+        raise validation_failed(errors, "body")
 
 
 def _with_integers(value: Any) -> Any:
+    """Return a JSON value with each whole float as an integer."""
     if isinstance(value, dict):
-        return {key: _with_integers(it) for key, it in value.items()}
+        return {key: _with_integers(child) for key, child in value.items()}
     if isinstance(value, list):
-        return [_with_integers(it) for it in value]
+        return [_with_integers(child) for child in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def depth_of(value: object, most: int) -> int:
-    """Return how deep a JSON value is nested; no further than `most` + 1."""
+def depth_of(value: object, limit: int) -> int:
+    """Return the nesting depth of a JSON value, at most `limit` + 1."""
     depth, level = 0, [value]
-    while level and depth <= most:
+    while level and depth <= limit:
         level = [
             child
             for parent in level
@@ -107,12 +107,12 @@ def depth_of(value: object, most: int) -> int:
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its body as above; use it as `route_class` of a router.
+    """A route that authenticates the caller (`app.state.authenticate`) and then reads its body with the limits.
 
-    Before, it asks `app.state.admit`: FastAPI would have a body read before anything that a route depends on.
+    FastAPI on its own reads the body before any dependency of the route. Use as `route_class` of a router.
     """
 
-    def get_route_handler(self) -> Handler:
+    def get_route_handler(self) -> RouteHandler:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
@@ -120,12 +120,12 @@ class JsonRoute(APIRoute):
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
 
         async def handle_json(request: Request) -> Response:
-            await request.app.state.admit(request)
-            ours = _JsonRequest(request.scope, request.receive)
-            ours.adapter = adapter
+            await request.app.state.authenticate(request)
+            json_request = _ValidatedJsonRequest(request.scope, request.receive)
+            json_request.adapter = adapter
             settings = request.app.state.context.settings
-            ours.max_bytes, ours.max_depth = settings.max_body_bytes, settings.max_depth
-            ours.max_seconds = settings.max_body_seconds
-            return await handle(ours)
+            json_request.max_bytes, json_request.max_depth = settings.max_body_bytes, settings.max_depth
+            json_request.max_seconds = settings.max_body_seconds
+            return await handle(json_request)
 
         return handle_json

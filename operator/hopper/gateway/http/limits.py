@@ -1,4 +1,4 @@
-"""What one caller may ask of the gateway: request rate, streams, and waiting."""
+"""Limits for each caller: request rate, and concurrent streams and waiting requests."""
 
 import math
 import time
@@ -6,73 +6,75 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hopper.gateway.http.errors import TooManyError
+from hopper.gateway.http.errors import TooManyRequestsError
 
-_CALLERS = 10_000
-_LATER = {"Retry-After": "5"}
+MAX_TRACKED_CALLERS = 10_000
+_RETRY_LATER = {"Retry-After": "5"}
 
 
-class Rates:
-    """A token bucket a caller: `burst` requests at once, one at least, then `per_second`.
+class RateLimiter:
+    """A token bucket for each caller: `burst` requests at once (at least one), then `per_second`.
 
-    Those longest silent are forgotten. Without a rate there is no limit.
+    A rate of None means no limit. Beyond `MAX_TRACKED_CALLERS`, the caller without a request for the longest time is
+    forgotten.
     """
 
     def __init__(self, per_second: float | None, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
-        self._burst = float(max(burst, 1))  # or nobody could ever send one
-        self._now = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and since when
+        self._burst = float(max(burst, 1))  # a bucket of less than one token would never let a request through
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # caller → tokens, time of the last one
 
-    def take(self, caller: str) -> None:
-        """Count one request. Raises `TooManyError`, which says when to come back."""
+    def acquire(self, caller: str) -> None:
+        """Count one request. Raises `TooManyRequestsError` with a Retry-After header."""
         if self._per_second is None:
             return
-        now = self._now()
-        left, since = self._buckets.get(caller, (self._burst, now))
-        left = min(self._burst, left + (now - since) * self._per_second)
-        if left < 1:
-            wait = math.ceil((1 - left) / self._per_second)
-            detail = f"more than {self._per_second:g} requests a second; come back in {wait} s"
-            raise TooManyError(detail, headers={"Retry-After": str(wait)})
-        self._buckets[caller] = (left - 1, now)
+        now = self._clock()
+        tokens, updated = self._buckets.get(caller, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - updated) * self._per_second)
+        if tokens < 1:
+            wait = math.ceil((1 - tokens) / self._per_second)
+            detail = f"more than {self._per_second:g} requests per second; try again in {wait} s"
+            raise TooManyRequestsError(detail, headers={"Retry-After": str(wait)})
+        self._buckets[caller] = (tokens - 1, now)
         self._buckets.move_to_end(caller)
-        if len(self._buckets) > _CALLERS:
+        if len(self._buckets) > MAX_TRACKED_CALLERS:
             self._buckets.popitem(last=False)
 
+    def __len__(self) -> int:
+        """Return the number of callers with a bucket."""
+        return len(self._buckets)
 
-class Ongoing:
-    """How many answers of a kind are on their way for long: to all together, and to one who is known by name.
 
-    `what` names the kind: event streams, say.
-    """
+class ConcurrencyLimit:
+    """Limit for long responses of one kind, such as "event streams": in total, and for each known caller."""
 
-    def __init__(self, what: str, most: int, most_of_one: int) -> None:
-        self._what = what
-        self._most = most
-        self._most_of_one = most_of_one
-        self._of = Counter[str]()
+    def __init__(self, kind: str, limit: int, limit_per_caller: int) -> None:
+        self._kind = kind
+        self._limit = limit
+        self._limit_per_caller = limit_per_caller
+        self._open_by_caller = Counter[str]()
         self.open = 0
 
     @contextmanager
-    def one(self, caller: str | None = None) -> Iterator[None]:
-        """Count one while it lasts. Raises `TooManyError`."""
-        if self.open >= self._most:
-            raise TooManyError(
-                f"there are {self._most} {self._what} already; end one, or come back later", headers=_LATER
-            )
-        if caller is not None and self._of[caller] >= self._most_of_one:
-            raise TooManyError(
-                f"{caller} has {self._most_of_one} {self._what} already; end one, or come back later", headers=_LATER
-            )
+    def acquire(self, caller: str | None = None) -> Iterator[None]:
+        """Count one response while the context is open. Raises `TooManyRequestsError`."""
+        if self.open >= self._limit:
+            raise self._limit_reached("the gateway", self._limit)
+        if caller is not None and self._open_by_caller[caller] >= self._limit_per_caller:
+            raise self._limit_reached(caller, self._limit_per_caller)
         self.open += 1
         if caller is not None:
-            self._of[caller] += 1
+            self._open_by_caller[caller] += 1
         try:
             yield
         finally:
             self.open -= 1
             if caller is not None:
-                self._of[caller] -= 1
-                if not self._of[caller]:
-                    del self._of[caller]
+                self._open_by_caller[caller] -= 1
+                if not self._open_by_caller[caller]:
+                    del self._open_by_caller[caller]
+
+    def _limit_reached(self, owner: str, limit: int) -> TooManyRequestsError:
+        detail = f"{owner} already has {limit} {self._kind}; end one, or try again later"
+        return TooManyRequestsError(detail, headers=_RETRY_LATER)

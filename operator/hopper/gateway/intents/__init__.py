@@ -1,1 +1,1 @@
-"""What callers want of instances and templates, written to the API server as their intent."""
+"""Writes of the desired state of instances and templates on behalf of callers."""

@@ -1,4 +1,4 @@
-"""Writes: what a caller wants, as changes to a spec, with optimistic concurrency."""
+"""Writes to instances with optimistic concurrency, and errors of the API server in terms of the REST API."""
 
 import re
 from collections.abc import Mapping
@@ -8,26 +8,26 @@ from hopper.api.instance import HopperInstance
 from hopper.api.resources import INSTANCES, Resource
 from hopper.domain.messages import truncate
 from hopper.gateway.access import Access
-from hopper.gateway.http.errors import MissingError, TakenError
+from hopper.gateway.http.errors import HttpConflictError
+from hopper.gateway.views.queries import instance_not_found
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
-_TRIES = 5
+_ATTEMPTS = 5
 _REASON_LIMIT = 1024
-_HIDDEN = "…"
-# What an object can be called. Nothing else is asked for: `../../other/hopperinstances/web` would be a path, which the
-# gateway would read with its own rights.
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# Valid object names. Anything else, such as `../../other/hopperinstances/web`, would be a path that the gateway reads
+# with its own permissions.
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
-def reason_of(access: Access, reason: str | None) -> str | None:
-    """Return what goes into `spec.reason`, and with it into history and events: why, and who wanted it."""
+def reason_with_caller(access: Access, reason: str | None) -> str | None:
+    """Return the value of `spec.reason`: the given reason, with the name of the caller."""
     if not access.caller.is_known:
         return reason
     name = access.caller.name
     return truncate(f"{reason} (by {name})" if reason else f"by {name}", _REASON_LIMIT)
 
 
-async def change(
+async def patch_instance(
     access: Access,
     instance: HopperInstance,
     spec: dict[str, Any],
@@ -36,47 +36,48 @@ async def change(
     version: str | None = None,
     force: bool = False,
 ) -> HopperInstance:
-    """Merge changes into the instance that they were decided on; return it as it is afterwards.
+    """Merge changes into an instance and return its new version.
 
-    That the operator has written its status meanwhile does not matter, that somebody has changed its spec does:
-    `TakenError`. With a `version` it has to be exactly that one; with `force` any will do.
+    Raises `HttpConflictError` if the spec has changed since `instance` was read. A changed status is no conflict. With
+    `version`, the instance must have exactly that version; with `force`, it may have any.
     """
     context, name = access.context, instance.name
     expected = version or instance.metadata.resource_version
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         precondition = {"uid": instance.metadata.uid} | ({} if force else {"resourceVersion": expected})
         body = {"metadata": {**precondition, **(metadata or {})}, "spec": spec}
         try:
-            return context.take(await context.intents.patch(INSTANCES, access.namespace, name, body))
+            return context.store(await context.intents.patch(INSTANCES, access.namespace, name, body))
         except NotFoundError:
-            raise MissingError(f"Instance {name} not found") from None
+            raise instance_not_found(name) from None
         except ConflictError:
-            latest = await reread(access, name)
-        if version is not None or _differs(instance, latest):
+            latest = await read_instance(access, name)
+        if version is not None or _has_changed(instance, latest):
             break
         expected = latest.metadata.resource_version
-    raise TakenError(f"{name} was edited by someone else in between; read it again")
+    raise HttpConflictError(f"{name} was changed by another client; read it again and repeat the change")
 
 
-def _differs(known: HopperInstance, latest: HopperInstance) -> bool:
-    before, after = known.metadata, latest.metadata
+def _has_changed(instance: HopperInstance, latest: HopperInstance) -> bool:
+    """Whether the latest version is another object or has another spec."""
+    before, after = instance.metadata, latest.metadata
     return (before.uid, before.generation) != (after.uid, after.generation)
 
 
-async def reread(access: Access, name: str) -> HopperInstance:
-    """Return an instance as the API server has it now. Raises `MissingError`."""
+async def read_instance(access: Access, name: str) -> HopperInstance:
+    """Return an instance from the API server, because the index may be behind. Raises `HttpNotFoundError`."""
     context = access.context
-    if not _NAME.fullmatch(name):
-        raise MissingError(f"Instance {name} not found")
+    if not _OBJECT_NAME.fullmatch(name):
+        raise instance_not_found(name)
     try:
-        return context.take(await context.intents.read(INSTANCES, access.namespace, name))
+        return context.store(await context.intents.read(INSTANCES, access.namespace, name))
     except NotFoundError:
-        raise MissingError(f"Instance {name} not found") from None
+        raise instance_not_found(name) from None
 
 
-async def exists(access: Access, resource: Resource, name: str) -> bool:
-    """Ask the API server whether there is such an object: the watch may be a moment behind."""
-    if not _NAME.fullmatch(name):
+async def object_exists(access: Access, resource: Resource, name: str) -> bool:
+    """Whether an object exists according to the API server, because the index may be behind."""
+    if not _OBJECT_NAME.fullmatch(name):
         return False
     try:
         await access.context.intents.read(resource, access.namespace, name)
@@ -85,27 +86,17 @@ async def exists(access: Access, resource: Resource, name: str) -> bool:
     return True
 
 
-def without(error: RefusedError, secrets: list[str]) -> RefusedError:
-    """Return a refusal that does not repeat what is secret: the API server quotes what it does not like."""
-
-    def hide(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, _HIDDEN)
-        return text
-
-    causes = [type(it)(it.field, hide(it.message), it.reason) for it in error.causes]
-    return RefusedError(hide(str(error)), code=error.code, causes=causes)
-
-
-def in_words_of(error: RefusedError, fields: Mapping[str, str]) -> RefusedError:
-    """Return a refusal that names fields of the request's body; `fields` says which those of the object come from."""
-    causes = [type(it)(_translated(it.field, fields), it.message, it.reason) for it in error.causes]
+def with_request_fields(error: RefusedError, request_fields: Mapping[str, str]) -> RefusedError:
+    """Return an error that names fields of the request. `request_fields` maps object fields to request fields."""
+    causes = [
+        type(cause)(_request_field(cause.field, request_fields), cause.message, cause.reason) for cause in error.causes
+    ]
     return RefusedError(str(error), code=error.code, causes=causes)
 
 
-def _translated(field: str, fields: Mapping[str, str]) -> str:
-    for path in sorted(fields, key=len, reverse=True):
+def _request_field(field: str, request_fields: Mapping[str, str]) -> str:
+    for path in sorted(request_fields, key=len, reverse=True):
         rest = field.removeprefix(path)
         if field.startswith(path) and (not rest or rest[0] in ".["):
-            return fields[path] + rest
+            return request_fields[path] + rest
     return field

@@ -1,5 +1,5 @@
-"""Bodies of requests and answers.
+"""Bodies of requests and responses.
 
-Answers are plain dataclasses, made without validation and written by pydantic's serialiser: a page of a hundred
-instances takes a millisecond. The same classes are the schema in OpenAPI.
+Response models are plain dataclasses, created without validation and serialized by pydantic, because that is fast: a
+page of a hundred instances takes a millisecond. OpenAPI derives its schemas from the same classes.
 """

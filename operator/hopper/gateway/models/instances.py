@@ -1,4 +1,4 @@
-"""Instances as they are answered."""
+"""Response models of instances."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,35 +6,42 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hopper.gateway.models.words import ScopeText, StateText, StatusText, TypeText
+from hopper.gateway.models.common import Page
+from hopper.gateway.models.enums import ScopeValue, StateValue, StatusValue, TypeValue
 
 
 @dataclass(slots=True)
 class ConditionView:
-    """One observation about the instance, in the standard form of Kubernetes."""
+    """A status condition of an instance, in the standard form of Kubernetes."""
 
     type: Annotated[str, Field(description="Type of the condition.", examples=["Ready"])]
-    status: Annotated[str, Field(description="True, False or Unknown.", examples=["True"])]
-    reason: Annotated[str, Field(description="CamelCase reason for the last change.", examples=["Running"])]
-    message: Annotated[str, Field(description="The same for people.")]
-    last_transition_time: Annotated[datetime, Field(description="When the status last changed.")]
-    observed_generation: Annotated[int | None, Field(description="The generation this was computed from.")]
+    status: Annotated[str, Field(description="Status of the condition: True, False or Unknown.", examples=["True"])]
+    reason: Annotated[
+        str, Field(description="CamelCase reason for the last change of the condition.", examples=["Running"])
+    ]
+    message: Annotated[str, Field(description="Human-readable explanation of the reason.")]
+    last_transition_time: Annotated[datetime, Field(description="Time of the last change of the condition's status.")]
+    observed_generation: Annotated[
+        int | None, Field(description="Generation of the object that the condition was computed from.")
+    ]
 
 
 @dataclass(slots=True)
 class TransitionView:
-    """One transition that happened."""
+    """A transition from one phase to another."""
 
-    source: Annotated[StatusText, Field(serialization_alias="from", description="The phase it left.")]
-    to: Annotated[StatusText, Field(description="The phase it entered.")]
-    time: Annotated[datetime, Field(description="When.")]
-    reason: Annotated[str, Field(description="CamelCase reason.", examples=["DesiredState"])]
-    message: Annotated[str, Field(description="The same for people; who asked for it is named here.")]
+    source: Annotated[StatusValue, Field(serialization_alias="from", description="Phase before the transition.")]
+    to: Annotated[StatusValue, Field(description="Phase after the transition.")]
+    time: Annotated[datetime, Field(description="Time of the transition.")]
+    reason: Annotated[str, Field(description="CamelCase reason for the transition.", examples=["DesiredState"])]
+    message: Annotated[
+        str, Field(description="Human-readable explanation of the reason, with the caller who requested the change.")
+    ]
 
 
 @dataclass(slots=True)
 class ChildrenView:
-    """How many direct children there are."""
+    """Counts of direct children."""
 
     total: int
     ready: int
@@ -42,105 +49,114 @@ class ChildrenView:
 
 @dataclass(slots=True)
 class InstanceView:
-    """One instance: what is wanted of it, and what is."""
+    """Desired and observed state of an instance."""
 
     id: Annotated[str, Field(description="Name of the object.", examples=["web"])]
-    uid: Annotated[str, Field(description="Identity of the object; accepted wherever an id is.")]
-    namespace: Annotated[str, Field(description="The namespace it lives in.", examples=["default"])]
-    name: Annotated[str, Field(description="The display name, or the object's name.", examples=["Web shop"])]
-    scope: ScopeText
-    status: StatusText
-    instance_type: TypeText
-    parent_id: Annotated[str | None, Field(description="The parent's id.", examples=["global"])]
-    desired_state: Annotated[StateText, Field(description="What the user wants.")]
+    uid: Annotated[str, Field(description="Uid of the object. Every `id` parameter also accepts it.")]
+    namespace: Annotated[str, Field(description="Namespace of the object.", examples=["default"])]
+    name: Annotated[str, Field(description="Display name. Defaults to the name of the object.", examples=["Web shop"])]
+    scope: ScopeValue
+    status: StatusValue
+    instance_type: TypeValue
+    parent_id: Annotated[str | None, Field(description="Id of the parent.", examples=["global"])]
+    desired_state: Annotated[StateValue, Field(description="Desired state of the instance.")]
     effective_state: Annotated[
-        StateText | None, Field(description="The most restrictive of its own desired state and its ancestors'.")
+        StateValue | None,
+        Field(description="Most restrictive desired state among the instance and its ancestors."),
     ]
-    ready: Annotated[bool, Field(description="Whether it is where it should be.")]
-    config: Annotated[dict[str, Any], Field(description="Its own configuration, as in `spec.config`.")]
-    runtime_metadata: Annotated[dict[str, Any], Field(description="Free-form values about its run.")]
-    description: Annotated[str | None, Field(description="What it is for.")]
-    template: Annotated[str | None, Field(description="The template it runs; none for a logical instance.")]
+    ready: Annotated[bool, Field(description="Whether the instance has reached its effective state.")]
+    config: Annotated[dict[str, Any], Field(description="Configuration of the instance itself, as in `spec.config`.")]
+    runtime_metadata: Annotated[dict[str, Any], Field(description="Free-form values about the run of the instance.")]
+    description: Annotated[str | None, Field(description="Purpose of the instance.")]
+    template: Annotated[str | None, Field(description="Name of the instance's template. Null for a logical instance.")]
     override_count: Annotated[int, Field(description="Number of override entries.")]
-    replicas: Annotated[int, Field(description="How many pods are wanted.")]
-    created_at: Annotated[datetime, Field(description="When it was created.")]
-    updated_at: Annotated[datetime, Field(description="When the object was last written, status included.")]
-    created_by: Annotated[str | None, Field(description="Who created it through the REST API.", examples=["alice"])]
-    started_at: Annotated[datetime | None, Field(description="When it last became running.")]
-    stopped_at: Annotated[datetime | None, Field(description="When it last became stopped.")]
-    reason: Annotated[str | None, Field(description="Why the desired state was set.")]
-    path: Annotated[str | None, Field(description="Names from the root to it.", examples=["global/web"])]
-    depth: Annotated[int | None, Field(description="How many ancestors it has.")]
+    replicas: Annotated[int, Field(description="Desired number of pods.")]
+    created_at: Annotated[datetime, Field(description="Creation time of the object.")]
+    updated_at: Annotated[datetime, Field(description="Time of the last write to the object, including its status.")]
+    created_by: Annotated[
+        str | None,
+        Field(description="Caller who created the instance through the REST API.", examples=["alice"]),
+    ]
+    started_at: Annotated[datetime | None, Field(description="Time when the instance last became Running.")]
+    stopped_at: Annotated[datetime | None, Field(description="Time when the instance last became Stopped.")]
+    reason: Annotated[str | None, Field(description="Reason for the desired state, given by the caller who set it.")]
+    path: Annotated[
+        str | None,
+        Field(description="Names of the ancestors and the instance, from the root.", examples=["global/web"]),
+    ]
+    depth: Annotated[int | None, Field(description="Number of ancestors.")]
     children: ChildrenView
-    restarts: Annotated[int, Field(description="Restarts so far.")]
-    labels: Annotated[dict[str, str], Field(description="The labels of the object.")]
-    conditions: Annotated[list[ConditionView], Field(description="Observations that explain the status.")]
-    resource_version: Annotated[str, Field(description="Version of the object; also the ETag of this answer.")]
+    restarts: Annotated[int, Field(description="Number of completed restarts.")]
+    labels: Annotated[dict[str, str], Field(description="Labels of the object.")]
+    conditions: Annotated[list[ConditionView], Field(description="Status conditions of the instance.")]
+    resource_version: Annotated[
+        str, Field(description="Resource version of the object. The ETag of the response has the same value.")
+    ]
 
 
 @dataclass(slots=True)
 class InstanceDetail(InstanceView):
-    """One instance with all there is to say about it."""
+    """An instance with its overrides and its history."""
 
     overrides: Annotated[
-        dict[str, Any], Field(description="Changes to the template, as in `spec.overrides`; values of secrets are not.")
+        dict[str, Any],
+        Field(description="Overrides of the template, as in `spec.overrides`, without the values of secrets."),
     ]
-    history: Annotated[list[TransitionView], Field(description="The last transitions, oldest first.")]
+    history: Annotated[list[TransitionView], Field(description="Most recent transitions, oldest first.")]
 
 
 @dataclass(slots=True)
-class InstancePage:
-    """A part of a list."""
+class InstancePage(Page[InstanceView]):
+    """A page of instances."""
 
     items: list[InstanceView]
-    total: Annotated[int, Field(description="How many match in all.")]
-    skip: Annotated[int, Field(description="How many come before this part.")]
-    limit: Annotated[int, Field(description="How many this part may have.")]
-    has_more: Annotated[bool, Field(description="Whether others come after it.")]
 
 
 @dataclass(slots=True)
 class ActionResult:
-    """What became of an action."""
+    """Result of a lifecycle action."""
 
-    instance_id: Annotated[str, Field(description="The instance.", examples=["web"])]
-    action: Annotated[str, Field(description="The action.", examples=["stop"])]
-    previous_status: Annotated[StatusText, Field(description="Status before.")]
-    current_status: Annotated[StatusText, Field(description="Status as it was when this was answered.")]
-    success: Annotated[bool, Field(description="With `wait`: whether it has happened. Else: whether it was asked for.")]
-    message: Annotated[str, Field(description="The same for people.")]
-    timestamp: Annotated[datetime, Field(description="When this was answered.")]
+    instance_id: Annotated[str, Field(description="Id of the instance.", examples=["web"])]
+    action: Annotated[str, Field(description="Name of the action.", examples=["stop"])]
+    previous_status: Annotated[StatusValue, Field(description="Status before the action.")]
+    current_status: Annotated[StatusValue, Field(description="Status at the time of the response.")]
+    success: Annotated[
+        bool,
+        Field(description="With `wait`, whether the action completed. Without it, whether the action was accepted."),
+    ]
+    message: Annotated[str, Field(description="Human-readable description of the result.")]
+    timestamp: Annotated[datetime, Field(description="Time of the response.")]
 
 
 @dataclass(slots=True)
 class Node:
-    """An instance and what is below it."""
+    """An instance in a tree, with its descendants."""
 
     instance: InstanceView
-    children: Annotated[list["Node"], Field(description="Direct children, by id.")]
-    depth: Annotated[int, Field(description="How far below the root of this answer.")]
+    children: Annotated[list["Node"], Field(description="Direct children, sorted by id.")]
+    depth: Annotated[int, Field(description="Number of levels below the root of the response.")]
 
 
 @dataclass(slots=True)
 class Hierarchy:
-    """A tree."""
+    """A tree of instances."""
 
     root: Node
-    total_instances: Annotated[int, Field(description="How many instances this tree shows.")]
+    total_instances: Annotated[int, Field(description="Number of instances in the response.")]
 
 
 @dataclass(slots=True)
 class ProjectView:
-    """A project with what works for it."""
+    """A Project with its Orchestrations."""
 
     project: InstanceDetail
     orchestrations: list[InstanceView]
-    total: Annotated[int, Field(description="How many orchestrations there are.")]
+    total: Annotated[int, Field(description="Number of Orchestrations.")]
 
 
 @dataclass(slots=True)
 class TaskView:
-    """A unit of work."""
+    """A task of an instance."""
 
     id: str
     status: str
@@ -148,7 +164,7 @@ class TaskView:
 
 @dataclass(slots=True)
 class TaskList:
-    """The tasks of an instance."""
+    """Tasks of an instance."""
 
     instance_id: Annotated[str, Field(examples=["web"])]
     instance_name: Annotated[str, Field(examples=["Web shop"])]

@@ -1,4 +1,4 @@
-"""What the registry answers."""
+"""Response models of the registry: search, health and topology."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,39 +7,48 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from hopper.api.enums import Health
-from hopper.gateway.models.words import ScopeText, StateText, StatusText, TypeText
+from hopper.gateway.models.enums import ScopeValue, StateValue, StatusValue, TypeValue
 
-HealthText = Annotated[
-    str, WithJsonSchema({"type": "string", "enum": [it.value for it in Health], "description": "How it is."})
+HealthValue = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "enum": [health.value for health in Health], "description": "Health of the instance."}
+    ),
 ]
-Revision = Annotated[str, Field(description="Where `/registry/events` goes on from here.", examples=["5f2c9a41-1207"])]
+Revision = Annotated[
+    str,
+    Field(
+        description="Revision of the response. Send it as `Last-Event-ID` to `/registry/events` to get later changes.",
+        examples=["5f2c9a41-1207"],
+    ),
+]
 
 
 @dataclass(slots=True)
 class RegistryEntry:
-    """One instance as others find it, and how it is."""
+    """An instance in a search result, with its health."""
 
     id: Annotated[str, Field(description="Name of the object.", examples=["web"])]
     uid: str
     namespace: Annotated[str, Field(examples=["default"])]
-    name: Annotated[str, Field(description="The display name, or the object's name.", examples=["Web shop"])]
-    scope: ScopeText
-    status: StatusText
-    instance_type: TypeText
+    name: Annotated[str, Field(description="Display name. Defaults to the name of the object.", examples=["Web shop"])]
+    scope: ScopeValue
+    status: StatusValue
+    instance_type: TypeValue
     parent_id: str | None
-    capabilities: Annotated[list[str], Field(description="What it can do.")]
+    capabilities: Annotated[list[str], Field(description="Capabilities in the instance's configuration.")]
     labels: dict[str, str]
     ready: bool
-    health: HealthText
-    reason: Annotated[str, Field(description="CamelCase reason for its health.", examples=["Running"])]
-    message: Annotated[str, Field(description="The same for people.")]
-    worst_health: Annotated[HealthText, Field(description="The worst of it and everything below it.")]
-    worst_id: Annotated[str, Field(description="One that is so.")]
+    health: HealthValue
+    reason: Annotated[str, Field(description="CamelCase reason for the health.", examples=["Running"])]
+    message: Annotated[str, Field(description="Human-readable explanation of the reason.")]
+    worst_health: Annotated[HealthValue, Field(description="Worst health among the instance and its descendants.")]
+    worst_id: Annotated[str, Field(description="Id of an instance with the worst health.")]
 
 
 @dataclass(slots=True)
 class RegistryList:
-    """Instances that were found."""
+    """Instances that match a search."""
 
     items: list[RegistryEntry]
     total: int
@@ -48,56 +57,62 @@ class RegistryList:
 
 @dataclass(slots=True)
 class InstanceMetrics:
-    """How an instance does, as its last heartbeat told; null is not known."""
+    """Metrics from the last heartbeat of an instance. Null means that the heartbeat did not report the value."""
 
     id: Annotated[str, Field(examples=["web"])]
-    status: StatusText
-    health: HealthText
+    status: StatusValue
+    health: HealthValue
     active_tasks: int | None
     queue_depth: int | None
     response_time_ms: float | None
     error_rate: float | None
-    uptime: Annotated[float | None, Field(description="Seconds since it last became running; null while it is not up.")]
+    uptime: Annotated[
+        float | None,
+        Field(description="Seconds since the instance last became Running. Null if it is not up."),
+    ]
     last_heartbeat: datetime | None
 
 
 @dataclass(slots=True)
 class Complaint:
-    """An instance that somebody should have a look at."""
+    """An instance that needs attention."""
 
     id: Annotated[str, Field(examples=["web"])]
-    health: HealthText
+    health: HealthValue
     reason: str
     message: str
 
 
 @dataclass(slots=True)
 class RegistryHealth:
-    """How everything is."""
+    """Health of all instances of a namespace."""
 
-    health: Annotated[HealthText, Field(description="The worst of all.")]
+    health: Annotated[HealthValue, Field(description="Worst health of all instances.")]
     total: int
-    by_status: Annotated[dict[str, int], Field(description="How many are in each status.")]
-    by_health: Annotated[dict[str, int], Field(description="How many are of each health.")]
-    unhealthy: Annotated[list[Complaint], Field(description="Those in trouble, the worst first.")]
-    instances: Annotated[list[InstanceMetrics], Field(description="How each does.")]
+    by_status: Annotated[dict[str, int], Field(description="Number of instances by status.")]
+    by_health: Annotated[dict[str, int], Field(description="Number of instances by health.")]
+    unhealthy: Annotated[list[Complaint], Field(description="Instances that need attention, worst first.")]
+    instances: Annotated[list[InstanceMetrics], Field(description="Metrics of each instance.")]
     revision: Revision
 
 
 @dataclass(slots=True)
 class StatusView:
-    """The status of one instance, with what its last heartbeat told."""
+    """Status of an instance, with the metrics from its last heartbeat."""
 
     instance_id: Annotated[str, Field(examples=["web"])]
-    status: StatusText
-    effective_state: StateText | None
+    status: StatusValue
+    effective_state: StateValue | None
     ready: bool
-    health: HealthText
-    reason: Annotated[str, Field(description="CamelCase reason for its health.")]
+    health: HealthValue
+    reason: Annotated[str, Field(description="CamelCase reason for the health.")]
     message: str
-    worst_health: Annotated[HealthText, Field(description="The worst of it and everything below it.")]
-    worst_id: Annotated[str, Field(description="One that is so.")]
-    uptime: Annotated[float | None, Field(description="Seconds since it last became running; null while it is not up.")]
+    worst_health: Annotated[HealthValue, Field(description="Worst health among the instance and its descendants.")]
+    worst_id: Annotated[str, Field(description="Id of an instance with the worst health.")]
+    uptime: Annotated[
+        float | None,
+        Field(description="Seconds since the instance last became Running. Null if it is not up."),
+    ]
     active_tasks: int | None
     queue_size: int | None
     response_time_ms: float | None
@@ -108,18 +123,18 @@ class StatusView:
 
 @dataclass(slots=True)
 class TopologyNode:
-    """An instance in the graph."""
+    """An instance in the topology."""
 
     id: Annotated[str, Field(examples=["web"])]
     name: str
-    scope: ScopeText
-    status: StatusText
-    health: HealthText
+    scope: ScopeValue
+    status: StatusValue
+    health: HealthValue
 
 
 @dataclass(slots=True)
 class TopologyEdge:
-    """A parent and its child."""
+    """An edge from a parent to a child."""
 
     parent: Annotated[str, Field(examples=["global"])]
     child: Annotated[str, Field(examples=["web"])]
@@ -127,10 +142,10 @@ class TopologyEdge:
 
 @dataclass(slots=True)
 class Topology:
-    """All instances as a graph."""
+    """All instances of a namespace as a graph."""
 
     nodes: list[TopologyNode]
     edges: list[TopologyEdge]
-    roots: Annotated[list[str], Field(description="Those that name no parent.")]
-    orphans: Annotated[list[str], Field(description="Those whose parent does not exist.")]
+    roots: Annotated[list[str], Field(description="Ids of the instances without a parent.")]
+    orphans: Annotated[list[str], Field(description="Ids of the instances with a parent that does not exist.")]
     revision: Revision

@@ -1,4 +1,4 @@
-"""Bodies of requests about instances."""
+"""Request bodies for instances."""
 
 from typing import Annotated, Any
 
@@ -7,71 +7,79 @@ from pydantic import BaseModel, ConfigDict, Field
 from hopper.api.config import InstanceConfig
 from hopper.api.model import ObjectName
 from hopper.api.service import Overrides
-from hopper.gateway.models.versions import Version
-from hopper.gateway.models.words import ScopeWord, TypeWord
+from hopper.gateway.models.common import REQUEST_CONFIG, Version
+from hopper.gateway.models.enums import ScopeParameter, TypeParameter
 
-# Values are never repeated in an error: they may be secret.
-BODY = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-DisplayName = Annotated[str, Field(min_length=1, max_length=255, description="A name for people.")]
-Description = Annotated[str | None, Field(max_length=4096, description="What the instance is for.")]
+DisplayName = Annotated[str, Field(min_length=1, max_length=255, description="Display name of the instance.")]
+Description = Annotated[str | None, Field(max_length=4096, description="Purpose of the instance.")]
 ParentId = Annotated[str | None, Field(min_length=1, max_length=253, description="Id or uid of the parent.")]
-RuntimeMetadata = Annotated[dict[str, Any] | None, Field(description="Free-form values about its run.")]
-Config = Annotated[InstanceConfig | None, Field(description="Configuration, as in `spec.config`.")]
-Changes = Annotated[Overrides | None, Field(description="Changes to the template, as in `spec.overrides`.")]
-TemplateName = Annotated[ObjectName | None, Field(description="The template to run; none for a logical instance.")]
+RuntimeMetadata = Annotated[dict[str, Any] | None, Field(description="Free-form values about the run of the instance.")]
+Config = Annotated[InstanceConfig | None, Field(description="Configuration of the instance, as in `spec.config`.")]
+TemplateOverrides = Annotated[Overrides | None, Field(description="Overrides of the template, as in `spec.overrides`.")]
+TemplateName = Annotated[
+    ObjectName | None, Field(description="Name of the instance's template. Omit for a logical instance.")
+]
 
 
 class CreateInstance(BaseModel):
-    """A new instance."""
+    """Request to create an instance."""
 
-    model_config = BODY | ConfigDict(
+    model_config = REQUEST_CONFIG | ConfigDict(
         json_schema_extra={"examples": [{"name": "Web shop", "scope": "PROJECT", "id": "web", "parent_id": "global"}]}
     )
 
     name: DisplayName
-    scope: ScopeWord
+    scope: ScopeParameter
     id: Annotated[
-        ObjectName | None, Field(description="Name of the object; made from `name` when left out. Global: `global`.")
+        ObjectName | None,
+        Field(description="Name of the object. Derived from `name` if omitted. Always `global` for scope Global."),
     ] = None
-    instance_type: TypeWord | None = None
+    instance_type: TypeParameter | None = None
     parent_id: ParentId = None
     config: Config = None
     runtime_metadata: RuntimeMetadata = None
     description: Description = None
-    created_by: Annotated[str | None, Field(max_length=255, description="By default the caller.")] = None
+    created_by: Annotated[
+        str | None, Field(max_length=255, description="Creator of the instance. Defaults to the caller.")
+    ] = None
     template: TemplateName = None
-    overrides: Changes = None
+    overrides: TemplateOverrides = None
 
 
 class UpdateInstance(BaseModel):
-    """Changes to an instance: fields left out stay, null removes one."""
+    """Request to update an instance. Omitted fields keep their value; null removes a field."""
 
-    model_config = BODY | ConfigDict(
+    model_config = REQUEST_CONFIG | ConfigDict(
         json_schema_extra={"examples": [{"description": "Sells shoes", "config": {"capabilities": ["payments"]}}]}
     )
 
     name: DisplayName | None = None
-    scope: Annotated[ScopeWord | None, Field(description="Cannot be changed; accepted if it is the same.")] = None
-    instance_type: TypeWord | None = None
+    scope: Annotated[
+        ScopeParameter | None, Field(description="Scope of the instance. Immutable: must be the current scope.")
+    ] = None
+    instance_type: TypeParameter | None = None
     parent_id: ParentId = None
     config: Config = None
     runtime_metadata: RuntimeMetadata = None
     description: Description = None
     template: TemplateName = None
-    overrides: Changes = None
+    overrides: TemplateOverrides = None
     resource_version: Version | None = None
 
 
 class ActionRequest(BaseModel):
-    """How to carry out an action."""
+    """Options of a lifecycle action."""
 
-    model_config = BODY | ConfigDict(json_schema_extra={"examples": [{"reason": "maintenance"}]})
+    model_config = REQUEST_CONFIG | ConfigDict(json_schema_extra={"examples": [{"reason": "maintenance"}]})
 
     force: Annotated[
         bool,
-        Field(description="Do it although it is so already, or was stopped, or is being edited by somebody else."),
+        Field(
+            description="Request the action even if the instance is stopped or already in the target state, or if "
+            "another client has changed it in the meantime."
+        ),
     ] = False
     reason: Annotated[
-        str | None, Field(max_length=900, description="Why; shown in conditions, history and events.")
+        str | None,
+        Field(max_length=900, description="Reason for the action, shown in conditions, history and Events."),
     ] = None

@@ -1,4 +1,4 @@
-"""The instances of a stack, as they are asked for and answered. The seven kinds of override are those of the CRD."""
+"""Request and response models of stacks. The seven kinds of override are those of the CRD."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, make_dataclass
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from hopper.api.model import ObjectName
 from hopper.api.service import Overrides
 from hopper.domain.service.merge import HEALTHCHECK, LIST_KINDS
-from hopper.gateway.models.requests import BODY, Description
-from hopper.gateway.models.words import StatusText
+from hopper.gateway.models.common import REQUEST_CONFIG
+from hopper.gateway.models.enums import StatusValue
+from hopper.gateway.models.requests import Description
 
 InstanceId = Annotated[
     str,
@@ -19,130 +20,145 @@ InstanceId = Annotated[
         min_length=1,
         max_length=62,
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        description="Name within the stack; with the stack's name and a hyphen in front 63 characters at most.",
+        description="Name of the instance within the stack. `{stack}-{instance}` must have at most 63 characters.",
         examples=["db"],
     ),
 ]
 
 
 class CreateStackInstance(BaseModel):
-    """A new instance of a stack."""
+    """Request to create an instance of a stack."""
 
-    model_config = BODY | ConfigDict(
+    model_config = REQUEST_CONFIG | ConfigDict(
         json_schema_extra={"examples": [{"instance_id": "db", "template_service_id": "postgres"}]}
     )
 
     instance_id: InstanceId
-    template_service_id: Annotated[ObjectName, Field(description="Name of the template to run.")]
+    template_service_id: Annotated[ObjectName, Field(description="Name of the instance's template.")]
     description: Description = None
 
 
 class UpdateStackInstance(BaseModel):
-    """Changes to an instance of a stack: fields left out stay."""
+    """Request to update an instance of a stack. Omitted fields keep their value."""
 
-    model_config = BODY | ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
+    model_config = REQUEST_CONFIG | ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
     description: Description = None
-    enabled: Annotated[bool | None, Field(description="False stops it, true starts it.")] = None
+    enabled: Annotated[
+        bool | None, Field(description="Whether the instance should run: true starts it, false stops it.")
+    ] = None
 
 
 class DuplicateStackInstance(BaseModel):
-    """What the copy is to be called."""
+    """Request to duplicate an instance of a stack."""
 
-    model_config = BODY | ConfigDict(json_schema_extra={"examples": [{"instance_id": "db-2"}]})
+    model_config = REQUEST_CONFIG | ConfigDict(json_schema_extra={"examples": [{"instance_id": "db-2"}]})
 
     instance_id: Annotated[
-        InstanceId | None, Field(description="By default the name with `-copy`, then `-copy-2` and so on.")
+        InstanceId | None,
+        Field(description="Name of the copy within the stack. Defaults to the name with `-copy`, then `-copy-2` etc."),
     ] = None
 
 
 class RenameStackInstance(BaseModel):
-    """The new name."""
+    """Request to rename an instance of a stack."""
 
-    model_config = BODY | ConfigDict(json_schema_extra={"examples": [{"instance_id": "database"}]})
+    model_config = REQUEST_CONFIG | ConfigDict(json_schema_extra={"examples": [{"instance_id": "database"}]})
 
     instance_id: InstanceId
 
 
 @dataclass(slots=True)
 class StackInstanceView:
-    """One instance of a stack."""
+    """An instance of a stack."""
 
     id: Annotated[str, Field(description="Name of the object: `{stack}-{instance}`.", examples=["shop-db"])]
-    uid: Annotated[str, Field(description="Identity of the object; accepted wherever an id is.")]
-    stack_id: Annotated[str, Field(description="The stack: a Project.", examples=["shop"])]
-    instance_id: Annotated[str, Field(description="Name within the stack.", examples=["db"])]
-    template_service_id: Annotated[str, Field(description="Name of the template that it runs.", examples=["postgres"])]
-    template_name: Annotated[str, Field(description="The same.", examples=["postgres"])]
+    uid: Annotated[str, Field(description="Uid of the object. Every instance parameter also accepts it.")]
+    stack_id: Annotated[str, Field(description="Name of the stack, which is a Project.", examples=["shop"])]
+    instance_id: Annotated[str, Field(description="Name of the instance within the stack.", examples=["db"])]
+    template_service_id: Annotated[str, Field(description="Name of the instance's template.", examples=["postgres"])]
+    template_name: Annotated[str, Field(description="Same as `template_service_id`.", examples=["postgres"])]
     container_name: Annotated[
-        str, Field(description="Name of its Deployment, Service and so on.", examples=["hopper-shop-db"])
+        str,
+        Field(description="Name of the instance's Deployment and Service.", examples=["hopper-shop-db"]),
     ]
-    description: Annotated[str | None, Field(description="What it is for.")]
-    enabled: Annotated[bool, Field(description="Whether it is wanted running or paused.")]
-    status: StatusText
-    ready: Annotated[bool, Field(description="Whether it is where it should be.")]
+    description: Annotated[str | None, Field(description="Purpose of the instance.")]
+    enabled: Annotated[bool, Field(description="Whether the desired state is Running or Paused.")]
+    status: StatusValue
+    ready: Annotated[bool, Field(description="Whether the instance has reached its effective state.")]
     override_count: Annotated[int, Field(description="Number of override entries.")]
-    created_at: Annotated[datetime, Field(description="When it was created.")]
-    updated_at: Annotated[datetime, Field(description="When the object was last written, status included.")]
+    created_at: Annotated[datetime, Field(description="Creation time of the object.")]
+    updated_at: Annotated[datetime, Field(description="Time of the last write to the object, including its status.")]
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideKind:
-    """One of the seven kinds: its field in `Overrides`, its name on the wire of the CRD, and what it holds."""
+    """A kind of override. `field` is its field in `Overrides`, `wire` its name in the CRD, `body` its type."""
 
     field: str
     wire: str
     body: Any
 
     @property
-    def answer(self) -> str:
-        """The field of answers that holds it."""
+    def response_field(self) -> str:
+        """The field of responses with these overrides."""
         return {"env": "env_vars"}.get(self.field, self.field)
 
     @property
     def path(self) -> str:
-        """The last part of its route."""
-        return self.answer.replace("_", "-")
+        """The last segment of the route."""
+        return self.response_field.replace("_", "-")
 
     @property
     def is_list(self) -> bool:
         return self.field != HEALTHCHECK
 
 
-def _kinds() -> Mapping[str, OverrideKind]:
-    hints, wire = get_type_hints(Overrides, include_extras=True), {it.field: it.wire for it in LIST_KINDS}
-    return {it.name: OverrideKind(it.name, wire.get(it.name, it.name), hints[it.name]) for it in fields(Overrides)}
+def _override_kinds() -> Mapping[str, OverrideKind]:
+    hints = get_type_hints(Overrides, include_extras=True)
+    wire_names = {kind.field: kind.wire for kind in LIST_KINDS}
+    return {
+        field.name: OverrideKind(field.name, wire_names.get(field.name, field.name), hints[field.name])
+        for field in fields(Overrides)
+    }
 
 
-OVERRIDE_KINDS = _kinds()
+OVERRIDE_KINDS = _override_kinds()
 
-# With the overrides nested. For the documentation only: what is answered leaves out what is not set.
+# Only for the OpenAPI document: responses omit fields that are not set.
 StackInstanceDetail = make_dataclass(
     "StackInstanceDetail",
-    [(kind.answer, kind.body) for kind in OVERRIDE_KINDS.values()],
+    [(kind.response_field, kind.body) for kind in OVERRIDE_KINDS.values()],
     bases=(StackInstanceView,),
-    namespace={"__doc__": "One instance of a stack with its overrides; values of secrets are not among them."},
+    namespace={"__doc__": "An instance of a stack with its overrides, without the values of secrets."},
 )
 
 
 @dataclass(slots=True)
 class ObjectView:
-    """One object in the cluster."""
+    """An object in the cluster."""
 
-    kind: Annotated[str, Field(description="Its kind.", examples=["Deployment"])]
-    name: Annotated[str, Field(description="Its name.", examples=["hopper-shop-db"])]
+    kind: Annotated[str, Field(description="Kind of the object.", examples=["Deployment"])]
+    name: Annotated[str, Field(description="Name of the object.", examples=["hopper-shop-db"])]
 
 
 @dataclass(slots=True)
 class DeletePreview:
-    """What a deletion would take along, and what it would leave."""
+    """Effects of the deletion of an instance of a stack."""
 
     id: Annotated[str, Field(description="Name of the object.", examples=["shop-db"])]
-    name: Annotated[str, Field(description="Name within the stack.", examples=["db"])]
-    template_name: Annotated[str, Field(description="The template that it runs.", examples=["postgres"])]
+    name: Annotated[str, Field(description="Name of the instance within the stack.", examples=["db"])]
+    template_name: Annotated[str, Field(description="Name of the instance's template.", examples=["postgres"])]
     override_count: Annotated[int, Field(description="Number of override entries.")]
-    container_name: Annotated[str, Field(description="Name of its Deployment.", examples=["hopper-shop-db"])]
-    removed: Annotated[list[ObjectView], Field(description="What would go, pods and endpoints with it.")]
-    kept: Annotated[list[ObjectView], Field(description="What would stay: volumes of a Persistent instance.")]
-    needed_by: Annotated[list[str], Field(description="Siblings whose templates depend on it; they keep running.")]
-    warnings: Annotated[list[str], Field(description="What is worth knowing before.")]
+    container_name: Annotated[str, Field(description="Name of the instance's Deployment.", examples=["hopper-shop-db"])]
+    removed: Annotated[
+        list[ObjectView],
+        Field(description="Owned objects that would be deleted. Their pods and endpoints are deleted with them."),
+    ]
+    kept: Annotated[
+        list[ObjectView], Field(description="Owned objects that would stay, such as volumes of a Persistent instance.")
+    ]
+    needed_by: Annotated[
+        list[str], Field(description="Siblings with a template that depends on the instance. They keep running.")
+    ]
+    warnings: Annotated[list[str], Field(description="Warnings about the deletion.")]

@@ -1,1 +1,1 @@
-"""The routes, one file per resource."""
+"""Routes of the REST API, one module per resource."""

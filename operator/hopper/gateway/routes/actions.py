@@ -1,4 +1,4 @@
-"""`POST /instances/{id}/{action}`: the verbs of the lifecycle."""
+"""Lifecycle actions: `POST /instances/{id}/{action}`."""
 
 from contextlib import nullcontext
 from typing import Annotated
@@ -8,42 +8,44 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 from hopper.domain.actions import Action
-from hopper.gateway.http.answers import respond
+from hopper.gateway.access import MayPatch
 from hopper.gateway.http.bodies import JsonRoute
-from hopper.gateway.intents.acting import Patience, act
+from hopper.gateway.http.responses import json_response
+from hopper.gateway.intents.lifecycle import WaitOptions, request_action
 from hopper.gateway.models.instances import ActionResult
 from hopper.gateway.models.requests import ActionRequest
-from hopper.gateway.routes.instances import Id, MayPatch
-from hopper.gateway.sse import until_gone
-from hopper.gateway.views.reads import find
+from hopper.gateway.routes.instances import Id
+from hopper.gateway.sse import until_disconnected
+from hopper.gateway.views.queries import get_instance_or_404
 
 router = APIRouter(prefix="/instances", tags=["lifecycle"], route_class=JsonRoute)
 
 _RESULT = TypeAdapter(ActionResult)
-_NO_REQUEST = ActionRequest()
+_DEFAULT_OPTIONS = ActionRequest()
 
-Wait = Annotated[bool, Query(description="Answer once it has happened, or cannot.")]
-Timeout = Annotated[float, Query(ge=0, le=300, description="Seconds to wait at most.")]
+Wait = Annotated[bool, Query(description="Wait until the action has completed or failed before the response is sent.")]
+Timeout = Annotated[float, Query(ge=0, le=300, description="Maximum time to wait, in seconds.")]
 
-_SAYS = {
-    Action.START: "Bring it to running.",
-    Action.STOP: "Bring it to stopped: no processes; configuration and volumes stay.",
-    Action.RESTART: "Stop and start it once.",
-    Action.PAUSE: "Keep its processes warm, without requests or new tasks.",
-    Action.RESUME: "Let a paused one go on.",
-    Action.ARCHIVE: "Stop it and keep only the record and its persistent volumes, read-only.",
+_DESCRIPTIONS = {
+    Action.START: "Sets the desired state Running.",
+    Action.STOP: "Sets the desired state Stopped. Pods are deleted; configuration and volumes stay.",
+    Action.RESTART: "Stops and starts the instance once.",
+    Action.PAUSE: "Sets the desired state Paused. Pods keep running but receive no requests and no new tasks.",
+    Action.RESUME: "Sets the desired state Running for a paused instance.",
+    Action.ARCHIVE: "Sets the desired state Archived. Pods are deleted; the object becomes read-only, and it keeps its "
+    "persistent volumes.",
 }
 
 
-def _add(action: Action) -> None:
+def _add_route(action: Action) -> None:
     @router.post(
         f"/{{id}}/{action}",
         response_model=ActionResult,
         summary=f"{action.capitalize()} an instance",
-        description=_SAYS[action],
+        description=_DESCRIPTIONS[action],
         operation_id=f"{action}_instance",
     )
-    async def carry_out(
+    async def handle_action(
         id: Id,  # noqa: A002
         request: Request,
         access: MayPatch,
@@ -51,11 +53,11 @@ def _add(action: Action) -> None:
         wait: Wait = False,
         timeout: Timeout = 30.0,
     ) -> Response:
-        instance, wanted = find(access.index, id), body or _NO_REQUEST
-        patience = Patience(timeout, lambda: until_gone(request.receive)) if wait else None
-        with access.context.waits.one(access.known_caller) if wait else nullcontext():
-            return respond(_RESULT, await act(access, instance, action, wanted, patience))
+        instance, options = get_instance_or_404(access.index, id), body or _DEFAULT_OPTIONS
+        wait_options = WaitOptions(timeout, lambda: until_disconnected(request.receive)) if wait else None
+        with access.context.wait_limit.acquire(access.known_caller) if wait else nullcontext():
+            return json_response(_RESULT, await request_action(access, instance, action, options, wait_options))
 
 
 for _action in Action:
-    _add(_action)
+    _add_route(_action)

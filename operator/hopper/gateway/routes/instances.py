@@ -1,9 +1,9 @@
-"""`/instances`: instances, lists of them, and what is above and below them."""
+"""Instances, lists of instances and the hierarchy: `/instances`."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
@@ -11,14 +11,24 @@ from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance
 from hopper.api.names import GLOBAL_NAME
 from hopper.domain import tree
-from hopper.gateway.access import Access, Requires
+from hopper.gateway.access import Access, MayCreate, MayDelete, MayGet, MayList, MayPatch
 from hopper.gateway.discovery import Criteria
-from hopper.gateway.http.answers import as_json, etag_of, is_known, respond, unchanged, version_in
 from hopper.gateway.http.bodies import JsonRoute
-from hopper.gateway.http.errors import MissingError
-from hopper.gateway.intents.acting import terminate
-from hopper.gateway.intents.creating import create
-from hopper.gateway.intents.updating import update
+from hopper.gateway.http.errors import HttpNotFoundError
+from hopper.gateway.http.responses import (
+    combined_etag,
+    expected_version,
+    has_current_etag,
+    json_response,
+    not_modified,
+    object_etag,
+    raw_json_response,
+)
+from hopper.gateway.intents.creation import create_from_request
+from hopper.gateway.intents.lifecycle import terminate_instance
+from hopper.gateway.intents.updates import update_from_request
+from hopper.gateway.models.common import IfMatch, Limit, Skip
+from hopper.gateway.models.enums import ScopeParameter, StatusParameter, TypeParameter
 from hopper.gateway.models.instances import (
     Hierarchy,
     InstanceDetail,
@@ -26,27 +36,25 @@ from hopper.gateway.models.instances import (
     InstanceView,
     ProjectView,
     TaskList,
+    TaskView,
 )
-from hopper.gateway.models.listing import Limit, Skip
 from hopper.gateway.models.registry import StatusView
 from hopper.gateway.models.requests import CreateInstance, UpdateInstance
-from hopper.gateway.models.versions import IfMatch
-from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
-from hopper.gateway.views.instances import view_detail, view_instance
-from hopper.gateway.views.lists import Asked, Sort
-from hopper.gateway.views.reads import find, lookup
+from hopper.gateway.views.queries import ListQuery, Sort, find_instance, get_instance_or_404
 from hopper.gateway.views.registry import view_status
-from hopper.gateway.views.rendering import flat
-from hopper.gateway.views.secrecy import marked
+from hopper.gateway.views.rendering import instances_in
+from hopper.gateway.views.resources import view_detail, view_instance
+from hopper.gateway.views.secret_values import marked_overrides
 
 router = APIRouter(prefix="/instances", tags=["instances"], route_class=JsonRoute)
 
 Id = Annotated[str, Path(min_length=1, max_length=253, description="Name or uid of the instance.", examples=["web"])]
-MayGet = Annotated[Access, Depends(Requires("get"))]
-MayList = Annotated[Access, Depends(Requires("list"))]  # of whatever tells what others are called
-MayCreate = Annotated[Access, Depends(Requires("create"))]
-MayPatch = Annotated[Access, Depends(Requires("patch"))]
-MayDelete = Annotated[Access, Depends(Requires("delete"))]
+ProjectId = Annotated[
+    str, Path(min_length=1, max_length=253, description="Name or uid of the Project.", examples=["web"])
+]
+ParentIdQuery = Annotated[
+    str | None, Query(max_length=253, description="Return only children of the instance with this id or uid.")
+]
 
 _DETAIL = TypeAdapter(InstanceDetail)
 _PROJECT = TypeAdapter(ProjectView)
@@ -60,168 +68,181 @@ _ACTIVE = Criteria(phases=(Phase.RUNNING, Phase.PAUSED))
 async def list_instances(
     request: Request,
     access: MayList,
-    scope: Annotated[ScopeWord | None, Query()] = None,
-    status: Annotated[StatusWord | None, Query()] = None,
-    type: Annotated[TypeWord | None, Query()] = None,  # noqa: A002
-    parent_id: Annotated[str | None, Query(max_length=253, description="Id or uid of the parent.")] = None,
-    name: Annotated[str | None, Query(max_length=253, description="Id or name, with `*`, `?` and `[…]`.")] = None,
-    sort: Annotated[Sort, Query(description="Field to sort by; `-` in front turns it round.")] = Sort.ID,
+    scope: Annotated[ScopeParameter | None, Query()] = None,
+    status: Annotated[StatusParameter | None, Query()] = None,
+    type: Annotated[TypeParameter | None, Query()] = None,  # noqa: A002
+    parent_id: ParentIdQuery = None,
+    name: Annotated[
+        str | None,
+        Query(
+            max_length=253,
+            description="Return only instances with a matching id or display name. "
+            "Case-insensitive, with the wildcards `*`, `?` and `[…]`.",
+        ),
+    ] = None,
+    sort: Annotated[Sort, Query(description="Field to sort by. A leading `-` reverses the order.")] = Sort.ID,
     skip: Skip = 0,
     limit: Limit = 100,
 ) -> Response:
-    """Answer a part of the instances that match all criteria."""
-    parent = lookup(access.index, parent_id) if parent_id else None
+    """Returns a page of the instances that match all parameters."""
+    parent = find_instance(access.index, parent_id) if parent_id else None
     phases = (status,) if status else ()
     criteria = Criteria(scope=scope, phases=phases, type=type, parent=parent.name if parent else parent_id)
-    return await _page(request, access, Asked(criteria, name, sort), skip, limit)
+    return await _page_response(request, access, ListQuery(criteria, name, sort), skip, limit)
 
 
-async def _page(request: Request, access: Access, asked: Asked, skip: int, limit: int) -> Response:
-    found, total = access.context.lists.page(access.namespace, asked, skip, limit)
-    etag = etag_of((total, skip, limit, *(it.metadata.resource_version for it in found)))
-    if is_known(request, etag):
-        return unchanged(etag)
-    return as_json(await access.context.rendered.page(found, total, skip, limit), etag)
+async def _page_response(request: Request, access: Access, query: ListQuery, skip: int, limit: int) -> Response:
+    instances, total = access.context.instance_lists.page(access.namespace, query, skip, limit)
+    etag = combined_etag((total, skip, limit, *(instance.metadata.resource_version for instance in instances)))
+    if has_current_etag(request, etag):
+        return not_modified(etag)
+    return raw_json_response(await access.context.instance_renderer.page(instances, total, skip, limit), etag)
 
 
 @router.post("", response_model=InstanceDetail, status_code=201, summary="Create an instance")
 async def create_instance(body: CreateInstance, access: MayCreate) -> Response:
-    """Create an instance. One of the same id that is terminated is replaced, and leaves it its volumes."""
-    instance = await create(access, body)
+    """Creates an instance. A terminated instance with the same id is replaced, and its volumes are kept."""
+    instance = await create_from_request(access, body)
     location = {"Location": f"/api/v1/instances/{instance.name}"}
-    return _detail(access, instance, 201, location)
+    return _detail_response(access, instance, 201, location)
 
 
-def _detail(
+def _detail_response(
     access: Access, instance: HopperInstance, code: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    answer = respond(_DETAIL, _view(access, instance), code, f'"{instance.metadata.resource_version}"')
-    answer.headers.update(headers or {})
-    return answer
+    etag = object_etag(instance.metadata.resource_version)
+    response = json_response(_DETAIL, _detail(access, instance), code, etag)
+    response.headers.update(headers or {})
+    return response
 
 
-def _view(access: Access, instance: HopperInstance) -> InstanceDetail:
-    return view_detail(instance, marked(instance, access.context.templates))
+def _detail(access: Access, instance: HopperInstance) -> InstanceDetail:
+    return view_detail(instance, marked_overrides(instance, access.context.templates))
 
 
-@router.get("/global", response_model=InstanceDetail, summary="Read the Global instance")
+@router.get("/global", response_model=InstanceDetail, summary="Get the Global instance")
 async def get_global(request: Request, access: MayGet) -> Response:
-    """Answer the one Global instance of the namespace."""
+    """Returns the Global instance of the namespace."""
     return await get_instance(GLOBAL_NAME, request, access)
 
 
-@router.get("/active", response_model=InstancePage, summary="List what is running or paused")
+@router.get("/active", response_model=InstancePage, summary="List active instances")
 async def list_active(request: Request, access: MayList, skip: Skip = 0, limit: Limit = 100) -> Response:
-    """Answer a part of the instances that are running or paused."""
-    return await _page(request, access, Asked(_ACTIVE), skip, limit)
+    """Returns a page of the instances that are running or paused."""
+    return await _page_response(request, access, ListQuery(_ACTIVE), skip, limit)
 
 
-@router.get("/projects/{project_id}", response_model=ProjectView, summary="Read a project with its orchestrations")
-async def get_project(
-    project_id: Annotated[str, Path(min_length=1, max_length=253, description="Name or uid.", examples=["web"])],
-    request: Request,
-    access: MayList,
-) -> Response:
-    """Answer a project and everything that works directly for it."""
-    project = find(access.index, project_id)
+@router.get("/projects/{project_id}", response_model=ProjectView, summary="Get a Project with its Orchestrations")
+async def get_project(project_id: ProjectId, request: Request, access: MayList) -> Response:
+    """Returns a Project and its direct children of scope Orchestration."""
+    project = get_instance_or_404(access.index, project_id)
     if project.spec.scope is not Scope.PROJECT:
-        raise MissingError(f"Instance {project.name} is no Project")
-    below = [it for it in access.index.children(project.name) if it.spec.scope is Scope.ORCHESTRATION]
-    below.sort(key=lambda it: it.name)
-    etag = etag_of(it.metadata.resource_version for it in (project, *below))
-    if is_known(request, etag):
-        return unchanged(etag)
-    views = [view_instance(it) for it in below]
-    return respond(_PROJECT, ProjectView(_view(access, project), views, len(views)), etag=etag)
+        raise HttpNotFoundError(f"Instance {project.name} is not a Project")
+    orchestrations = sorted(
+        (child for child in access.index.children(project.name) if child.spec.scope is Scope.ORCHESTRATION),
+        key=lambda child: child.name,
+    )
+    etag = combined_etag(instance.metadata.resource_version for instance in (project, *orchestrations))
+    if has_current_etag(request, etag):
+        return not_modified(etag)
+    views = [view_instance(orchestration) for orchestration in orchestrations]
+    return json_response(_PROJECT, ProjectView(_detail(access, project), views, len(views)), etag=etag)
 
 
-@router.get("/{id}", response_model=InstanceDetail, summary="Read an instance")
+@router.get("/{id}", response_model=InstanceDetail, summary="Get an instance")
 async def get_instance(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
-    """Answer one instance, by its id or its uid."""
-    instance = find(access.index, id)
-    etag = f'"{instance.metadata.resource_version}"'
-    return unchanged(etag) if is_known(request, etag) else _detail(access, instance)
+    """Returns an instance by its id or uid."""
+    instance = get_instance_or_404(access.index, id)
+    etag = object_etag(instance.metadata.resource_version)
+    return not_modified(etag) if has_current_etag(request, etag) else _detail_response(access, instance)
 
 
-@router.put("/{id}", response_model=InstanceDetail, summary="Change an instance")
+@router.put("/{id}", response_model=InstanceDetail, summary="Update an instance")
 async def update_instance(
     id: Id,  # noqa: A002
     body: UpdateInstance,
     access: MayPatch,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change the fields that are given; null removes one, and those left out stay."""
-    version = version_in(if_match) or body.resource_version
-    return _detail(access, await update(access, find(access.index, id), body, version))
+    """Updates the fields in the request. Omitted fields keep their value; null removes a field."""
+    version = expected_version(if_match) or body.resource_version
+    instance = get_instance_or_404(access.index, id)
+    return _detail_response(access, await update_from_request(access, instance, body, version))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, summary="Terminate an instance")
 async def delete_instance(
     id: Id,  # noqa: A002
     access: MayDelete,
-    cascade: Annotated[bool, Query(description="Terminate everything below it as well.")] = False,
+    cascade: Annotated[bool, Query(description="Terminate all descendants as well.")] = False,
 ) -> Response:
-    """Ask for the end of an instance. The record stays, and its id may be used again."""
-    await terminate(access, find(access.index, id), cascade=cascade)
+    """Sets the desired state Terminated. The object stays, and its id can be used again."""
+    await terminate_instance(access, get_instance_or_404(access.index, id), cascade=cascade)
     return Response(status_code=204)
 
 
-@router.get("/{id}/children", response_model=list[InstanceView], summary="List direct children")
+@router.get("/{id}/children", response_model=list[InstanceView], summary="List the children of an instance")
 async def list_children(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
-    """Answer the direct children, by id."""
-    found = find(access.index, id)
-    return await _list(request, access, sorted(access.index.children(found.name), key=lambda it: it.name))
+    """Returns the direct children, sorted by id."""
+    parent = get_instance_or_404(access.index, id)
+    children = sorted(access.index.children(parent.name), key=lambda child: child.name)
+    return await _list_response(request, access, children)
 
 
-@router.get("/{id}/ancestors", response_model=list[InstanceView], summary="List what is above")
+@router.get("/{id}/ancestors", response_model=list[InstanceView], summary="List the ancestors of an instance")
 async def list_ancestors(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
-    """Answer the parent, its parent and so on."""
-    return await _list(request, access, tree.ancestors(find(access.index, id), access.index))
+    """Returns the ancestors, starting with the parent."""
+    return await _list_response(request, access, tree.ancestors(get_instance_or_404(access.index, id), access.index))
 
 
-@router.get("/{id}/descendants", response_model=list[InstanceView], summary="List what is below")
+@router.get("/{id}/descendants", response_model=list[InstanceView], summary="List the descendants of an instance")
 async def list_descendants(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
-    """Answer the children, then their children and so on."""
-    return await _list(request, access, tree.descendants(find(access.index, id).name, access.index))
+    """Returns the descendants, level by level, starting with the children."""
+    name = get_instance_or_404(access.index, id).name
+    return await _list_response(request, access, tree.descendants(name, access.index))
 
 
-async def _list(request: Request, access: Access, instances: Iterable[HopperInstance]) -> Response:
-    found = list(instances)
-    etag = etag_of(it.metadata.resource_version for it in found)
-    if is_known(request, etag):
-        return unchanged(etag)
-    return as_json(await access.context.rendered.list_of(found), etag)
+async def _list_response(request: Request, access: Access, instances: Iterable[HopperInstance]) -> Response:
+    instances = list(instances)
+    etag = combined_etag(instance.metadata.resource_version for instance in instances)
+    if has_current_etag(request, etag):
+        return not_modified(etag)
+    return raw_json_response(await access.context.instance_renderer.list_of(instances), etag)
 
 
-_DEPTH = Query(ge=0, le=1000, description="How many levels below it; all when left out.")
+Depth = Annotated[
+    int | None, Query(ge=0, le=1000, description="Maximum number of levels below the instance. Defaults to all.")
+]
 
 
-@router.get("/{id}/hierarchy", response_model=Hierarchy, summary="Read the tree below")
-@router.get("/{id}/tree", response_model=Hierarchy, summary="Read the tree below", operation_id="get_tree")
+@router.get("/{id}/hierarchy", response_model=Hierarchy, summary="Get the tree below an instance")
+@router.get("/{id}/tree", response_model=Hierarchy, summary="Get the tree below an instance", operation_id="get_tree")
 async def get_hierarchy(
     id: Id,  # noqa: A002
     request: Request,
     access: MayList,
-    depth: Annotated[int | None, _DEPTH] = None,
+    depth: Depth = None,
 ) -> Response:
-    """Answer the instance with everything below it, as a tree."""
-    root, total = tree.subtree(find(access.index, id), access.index, depth)
-    etag = etag_of(it.metadata.resource_version for it in flat(root))
-    if is_known(request, etag):
-        return unchanged(etag)
-    return as_json(await access.context.rendered.hierarchy(root, total), etag)
+    """Returns an instance and its descendants as a tree."""
+    root, total = tree.subtree(get_instance_or_404(access.index, id), access.index, depth)
+    etag = combined_etag(instance.metadata.resource_version for instance in instances_in(root))
+    if has_current_etag(request, etag):
+        return not_modified(etag)
+    return raw_json_response(await access.context.instance_renderer.hierarchy(root, total), etag)
 
 
-@router.get("/{id}/status", response_model=StatusView, summary="Read the status")
+@router.get("/{id}/status", response_model=StatusView, summary="Get the status of an instance")
 async def get_status(id: Id, access: MayGet) -> Response:  # noqa: A002
-    """Answer how an instance is, with what its last heartbeat told."""
+    """Returns the status of an instance, with the metrics from its last heartbeat."""
     context = access.context
-    return respond(_STATUS, view_status(find(access.index, id), context.catalogue, context.clock()))
+    instance = get_instance_or_404(access.index, id)
+    return json_response(_STATUS, view_status(instance, context.catalogue, context.clock()))
 
 
-@router.get("/{id}/tasks", response_model=TaskList, summary="List tasks")
+@router.get("/{id}/tasks", response_model=TaskList, summary="List the tasks of an instance")
 async def list_tasks(id: Id, access: MayGet) -> Response:  # noqa: A002
-    """Answer the tasks of an instance: none, as long as there is no kind for them."""
-    instance = find(access.index, id)
-    tasks: list[Any] = []
-    return respond(_TASKS, TaskList(instance.name, instance.spec.display_name or instance.name, tasks, len(tasks)))
+    """Returns the tasks of an instance. The list is always empty, because tasks are not implemented yet."""
+    instance = get_instance_or_404(access.index, id)
+    tasks: list[TaskView] = []
+    display_name = instance.spec.display_name or instance.name
+    return json_response(_TASKS, TaskList(instance.name, display_name, tasks, len(tasks)))

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`: for those who run the gateway. They need no authentication."""
+"""Probes and metrics: `/healthz`, `/readyz` and `/metrics`, without authentication."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -8,26 +8,26 @@ from hopper.gateway.context import Context
 router = APIRouter(tags=["probes"])
 
 
-def _verdict(problems: list[str]) -> Response:
-    return PlainTextResponse("".join(f"{it}\n" for it in problems) or "ok\n", 503 if problems else 200)
+def _probe_response(problems: list[str]) -> Response:
+    return PlainTextResponse("".join(f"{problem}\n" for problem in problems) or "ok\n", 503 if problems else 200)
 
 
-@router.get("/healthz", response_class=PlainTextResponse, summary="Is it alive?")
+@router.get("/healthz", response_class=PlainTextResponse, summary="Liveness probe")
 async def get_health(request: Request) -> Response:
-    """Answer 503 where the process had better be started anew."""
+    """Returns 503 if the process should be restarted, with one reason per line."""
     context: Context = request.app.state.context
-    return _verdict(context.problems())
+    return _probe_response(context.problems())
 
 
-@router.get("/readyz", response_class=PlainTextResponse, summary="Can it serve?")
+@router.get("/readyz", response_class=PlainTextResponse, summary="Readiness probe")
 async def get_readiness(request: Request) -> Response:
-    """Answer 503 until everything that exists is known, and when it is about to end."""
+    """Returns 503 until the initial list is complete and during shutdown, with one reason per line."""
     context: Context = request.app.state.context
-    return _verdict([*context.problems(), *context.unready()])
+    return _probe_response([*context.problems(), *context.not_ready()])
 
 
-@router.get("/metrics", response_class=PlainTextResponse, summary="Numbers for Prometheus")
+@router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
 async def get_metrics(request: Request) -> Response:
-    """Answer in Prometheus' text format."""
+    """Returns the metrics of the gateway in the Prometheus text format."""
     context: Context = request.app.state.context
     return Response(context.metrics.render(), media_type="text/plain; version=0.0.4")

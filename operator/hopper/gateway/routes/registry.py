@@ -1,64 +1,81 @@
-"""`/registry`: discovery, health, the graph, what happens, and heartbeats."""
+"""Search, health, topology, events and heartbeats: `/registry`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
 from hopper.api.heartbeat import Vitals
-from hopper.api.resources import INSTANCES
-from hopper.gateway.access import Access, Requires
+from hopper.gateway.access import WATCH_INSTANCES, Access, MayList, MaySendHeartbeat, MayWatch
 from hopper.gateway.context import Context
 from hopper.gateway.discovery import Criteria
-from hopper.gateway.http.answers import as_json, is_known, unchanged
 from hopper.gateway.http.bodies import JsonRoute
+from hopper.gateway.http.responses import has_current_etag, not_modified, object_etag, raw_json_response
+from hopper.gateway.models.enums import ScopeParameter, StatusParameter, TypeParameter
 from hopper.gateway.models.registry import RegistryHealth, RegistryList, Topology
-from hopper.gateway.models.words import ScopeWord, StatusWord, TypeWord
-from hopper.gateway.routes.instances import Id, MayList
+from hopper.gateway.routes.instances import Id, ParentIdQuery
 from hopper.gateway.sse import EventStream
-from hopper.gateway.views.reads import find, lookup
-from hopper.gateway.views.registry import draw_topology, list_entries, revision_of, tell_health
+from hopper.gateway.views.queries import find_instance, get_instance_or_404
+from hopper.gateway.views.registry import render_health, render_topology
 
 router = APIRouter(prefix="/registry", tags=["registry"], route_class=JsonRoute)
 
-_WATCH = Requires("watch")
-MayWatch = Annotated[Access, Depends(_WATCH)]
-MayBeat = Annotated[Access, Depends(Requires("create", INSTANCES, "heartbeat"))]
-
 _NO_VITALS = Vitals()
-
 
 Capability = Annotated[str, Field(min_length=1, max_length=63)]
 Label = Annotated[str, Field(pattern=r"^[^=]+=", max_length=381)]  # a prefix of 253, a name of 63, a value of 63
 
 
-@router.get("/instances", response_model=RegistryList, summary="List everything that is known")
+@router.get("/instances", response_model=RegistryList, summary="List all instances with their health")
 async def list_registry(request: Request, access: MayList) -> Response:
-    """Answer every instance of the namespace, with its health."""
-    return await _found(request, access, Criteria())
+    """Returns all instances of the namespace, each with its health."""
+    return await _matches_response(request, access, Criteria())
 
 
-@router.get("/discover", response_model=RegistryList, summary="Find instances")
+@router.get("/discover", response_model=RegistryList, summary="Search for instances")
 async def discover(
     request: Request,
     access: MayList,
-    scope: Annotated[ScopeWord | None, Query()] = None,
-    status: Annotated[list[StatusWord] | None, Query(max_length=9, description="Any of these.")] = None,
-    type: Annotated[TypeWord | None, Query()] = None,  # noqa: A002
-    capability: Annotated[list[Capability] | None, Query(max_length=64, description="All of these.")] = None,
-    parent_id: Annotated[str | None, Query(max_length=253, description="Id or uid of the parent.")] = None,
-    ancestor_id: Annotated[str | None, Query(max_length=253, description="Id or uid of one above.")] = None,
+    scope: Annotated[ScopeParameter | None, Query()] = None,
+    status: Annotated[
+        list[StatusParameter] | None,
+        Query(max_length=9, description="Return only instances with one of these statuses."),
+    ] = None,
+    type: Annotated[TypeParameter | None, Query()] = None,  # noqa: A002
+    capability: Annotated[
+        list[Capability] | None,
+        Query(max_length=64, description="Return only instances with all of these capabilities."),
+    ] = None,
+    parent_id: ParentIdQuery = None,
+    ancestor_id: Annotated[
+        str | None, Query(max_length=253, description="Return only descendants of the instance with this id or uid.")
+    ] = None,
     label: Annotated[
         list[Label] | None,
-        Query(max_length=64, description="All of these, as key=value.", examples=[["tier=web"]]),
+        Query(
+            max_length=64,
+            description="Return only instances with all of these labels, each as key=value.",
+            examples=[["tier=web"]],
+        ),
     ] = None,
-    healthy: Annotated[bool | None, Query(description="Healthy, or in trouble.")] = None,
-    name: Annotated[str | None, Query(max_length=253, description="Id, with `*`, `?` and `[…]`.")] = None,
-    can_parent: Annotated[ScopeWord | None, Query(description="With room for one more child of this scope.")] = None,
+    healthy: Annotated[
+        bool | None, Query(description="Return only healthy instances if true, or only those in trouble if false.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        Query(
+            max_length=253,
+            description="Return only instances with a matching id, with the wildcards `*`, `?` and `[…]`.",
+        ),
+    ] = None,
+    can_parent: Annotated[
+        ScopeParameter | None,
+        Query(description="Return only instances that may have one more child of this scope."),
+    ] = None,
 ) -> Response:
-    """Answer the instances that match all criteria, by id."""
+    """Returns the instances that match all parameters, sorted by id."""
     criteria = Criteria(
         scope=scope,
         phases=tuple(status or ()),
@@ -66,87 +83,100 @@ async def discover(
         parent=_name_of(access, parent_id),
         ancestor=_name_of(access, ancestor_id),
         capabilities=tuple(capability or ()),
-        labels={key: value for key, _, value in (it.partition("=") for it in label or ())},
+        labels={key: value for key, _, value in (pair.partition("=") for pair in label or ())},
         name=name,
         can_parent=can_parent,
         healthy=healthy,
     )
-    return await _found(request, access, criteria)
+    return await _matches_response(request, access, criteria)
 
 
 def _name_of(access: Access, identity: str | None) -> str | None:
-    found = lookup(access.index, identity) if identity else None
-    return found.name if found else identity
+    """Return the name of the instance with this id or uid. An unknown one is returned unchanged."""
+    instance = find_instance(access.index, identity) if identity else None
+    return instance.name if instance else identity
 
 
-async def _found(request: Request, access: Access, criteria: Criteria) -> Response:
+async def _matches_response(request: Request, access: Access, criteria: Criteria) -> Response:
     context, namespace = access.context, access.namespace
 
-    async def find_all() -> bytes:
-        return await list_entries(namespace, criteria, context.catalogue, context.entries)
+    async def render() -> bytes:
+        return await context.registry_renderer.matches(namespace, criteria)
 
-    return await _whole(request, context, f"{namespace} {criteria}", find_all)
-
-
-async def _whole(request: Request, context: Context, key: str, make: Callable[[], Awaitable[bytes]]) -> Response:
-    """Answer what only changes with the revision."""
-    revision = revision_of(context.catalogue)
-    etag = f'"{revision}"'
-    if is_known(request, etag):
-        return unchanged(etag)
-    return as_json(await context.whole.get(key, revision, make), etag)
+    return await _cached_response(request, context, f"{namespace} {criteria}", render)
 
 
-@router.get("/health", response_model=RegistryHealth, summary="How is everything?")
+async def _cached_response(
+    request: Request, context: Context, key: str, render: Callable[[], Awaitable[bytes]]
+) -> Response:
+    """Return a response that changes only with the revision of the journal."""
+    revision = context.catalogue.revision
+    etag = object_etag(revision)
+    if has_current_etag(request, etag):
+        return not_modified(etag)
+    return raw_json_response(await context.response_cache.get(key, revision, render), etag)
+
+
+@router.get("/health", response_model=RegistryHealth, summary="Get the health of all instances")
 async def get_registry_health(access: MayList) -> Response:
-    """Answer totals, who is in trouble and why, and how each instance does. It is at most a second old."""
+    """Returns counts by status and health, the instances in trouble, and the metrics of each instance.
+
+    The response is at most one second old.
+    """
     context, now = access.context, access.context.clock()
-    version = context.catalogue.journal.revision, context.catalogue.beats.revision, now.replace(microsecond=0)
+    version = context.catalogue.journal.revision, context.catalogue.heartbeats.revision, now.replace(microsecond=0)
 
-    async def tell() -> bytes:
-        return await tell_health(access.namespace, context.catalogue, now)
+    async def render() -> bytes:
+        return await render_health(access.namespace, context.catalogue, now)
 
-    return as_json(await context.whole.get(f"{access.namespace} health", version, tell))
+    return raw_json_response(await context.response_cache.get(f"{access.namespace} health", version, render))
 
 
-@router.get("/topology", response_model=Topology, summary="Read the graph")
+@router.get("/topology", response_model=Topology, summary="Get the topology")
 async def get_topology(request: Request, access: MayList) -> Response:
-    """Answer all instances as a graph. Its revision is where `/registry/events` goes on."""
+    """Returns all instances as a graph. Send its revision to `/registry/events` to get later changes."""
     context = access.context
 
-    async def draw() -> bytes:
-        return await draw_topology(access.namespace, context.catalogue)
+    async def render() -> bytes:
+        return await render_topology(access.namespace, context.catalogue)
 
-    return await _whole(request, context, f"{access.namespace} topology", draw)
+    return await _cached_response(request, context, f"{access.namespace} topology", render)
 
 
 @router.get(
     "/events",
     response_class=Response,
-    summary="Follow what happens",
+    summary="Watch events",
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def follow_events(
     request: Request,
     access: MayWatch,
     last_event_id: Annotated[
-        str | None, Header(max_length=64, description="Go on after this event, or after a revision of the topology.")
+        str | None,
+        Header(max_length=64, description="Id of an event, or revision of the topology, to continue after."),
     ] = None,
 ) -> Response:
-    """Answer server-sent events: a snapshot's revision, then what happens to the instances of the namespace."""
+    """Streams the events of all instances of the namespace as server-sent events, starting with a snapshot."""
 
-    async def still_allowed() -> bool:
-        return await _WATCH.still_lets(access, request)
+    async def is_still_granted() -> bool:
+        return await WATCH_INSTANCES.is_still_granted(access, request)
 
-    return EventStream(access.context, access.namespace, last_event_id, still_allowed, access.known_caller)
+    return EventStream(access.context, access.namespace, last_event_id, is_still_granted, access.known_caller)
 
 
-@router.post("/instances/{id}/heartbeat", status_code=204, response_class=Response, summary="Give a sign of life")
-async def beat(
+@router.post(
+    "/instances/{id}/heartbeat",
+    status_code=204,
+    response_class=Response,
+    summary="Send a heartbeat",
+    operation_id="beat",
+)
+async def post_heartbeat(
     id: Id,  # noqa: A002
-    access: MayBeat,
+    access: MaySendHeartbeat,
     body: Annotated[Vitals | None, Body(examples=[{"active_tasks": 3, "queue_depth": 0, "status": "healthy"}])] = None,
 ) -> Response:
-    """Tell that an instance lives, and how it does. This costs no write to the instance."""
-    access.context.heartbeat_writer.beat(find(access.index, id), body or _NO_VITALS)
+    """Reports that an instance is alive, optionally with metrics. Heartbeats are not written to the instance."""
+    access.context.heartbeat_writer.receive(get_instance_or_404(access.index, id), body or _NO_VITALS)
     return Response(status_code=204)

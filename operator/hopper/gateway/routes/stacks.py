@@ -1,4 +1,4 @@
-"""`/stacks/{name}/instances`: the services of a stack."""
+"""Services of a stack: `/stacks/{name}/instances`."""
 
 from typing import Annotated, Any
 
@@ -7,10 +7,10 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 from hopper.api.instance import HopperInstance
-from hopper.gateway.access import Access, Requires
-from hopper.gateway.http.answers import etag_of, is_known, respond, unchanged
+from hopper.gateway.access import Access, MayCreate, MayDelete, MayGet, MayList, MayPatch, Requires
 from hopper.gateway.http.bodies import JsonRoute
-from hopper.gateway.intents.acting import terminate
+from hopper.gateway.http.responses import combined_etag, has_current_etag, json_response, not_modified, object_etag
+from hopper.gateway.intents.lifecycle import terminate_instance
 from hopper.gateway.models.stacks import (
     OVERRIDE_KINDS,
     CreateStackInstance,
@@ -22,173 +22,196 @@ from hopper.gateway.models.stacks import (
     StackInstanceView,
     UpdateStackInstance,
 )
-from hopper.gateway.stacks.changing import create_stack_instance, duplicate, replace_overrides, update_stack_instance
-from hopper.gateway.stacks.members import (
-    find_instance,
-    find_stack,
-    instance_id,
-    instances_of,
-    template_of,
+from hopper.gateway.stacks.changes import (
+    create_stack_instance,
+    duplicate_instance,
+    replace_overrides,
+    update_stack_instance,
 )
-from hopper.gateway.stacks.previewing import preview
-from hopper.gateway.stacks.renaming import rename
-from hopper.gateway.stacks.views import view_stack_detail, view_stack_instance
+from hopper.gateway.stacks.members import (
+    get_member_or_404,
+    get_stack_or_404,
+    members_of,
+    name_in_stack,
+    template_name_of,
+)
+from hopper.gateway.stacks.renaming import rename_instance
+from hopper.gateway.stacks.views import preview_of_deletion, view_stack_detail, view_stack_instance
 
 router = APIRouter(prefix="/stacks/{name}/instances", tags=["stacks"], route_class=JsonRoute)
 
-Stack = Annotated[str, Path(min_length=1, max_length=253, description="The stack: a Project.", examples=["shop"])]
-Instance = Annotated[
-    str, Path(min_length=1, max_length=253, description="Name within the stack, id or uid.", examples=["db"])
+StackName = Annotated[
+    str,
+    Path(min_length=1, max_length=253, description="Name or uid of the Project.", examples=["shop"]),
 ]
-MayGet = Annotated[Access, Depends(Requires("get"))]
-MayList = Annotated[Access, Depends(Requires("list"))]
-MayCreate = Annotated[Access, Depends(Requires("create"))]
-MayPatch = Annotated[Access, Depends(Requires("patch"))]
-MayDelete = Annotated[Access, Depends(Requires("delete"))]
+MemberId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=253,
+        description="Name of the instance within the stack, or its id or uid.",
+        examples=["db"],
+    ),
+]
 
 _VIEW = TypeAdapter(StackInstanceView)
 _LIST = TypeAdapter(list[StackInstanceView])
 _PREVIEW = TypeAdapter(DeletePreview)
-_PLAIN: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
+_JSON_OBJECT: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
 _NO_NAME = DuplicateStackInstance()
 
 
 @router.get("", response_model=list[StackInstanceView], summary="List the instances of a stack")
 async def list_stack_instances(
-    name: Stack,
+    name: StackName,
     request: Request,
     access: MayList,
-    search: Annotated[str | None, Query(max_length=253, description="Part of a name, template or description.")] = None,
-    enabled: Annotated[bool | None, Query(description="Only those that are, or are not.")] = None,
+    search: Annotated[
+        str | None,
+        Query(
+            max_length=253,
+            description="Return only instances with this text in their name, template name or description.",
+        ),
+    ] = None,
+    enabled: Annotated[
+        bool | None, Query(description="Return only instances that are enabled if true, or disabled if false.")
+    ] = None,
 ) -> Response:
-    """Answer the instances of an active stack, oldest first."""
-    stack = find_stack(access, name, active=True)
-    found = [it for it in instances_of(access, stack) if _mentions(it, stack, search)]
-    views = [view_stack_instance(access, stack, it) for it in found]
-    views = [it for it in views if enabled is None or it.enabled is enabled]
-    etag = etag_of(it.metadata.resource_version for it in (stack, *found))
-    return unchanged(etag) if is_known(request, etag) else respond(_LIST, views, etag=etag)
+    """Returns the instances of an active stack, oldest first."""
+    stack = get_stack_or_404(access, name, active=True)
+    members = [member for member in members_of(access, stack) if _contains(member, stack, search)]
+    views = [view_stack_instance(access, stack, member) for member in members]
+    views = [view for view in views if enabled is None or view.enabled is enabled]
+    etag = combined_etag(instance.metadata.resource_version for instance in (stack, *members))
+    return not_modified(etag) if has_current_etag(request, etag) else json_response(_LIST, views, etag=etag)
 
 
-def _mentions(instance: HopperInstance, stack: HopperInstance, search: str | None) -> bool:
-    texts = (instance_id(instance, stack), template_of(instance), instance.spec.description or "")
+def _contains(member: HopperInstance, stack: HopperInstance, search: str | None) -> bool:
+    texts = (name_in_stack(member, stack), template_name_of(member), member.spec.description or "")
     return search is None or any(search.lower() in text.lower() for text in texts)
 
 
 @router.post("", response_model=StackInstanceView, status_code=201, summary="Create an instance of a stack")
-async def create_in_stack(name: Stack, body: CreateStackInstance, access: MayCreate) -> Response:
-    """Create an instance of an active stack that runs a template."""
-    stack = find_stack(access, name, active=True)
-    return _created(access, stack, await create_stack_instance(access, stack, body))
+async def create_in_stack(name: StackName, body: CreateStackInstance, access: MayCreate) -> Response:
+    """Creates an instance with a template in an active stack."""
+    stack = get_stack_or_404(access, name, active=True)
+    return _created_response(access, stack, await create_stack_instance(access, stack, body))
 
 
-def _created(access: Access, stack: HopperInstance, instance: HopperInstance) -> Response:
-    answer = _one(access, stack, instance, 201)
-    answer.headers["Location"] = f"/api/v1/stacks/{stack.name}/instances/{instance_id(instance, stack)}"
-    return answer
+def _created_response(access: Access, stack: HopperInstance, member: HopperInstance) -> Response:
+    response = _view_response(access, stack, member, 201)
+    response.headers["Location"] = f"/api/v1/stacks/{stack.name}/instances/{name_in_stack(member, stack)}"
+    return response
 
 
-def _one(access: Access, stack: HopperInstance, instance: HopperInstance, code: int = 200) -> Response:
-    return respond(_VIEW, view_stack_instance(access, stack, instance), code)
+def _view_response(access: Access, stack: HopperInstance, member: HopperInstance, code: int = 200) -> Response:
+    return json_response(_VIEW, view_stack_instance(access, stack, member), code)
 
 
-def _detail(access: Access, stack: HopperInstance, instance: HopperInstance) -> Response:
-    etag = f'"{instance.metadata.resource_version}"'
-    return respond(_PLAIN, view_stack_detail(access, stack, instance), etag=etag)
+def _detail_response(access: Access, stack: HopperInstance, member: HopperInstance) -> Response:
+    etag = object_etag(member.metadata.resource_version)
+    return json_response(_JSON_OBJECT, view_stack_detail(access, stack, member), etag=etag)
 
 
-@router.get("/{instance}", response_model=StackInstanceDetail, summary="Read an instance of a stack")
-async def get_stack_instance(name: Stack, instance: Instance, request: Request, access: MayGet) -> Response:
-    """Answer one instance with all its overrides. The values of secret variables are never part of it."""
-    stack = find_stack(access, name)
-    found = find_instance(access, stack, instance)
-    etag = f'"{found.metadata.resource_version}"'
-    return unchanged(etag) if is_known(request, etag) else _detail(access, stack, found)
+@router.get("/{instance}", response_model=StackInstanceDetail, summary="Get an instance of a stack")
+async def get_stack_instance(name: StackName, instance: MemberId, request: Request, access: MayGet) -> Response:
+    """Returns an instance with all its overrides. The values of secret variables are omitted."""
+    stack = get_stack_or_404(access, name)
+    member = get_member_or_404(access, stack, instance)
+    etag = object_etag(member.metadata.resource_version)
+    return not_modified(etag) if has_current_etag(request, etag) else _detail_response(access, stack, member)
 
 
-@router.put("/{instance}", response_model=StackInstanceView, summary="Change an instance of a stack")
+@router.put("/{instance}", response_model=StackInstanceView, summary="Update an instance of a stack")
 async def change_stack_instance(
-    name: Stack, instance: Instance, body: UpdateStackInstance, access: MayPatch
+    name: StackName, instance: MemberId, body: UpdateStackInstance, access: MayPatch
 ) -> Response:
-    """Change the description, or start and stop it; fields left out stay."""
-    stack = find_stack(access, name)
-    changed = await update_stack_instance(access, find_instance(access, stack, instance), body)
-    return _one(access, stack, changed)
+    """Updates the description, or starts or stops the instance. Omitted fields keep their value."""
+    stack = get_stack_or_404(access, name)
+    changed = await update_stack_instance(access, get_member_or_404(access, stack, instance), body)
+    return _view_response(access, stack, changed)
 
 
 @router.delete("/{instance}", status_code=204, response_class=Response, summary="Delete an instance of a stack")
-async def delete_stack_instance(name: Stack, instance: Instance, access: MayDelete) -> Response:
-    """Terminate an instance: what runs goes, persistent volumes and the record stay, and its name is free."""
-    stack = find_stack(access, name)
-    await terminate(access, find_instance(access, stack, instance), cascade=False)
+async def delete_stack_instance(name: StackName, instance: MemberId, access: MayDelete) -> Response:
+    """Terminates an instance. Its object and its persistent volumes stay, and its name can be used again."""
+    stack = get_stack_or_404(access, name)
+    await terminate_instance(access, get_member_or_404(access, stack, instance), cascade=False)
     return Response(status_code=204)
 
 
 @router.post(
-    "/{instance}/duplicate", response_model=StackInstanceView, status_code=201, summary="Copy an instance of a stack"
+    "/{instance}/duplicate",
+    response_model=StackInstanceView,
+    status_code=201,
+    summary="Duplicate an instance of a stack",
 )
 async def duplicate_stack_instance(
-    name: Stack, instance: Instance, access: MayCreate, body: DuplicateStackInstance | None = None
+    name: StackName, instance: MemberId, access: MayCreate, body: DuplicateStackInstance | None = None
 ) -> Response:
-    """Create another instance with the same template and overrides, and volumes of its own."""
-    stack = find_stack(access, name, active=True)
-    source = find_instance(access, stack, instance)
-    return _created(access, stack, await duplicate(access, stack, source, (body or _NO_NAME).instance_id))
+    """Creates an instance with the same template and overrides, and with new volumes."""
+    stack = get_stack_or_404(access, name, active=True)
+    source = get_member_or_404(access, stack, instance)
+    return _created_response(
+        access, stack, await duplicate_instance(access, stack, source, (body or _NO_NAME).instance_id)
+    )
 
 
 @router.put(
     "/{instance}/rename",
     response_model=StackInstanceView,
     summary="Rename an instance of a stack",
-    dependencies=[Depends(Requires("delete"))],  # the old object goes
+    dependencies=[Depends(Requires("delete"))],  # the operator deletes the object with the old name
 )
 async def rename_stack_instance(
-    name: Stack, instance: Instance, body: RenameStackInstance, access: MayCreate
+    name: StackName, instance: MemberId, body: RenameStackInstance, access: MayCreate
 ) -> Response:
-    """Give it a new name everywhere; overrides, volumes and history are kept. It restarts under the new name."""
-    stack = find_stack(access, name)
-    return _one(access, stack, await rename(access, stack, instance, body.instance_id))
+    """Renames an instance and its owned objects. It restarts, and keeps its overrides, volumes and history."""
+    stack = get_stack_or_404(access, name)
+    return _view_response(access, stack, await rename_instance(access, stack, instance, body.instance_id))
 
 
-@router.get("/{instance}/delete-preview", response_model=DeletePreview, summary="Say what a deletion would take along")
-async def preview_deletion(name: Stack, instance: Instance, access: MayGet) -> Response:
-    """Answer everything that would go, and what would stay."""
-    stack = find_stack(access, name)
-    return respond(_PREVIEW, preview(access, stack, find_instance(access, stack, instance)))
+@router.get("/{instance}/delete-preview", response_model=DeletePreview, summary="Preview the deletion of an instance")
+async def preview_deletion(name: StackName, instance: MemberId, access: MayGet) -> Response:
+    """Returns the owned objects that a deletion would remove or keep, and warnings. Nothing is deleted."""
+    stack = get_stack_or_404(access, name)
+    preview = preview_of_deletion(access, stack, get_member_or_404(access, stack, instance))
+    return json_response(_PREVIEW, preview)
 
 
 async def _replace(kind: OverrideKind, access: Access, name: str, instance: str, body: Any) -> Response:
-    stack = find_stack(access, name)
-    changed = await replace_overrides(access, find_instance(access, stack, instance), kind, body)
-    return _detail(access, stack, changed)
+    stack = get_stack_or_404(access, name)
+    changed = await replace_overrides(access, get_member_or_404(access, stack, instance), kind, body)
+    return _detail_response(access, stack, changed)
 
 
-def _add(kind: OverrideKind) -> None:
+def _add_override_route(kind: OverrideKind) -> None:
     async def replace_list(
-        name: Stack,
-        instance: Instance,
+        name: StackName,
+        instance: MemberId,
         access: MayPatch,
         body: kind.body,  # type: ignore[name-defined]
     ) -> Response:
         return await _replace(kind, access, name, instance, body)
 
-    async def replace_one(
-        name: Stack,
-        instance: Instance,
+    async def replace_value(
+        name: StackName,
+        instance: MemberId,
         access: MayPatch,
         body: kind.body | None = None,  # type: ignore[name-defined]
     ) -> Response:
         return await _replace(kind, access, name, instance, body)
 
-    add = router.put(
+    add_route = router.put(
         f"/{{instance}}/{kind.path}",
         response_model=StackInstanceDetail,
-        summary=f"Replace the {kind.path} of an instance",
-        description="Replaces all of its own; an empty list, or null, leaves those of the template.",
-        operation_id=f"replace_{kind.answer}",
+        summary=f"Replace the {kind.path} overrides of an instance",
+        description="Replaces all overrides of this kind. An empty list or null removes them, so that the values of "
+        "the template apply.",
+        operation_id=f"replace_{kind.response_field}",
     )
-    add(replace_list if kind.is_list else replace_one)
+    add_route(replace_list if kind.is_list else replace_value)
 
 
 for _kind in OVERRIDE_KINDS.values():
-    _add(_kind)
+    _add_override_route(_kind)

@@ -1,1 +1,1 @@
-"""Stacks: a Project instance, seen as a set of service instances."""
+"""Stacks. A stack is a Project instance with its child instances that have a template."""

@@ -1,7 +1,8 @@
-"""Renaming within a stack: one new object that says whom it replaces. The operator does the rest (`domain.renaming`).
+"""Renaming within a stack: the gateway creates an instance with `spec.renamedFrom`, the operator does the takeover.
 
-Of several renames of one instance one wins: whoever gets the new name written onto the instance first. A gateway that
-dies between the two writes has changed nothing; the same rename may be repeated at once, another one after a minute.
+If several clients rename the same instance, only the one that first writes the new name to an annotation of the
+instance succeeds. A gateway that stops between the two writes has changed nothing else: a client can repeat the same
+rename at once, and another rename is possible after a minute.
 """
 
 from datetime import datetime, timedelta
@@ -13,153 +14,159 @@ from hopper.domain.messages import join_names
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.naming import claim_prefix
 from hopper.gateway.access import Access
-from hopper.gateway.http.errors import ForbiddenError, MissingError, TakenError
-from hopper.gateway.intents.creating import as_if_created, create_object
-from hopper.gateway.intents.placing import check_place
-from hopper.gateway.intents.secrecy import secrets_in
-from hopper.gateway.intents.writes import reason_of, reread
-from hopper.gateway.stacks.changing import FIELDS, copied_spec, make_room, manifest_of, read
+from hopper.gateway.http.errors import ForbiddenError, HttpConflictError, HttpNotFoundError
+from hopper.gateway.intents.checks import check_parent
+from hopper.gateway.intents.creation import create_object, parse_as_created
+from hopper.gateway.intents.writes import read_instance, reason_with_caller
+from hopper.gateway.stacks.changes import STACK_REQUEST_FIELDS, copied_spec, free_name, instance_manifest, read_member
 from hopper.gateway.stacks.members import (
-    checked_name,
-    find_instance,
-    instance_id,
-    lookup_instance,
+    checked_object_name,
+    find_member,
+    find_renamed,
+    get_member_or_404,
+    name_in_stack,
     object_name,
-    successor_in,
 )
-from hopper.gateway.views.secrecy import marked
+from hopper.gateway.views.queries import instance_not_found
+from hopper.gateway.views.secret_values import marked_overrides, secret_values
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
 
-HELD_SECONDS = 60.0
-CATCH_UP_SECONDS = 5.0
-_TRIES = 10
-# What tools write onto an object to know it again; a new object must not look like theirs.
-_TOOLS = (
+RESERVATION_SECONDS = 60.0
+DELETION_SECONDS = 5.0
+_ATTEMPTS = 10
+# Labels and annotations that tools use to recognize their objects. The new object must not look like theirs.
+_TOOL_PREFIXES = (
     *("kubectl.kubernetes.io/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"),
     *("meta.helm.sh/", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by", ANNOTATION_RENAMING_TO),
 )
 
 
-async def rename(access: Access, stack: HopperInstance, identity: str, wanted: str) -> HopperInstance:
-    """Give an instance of a stack another name and return it. May be repeated, also while it is under way."""
-    name = checked_name(stack, wanted)
-    source = lookup_instance(access, stack, identity)
+async def rename_instance(access: Access, stack: HopperInstance, identity: str, new_name: str) -> HopperInstance:
+    """Rename an instance of a stack and return its successor. A client may repeat the request at any time."""
+    name = checked_object_name(stack, new_name)
+    source = find_member(access, stack, identity)
     if source is None:
-        return _renamed_already(access, stack, identity, name)
+        return _completed_rename(access, stack, identity, name)
     if source.name == name:
-        raise TakenError(f"{name} is called so already")
-    _check(access, source)
-    await make_room(access, name)
+        raise HttpConflictError(f"the instance already has the name {name}")
+    _check_can_be_renamed(access, source)
+    await free_name(access, name)
     try:
-        raw = await _hold(access, source, name)
-    except MissingError:
-        await _until_known_gone(access, source)
-        return _renamed_already(access, stack, identity, name)
-    source = access.context.take(raw)
-    manifest = _newcomer(access, source, raw, name)
-    check_place(access, as_if_created(access, manifest))
-    return await _create(access, source, manifest)
+        raw = await _reserve(access, source, name)
+    except HttpNotFoundError:
+        await _wait_until_deleted(access, source)
+        return _completed_rename(access, stack, identity, name)
+    source = access.context.store(raw)
+    manifest = _successor_manifest(access, source, raw, name)
+    check_parent(access, parse_as_created(access, manifest))
+    return await _create_successor(access, source, manifest)
 
 
-async def _until_known_gone(access: Access, source: HopperInstance) -> None:
-    """Wait until the watch tells of it too: with that, it tells whether the instance has another name."""
+async def _wait_until_deleted(access: Access, source: HopperInstance) -> None:
+    """Wait until the index has seen the deletion, and with it the successor of a completed rename."""
     known = access.index.get(source.name)
     if known is not None and known.metadata.uid == source.metadata.uid:
-        await access.context.waiting.until(known, lambda it: it is None, CATCH_UP_SECONDS)
+        await access.context.waiters.wait(known, lambda instance: instance is None, DELETION_SECONDS)
 
 
-def _renamed_already(access: Access, stack: HopperInstance, identity: str, name: str) -> HopperInstance:
-    """Return the instance if this very rename has been done, or is under way. Raises `TakenError`, `MissingError`."""
-    known = access.index.get(name)
-    if known is not None and known.parent_name == stack.name and known.spec.renamed_from is not None:
-        if known.spec.renamed_from.name in (object_name(stack, identity), identity):
-            return known
-        if known.status.predecessor == identity:
-            return known
-    if other := successor_in(access, stack, identity):
-        raise TakenError(f"{identity} has another name by now: {instance_id(other, stack)}")
-    return find_instance(access, stack, identity)
+def _completed_rename(access: Access, stack: HopperInstance, identity: str, name: str) -> HopperInstance:
+    """Return the successor if the same rename has completed or is in progress.
+
+    Raises `HttpConflictError` after another rename, `HttpNotFoundError` if there is no such instance.
+    """
+    successor = access.index.get(name)
+    if successor is not None and successor.parent_name == stack.name and successor.spec.renamed_from is not None:
+        if successor.spec.renamed_from.name in (object_name(stack, identity), identity):
+            return successor
+        if successor.status.predecessor == identity:
+            return successor
+    if other := find_renamed(access, stack, identity):
+        raise HttpConflictError(f"{identity} has already been renamed to {name_in_stack(other, stack)}")
+    return get_member_or_404(access, stack, identity)
 
 
-def _check(access: Access, source: HopperInstance) -> None:
-    """Raise where the operator would refuse, or would have to wait."""
+def _check_can_be_renamed(access: Access, source: HopperInstance) -> None:
+    """Raise if the operator would refuse or delay the takeover."""
     if source.spec.deletion_protection:
-        raise ForbiddenError(f"{source.name} is protected from deletion: set spec.deletionProtection to false first")
+        raise ForbiddenError(f"{source.name} is protected from deletion; set spec.deletionProtection to false first")
     if children := access.index.children(source.name):
-        names = join_names(tuple(sorted(it.name for it in children)))
-        raise TakenError(f"{source.name} has children, which name it as their parent: {names}; move them first")
+        names = join_names(tuple(sorted(child.name for child in children)))
+        raise HttpConflictError(f"{source.name} has children with a parentRef to it: {names}; move them first")
     if takeover_of(source, access.index):
-        raise TakenError(f"{source.name} is itself being renamed: try again when it runs")
+        raise HttpConflictError(f"{source.name} is still taking over from its predecessor; try again when it runs")
 
 
-async def _hold(access: Access, source: HopperInstance, name: str) -> Manifest:
-    """Note the new name on the instance, unless somebody else has; return the instance as it is then."""
+async def _reserve(access: Access, source: HopperInstance, name: str) -> Manifest:
+    """Write the new name to an annotation of the instance, unless another client has; return the instance."""
     intents, now = access.context.intents, access.context.clock()
-    for _ in range(_TRIES):
-        raw = await read(access, source)
-        held = _held(raw, now)
-        if held == name:
+    for _ in range(_ATTEMPTS):
+        raw = await read_member(access, source)
+        reserved = _reserved_name(raw, now)
+        if reserved == name:
             return raw
-        if held is not None:
-            raise TakenError(f"{source.name} is being renamed to {held}: repeat that, or try again in a minute")
-        version = {key: raw["metadata"][key] for key in ("uid", "resourceVersion")}
-        noted = {ANNOTATION_RENAMING_TO: f"{name} {now.isoformat()}"}
+        if reserved is not None:
+            raise HttpConflictError(
+                f"{source.name} is being renamed to {reserved}; repeat that request, or try again in a minute"
+            )
+        precondition = {key: raw["metadata"][key] for key in ("uid", "resourceVersion")}
+        annotation = {ANNOTATION_RENAMING_TO: f"{name} {now.isoformat()}"}
         try:
-            body = {"metadata": {**version, "annotations": noted}}
+            body = {"metadata": {**precondition, "annotations": annotation}}
             return await intents.patch(INSTANCES, access.namespace, source.name, body)
         except ConflictError:
             continue
         except NotFoundError:
-            raise MissingError(f"Instance {source.name} not found") from None
-    raise TakenError(f"{source.name} is being edited by others: try again")
+            raise instance_not_found(source.name) from None
+    raise HttpConflictError(f"other clients keep changing {source.name}; try again later")
 
 
-def _held(raw: Manifest, now: datetime) -> str | None:
-    """Return the name that somebody else is renaming to, or was until a minute ago."""
-    noted = raw["metadata"].get("annotations", {}).get(ANNOTATION_RENAMING_TO, "")
-    name, _, since = noted.partition(" ")
+def _reserved_name(raw: Manifest, now: datetime) -> str | None:
+    """Return the name in the annotation; None if there is none, or if it is more than a minute old."""
+    annotation = raw["metadata"].get("annotations", {}).get(ANNOTATION_RENAMING_TO, "")
+    name, _, since = annotation.partition(" ")
     try:
         age = now - datetime.fromisoformat(since)
-    except (TypeError, ValueError):  # somebody has written something else there
+    except (TypeError, ValueError):  # the gateway has not written this value
         return None
-    return name if timedelta(0) <= age < timedelta(seconds=HELD_SECONDS) or age < timedelta(0) else None
+    return name if age < timedelta(seconds=RESERVATION_SECONDS) else None
 
 
-async def _create(access: Access, source: HopperInstance, manifest: Manifest) -> HopperInstance:
-    secrets = secrets_in(marked(source, access.context.templates).env)
+async def _create_successor(access: Access, source: HopperInstance, manifest: Manifest) -> HopperInstance:
+    secrets = secret_values(marked_overrides(source, access.context.templates).env)
     try:
-        return await create_object(access, manifest, secrets, FIELDS)
+        return await create_object(access, manifest, secrets, STACK_REQUEST_FIELDS)
     except UnavailableError:
-        raise  # it may have happened all the same
-    except TakenError:
-        there = await reread(access, manifest["metadata"]["name"])
-        before = there.spec.renamed_from
-        if before is not None and before.name == source.name:
-            return there
-        await _let_go(access, source)
+        raise  # the object may have been created, so the reservation stays
+    except HttpConflictError:
+        existing = await read_instance(access, manifest["metadata"]["name"])
+        renamed_from = existing.spec.renamed_from
+        if renamed_from is not None and renamed_from.name == source.name:
+            return existing
+        await _release(access, source)
         raise
     except ApiError:
-        await _let_go(access, source)
+        await _release(access, source)
         raise
 
 
-async def _let_go(access: Access, source: HopperInstance) -> None:
-    """Leave the instance free to be renamed to something else; otherwise it is in a minute."""
+async def _release(access: Access, source: HopperInstance) -> None:
+    """Remove the annotation, so that another rename is possible at once. If that fails, it expires after a minute."""
     body = {"metadata": {"uid": source.metadata.uid, "annotations": {ANNOTATION_RENAMING_TO: None}}}
     try:
-        access.context.take(await access.context.intents.patch(INSTANCES, access.namespace, source.name, body))
+        access.context.store(await access.context.intents.patch(INSTANCES, access.namespace, source.name, body))
     except ApiError:
         return
 
 
-def _newcomer(access: Access, source: HopperInstance, raw: Manifest, name: str) -> Manifest:
+def _successor_manifest(access: Access, source: HopperInstance, raw: Manifest, name: str) -> Manifest:
     prefix = claim_prefix(source) or source.status.workload_name
-    renamed = {"name": source.name} | ({"claimPrefix": prefix} if prefix else {})
-    reason = reason_of(access, f"renamed from {source.name}")
-    spec = copied_spec(raw) | {"renamedFrom": renamed, "reason": reason}
+    renamed_from = {"name": source.name} | ({"claimPrefix": prefix} if prefix else {})
+    reason = reason_with_caller(access, f"renamed from {source.name}")
+    spec = copied_spec(raw) | {"renamedFrom": renamed_from, "reason": reason}
     metadata = raw["metadata"]
-    return manifest_of(name, spec, _kept(metadata.get("annotations", {})), _kept(metadata.get("labels", {})))
+    annotations, labels = metadata.get("annotations", {}), metadata.get("labels", {})
+    return instance_manifest(name, spec, _without_tools(annotations), _without_tools(labels))
 
 
-def _kept(entries: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in entries.items() if not key.startswith(_TOOLS)}
+def _without_tools(entries: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in entries.items() if not key.startswith(_TOOL_PREFIXES)}

@@ -1,30 +1,34 @@
-"""The instances of a stack as they are answered."""
+"""Responses about instances of a stack, and the preview of their deletion."""
 
 from dataclasses import asdict
 from typing import Any
 
 from hopper.api.instance import HopperInstance
+from hopper.api.resources import ObjectKey
+from hopper.domain.hierarchy import parent_link
 from hopper.domain.lifecycle import wants_started
+from hopper.domain.service.blueprint import prepare_blueprint
+from hopper.domain.service.render import Mode, mode_for, render_objects
 from hopper.gateway.access import Access
-from hopper.gateway.models.stacks import OVERRIDE_KINDS, StackInstanceView
-from hopper.gateway.models.words import STATUSES
-from hopper.gateway.stacks.members import instance_id, names, template_of
-from hopper.gateway.views.instances import shown_overrides
-from hopper.gateway.views.secrecy import marked
+from hopper.gateway.models.enums import STATUSES
+from hopper.gateway.models.stacks import OVERRIDE_KINDS, DeletePreview, ObjectView, StackInstanceView
+from hopper.gateway.stacks.members import members_of, name_in_stack, object_names_of, template_name_of
+from hopper.gateway.views.resources import view_overrides
+from hopper.gateway.views.secret_values import marked_overrides
 
 
-def view_stack_instance(access: Access, stack: HopperInstance, instance: HopperInstance) -> StackInstanceView:
-    """Return an instance of a stack as it stands in a list."""
-    metadata, spec, status = instance.metadata, instance.spec, instance.status
-    template = template_of(instance)
+def view_stack_instance(access: Access, stack: HopperInstance, member: HopperInstance) -> StackInstanceView:
+    """Return an instance of a stack for a list."""
+    metadata, spec, status = member.metadata, member.spec, member.status
+    template = template_name_of(member)
     return StackInstanceView(
-        id=instance.name,
+        id=member.name,
         uid=metadata.uid,
         stack_id=stack.name,
-        instance_id=instance_id(instance, stack),
+        instance_id=name_in_stack(member, stack),
         template_service_id=template,
         template_name=template,
-        container_name=names(access, instance).base,
+        container_name=object_names_of(access, member).base,
         description=spec.description,
         enabled=wants_started(spec.desired_state),
         status=STATUSES[status.phase],
@@ -35,8 +39,62 @@ def view_stack_instance(access: Access, stack: HopperInstance, instance: HopperI
     )
 
 
-def view_stack_detail(access: Access, stack: HopperInstance, instance: HopperInstance) -> dict[str, Any]:
+def view_stack_detail(access: Access, stack: HopperInstance, member: HopperInstance) -> dict[str, Any]:
     """Return an instance of a stack with all its overrides."""
-    shown = shown_overrides(marked(instance, access.context.templates))
-    nested = {it.answer: shown.get(it.wire, [] if it.is_list else None) for it in OVERRIDE_KINDS.values()}
-    return asdict(view_stack_instance(access, stack, instance)) | nested
+    overrides = view_overrides(marked_overrides(member, access.context.templates))
+    by_field = {
+        kind.response_field: overrides.get(kind.wire, [] if kind.is_list else None) for kind in OVERRIDE_KINDS.values()
+    }
+    return asdict(view_stack_instance(access, stack, member)) | by_field
+
+
+def preview_of_deletion(access: Access, stack: HopperInstance, member: HopperInstance) -> DeletePreview:
+    """Return the objects that a deletion would remove and keep: those rendered now, but not when Terminated."""
+    current, terminated, warnings = _owned_objects(access, member)
+    if member.spec.deletion_protection:
+        warnings.append("the instance is protected from deletion; set spec.deletionProtection to false first")
+    return DeletePreview(
+        id=member.name,
+        name=name_in_stack(member, stack),
+        template_name=template_name_of(member),
+        override_count=len(member.spec.overrides) if member.spec.overrides else 0,
+        container_name=object_names_of(access, member).base,
+        removed=[ObjectView(*key) for key in current if key not in terminated],
+        kept=[ObjectView(*key) for key in current if key in terminated],
+        needed_by=_dependents_of(access, stack, member),
+        warnings=warnings,
+    )
+
+
+def _owned_objects(access: Access, member: HopperInstance) -> tuple[list[ObjectKey], list[ObjectKey], list[str]]:
+    """Return the objects that are rendered now, those rendered when Terminated, and warnings."""
+    names, mode = object_names_of(access, member), mode_for(member.status.phase, member.status.effective_state)
+    if mode is None:
+        return [], [], []
+    template = access.context.templates.get(access.namespace, template_name_of(member))
+    ancestors = parent_link(member, access.index).ancestors
+    blueprint = prepare_blueprint(member, ancestors, template, names=names) if template else None
+    if blueprint is None:
+        reason = f"template {template_name_of(member)} does not exist"
+    elif blueprint.problems:
+        reason = "the template with its overrides cannot be rendered"
+    else:
+        current, terminated = (
+            [(manifest["kind"], manifest["metadata"]["name"]) for manifest in render_objects(blueprint, mode_).objects]
+            for mode_ in (mode, Mode.TERMINATED)
+        )
+        return current, terminated, []
+    warning = f"{reason}; all other owned objects with names based on {names.base} would be deleted as well"
+    return [("Deployment", names.base)], [], [warning]
+
+
+def _dependents_of(access: Access, stack: HopperInstance, member: HopperInstance) -> list[str]:
+    """Return the names of the siblings with a template that depends on a member."""
+    member_names = {member.name, name_in_stack(member, stack)}
+    dependents = []
+    for sibling in members_of(access, stack):
+        template = access.context.templates.get(access.namespace, template_name_of(sibling))
+        depends_on = set(template.spec.depends_on or ()) if template else set()
+        if member_names & depends_on and sibling.name != member.name:
+            dependents.append(name_in_stack(sibling, stack))
+    return dependents

@@ -1,1 +1,1 @@
-"""What the registry knows: as it is answered, listed and waited for."""
+"""Response bodies made from the indexes."""

@@ -1,4 +1,4 @@
-"""What the registry knows, as it is answered."""
+"""Response bodies of the registry: search results, health and topology."""
 
 from collections import Counter
 from datetime import datetime
@@ -8,8 +8,8 @@ from pydantic import TypeAdapter
 from hopper.api.enums import Health
 from hopper.api.instance import HopperInstance
 from hopper.domain.health import HealthVerdict
-from hopper.gateway.discovery import Catalogue, Criteria
-from hopper.gateway.discovery.health import HealthRollUp
+from hopper.gateway.discovery import Catalogue, Criteria, HealthRollUp
+from hopper.gateway.models.enums import SCOPES, STATES, STATUSES, TYPES
 from hopper.gateway.models.registry import (
     Complaint,
     InstanceMetrics,
@@ -19,9 +19,7 @@ from hopper.gateway.models.registry import (
     Topology,
     TopologyNode,
 )
-from hopper.gateway.models.words import SCOPES, STATES, STATUSES, TYPES
-from hopper.gateway.views.texts import Texts
-from hopper.gateway.views.whole import in_slices
+from hopper.gateway.views.caches import RenderCache, render_in_slices
 from hopper.registry.facets import capabilities_of
 
 _ENTRY = TypeAdapter(RegistryEntry)
@@ -31,61 +29,63 @@ _METRICS = TypeAdapter(InstanceMetrics)
 _TOPOLOGY = TypeAdapter(Topology)
 _NODE = TypeAdapter(TopologyNode)
 
-_IN_TROUBLE = sorted((it for it in Health if it.is_trouble), key=lambda it: -it.severity)
+_IN_TROUBLE = sorted((health for health in Health if health.is_trouble), key=lambda health: -health.severity)
+
+# Version of an entry: the object's resource version, and its health.
+_EntryVersion = tuple[str, HealthVerdict, HealthRollUp]
 
 
-Key = tuple[str, HealthVerdict, HealthRollUp]  # what an entry is made of: a version of the object, and how it is
-
-
-class Entries:
-    """The JSON of a `RegistryEntry` of each instance."""
+class RegistryEntryRenderer:
+    """Cached JSON of the `RegistryEntry` of each instance."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._healths = catalogue.healths
-        self._texts: Texts[Key] = Texts(catalogue.instances.__len__)
+        self._catalogue = catalogue
+        self._cache: RenderCache[_EntryVersion] = RenderCache(catalogue.instances.__len__)
 
-    def of(self, it: HopperInstance) -> bytes:
-        """Return an instance with its health."""
-        verdict, worst = self._healths.of(it), self._healths.rolled_up(it)
-        key = it.metadata.resource_version, verdict, worst
-        return self._texts.get(it.metadata.uid, key, lambda: _ENTRY.dump_json(_view_entry(it, verdict, worst)))
+    def entry(self, instance: HopperInstance) -> bytes:
+        """Return the JSON of a `RegistryEntry`."""
+        health = self._catalogue.health
+        verdict, worst = health.of(instance), health.rolled_up(instance)
+        version = instance.metadata.resource_version, verdict, worst
+        return self._cache.get(
+            instance.metadata.uid, version, lambda: _ENTRY.dump_json(_view_entry(instance, verdict, worst))
+        )
+
+    async def matches(self, namespace: str, criteria: Criteria) -> bytes:
+        """Return the JSON of a `RegistryList` with the instances that meet the criteria."""
+        revision, instances = self._catalogue.revision, self._catalogue.find(namespace, criteria)
+        items = b",".join(await render_in_slices(instances, self.entry))
+        return b'{"items":[%b],"total":%d,"revision":"%b"}' % (items, len(instances), revision.encode())
 
 
-def _view_entry(it: HopperInstance, verdict: HealthVerdict, worst: HealthRollUp) -> RegistryEntry:
+def _view_entry(instance: HopperInstance, verdict: HealthVerdict, worst: HealthRollUp) -> RegistryEntry:
     return RegistryEntry(
-        it.name,
-        it.metadata.uid,
-        it.namespace,
-        it.spec.display_name or it.name,
-        SCOPES[it.spec.scope],
-        STATUSES[it.status.phase],
-        TYPES[it.spec.effective_type],
-        it.parent_name,
-        list(capabilities_of(it)),
-        it.metadata.labels or {},
-        it.status.is_ready,
+        instance.name,
+        instance.metadata.uid,
+        instance.namespace,
+        instance.spec.display_name or instance.name,
+        SCOPES[instance.spec.scope],
+        STATUSES[instance.status.phase],
+        TYPES[instance.spec.effective_type],
+        instance.parent_name,
+        list(capabilities_of(instance)),
+        instance.metadata.labels or {},
+        instance.status.is_ready,
         verdict.health.value,
         verdict.reason,
         verdict.message,
         worst.health.value,
-        worst.because,
+        worst.source,
     )
 
 
-async def list_entries(namespace: str, criteria: Criteria, catalogue: Catalogue, entries: Entries) -> bytes:
-    """Return the JSON of a `RegistryList`: those that match."""
-    revision, found = revision_of(catalogue), catalogue.find(namespace, criteria)
-    items = b",".join(await in_slices(found, entries.of))
-    return b'{"items":[%b],"total":%d,"revision":"%b"}' % (items, len(found), revision.encode())
-
-
-def view_status(it: HopperInstance, catalogue: Catalogue, now: datetime) -> StatusView:
-    """Return the status of an instance, with what its last heartbeat told."""
-    verdict, worst = catalogue.healths.of(it), catalogue.healths.rolled_up(it)
-    metrics, status = catalogue.healths.metrics(it, now), it.status
+def view_status(instance: HopperInstance, catalogue: Catalogue, now: datetime) -> StatusView:
+    """Return the status of an instance with the metrics from its last heartbeat."""
+    verdict, worst = catalogue.health.of(instance), catalogue.health.rolled_up(instance)
+    metrics, status = catalogue.health.metrics(instance, now), instance.status
     vitals = metrics.vitals
     return StatusView(
-        instance_id=it.name,
+        instance_id=instance.name,
         status=STATUSES[status.phase],
         effective_state=STATES[status.effective_state] if status.effective_state else None,
         ready=status.is_ready,
@@ -93,92 +93,91 @@ def view_status(it: HopperInstance, catalogue: Catalogue, now: datetime) -> Stat
         reason=verdict.reason,
         message=verdict.message,
         worst_health=worst.health.value,
-        worst_id=worst.because,
+        worst_id=worst.source,
         uptime=metrics.uptime_seconds,
         active_tasks=vitals.active_tasks,
         queue_size=vitals.queue_depth,
         response_time_ms=vitals.response_time_ms,
         error_rate=vitals.error_rate,
-        last_heartbeat=metrics.last_beat,
+        last_heartbeat=metrics.last_heartbeat,
         restarts=status.restarts,
     )
 
 
-async def tell_health(namespace: str, catalogue: Catalogue, now: datetime) -> bytes:
-    """Return the JSON of a `RegistryHealth`: how everything in a namespace is."""
-    index, healths = catalogue.instances.namespace(namespace), catalogue.healths
-    revision, everybody = revision_of(catalogue), index.in_order()
-    by_status = Counter(STATUSES[it.status.phase] for it in everybody)
-    by_health = {it.value: len(healths.names(namespace, it)) for it in Health}
+async def render_health(namespace: str, catalogue: Catalogue, now: datetime) -> bytes:
+    """Return the JSON of a `RegistryHealth` for a namespace."""
+    index, health = catalogue.instances.namespace(namespace), catalogue.health
+    instances = index.in_order()
+    by_status = Counter(STATUSES[instance.status.phase] for instance in instances)
+    by_health = {value: len(health.names(namespace, value)) for value in Health}
+    present = [value for value in Health if by_health[value]]
     troubled = [
-        it for health in _IN_TROUBLE for name in sorted(healths.names(namespace, health)) if (it := index.get(name))
+        instance
+        for value in _IN_TROUBLE
+        for name in sorted(health.names(namespace, value))
+        if (instance := index.get(name))
     ]
-    worst = max((it for it in Health if by_health[it.value]), key=lambda it: it.severity, default=Health.INACTIVE)
-    head = RegistryHealth(
-        health=worst.value,
-        total=len(everybody),
+    summary = RegistryHealth(
+        health=max(present, key=lambda value: value.severity, default=Health.INACTIVE).value,
+        total=len(instances),
         by_status=dict(sorted(by_status.items())),
-        by_health={health: count for health, count in by_health.items() if count},
+        by_health={value.value: by_health[value] for value in present},
         unhealthy=[],
         instances=[],
-        revision=revision,
+        revision=catalogue.revision,
     )
 
-    def complain(it: HopperInstance) -> bytes:
-        verdict = healths.of(it)
-        return _COMPLAINT.dump_json(Complaint(it.name, verdict.health.value, verdict.reason, verdict.message))
+    def render_complaint(instance: HopperInstance) -> bytes:
+        verdict = health.of(instance)
+        return _COMPLAINT.dump_json(Complaint(instance.name, verdict.health.value, verdict.reason, verdict.message))
 
-    def measure(it: HopperInstance) -> bytes:
-        return _METRICS.dump_json(_metrics(it, catalogue, now))
+    def render_metrics(instance: HopperInstance) -> bytes:
+        return _METRICS.dump_json(_view_metrics(instance, catalogue, now))
 
-    unhealthy = b'"unhealthy":[%b]' % b",".join(await in_slices(troubled, complain))
-    instances = b'"instances":[%b]' % b",".join(await in_slices(everybody, measure))
-    text = _HEALTH.dump_json(head)
-    return text.replace(b'"unhealthy":[],"instances":[]', unhealthy + b"," + instances, 1)
+    unhealthy = b'"unhealthy":[%b]' % b",".join(await render_in_slices(troubled, render_complaint))
+    metrics = b'"instances":[%b]' % b",".join(await render_in_slices(instances, render_metrics))
+    text = _HEALTH.dump_json(summary)
+    return text.replace(b'"unhealthy":[],"instances":[]', unhealthy + b"," + metrics, 1)
 
 
-def _metrics(it: HopperInstance, catalogue: Catalogue, now: datetime) -> InstanceMetrics:
-    metrics = catalogue.healths.metrics(it, now)
+def _view_metrics(instance: HopperInstance, catalogue: Catalogue, now: datetime) -> InstanceMetrics:
+    metrics = catalogue.health.metrics(instance, now)
     vitals = metrics.vitals
     return InstanceMetrics(
-        it.name,
-        STATUSES[it.status.phase],
-        catalogue.healths.of(it).health.value,
+        instance.name,
+        STATUSES[instance.status.phase],
+        catalogue.health.of(instance).health.value,
         vitals.active_tasks,
         vitals.queue_depth,
         vitals.response_time_ms,
         vitals.error_rate,
         metrics.uptime_seconds,
-        metrics.last_beat,
+        metrics.last_heartbeat,
     )
 
 
-async def draw_topology(namespace: str, catalogue: Catalogue) -> bytes:
-    """Return the JSON of a `Topology`: the instances of a namespace as a graph."""
-    index, revision = catalogue.instances.namespace(namespace), revision_of(catalogue)
-    everybody = index.in_order()
+async def render_topology(namespace: str, catalogue: Catalogue) -> bytes:
+    """Return the JSON of a `Topology` for a namespace."""
+    index, revision = catalogue.instances.namespace(namespace), catalogue.revision
+    instances = index.in_order()
     children, roots, orphans = list[HopperInstance](), list[str](), list[str]()
-    for it in everybody:
-        if it.parent_name is None:
-            roots.append(it.name)
-        elif index.get(it.parent_name) is None:
-            orphans.append(it.name)
+    for instance in instances:
+        if instance.parent_name is None:
+            roots.append(instance.name)
+        elif index.get(instance.parent_name) is None:
+            orphans.append(instance.name)
         else:
-            children.append(it)
+            children.append(instance)
 
-    def draw(it: HopperInstance) -> bytes:
-        health, label = catalogue.healths.of(it).health.value, it.spec.display_name or it.name
-        return _NODE.dump_json(TopologyNode(it.name, label, SCOPES[it.spec.scope], STATUSES[it.status.phase], health))
+    def render_node(instance: HopperInstance) -> bytes:
+        scope, status = SCOPES[instance.spec.scope], STATUSES[instance.status.phase]
+        display_name, health = instance.spec.display_name or instance.name, catalogue.health.of(instance).health.value
+        return _NODE.dump_json(TopologyNode(instance.name, display_name, scope, status, health))
 
-    def connect(it: HopperInstance) -> bytes:
-        return b'{"parent":"%b","child":"%b"}' % (str(it.parent_name).encode(), it.name.encode())
+    def render_edge(child: HopperInstance) -> bytes:
+        return b'{"parent":"%b","child":"%b"}' % (str(child.parent_name).encode(), child.name.encode())
 
-    nodes = b'"nodes":[%b]' % b",".join(await in_slices(everybody, draw))
-    edges = b'"edges":[%b]' % b",".join(await in_slices(children, connect))
-    rest = _TOPOLOGY.dump_json(Topology([], [], roots, orphans, revision))
-    return rest.replace(b'"nodes":[],"edges":[]', nodes + b"," + edges, 1)
-
-
-def revision_of(catalogue: Catalogue) -> str:
-    """Return where the events go on from here."""
-    return catalogue.journal.token(catalogue.journal.revision)
+    nodes = b'"nodes":[%b]' % b",".join(await render_in_slices(instances, render_node))
+    edges = b'"edges":[%b]' % b",".join(await render_in_slices(children, render_edge))
+    text = _TOPOLOGY.dump_json(Topology([], [], roots, orphans, revision))
+    return text.replace(b'"nodes":[],"edges":[]', nodes + b"," + edges, 1)

@@ -1,4 +1,4 @@
-"""Many instances as JSON, put together from what was written of each before: most of them have not changed since."""
+"""JSON of many instances, joined from the cached JSON of each, because most have not changed since the last request."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -7,66 +7,68 @@ from pydantic import TypeAdapter
 from hopper.api.instance import HopperInstance
 from hopper.domain.tree import TreeNode
 from hopper.gateway.models.instances import InstanceView
-from hopper.gateway.views.instances import view_instance
-from hopper.gateway.views.texts import Texts
-from hopper.gateway.views.whole import in_slices
+from hopper.gateway.views.caches import RenderCache, render_in_slices
+from hopper.gateway.views.resources import view_instance
 
-_VIEW = TypeAdapter(InstanceView)
+_INSTANCE_VIEW = TypeAdapter(InstanceView)
 
 
-class Rendered:
-    """The JSON of an `InstanceView`, and of what holds many of them. About 800 bytes are kept of each instance."""
+class InstanceRenderer:
+    """JSON of `InstanceView` and of the models that contain it. Caches about 800 bytes for each instance.
+
+    `count` returns the number of instances that exist.
+    """
 
     def __init__(self, count: Callable[[], int]) -> None:
-        self._texts: Texts[str] = Texts(count)
+        self._cache: RenderCache[str] = RenderCache(count)
 
-    def of(self, instance: HopperInstance) -> bytes:
-        """Return an instance as it stands in a list."""
+    def instance(self, instance: HopperInstance) -> bytes:
+        """Return the JSON of an `InstanceView`."""
         metadata = instance.metadata
-        return self._texts.get(
-            metadata.uid, metadata.resource_version, lambda: _VIEW.dump_json(view_instance(instance))
+        return self._cache.get(
+            metadata.uid, metadata.resource_version, lambda: _INSTANCE_VIEW.dump_json(view_instance(instance))
         )
 
     async def list_of(self, instances: Iterable[HopperInstance]) -> bytes:
         """Return the JSON of a list of `InstanceView`."""
-        return b"[%b]" % b",".join(await in_slices(instances, self.of))
+        return b"[%b]" % b",".join(await render_in_slices(instances, self.instance))
 
     async def page(self, instances: list[HopperInstance], total: int, skip: int, limit: int) -> bytes:
         """Return the JSON of an `InstancePage`."""
-        more = b"true" if instances and skip + len(instances) < total else b"false"
-        numbers = b'"total":%d,"skip":%d,"limit":%d,"has_more":%b' % (total, skip, limit, more)
+        has_more = b"true" if instances and skip + len(instances) < total else b"false"
+        numbers = b'"total":%d,"skip":%d,"limit":%d,"has_more":%b' % (total, skip, limit, has_more)
         return b'{"items":%b,%b}' % (await self.list_of(instances), numbers)
 
     async def hierarchy(self, root: TreeNode, total: int) -> bytes:
         """Return the JSON of a `Hierarchy`."""
-        parts = await in_slices(_brackets(root), self._part)
-        return b'{"root":%b,"total_instances":%d}' % (b"".join(parts), total)
+        fragments = await render_in_slices(_fragments(root), self._fragment)
+        return b'{"root":%b,"total_instances":%d}' % (b"".join(fragments), total)
 
-    def _part(self, it: TreeNode | bytes) -> bytes:
-        if isinstance(it, bytes):
-            return it
-        return b'{"instance":%b,"depth":%d,"children":[' % (self.of(it.instance), it.depth)
+    def _fragment(self, fragment: TreeNode | bytes) -> bytes:
+        if isinstance(fragment, bytes):
+            return fragment
+        return b'{"instance":%b,"depth":%d,"children":[' % (self.instance(fragment.instance), fragment.depth)
 
 
-def _brackets(root: TreeNode) -> Iterator[TreeNode | bytes]:
-    """Yield the nodes of a tree, each before those below it, and what stands between them and at their end.
+def _fragments(root: TreeNode) -> Iterator[TreeNode | bytes]:
+    """Yield the nodes of a tree in depth-first order, with the JSON text between and after them.
 
-    Without recursion: nothing stops people from making a chain of a thousand instances.
+    Not recursive, because a chain of a thousand instances would exceed the recursion limit.
     """
-    left = list[TreeNode | bytes]([root])
-    while left:
-        it = left.pop()
-        yield it
-        if isinstance(it, TreeNode):
-            left.append(b"]}")
-            for number, child in reversed(list(enumerate(it.children))):
-                left.append(child)
+    stack = list[TreeNode | bytes]([root])
+    while stack:
+        fragment = stack.pop()
+        yield fragment
+        if isinstance(fragment, TreeNode):
+            stack.append(b"]}")
+            for number, child in reversed(list(enumerate(fragment.children))):
+                stack.append(child)
                 if number:
-                    left.append(b",")
+                    stack.append(b",")
 
 
-def flat(root: TreeNode) -> Iterator[HopperInstance]:
-    """Yield everybody in a tree."""
+def instances_in(root: TreeNode) -> Iterator[HopperInstance]:
+    """Yield all instances of a tree, nearest to the root first."""
     nodes = [root]
     for node in nodes:
         yield node.instance

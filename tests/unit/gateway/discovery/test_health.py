@@ -49,18 +49,18 @@ class World:
     def hear(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
         self._version += 1
         raw = configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard)
-        if news := self.catalogue.beats.put(raw):
-            self.catalogue.on_news(news)
+        if news := self.catalogue.heartbeats.put(raw):
+            self.catalogue.on_heartbeats(news)
 
     def of(self, name: str) -> Health:
         it = self.catalogue.instances.namespace("default").get(name)
         assert it
-        return self.catalogue.healths.of(it).health
+        return self.catalogue.health.of(it).health
 
     def rolled_up(self, name: str) -> HealthRollUp:
         it = self.catalogue.instances.namespace("default").get(name)
         assert it
-        return self.catalogue.healths.rolled_up(it)
+        return self.catalogue.health.rolled_up(it)
 
     def told(self) -> list[str]:
         entries = self.catalogue.journal.since(0) or ()
@@ -104,7 +104,7 @@ class TestHeartbeats:
         world = World()
         world.put(beating(timeout=None))
         said = beat(at=0, status=Health.DEGRADED)
-        world.catalogue.beats.note("default", "web", said)
+        world.catalogue.heartbeats.note("default", "web", said)
         world.hear(("web", said), until=1)
         assert world.of("web") is Health.DEGRADED
 
@@ -113,18 +113,18 @@ class TestHeartbeats:
         world.put(beating(status={"started_at": NOW - seconds(90)}))
         it = world.catalogue.instances.namespace("default").get("web")
         assert it
-        metrics = world.catalogue.healths.metrics(it, NOW)
-        assert (metrics.vitals, metrics.uptime_seconds, metrics.last_beat) == (Vitals(), 90, None)
+        metrics = world.catalogue.health.metrics(it, NOW)
+        assert (metrics.vitals, metrics.uptime_seconds, metrics.last_heartbeat) == (Vitals(), 90, None)
         world.hear(("web", beat(at=3, active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)), until=4)
-        metrics = world.catalogue.healths.metrics(it, NOW)
+        metrics = world.catalogue.health.metrics(it, NOW)
         told = metrics.vitals
         assert (told.active_tasks, told.queue_depth, told.response_time_ms, told.error_rate) == (2, 7, 1.5, 0.25)
-        assert metrics.last_beat == later(3)
+        assert metrics.last_heartbeat == later(3)
 
     def test_there_is_no_uptime_of_what_is_not_up(self) -> None:
         world, it = World(), instance(phase=Phase.STOPPED, status={"started_at": NOW})
         world.put(it)
-        assert world.catalogue.healths.metrics(it, NOW).uptime_seconds is None
+        assert world.catalogue.health.metrics(it, NOW).uptime_seconds is None
 
 
 class TestRollUp:
@@ -144,8 +144,8 @@ class TestRollUp:
 
     def test_of_one_that_is_not_known(self) -> None:
         world, stranger = World(), instance("stranger")
-        assert world.catalogue.healths.of(stranger).health is Health.UNKNOWN
-        assert world.catalogue.healths.rolled_up(stranger) == HealthRollUp(Health.UNKNOWN, "stranger")
+        assert world.catalogue.health.of(stranger).health is Health.UNKNOWN
+        assert world.catalogue.health.rolled_up(stranger) == HealthRollUp(Health.UNKNOWN, "stranger")
 
     @given(
         st.lists(
@@ -175,10 +175,10 @@ class TestRollUp:
                 assert world.of(each) is own
                 below = [expected[it.name] for it in descendants(each, index)]
                 assert world.rolled_up(each).health is worst([own, *below])
-                assert expected[world.rolled_up(each).because] is world.rolled_up(each).health
+                assert expected[world.rolled_up(each).source] is world.rolled_up(each).health
         for health in LOOKS:
             there = {name for name, own in expected.items() if own is health}
-            assert world.catalogue.healths.names("default", health) == there
+            assert world.catalogue.health.names("default", health) == there
 
 
 def test_memory() -> None:
@@ -206,4 +206,4 @@ class TestFind:
         world.put(it)
         world.remove(it)
         assert world.catalogue.find("default", Criteria(healthy=True)) == []
-        assert not world.catalogue.healths._namespaces
+        assert len(world.catalogue.health) == 0

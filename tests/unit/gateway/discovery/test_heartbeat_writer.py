@@ -61,7 +61,7 @@ class TestWrites:
     async def test_one_beat(self, store: MemoryStore) -> None:
         web = beating()
         gateway = Gateway(store, web)
-        sent = gateway.writer.beat(web, Vitals(active_tasks=2, status=Health.DEGRADED))
+        sent = gateway.writer.receive(web, Vitals(active_tasks=2, status=Health.DEGRADED))
         assert gateway.beats.last(web) == sent
         assert await gateway.tick() == 1
         assert parse_heartbeat(store.data()["web"]) == sent
@@ -72,8 +72,8 @@ class TestWrites:
         gateway = Gateway(store, *instances)
         for _ in range(3):
             for it in instances:
-                gateway.writer.beat(it)
-                gateway.writer.beat(it)
+                gateway.writer.receive(it)
+                gateway.writer.receive(it)
             assert await gateway.tick() == SHARDS
         assert len([key for key in store.data() if key.startswith("w-")]) == 200
 
@@ -99,7 +99,7 @@ class TestWrites:
         writes = []
         for _ in range(9):
             for it in instances[:10] if writes else instances:
-                gateway.writer.beat(it)
+                gateway.writer.receive(it)
             writes.append(await gateway.tick())
         assert writes == [1, 0, 0, 1, 0, 0, 1, 0, 0]
 
@@ -107,7 +107,7 @@ class TestWrites:
         web = beating()
         other = replace(web, metadata=replace(web.metadata, namespace="other", uid="uid-other"))
         gateway = Gateway(store, web, other)
-        gateway.writer.beat(other)
+        gateway.writer.receive(other)
         await gateway.tick()
         assert "web" not in store.data("default")
         assert parse_heartbeat(store.data("other")["web"]) == gateway.beats.last(other)
@@ -118,9 +118,9 @@ class TestFailures:
         web = beating()
         gateway = Gateway(store, web)
         store.failure = AWAY
-        gateway.writer.beat(web)
+        gateway.writer.receive(web)
         assert await gateway.tick() == 0
-        newer = gateway.writer.beat(web)
+        newer = gateway.writer.receive(web)
         assert await gateway.tick() == 0
         store.failure = None
         assert await gateway.tick() == 1
@@ -157,8 +157,8 @@ class TestFailures:
     async def test_two_that_create_it_at_once(self, store: MemoryStore) -> None:
         web = beating()
         first, second = Gateway(store, web), Gateway(store, web, replica="b")
-        first.writer.beat(web)
-        second.writer.beat(web)
+        first.writer.receive(web)
+        second.writer.receive(web)
         await asyncio.gather(first.tick(), second.tick())
         await asyncio.gather(first.tick(), second.tick())
         assert {first.key, second.key, "web"} == set(store.data())
@@ -169,18 +169,18 @@ class TestFailures:
         for _ in range(5):
             await gateway.tick()
         assert [it.message for it in caplog.records if it.levelno >= logging.WARNING] == [
-            "cannot write heartbeats of default: 403: not allowed; trying again"
+            "cannot write heartbeats of namespace default: 403: not allowed; retrying with the next tick"
         ]
 
     @given(failing=st.lists(st.booleans(), max_size=20), beating_=st.lists(st.booleans(), min_size=20, max_size=20))
     async def test_the_last_beat_is_never_lost_for_good(self, failing: list[bool], beating_: list[bool]) -> None:
         store, web = MemoryStore(), beating()
         gateway = Gateway(store, web)
-        last = gateway.writer.beat(web)
+        last = gateway.writer.receive(web)
         for fails, beats in zip(failing, beating_, strict=False):
             store.failure = AWAY if fails else None
             if beats:
-                last = gateway.writer.beat(web)
+                last = gateway.writer.receive(web)
             await gateway.tick()
         store.failure = None
         await gateway.tick()
@@ -192,7 +192,7 @@ class TestCleaningUp:
         stays, goes, dies = (beating(name) for name in same_shard(3))
         gateway = Gateway(store, stays, goes, dies)
         for it in (stays, goes, dies):
-            gateway.writer.beat(it)
+            gateway.writer.receive(it)
         await gateway.tick()
         gateway.registry.remove("default", goes.name, goes.metadata.uid)
         gateway.registry.remove("default", dies.name, dies.metadata.uid)
@@ -205,7 +205,7 @@ class TestCleaningUp:
         old, new = (beating(name) for name in same_shard(2))
         slow, fast = Gateway(store, old), Gateway(store, old, new, replica="b")
         await slow.tick()
-        fast.writer.beat(new)
+        fast.writer.receive(new)
         await fast.tick()
         slow.watch()
         for _ in range(20):
@@ -223,7 +223,7 @@ class TestCleaningUp:
     async def test_of_an_empty_namespace_too(self, store: MemoryStore) -> None:
         web = beating()
         gateway = Gateway(store, web)
-        gateway.writer.beat(web)
+        gateway.writer.receive(web)
         await gateway.tick()
         gateway.registry.remove("default", "web", web.metadata.uid)
         writes = [await gateway.tick() for _ in range(100)]
@@ -236,7 +236,7 @@ class TestLeaving:
         web = beating()
         gateway = Gateway(store, web)
         await gateway.tick()
-        last = gateway.writer.beat(web)
+        last = gateway.writer.receive(web)
         await gateway.writer.leave()
         assert set(store.data()) == {"web"}
         assert parse_heartbeat(store.data()["web"]) == last
@@ -247,7 +247,7 @@ class TestLeaving:
         running = asyncio.create_task(gateway.writer.run())
         await asyncio.wait_for(store.written.wait(), 5)
         assert set(store.data()) == {gateway.key}
-        gateway.writer.beat(web)
+        gateway.writer.receive(web)
         running.cancel()
         await asyncio.wait([running])
         assert set(store.data()) == {"web"}

@@ -40,7 +40,7 @@ WORKER = instance("worker", Scope.ORCHESTRATION, parent="web", phase=Phase.START
 class TestChanges:
     def test_one_comes(self) -> None:
         written = journal()
-        written.note(InstanceChange(None, WORKER))
+        written.record(InstanceChange(None, WORKER))
         assert told(written) == ["registered worker", "child_added worker"]
         (first, second) = written.since(0) or ()
         assert first.detail == {"scope": "Orchestration", "phase": "Starting", "parent": "web"}
@@ -48,12 +48,12 @@ class TestChanges:
 
     def test_one_goes(self) -> None:
         written = journal()
-        written.note(InstanceChange(WORKER, None))
+        written.record(InstanceChange(WORKER, None))
         assert told(written) == ["child_removed worker", "unregistered worker"]
 
     def test_one_moves(self) -> None:
         written = journal()
-        written.note(
+        written.record(
             InstanceChange(WORKER, instance("worker", Scope.ORCHESTRATION, parent="shop", phase=Phase.STARTING))
         )
         assert told(written) == [
@@ -71,7 +71,7 @@ class TestChanges:
     def test_every_step_of_one_write(self) -> None:
         written = journal()
         steps = (transition_entry(Phase.CREATED, Phase.STARTING), transition_entry(Phase.STARTING, Phase.RUNNING))
-        written.note(InstanceChange(WORKER, step(WORKER, *steps)))
+        written.record(InstanceChange(WORKER, step(WORKER, *steps)))
         assert told(written) == ["transition worker", "transition worker", "changed worker"]
         assert [it.detail.get("to") for it in written.since(0) or ()][:2] == ["Starting", "Running"]
 
@@ -83,13 +83,13 @@ class TestChanges:
         old = step(WORKER, *map(entry, range(known))) if known else WORKER
         new = step(old, *(entry(known + n) for n in range(fresh))) if fresh else old
         written = journal()
-        written.note(InstanceChange(old, new))
+        written.record(InstanceChange(old, new))
         messages = [it.detail["message"] for it in written.since(0) or () if it.kind == "transition"]
         assert messages == [str(known + n) for n in range(fresh)]
 
     def test_another_object_of_the_same_name(self) -> None:
         written = journal()
-        written.note(InstanceChange(WORKER, reborn(WORKER)))
+        written.record(InstanceChange(WORKER, reborn(WORKER)))
         assert told(written) == [
             "child_removed worker",
             "unregistered worker",
@@ -99,7 +99,7 @@ class TestChanges:
 
     def test_what_was_there_at_the_start_is_no_news(self) -> None:
         written = Journal()
-        written.note(InstanceChange(None, WORKER))
+        written.record(InstanceChange(None, WORKER))
         assert (written.revision, written.since(0)) == (0, [])
 
 
@@ -107,14 +107,14 @@ class TestResume:
     def test_from_where_one_left_off(self) -> None:
         written = journal()
         for _ in range(3):
-            written.note(InstanceChange(WORKER, WORKER))
+            written.record(InstanceChange(WORKER, WORKER))
         assert [it.revision for it in written.since(1) or ()] == [2, 3]
         assert written.since(3) == []
 
     def test_not_from_before_what_is_kept(self) -> None:
         written = journal(capacity=2)
         for _ in range(5):
-            written.note(InstanceChange(WORKER, WORKER))
+            written.record(InstanceChange(WORKER, WORKER))
         assert [it.revision for it in written.since(3) or ()] == [4, 5]
         assert written.since(2) is None
 
@@ -123,7 +123,7 @@ class TestResume:
 
     def test_tokens_are_those_of_one_process(self) -> None:
         written = journal()
-        written.note(InstanceChange(WORKER, WORKER))
+        written.record(InstanceChange(WORKER, WORKER))
         assert written.revision_of(written.token(1)) == 1
         assert written.revision_of(Journal(epoch="other").token(0)) is None
 
@@ -132,14 +132,14 @@ class TestResume:
     )
     def test_other_tokens_mean_nothing(self, token: str) -> None:
         written = journal()
-        written.note(InstanceChange(WORKER, WORKER))
+        written.record(InstanceChange(WORKER, WORKER))
         assert written.revision_of(token) is None
 
     @given(writes=st.integers(0, 30), capacity=st.integers(1, 20), asked=st.integers(0, 30))
     def test_nothing_is_left_out_or_told_twice(self, writes: int, capacity: int, asked: int) -> None:
         written = journal(capacity)
         for _ in range(writes):
-            written.note(InstanceChange(WORKER, WORKER))
+            written.record(InstanceChange(WORKER, WORKER))
         found = written.since(asked)
         if asked <= writes and writes - asked <= capacity:
             assert found is not None
@@ -154,7 +154,7 @@ class TestWait:
         waiting = [asyncio.create_task(written.wait(0)) for _ in range(3)]
         await asyncio.sleep(0)
         assert not any(it.done() for it in waiting)
-        written.note(InstanceChange(WORKER, WORKER))
+        written.record(InstanceChange(WORKER, WORKER))
         await asyncio.wait_for(asyncio.gather(*waiting), 5)
         await written.wait(0)
 
@@ -164,4 +164,4 @@ class TestWait:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert not written._waiting
+        assert written.waiter_count == 0

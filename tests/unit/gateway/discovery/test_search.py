@@ -15,7 +15,7 @@ from hopper.api.model import NameRef
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import has_free_slot
 from hopper.domain.tree import ancestors, descendants, subtree
-from hopper.gateway.discovery import Criteria, find, possible_parents
+from hopper.gateway.discovery import Criteria, find_instances, possible_parents
 from hopper.registry import InstanceChange, InstanceIndex
 from hopper.registry.instances import NamespaceIndex
 from tests.unit.domain.sample_instances import instance
@@ -100,9 +100,11 @@ class TestFind:
             assert index.by_uid(it.metadata.uid) is it
         for criteria in asked:
             right = [it.name for _, it in sorted(expected.items()) if fits(it, criteria, index)]
-            assert [it.name for it in find(index, criteria)] == right
+            assert [it.name for it in find_instances(index, criteria)] == right
             among = {name for name in expected if name.endswith(("1", "2"))}
-            assert [it.name for it in find(index, criteria, among)] == [name for name in right if name in among]
+            assert [it.name for it in find_instances(index, criteria, among)] == [
+                name for name in right if name in among
+            ]
         for name in list(expected):
             index.discard(name)
         assert (len(index), len(index._facets), index._by_uid) == (0, 0, {})
@@ -124,14 +126,14 @@ class TestFind:
             (Criteria(parent="p-7", scope=Scope.PROJECT), 0),
         ):
             looked.clear()
-            found = find(index, criteria)
+            found = find_instances(index, criteria)
             assert len(set(looked) - {"global"}) == len(found) == most
 
     def test_without_criteria_all_are_found_in_order(self) -> None:
         index = NamespaceIndex()
         for version, name in enumerate(("b", "a", "c"), start=1):
             index.put(build(name, version))
-        assert [it.name for it in find(index, Criteria())] == ["a", "b", "c"]
+        assert [it.name for it in find_instances(index, Criteria())] == ["a", "b", "c"]
 
 
 class TestPossibleParents:
@@ -210,7 +212,7 @@ class TestTree:
         assert worker
         assert list(ancestors(worker, index)) == []
         assert {it.name for it in descendants("web", index)} == {"w1", "w2"}
-        assert [it.name for it in find(index, Criteria(ancestor="web", name="w*"))] == ["w1", "w2"]
+        assert [it.name for it in find_instances(index, Criteria(ancestor="web", name="w*"))] == ["w1", "w2"]
 
     def test_no_walk_goes_round(self) -> None:
         index = NamespaceIndex()

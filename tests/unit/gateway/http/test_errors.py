@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from hopper.gateway.auth import Caller, Open, Permission
+from hopper.gateway.auth import Caller, NoAuthentication, Permission
 from hopper.gateway.http import errors
 from hopper.gateway.http.errors import UnauthorizedError
 from hopper.ports import ApiError, Cause, ConflictError, NotFoundError, RefusedError, UnavailableError
-from tests.unit.gateway.answers import is_problem
-from tests.unit.gateway.world import World, limited
+from tests.unit.gateway.error_responses import assert_problem
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 
-class Guarded(Open):
+class Guarded(NoAuthentication):
     """Knows one token, which may only do one thing."""
 
     def __init__(self, may: str = "list") -> None:
@@ -33,49 +33,54 @@ class Guarded(Open):
 
 
 class TestRouting:
-    async def test_an_unknown_route(self, world: World) -> None:
-        body = is_problem(await world.get("/nothing"), 404, "NotFound")
+    async def test_an_unknown_route(self, gateway: InMemoryGateway) -> None:
+        body = assert_problem(await gateway.get("/nothing"), 404, "NotFound")
         assert "/openapi.json" in body["detail"]
 
-    async def test_a_wrong_method(self, world: World) -> None:
-        answer = await world.client.patch("/instances")
-        is_problem(answer, 405, "MethodNotAllowed")
+    async def test_a_wrong_method(self, gateway: InMemoryGateway) -> None:
+        answer = await gateway.client.patch("/instances")
+        assert_problem(answer, 405, "MethodNotAllowed")
         assert "GET" in answer.headers["allow"]
 
-    async def test_a_wrong_method_beside_the_api(self, world: World) -> None:
-        answer = await world.client.post("http://gateway/openapi.json")
-        assert is_problem(answer, 405, "MethodNotAllowed")["detail"] == "POST is not for /openapi.json, only GET"
+    async def test_a_wrong_method_beside_the_api(self, gateway: InMemoryGateway) -> None:
+        answer = await gateway.client.post("http://gateway/openapi.json")
+        assert (
+            assert_problem(answer, 405, "MethodNotAllowed")["detail"]
+            == "POST is not allowed for /openapi.json; use GET"
+        )
         assert answer.headers["allow"] == "GET"
 
-    async def test_a_missing_instance(self, world: World) -> None:
-        assert is_problem(await world.get("/instances/web"), 404, "NotFound")["detail"] == "Instance web not found"
+    async def test_a_missing_instance(self, gateway: InMemoryGateway) -> None:
+        assert (
+            assert_problem(await gateway.get("/instances/web"), 404, "NotFound")["detail"] == "Instance web not found"
+        )
 
-    async def test_a_wrong_parameter(self, world: World) -> None:
-        body = is_problem(await world.get("/instances?limit=many&scope=moon"), 422, "ValidationError")
+    async def test_a_wrong_parameter(self, gateway: InMemoryGateway) -> None:
+        body = assert_problem(await gateway.get("/instances?limit=many&scope=moon"), 422, "ValidationError")
         assert {it["field"] for it in body["errors"]} == {"query -> limit", "query -> scope"}
         assert all(it.keys() == {"field", "message", "type"} for it in body["errors"])
 
 
 class TestAccess:
     async def test_nobody_knows_who_it_is(self) -> None:
-        answer = await World(Guarded()).get("/instances")
-        is_problem(answer, 401, "Unauthorized")
+        answer = await InMemoryGateway(Guarded()).get("/instances")
+        assert_problem(answer, 401, "Unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
 
     async def test_may_not(self) -> None:
-        world = World(Guarded())
-        world.instance("web")
+        gateway = InMemoryGateway(Guarded())
+        gateway.instance("web")
         right = {"Authorization": "Bearer right"}
-        assert (await world.get("/instances", headers=right)).status_code == 200
-        body = is_problem(await world.get("/instances/web", headers=right), 403, "Forbidden")
-        assert body["detail"] == "alice may not get hopperinstances in namespace default"
+        assert (await gateway.get("/instances", headers=right)).status_code == 200
+        body = assert_problem(await gateway.get("/instances/web", headers=right), 403, "Forbidden")
+        assert body["detail"] == "alice lacks the permission to get hopperinstances in namespace default"
 
     async def test_who_may_not_list_is_not_told_of_others(self) -> None:
-        world = World(Guarded("get"))
-        world.instance("global", "Global")
-        world.instance("web", parent="global")
+        gateway = InMemoryGateway(Guarded("get"))
+        gateway.instance("global", "Global")
+        gateway.instance("web", parent="global")
         answers = {
-            path: (await world.get(path, headers={"Authorization": "Bearer right"})).status_code
+            path: (await gateway.get(path, headers={"Authorization": "Bearer right"})).status_code
             for path in (
                 *("/instances", "/instances/active", "/instances/projects/web", "/registry/topology"),
                 *(f"/instances/global/{it}" for it in ("children", "descendants", "hierarchy", "tree")),
@@ -83,43 +88,43 @@ class TestAccess:
         }
         assert set(answers.values()) == {403}, answers
         for path in ("", "/status", "/tasks", "/ancestors"):
-            assert (await world.get(f"/instances/web{path}", headers={"Authorization": "Bearer right"})).is_success
+            assert (await gateway.get(f"/instances/web{path}", headers={"Authorization": "Bearer right"})).is_success
 
     async def test_another_namespace(self) -> None:
-        world = World(settings=limited(namespaces=frozenset({"default"})))
-        is_problem(await world.get("/instances?namespace=other"), 403, "Forbidden")
+        gateway = InMemoryGateway(settings=settings_with(namespaces=frozenset({"default"})))
+        assert_problem(await gateway.get("/instances?namespace=other"), 403, "Forbidden")
 
     async def test_too_often(self) -> None:
-        world = World(settings=limited(requests_per_second=1.0, burst=2))
-        codes = [(await world.get("/instances")).status_code for _ in range(2)]
-        answer = await world.get("/instances")
+        gateway = InMemoryGateway(settings=settings_with(requests_per_second=1.0, burst=2))
+        codes = [(await gateway.get("/instances")).status_code for _ in range(2)]
+        answer = await gateway.get("/instances")
         assert codes == [200, 200]
-        is_problem(answer, 429, "TooManyRequests")
+        assert_problem(answer, 429, "TooManyRequests")
         assert int(answer.headers["retry-after"]) >= 1
 
     async def test_guessing_is_bounded(self) -> None:
-        world = World(Guarded(), limited(requests_per_second=1.0, burst=2))
-        assert [(await world.get("/instances")).status_code for _ in range(3)] == [401, 401, 429]
+        gateway = InMemoryGateway(Guarded(), settings_with(requests_per_second=1.0, burst=2))
+        assert [(await gateway.get("/instances")).status_code for _ in range(3)] == [401, 401, 429]
 
     @pytest.mark.parametrize(
         "content", [b"{", b"x" * 2_000_000, b'{"name": "a", "scope": "PROJECT"}', b'{"colour": 1}']
     )
     async def test_nobody_knows_who_it_is_before_the_body_is_read(self, content: bytes) -> None:
         """To read it costs time, and so do its mistakes."""
-        world = World(Guarded(), limited(requests_per_second=1.0, burst=2))
+        gateway = InMemoryGateway(Guarded(), settings_with(requests_per_second=1.0, burst=2))
         json = {"Content-Type": "application/json"}
-        answers = [await world.client.post("/instances", content=content, headers=json) for _ in range(3)]
+        answers = [await gateway.client.post("/instances", content=content, headers=json) for _ in range(3)]
         assert [it.status_code for it in answers] == [401, 401, 429]
 
     async def test_a_request_counts_once(self) -> None:
-        world = World(settings=limited(requests_per_second=0.001, burst=2))
+        gateway = InMemoryGateway(settings=settings_with(requests_per_second=0.001, burst=2))
         body = {"name": "a", "scope": "PROJECT"}
-        assert [(await world.post("/instances", body)).status_code for _ in range(3)] == [201, 409, 429]
+        assert [(await gateway.post("/instances", body)).status_code for _ in range(3)] == [201, 409, 429]
 
-    async def test_the_registry_is_not_complete(self, world: World) -> None:
-        world.problems.append("the initial list is not complete")
-        answer = await world.get("/instances")
-        assert "not complete" in is_problem(answer, 503, "ServiceUnavailable")["detail"]
+    async def test_the_registry_is_not_complete(self, gateway: InMemoryGateway) -> None:
+        gateway.not_ready_reasons.append("the initial list is not complete")
+        answer = await gateway.get("/instances")
+        assert "not complete" in assert_problem(answer, 503, "ServiceUnavailable")["detail"]
         assert answer.headers["retry-after"] == "1"
 
 
@@ -139,13 +144,13 @@ class TestApiErrors:
         ],
     )
     async def test_each(self, error: ApiError, code: int, kind: str) -> None:
-        world = World()
+        gateway = InMemoryGateway()
 
-        @world.app.get("/api/v1/fails")
+        @gateway.app.get("/api/v1/fails")
         async def fails() -> None:
             raise error
 
-        body = is_problem(await world.get("/fails"), code, kind)
+        body = assert_problem(await gateway.get("/fails"), code, kind)
         if not error.causes:
             assert str(error).split(": ")[-1] in body["detail"]
         else:
@@ -154,35 +159,35 @@ class TestApiErrors:
             assert body["errors"] == [wrong]
 
     async def test_what_nobody_expected(self, caplog: pytest.LogCaptureFixture) -> None:
-        world = World()
+        gateway = InMemoryGateway()
 
-        @world.app.get("/api/v1/fails")
+        @gateway.app.get("/api/v1/fails")
         async def fails() -> None:
             raise ZeroDivisionError("a secret")
 
         with caplog.at_level(logging.CRITICAL):
-            answer = await world.get("/fails")
-        is_problem(answer, 500, "InternalError")
+            answer = await gateway.get("/fails")
+        assert_problem(answer, 500, "InternalError")
         assert "secret" not in answer.text
         assert "Traceback" not in answer.text
 
 
-async def test_what_is_cut_short_when_the_gateway_ends(world: World) -> None:
+async def test_what_is_cut_short_when_the_gateway_ends(gateway: InMemoryGateway) -> None:
     """uvicorn cancels what is not done in time, and would answer that with an error of its own."""
-    world.instance("web")
+    gateway.instance("web")
     asked = asyncio.Event()
 
     async def hang(*args: Any, **options: Any) -> None:
         asked.set()
         await asyncio.Event().wait()
 
-    world.store.patch = hang  # type: ignore[assignment, method-assign]
-    task = asyncio.create_task(world.post("/instances/web/stop"))
+    gateway.store.patch = hang  # type: ignore[assignment, method-assign]
+    task = asyncio.create_task(gateway.post("/instances/web/stop"))
     await asked.wait()
-    world.context.stop()
+    gateway.context.stop()
     task.cancel()
     answer = await task
-    is_problem(answer, 503, "ServiceUnavailable")
+    assert_problem(answer, 503, "ServiceUnavailable")
     assert answer.headers["retry-after"] == "1"
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.gateway.http.bodies import depth_of
-from hopper.gateway.http.errors import TooManyError
-from hopper.gateway.http.limits import Ongoing, Rates
+from hopper.gateway.http.errors import TooManyRequestsError
+from hopper.gateway.http.limits import ConcurrencyLimit, RateLimiter
 
 
 class TestRates:
@@ -19,65 +19,65 @@ class TestRates:
     )
     def test_never_more_than_the_burst_and_the_rate(self, steps: list[float], rate: float, burst: int) -> None:
         now, taken = [0.0], 0
-        rates = Rates(rate, burst, clock=lambda: now[0])
+        limiter = RateLimiter(rate, burst, clock=lambda: now[0])
         for step in steps:
             now[0] += step
             try:
-                rates.take("alice")
+                limiter.acquire("alice")
                 taken += 1
-            except TooManyError as error:
+            except TooManyRequestsError as error:
                 now[0] += int((error.headers or {})["Retry-After"])
-                rates.take("alice")  # it said when
+                limiter.acquire("alice")  # it said when
                 taken += 1
         assert taken <= burst + now[0] * rate + 1e-6
 
     def test_callers_do_not_share(self) -> None:
-        rates = Rates(1.0, 1, clock=lambda: 0.0)
-        rates.take("alice")
-        rates.take("bob")
-        with pytest.raises(TooManyError):
-            rates.take("alice")
+        limiter = RateLimiter(1.0, 1, clock=lambda: 0.0)
+        limiter.acquire("alice")
+        limiter.acquire("bob")
+        with pytest.raises(TooManyRequestsError):
+            limiter.acquire("alice")
 
     def test_is_bounded(self) -> None:
-        rates = Rates(1.0, 1, clock=lambda: 0.0)
+        limiter = RateLimiter(1.0, 1, clock=lambda: 0.0)
         for number in range(20_000):
-            rates.take(str(number))
-        assert len(rates._buckets) == 10_000
+            limiter.acquire(str(number))
+        assert len(limiter) == 10_000
 
     def test_less_than_one_a_second(self) -> None:
         """Twice that at once would be none at all."""
         now = [0.0]
-        rates = Rates(0.25, int(2 * 0.25), clock=lambda: now[0])
+        limiter = RateLimiter(0.25, int(2 * 0.25), clock=lambda: now[0])
         for _ in range(3):
-            rates.take("alice")
-            with pytest.raises(TooManyError):
-                rates.take("alice")
+            limiter.acquire("alice")
+            with pytest.raises(TooManyRequestsError):
+                limiter.acquire("alice")
             now[0] += 4
 
     def test_no_limit(self) -> None:
-        rates = Rates(None, 0)
+        limiter = RateLimiter(None, 0)
         for _ in range(1000):
-            rates.take("alice")
+            limiter.acquire("alice")
 
 
 def test_streams_are_counted() -> None:
-    streams = Ongoing("streams", 2, 1)
-    with streams.one(), streams.one():
+    streams = ConcurrencyLimit("streams", 2, 1)
+    with streams.acquire(), streams.acquire():
         assert streams.open == 2
-        with pytest.raises(TooManyError), streams.one():
+        with pytest.raises(TooManyRequestsError), streams.acquire():
             pass
     assert streams.open == 0
 
 
 def test_one_caller_leaves_streams_for_others() -> None:
-    streams = Ongoing("streams", 3, 2)
-    with streams.one("alice"), streams.one("alice"):
-        with pytest.raises(TooManyError, match="alice has 2 streams already"), streams.one("alice"):
+    streams = ConcurrencyLimit("streams", 3, 2)
+    with streams.acquire("alice"), streams.acquire("alice"):
+        with pytest.raises(TooManyRequestsError, match="alice already has 2 streams"), streams.acquire("alice"):
             pass
-        with streams.one("bob"):
+        with streams.acquire("bob"):
             assert streams.open == 3
     assert streams.open == 0
-    with streams.one(), streams.one(), streams.one():
+    with streams.acquire(), streams.acquire(), streams.acquire():
         assert streams.open == 3
 
 

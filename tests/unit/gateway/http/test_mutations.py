@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.unit.gateway.world import World, limited
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 # More for a thorough search.
 REQUESTS = int(os.environ.get("HOPPER_MUTATIONS", "1500"))
@@ -110,19 +110,19 @@ class Maker:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_comes(seed: int) -> None:
-    world = World(settings=limited(max_body_bytes=200_000))
-    world.instance("global", "Global")
-    world.instance("web", "Project", "global")
-    world.instance("web-a", "Orchestration", "web", templateRef={"name": "shop"})
-    world.template("shop")
-    maker, codes = Maker(world.app.openapi(), seed), Counter[int]()
-    async with world.client:
+    gateway = InMemoryGateway(settings=settings_with(max_body_bytes=200_000))
+    gateway.instance("global", "Global")
+    gateway.instance("web", "Project", "global")
+    gateway.instance("web-a", "Orchestration", "web", templateRef={"name": "shop"})
+    gateway.template("shop")
+    maker, codes = Maker(gateway.app.openapi(), seed), Counter[int]()
+    async with gateway.client:
         for _ in range(REQUESTS // 4):
             method, url, body, headers = maker.make()
             about = f"{method} {url[:300]} {headers} {body[:300] if body else body!r}"
             root = "http://gateway"
             async with asyncio.timeout(SECONDS):
-                answer = await world.client.request(method, root + url, content=body, headers=headers)
+                answer = await gateway.client.request(method, root + url, content=body, headers=headers)
             codes[answer.status_code] += 1
             assert answer.status_code in ALLOWED, f"{about}: {answer.status_code} {answer.text[:300]}"
             if answer.status_code >= 400 and method != "HEAD" and url.startswith("/api"):

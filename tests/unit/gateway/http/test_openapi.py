@@ -11,9 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hopper.gateway.http.wording import SAYINGS
+from hopper.gateway.http.validation_errors import PATTERN_MESSAGES
 from tests.generators.rest_docs import openapi_document, rest_docs
-from tests.unit.gateway.world import World
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway
 
 DOCS = Path(__file__).parents[4] / "docs" / "reference"
 METHODS = {"get", "post", "put", "delete"}
@@ -96,13 +96,13 @@ def patterns_in(part: Any) -> Iterator[str]:
 
 def test_every_pattern_has_words() -> None:
     """Whoever does not write as one wants is told what to write, not an expression."""
-    assert set(patterns_in(cached())) == SAYINGS.keys()
+    assert set(patterns_in(cached())) == PATTERN_MESSAGES.keys()
 
 
 async def test_the_page_to_try_it_out_needs_nothing_from_elsewhere() -> None:
     """In a cluster that reaches no other site, and without a stranger's script beside the caller's token."""
-    world = World()
-    page = await world.client.get("http://gateway/docs")
+    gateway = InMemoryGateway()
+    page = await gateway.client.get("http://gateway/docs")
     assert page.status_code == 200
     needed = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
     paths = [one or other for one, other in needed]
@@ -111,4 +111,4 @@ async def test_the_page_to_try_it_out_needs_nothing_from_elsewhere() -> None:
     assert any(it.endswith("openapi.json") for it in paths)
     for path in paths:
         assert path.startswith("/"), f"{path} is elsewhere"
-        assert (await world.client.get(f"http://gateway{path}")).status_code == 200, path
+        assert (await gateway.client.get(f"http://gateway{path}")).status_code == 200, path

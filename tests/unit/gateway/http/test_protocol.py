@@ -11,19 +11,20 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from hopper.gateway.http import protocol
-from tests.unit.gateway.world import World
+from hopper.gateway.http.protocol import BoundedHttpProtocol
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway
 
 SECONDS = 10
 GET = b"GET /api/v1/instances HTTP/1.1\r\nHost: gateway\r\n"
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncIterator[int]:
-    """Serve a world on a port of its own."""
-    config = uvicorn.Config(world.app, http=protocol.Protocol, lifespan="off", log_config=None, access_log=False)
+async def listening(gateway: InMemoryGateway) -> AsyncIterator[int]:
+    """Serve a gateway on a port of its own."""
+    config = uvicorn.Config(gateway.app, http=BoundedHttpProtocol, lifespan="off", log_config=None, access_log=False)
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: protocol.Protocol(config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: BoundedHttpProtocol(config, state, {}), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -44,8 +45,8 @@ async def sent(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
             writer.close()
 
 
-async def test_an_ordinary_request(world: World) -> None:
-    async with listening(world) as port:
+async def test_an_ordinary_request(gateway: InMemoryGateway) -> None:
+    async with listening(gateway) as port:
         answer = await sent(port, GET, b"Connection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
 
@@ -53,25 +54,25 @@ async def test_an_ordinary_request(world: World) -> None:
 @pytest.mark.parametrize(
     "nonsense", [b"hello\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
 )
-async def test_what_is_no_request(world: World, nonsense: bytes) -> None:
-    async with listening(world) as port:
+async def test_what_is_no_request(gateway: InMemoryGateway, nonsense: bytes) -> None:
+    async with listening(gateway) as port:
         answer = await sent(port, nonsense)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request"), answer
-    assert b'{"error_type":"BadRequest","detail":"this is not HTTP' in answer
+    assert b'{"error_type":"BadRequest","detail":"the request is not valid HTTP' in answer
 
 
-async def test_a_head_without_an_end(world: World) -> None:
-    async with listening(world) as port:
+async def test_a_head_without_an_end(gateway: InMemoryGateway) -> None:
+    async with listening(gateway) as port:
         for head in (GET + b"X: y\r\n" * 11_000, b"GET /" + b"x" * 66_000):
             answer = await sent(port, head)
             assert answer.startswith(b"HTTP/1.1 431"), answer
-            assert b'{"error_type":"RequestHeaderFieldsTooLarge","detail":"the head is larger than' in answer
+            assert b'{"error_type":"RequestHeaderFieldsTooLarge","detail":"the request head is larger than' in answer
 
 
-async def test_a_head_that_does_not_come(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_that_does_not_come(gateway: InMemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither at once, nor drop by drop, nor as the second request of a connection."""
     monkeypatch.setattr(protocol, "MAX_HEAD_SECONDS", 0.3)
-    async with listening(world) as port:
+    async with listening(gateway) as port:
         assert await sent(port) == b""
         answer = await sent(port, *(GET[n : n + 1] for n in range(10)), pause=0.02)
         assert answer.startswith(b"HTTP/1.1 408"), answer
@@ -80,11 +81,11 @@ async def test_a_head_that_does_not_come(world: World, monkeypatch: pytest.Monke
         assert b"HTTP/1.1 408" in answer
 
 
-async def test_others_keep_their_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_keep_their_time(gateway: InMemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that takes longer than a head may is none of this, nor is an answer that does."""
     monkeypatch.setattr(protocol, "MAX_HEAD_SECONDS", 0.1)
     head = GET.replace(b"GET", b"POST") + b"Connection: close\r\nContent-Type: application/json\r\n"
     body = b'{"name": "web", "scope": "PROJECT"}'
-    async with listening(world) as port:
+    async with listening(gateway) as port:
         answer = await sent(port, head + b"Content-Length: %d\r\n\r\n" % len(body), body[:5], body[5:], pause=0.2)
     assert answer.startswith(b"HTTP/1.1 201"), answer

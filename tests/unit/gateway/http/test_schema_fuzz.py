@@ -9,20 +9,20 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
 
-from tests.unit.gateway.world import World, limited
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 # More for a thorough search.
 EXAMPLES = int(os.environ.get("HOPPER_FUZZ_EXAMPLES", "4"))
 
-world = World(settings=limited(max_body_bytes=2**26))
-world.instance("global", "Global")
-world.instance("web", "Project", "global")
-world.instance("web-a", "Orchestration", "web", templateRef={"name": "shop"})
-world.template("shop")
+gateway = InMemoryGateway(settings=settings_with(max_body_bytes=2**26))
+gateway.instance("global", "Global")
+gateway.instance("web", "Project", "global")
+gateway.instance("web-a", "Orchestration", "web", templateRef={"name": "shop"})
+gateway.template("shop")
 
 # A stream never ends by itself; it has tests of its own.
-schema = schemathesis.openapi.from_dict(world.app.openapi()).exclude(path="/api/v1/registry/events")
-schema.app = world.app
+schema = schemathesis.openapi.from_dict(gateway.app.openapi()).exclude(path="/api/v1/registry/events")
+schema.app = gateway.app
 
 
 @schema.parametrize()

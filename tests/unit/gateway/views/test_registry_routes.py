@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from hopper.api.resources import INSTANCES
 from hopper.gateway.models import registry as models
-from tests.unit.gateway.answers import is_problem
-from tests.unit.gateway.world import World
+from tests.unit.gateway.error_responses import assert_problem
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway
 
 READY = {
     "type": "Ready",
@@ -26,15 +26,17 @@ BAD = {"conditions": [READY | {"status": "False", "reason": "CrashLoopBackOff", 
 
 
 @pytest.fixture
-def world(world: World) -> World:
+def gateway(gateway: InMemoryGateway) -> InMemoryGateway:
     """A project with one worker that is well and one that is not, and somebody whose parent is missing."""
-    world.instance("global", "Global", status=GOOD)
-    world.instance("web", "Project", "global", labels={"tier": "web", "team": "a"}, status=GOOD, displayName="Web shop")
-    world.instance("web-a", "Orchestration", "web", config={"capabilities": ["gpu", "eu"]}, status=GOOD)
-    world.instance("web-b", "Orchestration", "web", "Error", config={"capabilities": ["gpu"]}, status=BAD)
-    world.instance("lost", "Orchestration", "nobody", "Created")
-    world.instance("far", namespace="other", status=GOOD)
-    return world
+    gateway.instance("global", "Global", status=GOOD)
+    gateway.instance(
+        "web", "Project", "global", labels={"tier": "web", "team": "a"}, status=GOOD, displayName="Web shop"
+    )
+    gateway.instance("web-a", "Orchestration", "web", config={"capabilities": ["gpu", "eu"]}, status=GOOD)
+    gateway.instance("web-b", "Orchestration", "web", "Error", config={"capabilities": ["gpu"]}, status=BAD)
+    gateway.instance("lost", "Orchestration", "nobody", "Created")
+    gateway.instance("far", namespace="other", status=GOOD)
+    return gateway
 
 
 def ids(answer: Any) -> list[str]:
@@ -43,8 +45,8 @@ def ids(answer: Any) -> list[str]:
 
 
 class TestEverybody:
-    async def test_with_health(self, world: World) -> None:
-        answer = (await world.get("/registry/instances")).json()
+    async def test_with_health(self, gateway: InMemoryGateway) -> None:
+        answer = (await gateway.get("/registry/instances")).json()
         found = {it["id"]: it for it in answer["items"]}
         assert sorted(found) == ["global", "lost", "web", "web-a", "web-b"]
         assert answer["total"] == 5
@@ -55,16 +57,16 @@ class TestEverybody:
         assert found["web"]["worst_id"] == "web-b"
         assert (found["web"]["labels"], found["web"]["name"]) == ({"tier": "web", "team": "a"}, "Web shop")
 
-    async def test_another_namespace(self, world: World) -> None:
-        assert ids(await world.get("/registry/instances?namespace=other")) == ["far"]
+    async def test_another_namespace(self, gateway: InMemoryGateway) -> None:
+        assert ids(await gateway.get("/registry/instances?namespace=other")) == ["far"]
 
     @pytest.mark.parametrize("path", ["/registry/instances", "/registry/discover?scope=PROJECT", "/registry/topology"])
-    async def test_is_not_sent_again(self, world: World, path: str) -> None:
-        first = await world.get(path)
+    async def test_is_not_sent_again(self, gateway: InMemoryGateway, path: str) -> None:
+        first = await gateway.get(path)
         known = {"If-None-Match": first.headers["etag"]}
-        assert (await world.get(path, headers=known)).status_code == 304
-        world.instance("web", "Project", "global", "Paused")
-        assert (await world.get(path, headers=known)).status_code == 200
+        assert (await gateway.get(path, headers=known)).status_code == 304
+        gateway.instance("web", "Project", "global", "Paused")
+        assert (await gateway.get(path, headers=known)).status_code == 200
 
 
 class TestDiscover:
@@ -91,40 +93,40 @@ class TestDiscover:
             ("can_parent=PROJECT&name=nothing", []),
         ],
     )
-    async def test_all_criteria(self, world: World, query: str, expected: list[str]) -> None:
-        assert ids(await world.get(f"/registry/discover?{query}")) == expected
+    async def test_all_criteria(self, gateway: InMemoryGateway, query: str, expected: list[str]) -> None:
+        assert ids(await gateway.get(f"/registry/discover?{query}")) == expected
 
-    async def test_by_uid(self, world: World) -> None:
-        uid = (await world.get("/instances/web")).json()["uid"]
+    async def test_by_uid(self, gateway: InMemoryGateway) -> None:
+        uid = (await gateway.get("/instances/web")).json()["uid"]
         for field in ("parent_id", "ancestor_id"):
-            assert ids(await world.get(f"/registry/discover?{field}={uid}")) == ["web-a", "web-b"]
+            assert ids(await gateway.get(f"/registry/discover?{field}={uid}")) == ["web-a", "web-b"]
 
-    async def test_a_capability_may_be_called_anything(self, world: World) -> None:
-        world.instance("odd", "Orchestration", "web", config={"capabilities": ["true", "null", "1"]})
+    async def test_a_capability_may_be_called_anything(self, gateway: InMemoryGateway) -> None:
+        gateway.instance("odd", "Orchestration", "web", config={"capabilities": ["true", "null", "1"]})
         for word in ("true", "null", "1"):
-            assert ids(await world.get(f"/registry/discover?capability={word}")) == ["odd"]
+            assert ids(await gateway.get(f"/registry/discover?capability={word}")) == ["odd"]
 
     @pytest.mark.parametrize(
         ("query", "said"),
         [
-            ("label=tier", "query -> label -> 0: has to be a label as key=value, such as tier=web"),
+            ("label=tier", "query -> label -> 0: must be a label as key=value, for example tier=web"),
             ("capability=", "query -> capability -> 0: String should have at least 1 character"),
             (f"capability={'x' * 64}", "query -> capability -> 0: String should have at most 63 characters"),
-            ("namespace=Web", "query -> namespace: has to be made of lower-case letters, digits and hyphens"),
+            ("namespace=Web", "query -> namespace: must consist of lower-case letters, digits and hyphens"),
         ],
     )
-    async def test_what_is_said_of_bad_parameters(self, world: World, query: str, said: str) -> None:
-        body = is_problem(await world.get(f"/registry/discover?{query}"), 422, "ValidationError")
+    async def test_what_is_said_of_bad_parameters(self, gateway: InMemoryGateway, query: str, said: str) -> None:
+        body = assert_problem(await gateway.get(f"/registry/discover?{query}"), 422, "ValidationError")
         assert body["detail"].startswith(said)
 
     @pytest.mark.parametrize("query", ["label=tier", "label==x", "healthy=perhaps", "status=fine", "can_parent=moon"])
-    async def test_bad_parameters(self, world: World, query: str) -> None:
-        is_problem(await world.get(f"/registry/discover?{query}"), 422, "ValidationError")
+    async def test_bad_parameters(self, gateway: InMemoryGateway, query: str) -> None:
+        assert_problem(await gateway.get(f"/registry/discover?{query}"), 422, "ValidationError")
 
 
 class TestHealth:
-    async def test_totals_and_complaints(self, world: World) -> None:
-        found = (await world.get("/registry/health")).json()
+    async def test_totals_and_complaints(self, gateway: InMemoryGateway) -> None:
+        found = (await gateway.get("/registry/health")).json()
         assert (found["health"], found["total"]) == ("unhealthy", 5)
         assert found["by_status"] == {"created": 1, "error": 1, "running": 3}
         assert found["by_health"]["healthy"] == 3
@@ -132,11 +134,11 @@ class TestHealth:
         assert bad == {"id": "web-b", "health": "unhealthy", "reason": "CrashLoopBackOff", "message": "exit 1"}
         assert [it["id"] for it in found["instances"]] == ["global", "lost", "web", "web-a", "web-b"]
 
-    async def test_of_nobody(self, world: World) -> None:
-        found = (await world.get("/registry/health?namespace=empty")).json()
+    async def test_of_nobody(self, gateway: InMemoryGateway) -> None:
+        found = (await gateway.get("/registry/health?namespace=empty")).json()
         assert (found["health"], found["total"], found["unhealthy"]) == ("inactive", 0, [])
 
-    async def test_heartbeats_are_told(self, world: World) -> None:
+    async def test_heartbeats_are_told(self, gateway: InMemoryGateway) -> None:
         vitals = {
             "active_tasks": 3,
             "queue_depth": 7,
@@ -144,52 +146,52 @@ class TestHealth:
             "error_rate": 0.25,
             "status": "degraded",
         }
-        before = world.store.objects[INSTANCES.plural, "default", "web-a"]
-        answer = await world.post("/registry/instances/web-a/heartbeat", vitals | {"status": "degraded"})
+        before = gateway.store.objects[INSTANCES.plural, "default", "web-a"]
+        answer = await gateway.post("/registry/instances/web-a/heartbeat", vitals | {"status": "degraded"})
         assert (answer.status_code, answer.content) == (204, b"")
-        (found,) = (it for it in (await world.get("/registry/health")).json()["instances"] if it["id"] == "web-a")
+        (found,) = (it for it in (await gateway.get("/registry/health")).json()["instances"] if it["id"] == "web-a")
         assert {key: found[key] for key in vitals if key != "status"} == {
             k: v for k, v in vitals.items() if k != "status"
         }
         assert found["uptime"] > 0
         assert found["last_heartbeat"]
-        status = (await world.get("/instances/web-a/status")).json()
+        status = (await gateway.get("/instances/web-a/status")).json()
         assert (status["queue_size"], status["active_tasks"], status["status"]) == (7, 3, "running")
         assert status["uptime"] > 0
-        assert world.store.objects[INSTANCES.plural, "default", "web-a"] == before
+        assert gateway.store.objects[INSTANCES.plural, "default", "web-a"] == before
 
-    async def test_a_heartbeat_without_a_body(self, world: World) -> None:
-        assert (await world.client.post("/registry/instances/web-a/heartbeat")).status_code == 204
+    async def test_a_heartbeat_without_a_body(self, gateway: InMemoryGateway) -> None:
+        assert (await gateway.client.post("/registry/instances/web-a/heartbeat")).status_code == 204
 
     @pytest.mark.parametrize(
         "body",
         [{"error_rate": 2}, {"active_tasks": -1}, {"status": "inactive"}, {"colour": 1}, [], {"queue_depth": "many"}],
     )
-    async def test_what_is_no_heartbeat(self, world: World, body: Any) -> None:
-        is_problem(await world.post("/registry/instances/web-a/heartbeat", body), 422, "ValidationError")
-        is_problem(await world.post("/registry/instances/nobody/heartbeat", {}), 404, "NotFound")
+    async def test_what_is_no_heartbeat(self, gateway: InMemoryGateway, body: Any) -> None:
+        assert_problem(await gateway.post("/registry/instances/web-a/heartbeat", body), 422, "ValidationError")
+        assert_problem(await gateway.post("/registry/instances/nobody/heartbeat", {}), 404, "NotFound")
 
-    async def test_the_status_of_one(self, world: World) -> None:
-        found = (await world.get("/instances/web-b/status")).json()
+    async def test_the_status_of_one(self, gateway: InMemoryGateway) -> None:
+        found = (await gateway.get("/instances/web-b/status")).json()
         assert (found["status"], found["health"], found["reason"]) == ("error", "unhealthy", "CrashLoopBackOff")
         assert (found["uptime"], found["queue_size"], found["last_heartbeat"]) == (None, None, None)
-        assert (await world.get("/instances/web/status")).json()["worst_id"] == "web-b"
-        is_problem(await world.get("/instances/nobody/status"), 404, "NotFound")
+        assert (await gateway.get("/instances/web/status")).json()["worst_id"] == "web-b"
+        assert_problem(await gateway.get("/instances/nobody/status"), 404, "NotFound")
 
-    async def test_is_never_older_than_a_heartbeat_or_a_second(self, world: World) -> None:
+    async def test_is_never_older_than_a_heartbeat_or_a_second(self, gateway: InMemoryGateway) -> None:
         now = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-        world.context.clock = lambda: now
+        gateway.context.clock = lambda: now
 
         async def of_web_a() -> dict[str, Any]:
-            found = (await world.get("/registry/health")).json()["instances"]
+            found = (await gateway.get("/registry/health")).json()["instances"]
             return next(it for it in found if it["id"] == "web-a")
 
         assert (await of_web_a())["uptime"] == 3600
-        await world.post("/registry/instances/web-a/heartbeat", {"active_tasks": 5})
+        await gateway.post("/registry/instances/web-a/heartbeat", {"active_tasks": 5})
         assert (await of_web_a())["active_tasks"] == 5
         now += timedelta(seconds=1)
         assert (await of_web_a())["uptime"] == 3601
-        world.instance("web-a", "Orchestration", "web", "Stopped")
+        gateway.instance("web-a", "Orchestration", "web", "Stopped")
         assert (await of_web_a())["status"] == "stopped"
 
 
@@ -205,10 +207,10 @@ class TestMany:
             ("/registry/topology", models.Topology),
         ],
     )
-    async def test_others_get_their_turn(self, world: World, path: str, model: type) -> None:
+    async def test_others_get_their_turn(self, gateway: InMemoryGateway, path: str, model: type) -> None:
         for number in range(1000):
-            world.instance(f"w-{number:04}", "Orchestration", "web", "Error" if number % 2 else "Running")
-        world.context.clock = lambda: datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+            gateway.instance(f"w-{number:04}", "Orchestration", "web", "Error" if number % 2 else "Running")
+        gateway.context.clock = lambda: datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         turns = 0
 
         async def other() -> None:
@@ -218,24 +220,24 @@ class TestMany:
                 turns += 1
 
         beside = asyncio.create_task(other())
-        first = await world.get(path)
+        first = await gateway.get(path)
         assert turns >= 3
         turns = 0
-        again = await world.get(path)
+        again = await gateway.get(path)
         beside.cancel()
         assert turns <= 2
         TypeAdapter(model).validate_json(first.content)
         assert again.content == first.content
-        first = await world.get(f"{path}{'&' if '?' in path else '?'}namespace=other")
+        first = await gateway.get(f"{path}{'&' if '?' in path else '?'}namespace=other")
         TypeAdapter(model).validate_json(first.content)
         assert b"w-0001" not in first.content
 
     @pytest.mark.parametrize(
         "path", ["/instances?limit=1000", "/instances/web/hierarchy", "/instances/web/descendants"]
     )
-    async def test_also_with_long_lists(self, world: World, path: str) -> None:
+    async def test_also_with_long_lists(self, gateway: InMemoryGateway, path: str) -> None:
         for number in range(1000):
-            world.instance(f"w-{number:04}", "Orchestration", "web")
+            gateway.instance(f"w-{number:04}", "Orchestration", "web")
         turns = 0
 
         async def other() -> None:
@@ -245,14 +247,14 @@ class TestMany:
                 turns += 1
 
         beside = asyncio.create_task(other())
-        assert (await world.get(path)).status_code == 200
+        assert (await gateway.get(path)).status_code == 200
         beside.cancel()
         assert turns >= 3
 
 
 class TestTopology:
-    async def test_the_graph(self, world: World) -> None:
-        found = (await world.get("/registry/topology")).json()
+    async def test_the_graph(self, gateway: InMemoryGateway) -> None:
+        found = (await gateway.get("/registry/topology")).json()
         assert [it["id"] for it in found["nodes"]] == ["global", "lost", "web", "web-a", "web-b"]
         edges = {(it["parent"], it["child"]) for it in found["edges"]}
         assert edges == {("global", "web"), ("web", "web-a"), ("web", "web-b")}

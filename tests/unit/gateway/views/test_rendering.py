@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from hopper.api.enums import Phase
 from hopper.domain.tree import TreeNode
 from hopper.gateway.models import instances as models
-from hopper.gateway.views.instances import view_instance
-from hopper.gateway.views.rendering import Rendered, flat
-from hopper.gateway.views.texts import Texts
+from hopper.gateway.views.caches import RenderCache
+from hopper.gateway.views.rendering import InstanceRenderer, instances_in
+from hopper.gateway.views.resources import view_instance
 from tests.unit.domain.sample_instances import instance
 
 FIRST, SECOND, THIRD = (instance(name, phase=Phase.RUNNING) for name in ("a", "b", "c"))
@@ -31,34 +31,34 @@ async def test_a_page() -> None:
         ([], 3, 9, 2, False),
     ):
         page = models.InstancePage([view_instance(it) for it in found], total, skip, limit, more)
-        text = await Rendered(int).page(found, total, skip, limit)
+        text = await InstanceRenderer(int).page(found, total, skip, limit)
         assert adapter.validate_json(text) == page
         assert len(text) == len(adapter.dump_json(page))
 
 
 async def test_a_list() -> None:
-    found = TypeAdapter(list[models.InstanceView]).validate_json(await Rendered(int).list_of([FIRST, SECOND]))
+    found = TypeAdapter(list[models.InstanceView]).validate_json(await InstanceRenderer(int).list_of([FIRST, SECOND]))
     assert found == [view_instance(FIRST), view_instance(SECOND)]
-    assert await Rendered(int).list_of([]) == b"[]"
+    assert await InstanceRenderer(int).list_of([]) == b"[]"
 
 
 async def test_a_tree() -> None:
-    found = TypeAdapter(models.Hierarchy).validate_json(await Rendered(int).hierarchy(TREE, 4))
+    found = TypeAdapter(models.Hierarchy).validate_json(await InstanceRenderer(int).hierarchy(TREE, 4))
     assert found == models.Hierarchy(as_model(TREE), 4)
-    assert [it.name for it in flat(TREE)] == ["a", "b", "c", "c"]
+    assert [it.name for it in instances_in(TREE)] == ["a", "b", "c", "c"]
 
 
 def test_a_new_version_is_written_anew() -> None:
-    rendered = Rendered(int)
-    before = rendered.of(FIRST)
-    assert rendered.of(FIRST) is before
+    renderer = InstanceRenderer(int)
+    before = renderer.instance(FIRST)
+    assert renderer.instance(FIRST) is before
     newer = replace(FIRST, metadata=replace(FIRST.metadata, resource_version="99", labels={"x": "y"}))
-    assert b'"x":"y"' in rendered.of(newer)
+    assert b'"x":"y"' in renderer.instance(newer)
 
 
 def test_is_bounded_by_how_many_there_are() -> None:
     """More than there are is never of use, and fewer would be none: who reads them all in turn would find none left."""
-    texts: Texts[str] = Texts(lambda: 5000)
+    texts: RenderCache[str] = RenderCache(lambda: 5000)
     written = Counter[str]()
 
     def write(uid: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Instances of the registry as they are answered. Values of secrets are never among what is answered."""
+"""Response models of instances and templates, without secret values."""
 
 import json
 from typing import Any
@@ -10,33 +10,36 @@ from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.model import dump
 from hopper.api.names import ANNOTATION_CREATED_BY, ANNOTATION_RUNTIME_METADATA
 from hopper.api.service import Overrides
+from hopper.api.template import HopperTemplate, dump_template_spec
+from hopper.gateway.models.enums import SCOPES, STATES, STATUSES, TYPES
 from hopper.gateway.models.instances import ChildrenView, ConditionView, InstanceDetail, InstanceView, TransitionView
-from hopper.gateway.models.words import SCOPES, STATES, STATUSES, TYPES
+from hopper.gateway.models.templates import TemplateView
+from hopper.gateway.views.secret_values import without_secret_value
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
 
 
 def view_instance(instance: HopperInstance) -> InstanceView:
-    """Return an instance as it stands in a list."""
-    return InstanceView(*_common(instance))
+    """Return an instance for a list."""
+    return InstanceView(*_instance_fields(instance))
 
 
 def view_detail(instance: HopperInstance, overrides: Overrides) -> InstanceDetail:
-    """Return an instance with all there is to say about it; `overrides` are its own, marked (`views.secrecy`)."""
-    return InstanceDetail(*_common(instance), *_details(instance, overrides))
+    """Return an instance with its overrides, as returned by `marked_overrides`, and its history."""
+    return InstanceDetail(*_instance_fields(instance), *_detail_fields(instance, overrides))
 
 
-def _details(instance: HopperInstance, overrides: Overrides) -> tuple[Any, ...]:
+def _detail_fields(instance: HopperInstance, overrides: Overrides) -> tuple[Any, ...]:
     history = [
-        TransitionView(it.from_.lower(), it.to.lower(), it.time, it.reason, it.message)
-        for it in instance.status.history
+        TransitionView(entry.from_.lower(), entry.to.lower(), entry.time, entry.reason, entry.message)
+        for entry in instance.status.history
     ]
-    return shown_overrides(overrides), history
+    return view_overrides(overrides), history
 
 
-def _common(instance: HopperInstance) -> tuple[Any, ...]:
-    """Return the fields of an `InstanceView`, in its order: by position is half the cost of by name."""
+def _instance_fields(instance: HopperInstance) -> tuple[Any, ...]:
+    """Return the fields of an `InstanceView` by position, which is twice as fast as by name."""
     metadata, spec, status = instance.metadata, instance.spec, instance.status
     annotations = metadata.annotations or {}
     return (
@@ -74,30 +77,51 @@ def _common(instance: HopperInstance) -> tuple[Any, ...]:
 
 
 def view_conditions(status: InstanceStatus) -> list[ConditionView]:
-    """Return the conditions as they are answered."""
+    """Return the status conditions."""
     return [
-        ConditionView(it.type, it.status, it.reason, it.message, it.last_transition_time, it.observed_generation)
-        for it in status.conditions
+        ConditionView(
+            condition.type,
+            condition.status,
+            condition.reason,
+            condition.message,
+            condition.last_transition_time,
+            condition.observed_generation,
+        )
+        for condition in status.conditions
     ]
 
 
 def _runtime_metadata(text: str | None) -> dict[str, Any]:
-    """Read the annotation, which anybody may have edited; what is no JSON object is answered as empty."""
+    """Return the values in the annotation. An annotation that is not a JSON object counts as empty."""
     try:
-        found = json.loads(text) if text else {}
+        values = json.loads(text) if text else {}
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
-def shown_overrides(overrides: Overrides) -> dict[str, Any]:
-    """Return marked overrides as in the spec, without empty kinds and without the values of secrets."""
+def view_overrides(overrides: Overrides) -> dict[str, Any]:
+    """Return the overrides from `marked_overrides` as in the spec, without empty kinds and secret values."""
     shown = {kind: entries for kind, entries in dump(_OVERRIDES, overrides).items() if entries not in ([], ())}
     if "env" in shown:
-        shown["env"] = [without_secret(entry) for entry in shown["env"]]
+        shown["env"] = [without_secret_value(entry) for entry in shown["env"]]
     return shown
 
 
-def without_secret(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of `env`, without its value where that is a secret."""
-    return {key: value for key, value in entry.items() if key != "value"} if entry.get("secret") else entry
+def view_template(template: HopperTemplate) -> TemplateView:
+    """Return a template with the instances that use it."""
+    metadata, status = template.metadata, template.status
+    spec = dump_template_spec(template.spec)
+    if "env" in spec:
+        spec["env"] = [without_secret_value(entry) for entry in spec["env"]]
+    return TemplateView(
+        template.name,
+        metadata.uid,
+        template.namespace,
+        spec,
+        status.users,
+        list(status.used_by),
+        metadata.creation_timestamp,
+        metadata.last_write or metadata.creation_timestamp,
+        metadata.resource_version,
+    )

@@ -1,4 +1,4 @@
-"""A gateway over objects in memory, and a client of it: `world.get("/instances/web")`."""
+"""A gateway over objects in memory, with an HTTP client: `await gateway.get("/instances/web")`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.api.template import parse_template
 from hopper.gateway.app import build_app
-from hopper.gateway.auth import Authority, Open
+from hopper.gateway.auth import Authority, NoAuthentication
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
 from hopper.registry import TemplateIndex
-from tests.unit.gateway.store import Store
+from tests.unit.gateway.in_memory_objects import InMemoryObjects
 
 SETTINGS = Settings(requests_per_second=1e6, burst=10**6)
 
 
-class NoHeartbeats:
-    """`ports.HeartbeatStore` that keeps nothing."""
+class DiscardedHeartbeats:
+    """`ports.HeartbeatStore` that stores nothing."""
 
     async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
         pass
@@ -32,29 +32,33 @@ class NoHeartbeats:
         pass
 
 
-# Applications that no test uses at the moment: to work out the routes takes most of the time of a small test.
-_SPARE: list[FastAPI] = []
+# Applications of finished tests. They are reused, because building the routes takes most of the time of a small test.
+_UNUSED_APPS: list[FastAPI] = []
 
 
-class World:
-    """Registry, store and application. What is written to the store is known to the registry at once, as by a watch."""
+class InMemoryGateway:
+    """The application and its context. The indexes receive each write to `store` at once, as watch events.
+
+    `not_ready_reasons` are reported by the readiness probe.
+    """
 
     def __init__(self, authority: Authority | None = None, settings: Settings = SETTINGS) -> None:
-        self.store = Store()
-        self.store.listeners.append(self._watch)
-        self.problems: list[str] = []
+        self.store = InMemoryObjects()
+        self.store.listeners.append(self.handle_watch_event)
+        self.not_ready_reasons: list[str] = []
         catalogue = Catalogue()
         catalogue.journal.open()
+        writer = HeartbeatWriter(DiscardedHeartbeats(), catalogue.heartbeats, catalogue.instances, replica="test")
         self.context = Context(
             catalogue=catalogue,
             templates=TemplateIndex(),
             intents=self.store,
-            authority=authority or Open(only_here=False),
-            heartbeat_writer=HeartbeatWriter(NoHeartbeats(), catalogue.beats, catalogue.instances, replica="test"),
+            authority=authority or NoAuthentication(only_local=False),
+            heartbeat_writer=writer,
             settings=settings,
-            unready=lambda: self.problems,
+            not_ready=lambda: self.not_ready_reasons,
         )
-        self.app = _SPARE.pop() if _SPARE else build_app(self.context)
+        self.app = _UNUSED_APPS.pop() if _UNUSED_APPS else build_app(self.context)
         self.app.state.context = self.context
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://gateway/api/v1")
@@ -71,26 +75,27 @@ class World:
         status: Mapping[str, Any] | None = None,
         **spec: Any,
     ) -> dict[str, Any]:
-        """Have an instance, written by somebody else; without a phase, no status was written yet."""
-        wanted = {"scope": scope, "desiredState": "Running", **spec} | (
-            {"parentRef": {"name": parent}} if parent else {}
-        )
-        body: dict[str, Any] = {"spec": wanted, "metadata": {"labels": dict(labels)} if labels else {}}
+        """Store an instance as if another client had written it. Without a phase, it has no status yet."""
+        full_spec = {"scope": scope, "desiredState": "Running", **spec}
+        if parent:
+            full_spec["parentRef"] = {"name": parent}
+        body: dict[str, Any] = {"spec": full_spec, "metadata": {"labels": dict(labels)} if labels else {}}
         if phase:
             body["status"] = {"phase": phase, "observedGeneration": 1, **(status or {})}
         return self.store.put(INSTANCES, namespace, name, body)
 
     def template(self, name: str, namespace: str = "default", **spec: Any) -> dict[str, Any]:
+        """Store a template as if another client had written it."""
         return self.store.put(TEMPLATES, namespace, name, {"spec": {"image": "shop:1", **spec}})
 
     def spec(self, name: str, namespace: str = "default") -> dict[str, Any]:
-        """The spec of an instance, as the API server has it."""
-        found: dict[str, Any] = self.store.objects[INSTANCES.plural, namespace, name]["spec"]
-        return found
+        """Return the stored spec of an instance."""
+        spec: dict[str, Any] = self.store.objects[INSTANCES.plural, namespace, name]["spec"]
+        return spec
 
-    def leave(self) -> None:
-        """Leave the application to others."""
-        _SPARE.append(self.app)
+    def release_app(self) -> None:
+        """Let other tests reuse the application."""
+        _UNUSED_APPS.append(self.app)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         return await self.client.get(path, **options)
@@ -104,21 +109,22 @@ class World:
     async def delete(self, path: str, **options: Any) -> httpx.Response:
         return await self.client.delete(path, **options)
 
-    def _watch(self, kind: str, raw: dict[str, Any]) -> None:
+    def handle_watch_event(self, event_type: str, raw: dict[str, Any]) -> None:
+        """Update the indexes after a watch event."""
         metadata = raw["metadata"]
-        where = metadata["namespace"], metadata["name"], metadata["uid"]
+        identity = metadata["namespace"], metadata["name"], metadata["uid"]
         if raw["kind"] == TEMPLATES.kind:
-            if kind == "DELETED":
-                self.context.templates.remove(*where)
+            if event_type == "DELETED":
+                self.context.templates.remove(*identity)
             else:
                 self.context.templates.put(parse_template(raw))
             return
-        registry = self.context.catalogue.instances
-        change = registry.remove(*where) if kind == "DELETED" else registry.put(parse_instance(raw))
+        instances = self.context.catalogue.instances
+        change = instances.remove(*identity) if event_type == "DELETED" else instances.put(parse_instance(raw))
         if change:
             self.context.on_change(change)
 
 
-def limited(**settings: Any) -> Settings:
-    """Settings as in the other tests, but for these."""
+def settings_with(**settings: Any) -> Settings:
+    """Return the default settings of tests with some changes."""
     return replace(SETTINGS, **settings)

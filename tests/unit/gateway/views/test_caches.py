@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from hopper.gateway.views.whole import Whole, in_slices
+from hopper.gateway.views.caches import ResponseCache, render_in_slices
 
 
 async def test_slices_keep_the_order() -> None:
-    assert await in_slices(range(1000), lambda it: b"%d" % it) == [b"%d" % it for it in range(1000)]
-    assert await in_slices([], bytes) == []
+    assert await render_in_slices(range(1000), lambda it: b"%d" % it) == [b"%d" % it for it in range(1000)]
+    assert await render_in_slices([], bytes) == []
 
 
 class Maker:
@@ -29,7 +29,7 @@ class Maker:
 
 
 async def test_one_answer_for_many() -> None:
-    whole, make = Whole(), Maker()
+    whole, make = ResponseCache(), Maker()
     asked = [asyncio.create_task(whole.get("a", 1, make)) for _ in range(10)]
     await asyncio.sleep(0)
     asked[0].cancel()  # who goes away takes it from nobody
@@ -42,7 +42,7 @@ async def test_one_answer_for_many() -> None:
 
 
 async def test_the_oldest_make_room() -> None:
-    whole, make = Whole(most_bytes=25_000), Maker(b"x" * 10_000)
+    whole, make = ResponseCache(max_bytes=25_000), Maker(b"x" * 10_000)
     make.may.set()
     for key in "abac":
         await whole.get(key, 1, make)
@@ -55,7 +55,7 @@ async def test_the_oldest_make_room() -> None:
 
 
 async def test_long_questions_count_too() -> None:
-    whole, make = Whole(most_bytes=100_000), Maker(b"")
+    whole, make = ResponseCache(max_bytes=100_000), Maker(b"")
     make.may.set()
     for number in range(1000):
         await whole.get(f"{number} {'x' * 10_000}", 1, make)
@@ -66,7 +66,7 @@ async def test_long_questions_count_too() -> None:
 
 
 async def test_a_failure_is_not_kept() -> None:
-    whole, make = Whole(), Maker()
+    whole, make = ResponseCache(), Maker()
     make.may.set()
 
     async def fail() -> bytes:
