@@ -1,4 +1,4 @@
-"""`hopper render` and `hopper diff` against a cluster: what they print is what the operator applies."""
+"""`hopper render` and `hopper diff` against a cluster: their output equals what the operator applies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CANARY = "t0ken"
 
 
 class Hopper:
-    """The command, in the namespace of the test."""
+    """The `hopper` command in the namespace of the test."""
 
     def __init__(self, namespace: str, tmp_path: Path) -> None:
         self._namespace = namespace
@@ -35,13 +35,13 @@ class Hopper:
         return await asyncio.to_thread(run, app, [verb, *arguments, "--namespace", self._namespace])
 
     async def objects(self, *arguments: str) -> list[Object]:
-        """Return what is rendered, secrets shown."""
+        """Return the rendered objects with the values of Secrets."""
         done = await self("render", "--show-secrets", *arguments)
         assert done.exit_code == 0, done.output
         return list(yaml.safe_load_all(done.stdout))
 
     async def diff_of(self, *documents: Object, more: tuple[str, ...] = ()) -> Result:
-        """Compare what a file with these documents would change."""
+        """Run `hopper diff` with a file of these documents."""
         self._file.write_text(yaml.safe_dump_all(documents))
         return await self("diff", "-f", str(self._file), *more)
 
@@ -60,7 +60,7 @@ async def run_all(live: LiveInstances, workloads: Workloads, **spec: Any) -> Non
 
 
 class TestRender:
-    async def test_prints_what_was_applied_in_every_state(
+    async def test_prints_the_applied_objects_in_every_state(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
@@ -70,13 +70,13 @@ class TestRender:
             await live.until(lambda wanted=count: len(workloads.owned("a")) == wanted, f"{count} objects")
             rendered = await hopper.objects("a")
             owned = workloads.owned("a")
-            assert {it["kind"] for it in rendered} == owned.keys(), state
-            different = [it["kind"] for it in rendered if drifted_paths(it, owned[it["kind"]])]
+            assert {manifest["kind"] for manifest in rendered} == owned.keys(), state
+            different = [manifest["kind"] for manifest in rendered if drifted_paths(manifest, owned[manifest["kind"]])]
             assert not different, f"{state}: {different}"
             done = await hopper("diff", "a")
             assert (done.exit_code, done.stdout) == (0, ""), state
 
-    async def test_namesakes_are_named_as_the_operator_names_them(
+    async def test_conflicting_names_are_resolved_as_by_the_operator(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await workloads.template(**FOUR)
@@ -85,9 +85,11 @@ class TestRender:
             await live.create(name, "Orchestration", "web", **WEB)
         await live.until_phase("Running", "worker", "web-worker")
         for name in ("worker", "web-worker"):
-            assert {it["metadata"]["name"] for it in await hopper.objects(name)} == {live.status(name)["workloadName"]}
+            assert {manifest["metadata"]["name"] for manifest in await hopper.objects(name)} == {
+                live.status(name)["workloadName"]
+            }
 
-    async def test_secrets_are_shown_only_on_request(
+    async def test_secrets_are_masked_by_default(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
@@ -97,27 +99,27 @@ class TestRender:
         assert json.dumps(await hopper.objects("a")) != json.dumps(list(yaml.safe_load_all(done.stdout)))
 
     @pytest.mark.parametrize(
-        ("arguments", "words"),
+        ("arguments", "message"),
         [
-            (("nobody",), "there is no HopperInstance 'nobody'"),
-            (("shop",), "shop is a logical instance"),
-            (("lost",), 'there is no HopperTemplate "gone"'),
+            (("missing",), 'HopperInstance "missing" not found'),
+            (("shop",), "shop: spec.templateRef is not set"),
+            (("lost",), 'HopperTemplate "gone" not found'),
         ],
     )
-    async def test_what_cannot_be_rendered_is_said(
-        self, live: LiveInstances, hopper: Hopper, arguments: tuple[str, ...], words: str
+    async def test_errors_name_the_instance_and_the_field(
+        self, live: LiveInstances, hopper: Hopper, arguments: tuple[str, ...], message: str
     ) -> None:
         await live.create("shop")
         await live.create("lost", templateRef={"name": "gone"})
         for verb in ("render", "diff"):
             done = await hopper(verb, *arguments)
             assert done.exit_code == 2
-            assert words in done.stderr
+            assert message in done.stderr
             assert not done.stdout
 
 
 class TestDiff:
-    async def test_names_what_drifted_and_what_is_gone(
+    async def test_shows_drifted_and_missing_objects(
         self, live: LiveInstances, workloads: Workloads, hopper: Hopper
     ) -> None:
         async with running(live.namespace):
@@ -132,7 +134,7 @@ class TestDiff:
         assert "+++ rendered ConfigMap/hopper-shop-a" in lines
         assert not any("Secret/" in line or "Service/" in line for line in lines)
 
-    async def test_tells_what_a_file_would_change(
+    async def test_shows_the_changes_of_a_file(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
@@ -147,11 +149,13 @@ class TestDiff:
         assert "other-canary" not in done.stdout + done.stderr
         template = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "web"}}
         shared = await hopper.diff_of(template | {"spec": {**ALL, "image": "web:9"}})
-        assert "+++ rendered Deployment/hopper-shop-a" in shared.stdout.splitlines(), "a template concerns its users"
+        assert "+++ rendered Deployment/hopper-shop-a" in shared.stdout.splitlines(), (
+            "a changed template affects its instances"
+        )
         explained = await hopper.diff_of(changed, more=("--explain",))
         assert ["env[LEVEL].value", "override"] in map(str.split, explained.stdout.splitlines())
 
-    async def test_tells_what_would_be_removed(
+    async def test_shows_objects_to_be_removed(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
         await run_all(live, workloads)
@@ -161,7 +165,9 @@ class TestDiff:
         assert "--- live Ingress/hopper-shop-a\n+++ removed" in done.stdout
         assert "PersistentVolumeClaim" not in done.stdout
 
-    async def test_of_what_is_new_everything(self, live: LiveInstances, workloads: Workloads, hopper: Hopper) -> None:
+    async def test_shows_all_objects_of_a_new_instance(
+        self, live: LiveInstances, workloads: Workloads, hopper: Hopper
+    ) -> None:
         await workloads.template(**FOUR)
         done = await hopper.diff_of(manifest("new", **WEB))
         assert done.exit_code == 1
@@ -169,7 +175,7 @@ class TestDiff:
         assert kinds == {"Deployment", "Service", "ConfigMap", "Secret"}
         assert CANARY not in done.stdout
 
-    async def test_without_a_cluster_it_says_so(self, hopper: Hopper, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_without_a_cluster_the_command_fails(self, hopper: Hopper, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
         done = await hopper("diff", "a")
         assert done.exit_code == 2

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from hopper.cli.yaml_output import documents
+from hopper.cli.manifest_yaml import yaml_documents
 from tests.packaging.helm import NAMESPACE, ROOT, Manifest, render
 
 _HEADER = "# Rendered from charts/hopper by `make manifests`. Do not edit.\n"
@@ -40,7 +40,7 @@ def manifests() -> Iterator[tuple[Path, str]]:
 
 
 def _file(objects: Iterable[Manifest]) -> str:
-    return _HEADER + "".join(documents(objects))
+    return _HEADER + "".join(yaml_documents(objects))
 
 
 def _without_helm_labels(objects: Sequence[Manifest]) -> list[Manifest]:

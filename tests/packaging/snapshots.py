@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hopper.cli.yaml_output import documents
+from hopper.cli.manifest_yaml import yaml_documents
 from tests.packaging.helm import render
 
 _HERE = Path(__file__).parent
@@ -26,4 +26,4 @@ def snapshots() -> Iterator[tuple[Path, str]]:
     """Yield the path and text of each snapshot, without the objects that `crds/` and `manifests/` have."""
     for name in VALUES:
         rendered = [manifest for manifest in render(values(name)) if manifest["kind"] not in _SHARED]
-        yield _HERE / "snapshots" / f"{name}.yaml", "# By `make manifests`.\n" + "".join(documents(rendered))
+        yield _HERE / "snapshots" / f"{name}.yaml", "# By `make manifests`.\n" + "".join(yaml_documents(rendered))

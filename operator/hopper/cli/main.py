@@ -1,4 +1,4 @@
-"""The `hopper` command. Verbs import what they need when they run, so that `--help` is instant."""
+"""The `hopper` command. Verbs import their dependencies when they run, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.run_demo)
-app.command()(render.render)
-app.command()(render.diff)
+app.command("render")(render.print_objects)
+app.command("diff")(render.print_diff)
 app.add_typer(operator.app, name="operator")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(local.app, name="local")
 app.add_typer(imports.app, name="import")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"hopper {version('hopper-operator')}")
@@ -36,7 +36,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Run hierarchies of long-lived instances on Kubernetes."""

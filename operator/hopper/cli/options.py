@@ -1,4 +1,4 @@
-"""Options that several verbs have in common, most of them those for running a process of Hopper."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from typing import Annotated
 
 import typer
 
-_LONGEST_PREFIX = 20
+_PREFIX_LIMIT = 20
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """Values of --log-format."""
 
     TEXT = "text"
     JSON = "json"
 
 
-def _names_of_namespaces(names: list[str] | None) -> list[str] | None:
+def _check_namespace_names(names: list[str] | None) -> list[str] | None:
     for name in names or ():
         if not _NAMESPACE.fullmatch(name):
-            raise typer.BadParameter(f"{name!r} is no name of a namespace: at most 63 of a-z, 0-9 and -")
+            raise typer.BadParameter(f"invalid namespace {name!r}: use at most 63 lower-case letters, digits and '-'")
     return names
+
+
+def _check_prefix(prefix: str) -> str:
+    if len(prefix) > _PREFIX_LIMIT or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", prefix):
+        raise typer.BadParameter(
+            f"use at most {_PREFIX_LIMIT} lower-case letters, digits and '-', starting with a letter"
+        )
+    return prefix
 
 
 Namespaces = Annotated[
@@ -31,34 +39,25 @@ Namespaces = Annotated[
     typer.Option(
         "--namespace",
         "-n",
-        callback=_names_of_namespaces,
-        help="Serve this namespace; repeat for more. Default: the current one.",
+        callback=_check_namespace_names,
+        help="Namespace to serve. Repeat for more. Default: the namespace of the current context.",
     ),
 ]
 AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Serve all namespaces.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every step, kopf's too.")]
-Format = Annotated[LogFormat, typer.Option("--log-format", help="How log lines look.")]
-
-
-def check_namespaces(namespaces: list[str] | None, all_namespaces: bool) -> None:
-    """Raises `typer.BadParameter` where both are given."""
-    if namespaces and all_namespaces:
-        raise typer.BadParameter("--namespace and --all-namespaces exclude each other; drop one of them")
-
-
-def _prefix_or_refused(prefix: str) -> str:
-    """Return what the names of objects may begin with. Raises `typer.BadParameter` for what they may not."""
-    if len(prefix) > _LONGEST_PREFIX or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", prefix):
-        raise typer.BadParameter(f"use up to {_LONGEST_PREFIX} lower-case letters, digits and -, a letter first")
-    return prefix
-
-
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level, including kopf.")]
+Format = Annotated[LogFormat, typer.Option("--log-format", help="Format of log lines.")]
 Prefix = Annotated[
     str,
     typer.Option(
         envvar="HOPPER_PREFIX",
-        callback=_prefix_or_refused,
-        help="What the names of the objects of instances begin with: the same for all of Hopper. "
-        "Instances keep the names that they have.",
+        callback=_check_prefix,
+        help="Prefix of the names of owned objects. All commands must use the same prefix. "
+        "Existing instances keep their names.",
     ),
 ]
+
+
+def check_namespaces(namespaces: list[str] | None, all_namespaces: bool) -> None:
+    """Raise `typer.BadParameter` if both options are set."""
+    if namespaces and all_namespaces:
+        raise typer.BadParameter("--namespace and --all-namespaces exclude each other: omit one of them")

@@ -1,4 +1,4 @@
-"""`hopper gateway run`: what it refuses, and what it hands on."""
+"""`hopper gateway`: options, defaults and API keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(*args: str) -> Any:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What `serve` is called with; it answers 7."""
+    """The options of each call of `serve`, which returns 7."""
     calls: list[dict[str, Any]] = []
 
     def serve(**options: Any) -> int:
@@ -46,24 +46,24 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("args", "complaint"),
+    ("args", "message"),
     [
         (["--namespace=a", "--all-namespaces"], "exclude each other"),
-        (["--namespace=a", "--namespace=Team B"], "'Team B' is no name of a namespace"),
+        (["--namespace=a", "--namespace=Team B"], "invalid namespace 'Team B'"),
         (["--port=70000"], "port"),
         (["--auth=password"], "auth"),
         (["--log-format=xml"], "log-format"),
-        (["--prefix=Acme"], "lower-case letters"),
+        (["--prefix=Acme"], "starting with a letter"),
     ],
 )
-def test_what_is_refused(args: list[str], complaint: str, served: list[dict[str, Any]]) -> None:
+def test_invalid_options_are_rejected(args: list[str], message: str, served: list[dict[str, Any]]) -> None:
     result = run(*args)
     assert result.exit_code == 2
-    assert complaint in result.output
+    assert message in result.output
     assert not served
 
 
-def test_the_defaults(served: list[dict[str, Any]]) -> None:
+def test_default_options(served: list[dict[str, Any]]) -> None:
     assert run().exit_code == 7
     (options,) = served
     assert (options["namespaces"], options["all_namespaces"]) == ([], False)
@@ -71,7 +71,7 @@ def test_the_defaults(served: list[dict[str, Any]]) -> None:
     assert (options["rate"], options["prefix"]) == (500, "hopper")
 
 
-def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
+def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
     run(
         "-n",
         "a",
@@ -93,7 +93,7 @@ def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_no_authentication_is_only_for_loopback(
+def test_auth_none_is_rejected_on_other_addresses_than_loopback(
     host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
@@ -101,12 +101,12 @@ def test_no_authentication_is_only_for_loopback(
     assert "use --host 127.0.0.1" in capsys.readouterr().err
 
 
-def test_loopback() -> None:
+def test_loopback_addresses() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost")))
 
 
-class TestKey:
-    def make(self, *args: str) -> tuple[str, dict[str, Any]]:
+class TestApiKey:
+    def create(self, *args: str) -> tuple[str, dict[str, Any]]:
         result = CliRunner().invoke(app, ["gateway", "key", *args])
         assert result.exit_code == 0, result.output
         secret = yaml.safe_load(result.stdout)
@@ -114,28 +114,28 @@ class TestKey:
         assert key not in result.stdout
         return key, secret
 
-    async def accepted(self, key: str, secret: dict[str, Any], namespace: str) -> ApiKeyAuthority:
+    async def load_keys(self, key: str, secret: dict[str, Any], namespace: str) -> ApiKeyAuthority:
         keys = ApiKeyAuthority("home")
         data = {name: base64.b64encode(text.encode()).decode() for name, text in secret["stringData"].items()}
         keys.put({"metadata": {"namespace": namespace, "name": secret["metadata"]["name"], "uid": "1"}, "data": data})
         return keys
 
-    async def test_is_accepted(self) -> None:
-        key, secret = self.make("ci", "--role", "edit", "--for", "a", "--for", "b", "--days", "3")
+    async def test_the_gateway_accepts_the_key_in_its_namespaces(self) -> None:
+        key, secret = self.create("ci", "--role", "edit", "--for", "a", "--for", "b", "--days", "3")
         assert secret["metadata"] == {"name": "hopper-api-key-ci", "labels": {"hopper.dev/api-keys": "true"}}
-        keys = await self.accepted(key, secret, "home")
+        keys = await self.load_keys(key, secret, "home")
         caller = await keys.identify({"x-api-key": key})
         assert caller.name == "key:ci"
         write = Permission("patch", INSTANCES)
-        assert [await keys.allows(caller, write, it) for it in ("a", "b", "home")] == [True, True, False]
+        assert [await keys.allows(caller, write, namespace) for namespace in ("a", "b", "home")] == [True, True, False]
 
-    async def test_reads_where_its_secret_is_by_default(self) -> None:
-        key, secret = self.make("ci")
-        keys = await self.accepted(key, secret, "there")
+    async def test_by_default_the_key_gives_read_access_to_the_namespace_of_its_secret(self) -> None:
+        key, secret = self.create("ci")
+        keys = await self.load_keys(key, secret, "there")
         caller = await keys.identify({"x-api-key": key})
-        rights = [await keys.allows(caller, Permission(it, INSTANCES), "there") for it in ("get", "patch")]
+        rights = [await keys.allows(caller, Permission(verb, INSTANCES), "there") for verb in ("get", "patch")]
         assert rights == [True, False]
         assert not await keys.allows(caller, Permission("get", INSTANCES), "home")
 
-    def test_a_name_that_is_none(self) -> None:
+    def test_an_invalid_name_is_rejected(self) -> None:
         assert CliRunner().invoke(app, ["gateway", "key", "My Key"]).exit_code == 2

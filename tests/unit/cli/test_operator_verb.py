@@ -1,4 +1,4 @@
-"""`hopper operator run`: what it refuses, and what it hands on."""
+"""`hopper operator run`: options, defaults and environment variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(*args: str) -> Any:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What `serve` is called with; it answers 7."""
+    """The options of each call of `serve`, which returns 7."""
     calls: list[dict[str, Any]] = []
 
     def serve(**options: Any) -> int:
@@ -29,31 +29,31 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("args", "complaint"),
+    ("args", "message"),
     [
         (["--namespace=a", "--all-namespaces"], "exclude each other"),
-        (["--namespace=a", "--namespace=Team B"], "'Team B' is no name of a namespace"),
+        (["--namespace=a", "--namespace=Team B"], "invalid namespace 'Team B'"),
         (["--leader-elect-namespace=a"], "needs --leader-elect"),
         (["--metrics-port=-2"], "metrics-port"),
         (["--metrics-port=65536"], "metrics-port"),
         (["--log-format=xml"], "log-format"),
-        (["--prefix=Acme"], "a letter first"),
-        (["--prefix=1a"], "a letter first"),
-        (["--prefix=a-"], "a letter first"),
-        (["--prefix="], "a letter first"),
-        (["--prefix", "a" * 21], "up to 20"),
+        (["--prefix=Acme"], "starting with a letter"),
+        (["--prefix=1a"], "starting with a letter"),
+        (["--prefix=a-"], "starting with a letter"),
+        (["--prefix="], "starting with a letter"),
+        (["--prefix", "a" * 21], "at most 20"),
         (["--concurrency=0"], "concurrency"),
         (["--resync=1"], "resync"),
     ],
 )
-def test_what_is_refused(args: list[str], complaint: str, served: list[dict[str, Any]]) -> None:
+def test_invalid_options_are_rejected(args: list[str], message: str, served: list[dict[str, Any]]) -> None:
     result = run(*args)
     assert result.exit_code == 2
-    assert complaint in result.output
+    assert message in result.output
     assert not served
 
 
-def test_the_exit_code_is_that_of_the_operator(served: list[dict[str, Any]]) -> None:
+def test_default_options_and_exit_code(served: list[dict[str, Any]]) -> None:
     assert run().exit_code == 7
     (options,) = served
     assert (options["namespaces"], options["all_namespaces"]) == ([], False)
@@ -61,7 +61,9 @@ def test_the_exit_code_is_that_of_the_operator(served: list[dict[str, Any]]) -> 
     assert options["options"] == OperatorOptions(metrics_port=8080)
 
 
-def test_what_the_environment_says(served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_take_precedence_over_the_environment(
+    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in (("PREFIX", "acme"), ("CONCURRENCY", "4"), ("RESYNC", "60")):
         monkeypatch.setenv(f"HOPPER_{name}", value)
     run("--concurrency=8")
@@ -69,7 +71,7 @@ def test_what_the_environment_says(served: list[dict[str, Any]], monkeypatch: py
     assert options["options"] == OperatorOptions(metrics_port=8080, prefix="acme", concurrency=8, resync_seconds=60)
 
 
-def test_everything_is_handed_on(served: list[dict[str, Any]]) -> None:
+def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
     run(
         "-n",
         "a",

@@ -1,4 +1,4 @@
-"""`hopper render` offline: what it prints, hides, explains and refuses."""
+"""`hopper render` with files: output, masking of secrets, explanation and errors."""
 
 import json
 import re
@@ -52,10 +52,10 @@ def hopper(*arguments: str, stdin: str | None = None) -> Result:
 
 def objects(result: Result) -> dict[str, dict]:
     assert result.exit_code == 0, result.output
-    return {it["kind"]: it for it in yaml.safe_load_all(result.stdout)}
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(result.stdout)}
 
 
-def test_a_directory_is_rendered_as_for_running_instances(files: Path) -> None:
+def test_the_instances_in_a_directory_are_rendered_as_running(files: Path) -> None:
     rendered = objects(hopper("-f", str(files)))
     assert set(rendered) == {"Secret", "Service", "Deployment"}
     assert rendered["Deployment"]["metadata"]["name"] == "hopper-web-shop"
@@ -63,23 +63,23 @@ def test_a_directory_is_rendered_as_for_running_instances(files: Path) -> None:
     assert {"name": "MODE", "value": "test"} in container["env"]
 
 
-def test_prefix_and_namespace_are_the_callers(files: Path) -> None:
+def test_prefix_and_namespace_are_options(files: Path) -> None:
     deployment = objects(hopper("-f", str(files), "--prefix", "acme", "-n", "team"))["Deployment"]
     assert deployment["metadata"]["name"] == "acme-web-shop"
     assert deployment["metadata"]["namespace"] == "team"
 
 
-def test_secrets_are_masked_unless_asked_for(files: Path) -> None:
+def test_secrets_are_masked_by_default(files: Path) -> None:
     assert objects(hopper("-f", str(files)))["Secret"]["data"] == {"PASSWORD": "***"}
     assert objects(hopper("-f", str(files), "--show-secrets"))["Secret"]["data"] == {"PASSWORD": "Y2FuYXJ5"}
 
 
-def test_words_are_words_to_every_parser(tmp_path: Path) -> None:
-    """kubectl takes a plain `y` or `on` for true, and 1e3 for a number."""
-    words = ["y", "N", "on", "1e3", "0x10", "1:30", "~", ".5", "null", "2020-01-01"]
+def test_ambiguous_strings_are_quoted(tmp_path: Path) -> None:
+    """Unquoted, kubectl would read `y` and `on` as true, and 1e3 as a number."""
+    strings = ["y", "N", "on", "1e3", "0x10", "1:30", "~", ".5", "null", "2020-01-01"]
     env = [
-        {"name": "N", "value": word} if word == "y" else {"name": f"A{i}", "value": word}
-        for i, word in enumerate(words)
+        {"name": "N", "value": string} if string == "y" else {"name": f"A{i}", "value": string}
+        for i, string in enumerate(strings)
     ]
     made = [
         {"kind": "HopperTemplate", "metadata": {"name": "web"}, "spec": {"image": "y", "env": env}},
@@ -90,40 +90,41 @@ def test_words_are_words_to_every_parser(tmp_path: Path) -> None:
         },
     ]
     (tmp_path / "a.yaml").write_text(
-        json.dumps({"kind": "List", "items": [{"apiVersion": "hopper.dev/v1"} | it for it in made]})
+        json.dumps({"kind": "List", "items": [{"apiVersion": "hopper.dev/v1"} | manifest for manifest in made]})
     )
     printed = hopper("-f", str(tmp_path / "a.yaml")).stdout
     assert 'image: "y"' in printed
     assert 'name: "N"' in printed
-    for word in words:
-        assert re.search(rf"value: [\"']{re.escape(word)}[\"']", printed), word
+    for string in strings:
+        assert re.search(rf"value: [\"']{re.escape(string)}[\"']", printed), string
 
 
-def test_a_parent_that_is_not_there_is_missed(files: Path) -> None:
-    """Below a Project, the objects have other names than without one."""
+def test_a_missing_parent_is_a_warning(files: Path) -> None:
+    """The names of the objects depend on the ancestors."""
     assert hopper("-f", str(files)).stderr == ""
     (files / "instances.yml").write_text(INSTANCES.split("---")[1])
-    assert 'warning: web-shop: "web", which is above it (spec.parentRef.name)' in hopper("-f", str(files)).stderr
+    assert 'warning: web-shop: spec.parentRef.name: ancestor "web" not found' in hopper("-f", str(files)).stderr
 
 
-def test_one_that_cannot_be_rendered_keeps_nobody_else_from_it(files: Path) -> None:
+def test_an_instance_that_cannot_be_rendered_does_not_affect_others(files: Path) -> None:
     lost = INSTANCES.split("---")[1].replace("web-shop", "a-lost").replace("name: shop", "name: none")
     (files / "instances.yml").write_text(f"{INSTANCES}---{lost}")
     result = hopper("-f", str(files))
     assert result.exit_code == 2
-    assert result.stderr == 'error: a-lost: there is no HopperTemplate "none" (spec.templateRef.name)\n'
-    assert {it["metadata"]["name"] for it in yaml.safe_load_all(result.stdout)} == {"hopper-web-shop"}
+    assert result.stderr.startswith('error: a-lost: spec.templateRef.name: HopperTemplate "none" not found: ')
+    assert result.stderr.count("\n") == 1
+    assert {manifest["metadata"]["name"] for manifest in yaml.safe_load_all(result.stdout)} == {"hopper-web-shop"}
 
 
-def test_what_is_held_out_of_its_service_is_shown_so(files: Path) -> None:
-    """An instance on its way to Paused is not to serve for a moment."""
+def test_an_instance_that_becomes_paused_is_not_selected_by_its_service(files: Path) -> None:
+    """An instance with the effective state Paused must not receive traffic while it starts."""
     selected = objects(hopper("-f", str(files)))["Service"]["spec"]["selector"]
     held = "status: {phase: Starting, effectiveState: Paused}\n"  # as it comes from a cluster
     (files / "instances.yml").write_text(INSTANCES + held)
     assert objects(hopper("-f", str(files)))["Service"]["spec"]["selector"].items() > selected.items()
 
 
-def test_a_renamed_instance_has_the_claims_of_the_one_before(files: Path) -> None:
+def test_a_renamed_instance_uses_the_claims_of_its_predecessor(files: Path) -> None:
     project, before = INSTANCES.split("---")
     renamed = before.replace("web-shop", "web-new").replace("spec:", "spec:\n  renamedFrom: {name: web-shop}")
     before += "status: {workloadName: hopper-web-shop}\n"  # as it comes from a cluster
@@ -134,17 +135,17 @@ def test_a_renamed_instance_has_the_claims_of_the_one_before(files: Path) -> Non
     assert found["PersistentVolumeClaim"]["metadata"]["name"] == "hopper-web-shop-data"
 
 
-def test_dates_and_times_are_texts_as_to_kubectl(files: Path) -> None:
+def test_dates_and_times_are_strings_as_for_kubectl(files: Path) -> None:
     more = (
         "    - {name: DAY, value: 2020-01-01}\n    - {name: TIME, value: 12:30:00}\n    - {name: PI, value: 1:30.5}\n"
     )
     (files / "template.yaml").write_text(TEMPLATE + more)
     container = objects(hopper("-f", str(files)))["Deployment"]["spec"]["template"]["spec"]["containers"][0]
-    given = {it["name"]: it.get("value") for it in container["env"]}
-    assert given | {"DAY": "2020-01-01", "TIME": "12:30:00", "PI": "1:30.5"} == given
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert env | {"DAY": "2020-01-01", "TIME": "12:30:00", "PI": "1:30.5"} == env
 
 
-def test_explain_tells_origins_and_no_values(files: Path) -> None:
+def test_explain_shows_origins_without_values(files: Path) -> None:
     result = hopper("-f", str(files), "--explain")
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
     assert lines["env[MODE].value"] == "override"
@@ -153,23 +154,25 @@ def test_explain_tells_origins_and_no_values(files: Path) -> None:
     assert "canary" not in result.stdout
 
 
-def test_explain_tells_what_is_inherited(tmp_path: Path) -> None:
-    """Files may be rendered with it: {{ config.routing.strategy }}."""
+def test_explain_shows_inherited_configuration(tmp_path: Path) -> None:
+    """Templates of files can use it: {{ config.routing.strategy }}."""
     specs: dict[str, dict[str, Any]] = {
         "global": {"scope": "Global", "config": {"routing": {"strategy": "Rules"}}},
         "shop": {"scope": "Project", "parentRef": {"name": "global"}, "templateRef": {"name": "web"}},
     }
     made = [{"kind": "HopperTemplate", "metadata": {"name": "web"}, "spec": {"image": "web"}}]
     made += [{"kind": "HopperInstance", "metadata": {"name": name}, "spec": spec} for name, spec in specs.items()]
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump_all({"apiVersion": "hopper.dev/v1", **one} for one in made))
+    (tmp_path / "a.yaml").write_text(
+        yaml.safe_dump_all({"apiVersion": "hopper.dev/v1", **manifest} for manifest in made)
+    )
     result = hopper("-f", str(tmp_path / "a.yaml"), "--explain")
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
     assert lines["config.routing.strategy"] == "inherited from global"
     assert "config.routing.fallback" not in lines
 
 
-def test_explain_tells_what_was_not_there_to_be_removed(tmp_path: Path) -> None:
-    """Such as a port of another protocol than the one that was meant."""
+def test_explain_shows_removals_that_match_nothing(tmp_path: Path) -> None:
+    """An example is a removal of a port with the wrong protocol."""
     ports = [{"containerPort": 53, "$remove": True}, {"containerPort": 53, "protocol": "UDP", "$remove": True}]
     template = {"image": "web", "ports": [{"containerPort": 53, "protocol": "UDP"}]}
     instance = {"scope": "Project", "templateRef": {"name": "dns"}, "overrides": {"ports": ports}}
@@ -183,21 +186,21 @@ def test_explain_tells_what_was_not_there_to_be_removed(tmp_path: Path) -> None:
     result = hopper("-f", str(tmp_path / "a.yaml"), "--explain")
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith("#"))
     assert lines["ports[53/UDP]"] == "removed by override"
-    assert lines["ports[53/TCP]"] == "not there to be removed"
+    assert lines["ports[53/TCP]"] == "nothing to remove"
 
 
-def test_standard_input_is_read() -> None:
+def test_manifests_are_read_from_standard_input() -> None:
     assert "Deployment" in objects(hopper("-f", "-", stdin=f"{TEMPLATE}---{INSTANCES}"))
 
 
-def test_a_list_is_taken_apart_and_its_namespace_kept() -> None:
-    """As in `kubectl get hi,ht -o yaml | hopper render -f -`."""
+def test_the_items_of_a_list_are_rendered_in_their_namespace() -> None:
+    """Example: `kubectl get hi,ht -o yaml | hopper render -f -`."""
     items = list(yaml.safe_load_all(f"{TEMPLATE}---{INSTANCES}"))
     for item in items:
         item["metadata"]["namespace"] = "team-a"
     foreign = {"apiVersion": "example.com/v1", "kind": "HopperInstance", "metadata": {"namespace": "b"}}
     rendered = objects(hopper("-f", "-", stdin=yaml.safe_dump({"kind": "List", "items": [*items, foreign]})))
-    assert {it["metadata"]["namespace"] for it in rendered.values()} == {"team-a"}
+    assert {manifest["metadata"]["namespace"] for manifest in rendered.values()} == {"team-a"}
 
 
 @pytest.mark.parametrize(
@@ -205,23 +208,27 @@ def test_a_list_is_taken_apart_and_its_namespace_kept() -> None:
     [
         (["-f", "missing.yaml"], None, "missing.yaml: no such file"),
         (["-f", "-"], "a: [", "standard input"),
-        (["-f", "-"], "42", "standard input: there is something that is not an object"),
-        (["-f", "-"], "metadata: 3", "standard input: there is something that is not an object"),
+        (["-f", "-"], "42", "standard input: a document is not an object"),
+        (["-f", "-"], "metadata: 3", "standard input: a document is not an object"),
         (
             ["-f", "-"],
             INSTANCES.replace("templateRef", "templatRef"),
             "web-shop: unknown field spec.templatRef",
         ),
         (["-f", "-"], TEMPLATE.replace("containerPort", "port"), "unknown field spec.ports[0].port: correct"),
-        (["-f", "-", "-n", "b"], TEMPLATE.replace("shop}", "shop, namespace: a}"), "objects of namespace a, not b"),
-        (["-f", "-"], INSTANCES, 'there is no HopperTemplate "shop" (spec.templateRef.name)'),
-        (["web", "-f", "-"], INSTANCES, "web is a logical instance"),
-        (["nope", "-f", "-"], INSTANCES, "there is no HopperInstance 'nope'"),
+        (
+            ["-f", "-", "-n", "b"],
+            TEMPLATE.replace("shop}", "shop, namespace: a}"),
+            "metadata.namespace: expected b, but there are objects in a",
+        ),
+        (["-f", "-"], INSTANCES, 'web-shop: spec.templateRef.name: HopperTemplate "shop" not found'),
+        (["web", "-f", "-"], INSTANCES, "web: spec.templateRef is not set"),
+        (["nope", "-f", "-"], INSTANCES, 'HopperInstance "nope" not found'),
         (["-f", "-"], TEMPLATE.replace("image: shop:1", "image: ''"), "HopperTemplate shop"),
         (["-f", "-"], (TEMPLATE + "---" + INSTANCES).replace("MODE, value: test", "MODE"), "spec.overrides.env[MODE]"),
     ],
 )
-def test_what_cannot_be_rendered_is_said_plainly(arguments: list[str], stdin: str | None, message: str) -> None:
+def test_errors_name_the_manifest_and_the_field(arguments: list[str], stdin: str | None, message: str) -> None:
     result = hopper(*arguments, stdin=stdin)
     assert result.exit_code == 2
     assert message in result.stderr

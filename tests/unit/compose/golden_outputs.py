@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
-from hopper.cli.findings import show_findings, summary
-from hopper.cli.yaml_output import documents
+from hopper.cli.import_report import conversion_summary, show_findings
+from hopper.cli.manifest_yaml import yaml_documents
 from hopper.compose.convert import Conversion, convert
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -30,9 +30,9 @@ def build_output(source: str) -> Iterator[str]:
     conversion = convert_fixture(source)
     report = StringIO()
     show_findings(conversion.findings, report)
-    report.write(summary(len(conversion.services), conversion.findings))
+    report.write(conversion_summary(len(conversion.services), conversion.findings))
     yield "".join(f"# {line}\n" for line in report.getvalue().splitlines())
-    yield from documents(conversion.manifests())
+    yield from yaml_documents(conversion.manifests())
 
 
 def golden_path(source: str) -> Path:

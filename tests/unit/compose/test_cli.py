@@ -14,9 +14,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from hopper.cli.findings import printable, show_findings, summary
+from hopper.cli.import_report import conversion_summary, printable_text, show_findings
 from hopper.cli.main import app
-from hopper.cli.yaml_output import documents
+from hopper.cli.manifest_yaml import yaml_documents
 from hopper.compose.report import Finding, Outcome
 
 
@@ -198,12 +198,12 @@ def test_equal_findings_of_several_keys_or_services_are_combined() -> None:
 
 
 def test_control_characters_are_not_printed() -> None:
-    assert printable("a\x1b[31m\nb\u202ec") == "a?[31m?b?c"
+    assert printable_text("a\x1b[31m\nb\u202ec") == "a?[31m?b?c"
 
 
 @pytest.mark.parametrize(("services", "text"), [(0, "0 services converted"), (1, "1 service converted")])
 def test_the_summary_counts_services(services: int, text: str) -> None:
-    assert summary(services, []) == text
+    assert conversion_summary(services, []) == text
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_the_summary_counts_services(services: int, text: str) -> None:
      "a: b", "# a", "", "\x07", "é", "true", "2024-01-01", "=", "<<", "*a", "%a", "@a", "`a", "a\tb", "\u2028"],
 )  # fmt: skip
 def test_any_text_survives_a_round_trip_through_yaml(value: str) -> None:
-    (text,) = documents([{"a": value, "b": [value], value: "c"}])
+    (text,) = yaml_documents([{"a": value, "b": [value], value: "c"}])
     assert yaml.safe_load(text) == {"a": value, "b": [value], value: "c"}
 
 
 def test_ambiguous_texts_are_quoted() -> None:
-    (text,) = documents([{"a": ["1e3", "y", "0o7", "127.0.0.1", "64Mi", "plain"]}])
+    (text,) = yaml_documents([{"a": ["1e3", "y", "0o7", "127.0.0.1", "64Mi", "plain"]}])
     assert text.splitlines()[2:] == ['  - "1e3"', '  - "y"', '  - "0o7"', '  - "127.0.0.1"', "  - 64Mi", "  - plain"]

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from hopper.api.instance import InstanceSpec
 from hopper.api.template import TemplateSpec
-from hopper.cli.yaml_output import documents
+from hopper.cli.manifest_yaml import yaml_documents
 from hopper.compose.report import Outcome
 from hopper.domain.service.merge import merge
 from hopper.domain.service.problems import find_problems
@@ -62,7 +62,9 @@ class TestEveryFixture:
     def test_secrets_are_only_in_secrets(self, source: str) -> None:
         conversion = convert_fixture(source)
         values = {value for service in conversion.services for value in service.secrets.values()}
-        elsewhere = "".join(documents(manifest for manifest in conversion.manifests() if manifest["kind"] != "Secret"))
+        elsewhere = "".join(
+            yaml_documents(manifest for manifest in conversion.manifests() if manifest["kind"] != "Secret")
+        )
         elsewhere += json.dumps([str(finding) for finding in conversion.findings])
         for value in values:
             for form in (value, base64.b64encode(value.encode()).decode()):
@@ -76,7 +78,7 @@ class TestEveryFixture:
 
     def test_the_output_is_valid_yaml(self, source: str) -> None:
         manifests = convert_fixture(source).manifests()
-        text = "".join(documents(manifests))
+        text = "".join(yaml_documents(manifests))
         assert list(yaml.safe_load_all(text)) == json.loads(json.dumps(manifests))
 
     def test_the_output_is_deterministic(self, source: str) -> None:

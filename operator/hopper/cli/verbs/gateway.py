@@ -1,4 +1,4 @@
-"""`hopper gateway`: run the REST gateway."""
+"""`hopper gateway`: the REST gateway and its API keys."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import typer
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Prefix, Verbose, check_namespaces
 
-app = typer.Typer(help="Run the REST gateway.", no_args_is_help=True)
+app = typer.Typer(help="Run the REST gateway, and create API keys.", no_args_is_help=True)
 
 
-class Auth(StrEnum):
-    """How callers are authenticated."""
+class AuthOption(StrEnum):
+    """Values of --auth."""
 
     TOKEN = "token"  # noqa: S105
     APIKEY = "apikey"
     NONE = "none"
 
 
-class Role(StrEnum):
-    """What an API key is good for."""
+class KeyRoleOption(StrEnum):
+    """Values of --role."""
 
     VIEW = "view"
     EDIT = "edit"
@@ -32,33 +32,35 @@ class Role(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Run the REST gateway."""
+    """Run the REST gateway, and create API keys."""
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_gateway(
     namespace: Namespaces = None,
     all_namespaces: AllNamespaces = False,
-    host: Annotated[str, typer.Option(help="Address to listen on; :: for all of them.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8090,
+    host: Annotated[str, typer.Option(help="Address to listen on. Use :: for all addresses.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on. 0 chooses a free port.", min=0, max=65535)] = 8090,
     auth: Annotated[
-        Auth,
+        AuthOption,
         typer.Option(
-            help="token: the cluster's own, with its RBAC. apikey: keys in a Secret. none: everybody, on loopback only."
+            help="Authentication of callers. token: tokens of the cluster, with its RBAC. apikey: keys in Secrets. "
+            "none: no authentication, on loopback only."
         ),
-    ] = Auth.TOKEN,
+    ] = AuthOption.TOKEN,
     rate: Annotated[
-        float, typer.Option(help="Requests a second that one caller may send, twice that at once; 0: no limit.", min=0)
+        float,
+        typer.Option(help="Limit of requests per second and caller. Bursts may have twice that. 0: no limit.", min=0),
     ] = 500,
     prefix: Prefix = DEFAULT_PREFIX,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
-    """Serve the REST API under /api/v1, until stopped with Ctrl-C or SIGTERM.
+    """Serve the REST API under /api/v1 until Ctrl-C or SIGTERM.
 
     Examples:
 
-      hopper gateway run --auth none             # for yourself, on this machine
+      hopper gateway run --auth none             # on this machine only, without authentication
 
       hopper gateway run -n team-a --host :: --port 8090
 
@@ -84,26 +86,32 @@ def run(
 
 
 @app.command("key")
-def make_key(
-    name: Annotated[str, typer.Argument(help="What the key is called in logs and histories; a name for the Secret.")],
+def create_api_key(
+    name: Annotated[
+        str, typer.Argument(help="Name of the key in logs and histories, and part of the name of its Secret.")
+    ],
     role: Annotated[
-        Role, typer.Option(help="view: read. edit: and change instances. admin: and templates, which say what runs.")
-    ] = Role.VIEW,
-    good_for: Annotated[
+        KeyRoleOption,
+        typer.Option(help="view: read. edit: also change instances. admin: also change templates."),
+    ] = KeyRoleOption.VIEW,
+    key_namespaces: Annotated[
         list[str] | None,
         typer.Option(
-            "--for", help="A namespace that it is good for, * for all; repeat for more. Default: that of the Secret."
+            "--for",
+            help="Namespace that the key gives access to, or * for all. Repeat for more. Default: that of the Secret.",
         ),
     ] = None,
-    days: Annotated[int | None, typer.Option(help="Days until it is not accepted any more.", min=1)] = None,
+    days: Annotated[int | None, typer.Option(help="Days until the key expires. Default: never.", min=1)] = None,
 ) -> None:
-    """Make an API key: print it to stderr, once, and a Secret that holds its hash to stdout.
+    """Create an API key.
+
+    Print the key on standard error, and a Secret with its hash on standard output. The key cannot be shown again.
 
     Examples:
 
       hopper gateway key ci --role edit | kubectl apply --filename -
 
-      kubectl delete secret hopper-api-key-ci       # takes it back, at once
+      kubectl delete secret hopper-api-key-ci       # revokes the key
     """
     from datetime import UTC, datetime, timedelta
 
@@ -112,9 +120,9 @@ def make_key(
     from hopper.gateway.auth.api_keys import KeyRole, api_key_secret, new_key
 
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", name):
-        raise typer.BadParameter("write the name with a-z, 0-9 and -, with at most 42 characters")
+        raise typer.BadParameter(f"invalid name {name!r}: use at most 42 lower-case letters, digits and '-'")
     key = new_key()
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days else None
-    secret = api_key_secret(name, key, KeyRole(role.value), tuple(good_for or ()), expires)
+    secret = api_key_secret(name, key, KeyRole(role.value), tuple(key_namespaces or ()), expires)
     typer.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
-    typer.echo(f"The key, which is shown only now: {key}", err=True)
+    typer.echo(f"The key, which cannot be shown again: {key}", err=True)

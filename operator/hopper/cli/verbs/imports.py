@@ -122,7 +122,7 @@ def _convert(paths: Sequence[Path], stack: str | None, prefix: str, env: bool, r
     """Return the conversion, and show the report. Exit with code 1 if the input has problems."""
     import os
 
-    from hopper.cli.findings import printable, show_findings, summary
+    from hopper.cli.import_report import conversion_summary, printable_text, show_findings
     from hopper.compose.convert import convert
     from hopper.compose.reading.file_readers import DirectoryReader, ReaderWithInput
     from hopper.compose.report import ComposeError
@@ -138,10 +138,10 @@ def _convert(paths: Sequence[Path], stack: str | None, prefix: str, env: bool, r
         conversion = convert(paths, open_files, stack=stack, prefix=prefix, environment=environment)
     except ComposeError as error:
         for problem in error.problems:
-            typer.echo(f"error: {printable(str(problem))}", err=True)
+            typer.echo(f"error: {printable_text(str(problem))}", err=True)
         raise typer.Exit(1) from None
     show_findings(conversion.findings, sys.stderr)
-    typer.echo(summary(len(conversion.services), conversion.findings), err=True)
+    typer.echo(conversion_summary(len(conversion.services), conversion.findings), err=True)
     return conversion
 
 
@@ -157,9 +157,9 @@ def _print(manifests: Sequence[dict[str, Any]], output: ManifestFormat) -> None:
 
         typer.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}, indent=2))
         return
-    from hopper.cli.yaml_output import documents
+    from hopper.cli.manifest_yaml import yaml_documents
 
-    for document in documents(manifests):
+    for document in yaml_documents(manifests):
         typer.echo(document, nl=False)
 
 
@@ -171,27 +171,28 @@ def _apply(
 
     from hopper.adapters.connection import NoClusterError, connect
     from hopper.adapters.kube import KubeClient
-    from hopper.cli.applying import Applier
+    from hopper.cli.server_side_apply import ServerSideApplier
     from hopper.ports import ApiError
 
     async def run() -> bool:
         connection = await connect()
         kube = KubeClient(connection.client())
-        applier = Applier(kube, namespace or connection.namespace, FIELD_MANAGER, force=force, dry_run=dry_run)
+        target = namespace or connection.namespace
+        applier = ServerSideApplier(kube, target, FIELD_MANAGER, force=force, dry_run=dry_run)
         accepted = True
         try:
             # Nothing is applied if another stack owns an object, because instances would then use its templates.
-            for conflict in [] if force else await applier.belonging_to_others(manifests):
+            for conflict in [] if force else await applier.objects_of_other_stacks(manifests):
                 accepted = False
                 typer.echo(f"error: {conflict}", err=True)
             if not accepted:
                 return False
-            async for applied in applier.apply(manifests):
-                if applied.change is None:
+            async for result in applier.apply(manifests):
+                if result.outcome is None:
                     accepted = False
-                    typer.echo(f"error: {applied}", err=True)
+                    typer.echo(f"error: {result}", err=True)
                 elif not quiet:
-                    typer.echo(f"{applied}{' (server dry run)' if dry_run else ''}")
+                    typer.echo(f"{result}{' (server dry run)' if dry_run else ''}")
         finally:
             await kube.close()
         return accepted

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopper.cli.reporting import report_local_errors
+from hopper.cli.error_reporting import report_local_errors
 
 if TYPE_CHECKING:
     from hopper.local import Cluster, ClusterStatus

@@ -1,4 +1,4 @@
-"""`hopper operator`: run the operator."""
+"""`hopper operator`: the operator."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ def _group() -> None:
     """Run the operator."""
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_operator(
     namespace: Namespaces = None,
     all_namespaces: AllNamespaces = False,
     metrics_port: Annotated[
         int,
         typer.Option(
-            help="Port of /metrics, /healthz and /readyz; 0 picks a free one, -1 serves none.", min=-1, max=65535
+            help="Port of /metrics, /healthz and /readyz. 0 chooses a free port, -1 disables them.", min=-1, max=65535
         ),
     ] = 8080,
     leader_elect: Annotated[
-        bool, typer.Option("--leader-elect", help="Work only while holding a Lease: for more than one replica.")
+        bool,
+        typer.Option("--leader-elect", help="Reconcile only while holding a Lease. Needed for more than one replica."),
     ] = False,
     leader_elect_namespace: Annotated[
-        str | None, typer.Option(help="Namespace of that Lease. Default: the operator's own, or the current one.")
+        str | None,
+        typer.Option(
+            help="Namespace of the Lease. Default: that of the operator's pod, else that of the current context."
+        ),
     ] = None,
     prefix: Prefix = DEFAULT_PREFIX,
     concurrency: Annotated[
         int,
-        typer.Option(envvar="HOPPER_CONCURRENCY", help="How many instances are worked on at a time.", min=1, max=256),
+        typer.Option(envvar="HOPPER_CONCURRENCY", help="Number of concurrent reconciles.", min=1, max=256),
     ] = 16,
     resync: Annotated[
         float,
         typer.Option(
             envvar="HOPPER_RESYNC",
-            help="Seconds between two looks at everything, for what the watch may have missed.",
+            help="Seconds between two resyncs, which requeue all instances in case the watch missed an event.",
             min=5,
             max=86400,
         ),
@@ -50,17 +54,17 @@ def run(
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
 ) -> None:
-    """Bring every HopperInstance to its desired state, until stopped with Ctrl-C or SIGTERM.
+    """Reconcile HopperInstances until Ctrl-C or SIGTERM.
 
     Examples:
 
-      hopper operator run                        # the namespace of the current context
+      hopper operator run                        # serve the namespace of the current context
 
-      hopper operator run -n team-a -n team-b    # two namespaces
+      hopper operator run -n team-a -n team-b    # serve two namespaces
 
       hopper operator run --all-namespaces --log-format json
 
-      HOPPER_PREFIX=acme hopper operator run     # Deployments acme-shop-web instead of hopper-shop-web
+      HOPPER_PREFIX=acme hopper operator run     # name Deployments acme-shop-web instead of hopper-shop-web
     """
     check_namespaces(namespace, all_namespaces)
     if leader_elect_namespace and not leader_elect:

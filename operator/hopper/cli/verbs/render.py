@@ -1,10 +1,10 @@
-"""`hopper render` and `hopper diff`: what the operator applies for an instance, and what would change."""
+"""`hopper render` and `hopper diff`: the objects that the operator applies, and their changes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -12,31 +12,34 @@ from hopper.cli.options import Prefix
 
 if TYPE_CHECKING:
     from hopper.adapters.kube import KubeClient
-    from hopper.cli.manifests import Manifests
+    from hopper.api.resources import Manifest
+    from hopper.cli.manifest_set import ManifestSet
     from hopper.domain.service.blueprint import Blueprint
 
 T = TypeVar("T")
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[INSTANCE]...", help="Names of instances.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[INSTANCE]...", help="Names of instances. Default: all.", show_default=False),
 ]
 Files = Annotated[
     list[str] | None,
     typer.Option(
         "--filename",
         "-f",
-        help="Read instances and templates from a file, a directory or standard input (-); repeat for more.",
+        help="File or directory with instances and templates, or - for standard input. Repeat for more.",
     ),
 ]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the current one.")]
-Explain = Annotated[bool, typer.Option("--explain", help="Tell where each value comes from.")]
-ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print the values of Secrets.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Default: the namespace of the current context.")
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Show the origin of each value.")]
+ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show the values of Secrets.")]
 
 _MASK = "***"
-_MISSING = '"{}", which is above it (spec.parentRef.name), is not there: with it, names and inherited values may differ'
 
 
-def render(
+def print_objects(
     instances: Names = None,
     filename: Files = None,
     namespace: Namespace = None,
@@ -44,35 +47,34 @@ def render(
     show_secrets: ShowSecrets = False,
     prefix: Prefix = "hopper",
 ) -> None:
-    """Print the objects exactly as the operator applies them.
+    """Print the objects that the operator applies for instances.
 
-    With files, no cluster is needed: uids are zeros then, and the pods' checksum, which is made with them, differs.
+    Files are rendered without a cluster. The uids are zeros then, so the checksum of the pods differs.
 
     Examples:
 
-      hopper render web-front                    # what the operator applies for a live instance
+      hopper render web-front                    # a live instance
 
-      hopper render -f template.yaml -f web.yaml # offline, all instances in the files
+      hopper render -f template.yaml -f web.yaml # all instances in the files, without a cluster
 
-      hopper render web-front --explain          # which value came from template, override, default, ancestor
+      hopper render web-front --explain          # the origin of each value: template, override, default, ancestor
     """
-    from hopper.cli.yaml_output import documents
+    from hopper.cli.manifest_set import rendered_objects
+    from hopper.cli.manifest_yaml import yaml_documents
 
-    found, chosen, failed = _blueprints(instances, filename, namespace, prefix)
-    for blueprint in chosen:
+    manifests, blueprints, has_errors = _load_blueprints(instances, filename, namespace, prefix)
+    for blueprint in blueprints:
         if explain:
-            typer.echo(_explained(blueprint, found))
+            typer.echo(_explanation(blueprint, manifests))
             continue
-        from hopper.cli.manifests import objects_of
-
-        objects = objects_of(blueprint)
-        for text in documents(objects if show_secrets else map(_masked, objects)):
-            typer.echo(text, nl=False)
-    if failed:
+        objects = rendered_objects(blueprint)
+        for document in yaml_documents(objects if show_secrets else map(_mask_secret, objects)):
+            typer.echo(document, nl=False)
+    if has_errors:
         raise typer.Exit(2)
 
 
-def diff(
+def print_diff(
     instances: Names = None,
     filename: Files = None,
     namespace: Namespace = None,
@@ -80,101 +82,112 @@ def diff(
     show_secrets: ShowSecrets = False,
     prefix: Prefix = "hopper",
 ) -> None:
-    """Compare what would be applied with what is in the cluster; like `kubectl diff`, end with 1 where they differ.
+    """Compare the objects that the operator would apply with the live objects.
 
-    Where some cannot be rendered, end with 2, after all the others.
+    Without files, show the drift of live instances. With files, show the changes of these files.
 
-    Without files, what live instances ask for; with files, what these files would change.
+    Like `kubectl diff`, exit with 0 without differences and with 1 otherwise. Exit with 2 if an instance cannot be
+    rendered.
 
     Examples:
 
-      hopper diff web-front                      # has anything drifted?
+      hopper diff web-front                      # drift of an instance
 
-      hopper diff -f web.yaml --explain          # what would this file change, and where do the values come from
+      hopper diff -f web.yaml --explain          # changes of a file, and the origin of the values
     """
-    from hopper.cli.comparison import compare
+    from hopper.cli.live_diff import diff_against_cluster
 
-    async def work(kube: KubeClient, current: str) -> int:
-        found = await _load(kube, filename, namespace, current)
-        differs = False
-        chosen, failed = _choose(found, instances, prefix)
-        for blueprint in chosen:
-            text = await compare(kube, blueprint, mask=None if show_secrets else _MASK)
-            if text:
-                typer.echo(text)
-                differs = True
-            if text and explain:
-                typer.echo(_explained(blueprint, found))
-        return 2 if failed else int(differs)
+    async def compare(kube: KubeClient, current_namespace: str) -> int:
+        manifests = await _load_from_cluster(kube, filename, namespace, current_namespace)
+        has_differences = False
+        blueprints, has_errors = _select_blueprints(manifests, instances, prefix)
+        for blueprint in blueprints:
+            diff = await diff_against_cluster(kube, blueprint, mask=None if show_secrets else _MASK)
+            if diff:
+                typer.echo(diff)
+                has_differences = True
+            if diff and explain:
+                typer.echo(_explanation(blueprint, manifests))
+        return 2 if has_errors else int(has_differences)
 
-    raise typer.Exit(_with_cluster(work))
+    raise typer.Exit(_run_with_cluster(compare))
 
 
-def _blueprints(
+def _load_blueprints(
     instances: list[str] | None, filename: list[str] | None, namespace: str | None, prefix: str
-) -> tuple[Manifests, list[Blueprint], bool]:
-    from hopper.cli.documents import ManifestError
-    from hopper.cli.manifests import from_files
+) -> tuple[ManifestSet, list[Blueprint], bool]:
+    from hopper.cli.manifest_reader import ManifestError
+    from hopper.cli.manifest_set import manifests_from_files
 
     if filename:
         try:
-            found = from_files(filename, namespace, "default")
-            return found, *_choose(found, instances, prefix)
+            manifests = manifests_from_files(filename, namespace, "default")
+            return manifests, *_select_blueprints(manifests, instances, prefix)
         except ManifestError as error:
-            raise _failed(error) from error
+            raise _report_error(error) from error
 
-    async def work(kube: KubeClient, current: str) -> tuple[Manifests, list[Blueprint], bool]:
-        live = await _load(kube, None, namespace, current)
-        return live, *_choose(live, instances, prefix)
+    async def load(kube: KubeClient, current_namespace: str) -> tuple[ManifestSet, list[Blueprint], bool]:
+        manifests = await _load_from_cluster(kube, None, namespace, current_namespace)
+        return manifests, *_select_blueprints(manifests, instances, prefix)
 
-    return _with_cluster(work)
+    return _run_with_cluster(load)
 
 
-async def _load(kube: KubeClient, filename: list[str] | None, namespace: str | None, current: str) -> Manifests:
-    """Read the cluster, and put the files over it."""
-    from hopper.cli.manifests import from_cluster, from_files
+async def _load_from_cluster(
+    kube: KubeClient, filename: list[str] | None, namespace: str | None, current_namespace: str
+) -> ManifestSet:
+    """Return the live instances and templates, changed by those in the files."""
+    from hopper.cli.manifest_set import manifests_from_cluster, manifests_from_files
 
     if not filename:
-        return await from_cluster(kube, namespace or current)
-    above = from_files(filename, namespace, current)
-    found = await from_cluster(kube, above.namespace)
-    found.overlay(above)
-    return found
+        return await manifests_from_cluster(kube, namespace or current_namespace)
+    changes = manifests_from_files(filename, namespace, current_namespace)
+    manifests = await manifests_from_cluster(kube, changes.namespace)
+    manifests.overlay(changes)
+    return manifests
 
 
-def _choose(found: Manifests, names: list[str] | None, prefix: str) -> tuple[list[Blueprint], bool]:
-    """Return those that can be rendered, and whether there are others, which are told of."""
-    from hopper.cli.documents import ManifestError
+def _select_blueprints(manifests: ManifestSet, names: list[str] | None, prefix: str) -> tuple[list[Blueprint], bool]:
+    """Return the blueprints of the instances, and whether others cannot be rendered. Print the errors of those."""
+    from hopper.cli.manifest_reader import ManifestError
 
-    chosen, failed = [], False
-    for name in names or sorted(set(found.named)):
+    blueprints, has_errors = [], False
+    for name in names or sorted(set(manifests.selected)):
         try:
-            if (blueprint := _blueprint(found, name, prefix, by_name=bool(names))) is not None:
-                chosen.append(blueprint)
+            if (blueprint := _blueprint_of(manifests, name, prefix, is_requested=bool(names))) is not None:
+                blueprints.append(blueprint)
         except ManifestError as error:
             typer.echo(f"error: {error}", err=True)
-            failed = True
-    return chosen, failed
+            has_errors = True
+    return blueprints, has_errors
 
 
-def _blueprint(found: Manifests, name: str, prefix: str, *, by_name: bool) -> Blueprint | None:
-    """Return what an instance runs; None for a logical one that nobody has asked for. Raises `ManifestError`."""
-    from hopper.cli.documents import ManifestError
+def _blueprint_of(manifests: ManifestSet, name: str, prefix: str, *, is_requested: bool) -> Blueprint | None:
+    """Return the blueprint of an instance, or None for an instance without template that was not requested by name.
 
-    instance = found.instances.get(name)
+    Raises `ManifestError`.
+    """
+    from hopper.cli.manifest_reader import ManifestError
+
+    instance = manifests.instances.get(name)
     if instance is None:
-        raise ManifestError(f"there is no HopperInstance {name!r}; see: kubectl get hopperinstances")
-    if not by_name and instance.spec.template_ref is None:
+        raise ManifestError(f'HopperInstance "{name}" not found: list the instances with kubectl get hopperinstances')
+    if not is_requested and instance.spec.template_ref is None:
         return None
-    if missing := found.missing_ancestor(instance):
-        typer.echo(f"warning: {name}: {_MISSING.format(missing)}", err=True)
-    return found.blueprint(instance, prefix)
+    if missing := manifests.missing_ancestor(instance):
+        typer.echo(
+            f'warning: {name}: spec.parentRef.name: ancestor "{missing}" not found: '
+            "names and inherited values may differ",
+            err=True,
+        )
+    return manifests.blueprint(instance, prefix)
 
 
-def _with_cluster(work: Callable[[KubeClient, str], Awaitable[T]]) -> T:
+def _run_with_cluster(work: Callable[[KubeClient, str], Awaitable[T]]) -> T:
+    """Run `work` with a client of the cluster and the namespace of the current context."""
     from hopper.adapters.connection import NoClusterError, connect
     from hopper.adapters.kube import KubeClient
-    from hopper.cli.documents import ManifestError
+    from hopper.cli.manifest_reader import ManifestError
     from hopper.ports import ApiError
 
     async def run() -> T:
@@ -188,33 +201,35 @@ def _with_cluster(work: Callable[[KubeClient, str], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except (NoClusterError, ManifestError, ApiError) as error:
-        raise _failed(error) from error
+        raise _report_error(error) from error
 
 
-def _failed(error: Exception) -> typer.Exit:
+def _report_error(error: Exception) -> typer.Exit:
     typer.echo(f"error: {error}", err=True)
     return typer.Exit(2)
 
 
-def _explained(blueprint: Blueprint, found: Manifests) -> str:
-    """List every value's path with its origin; values are left out, so that secrets stay where they are.
+def _explanation(blueprint: Blueprint, manifests: ManifestSet) -> str:
+    """Return the path and the origin of every value, without the values because some are secret.
 
-    Of the configuration, which files may be rendered with, what is inherited.
+    Inherited configuration is included, because templates of files can use it.
     """
     from hopper.domain.service.explain import explain
     from hopper.domain.service.merge import Origin
 
-    values = explain(blueprint, found.ancestors(blueprint.instance))
-    inherited = {it.path: f"{it.origin} from {it.source}" for it in values if it.origin is Origin.INHERITED}
-    provenance: dict[str, str] = {**blueprint.effective.provenance, **inherited}
-    width = max(map(len, provenance), default=0)
-    lines = [f"{path:<{width}}  {origin}" for path, origin in sorted(provenance.items())]
-    removed = [f"{path:<{width}}  removed by override" for path in blueprint.effective.removed]
-    removed += [f"{path:<{width}}  not there to be removed" for path in blueprint.effective.unmatched_removals]
-    return "\n".join([f"# {blueprint.instance.name}", *lines, *removed])
+    values = explain(blueprint, manifests.ancestors(blueprint.instance))
+    inherited = {
+        value.path: f"{value.origin} from {value.source}" for value in values if value.origin is Origin.INHERITED
+    }
+    origins: dict[str, str] = {**blueprint.effective.provenance, **inherited}
+    width = max(map(len, origins), default=0)
+    lines = [f"{path:<{width}}  {origin}" for path, origin in sorted(origins.items())]
+    removals = [f"{path:<{width}}  removed by override" for path in blueprint.effective.removed]
+    removals += [f"{path:<{width}}  nothing to remove" for path in blueprint.effective.unmatched_removals]
+    return "\n".join([f"# {blueprint.instance.name}", *lines, *removals])
 
 
-def _masked(manifest: dict[str, Any]) -> dict[str, Any]:
+def _mask_secret(manifest: Manifest) -> Manifest:
     if manifest["kind"] != "Secret":
         return manifest
     return {**manifest, "data": dict.fromkeys(manifest["data"], _MASK)}
