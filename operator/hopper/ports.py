@@ -44,27 +44,27 @@ class ApiError(Exception):
 
 
 class NotFoundError(ApiError):
-    """The object does not exist."""
+    """Error for an object that does not exist."""
 
 
 class ExpiredError(NotFoundError):
-    """The API server no longer keeps the requested resourceVersion."""
+    """Error for a resourceVersion that the API server no longer keeps."""
 
 
 class ConflictError(ApiError):
-    """Another client has changed the object since it was read."""
+    """Error for a write to an object that another client has changed."""
 
 
 class NameInUseError(ConflictError):
-    """An object of an earlier owner has the name and is still being deleted."""
+    """Error for a name that an object of an earlier owner still has."""
 
 
 class RefusedError(ApiError):
-    """The API server, an admission policy or RBAC rejects the request."""
+    """Rejection of a request by the API server, an admission policy or RBAC."""
 
 
 class UnavailableError(ApiError):
-    """No usable response. The request may have taken effect."""
+    """Error without a usable response. The request may have taken effect."""
 
 
 class FatalError(Exception):

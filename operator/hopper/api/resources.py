@@ -36,7 +36,7 @@ TEMPLATES = Resource(TEMPLATE_KIND, GROUP, VERSION, TEMPLATE_PLURAL)
 PODS = Resource("Pod", "", "v1", "pods")
 SECRETS = Resource("Secret", "", "v1", "secrets")
 
-# The kinds of owned objects, in the order in which they are applied.
+# The kinds of owned objects, which the operator applies and watches.
 OWNED_RESOURCES: dict[str, Resource] = {
     resource.kind: resource
     for resource in (

@@ -29,10 +29,10 @@ _TYPE_META: Schema = {
 
 def object_schema(model: type[Any]) -> Schema:
     """Return the schema of a kind whose model has `spec` and optionally `status`."""
-    whole = structural_schema(model)
+    schema = structural_schema(model)
     status = structural_schema(model, defaults=False)["properties"].get("status")
-    properties = _TYPE_META | {"spec": whole["properties"]["spec"]} | ({"status": status} if status else {})
-    return {"description": whole["description"], "type": "object", "required": ["spec"], "properties": properties}
+    properties = _TYPE_META | {"spec": schema["properties"]["spec"]} | ({"status": status} if status else {})
+    return {"description": schema["description"], "type": "object", "required": ["spec"], "properties": properties}
 
 
 def structural_schema(model: type[Any], *, defaults: bool = True) -> Schema:
@@ -68,7 +68,7 @@ class _Translation:
             case "integer":
                 node.setdefault("format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64")
             case None if "x-kubernetes-preserve-unknown-fields" not in node:
-                raise ValueError(f"a structural schema needs a type: {source}")
+                raise ValueError(f"structural schema needs a type: {source}")
         if "description" in node:
             node["description"] = " ".join([node["description"], *_remarks(node)])
         return {key: node[key] for key in (*_FIRST_KEYS, *node) if key in node}
@@ -89,7 +89,7 @@ class _Translation:
             if "$ref" in node:
                 name = node.pop("$ref").removeprefix("#/$defs/")
                 if name in seen:
-                    raise ValueError(f"a structural schema cannot be recursive: {name}")
+                    raise ValueError(f"structural schema must not be recursive: {name}")
                 inner, seen = self._definitions[name], (*seen, name)
             else:
                 inner = _without_null(node.pop("anyOf"))
@@ -104,7 +104,7 @@ def _is_optional(node: Schema) -> bool:
 def _without_null(choices: list[Schema]) -> Schema:
     rest = [choice for choice in choices if choice != {"type": "null"}]
     if len(rest) != 1:
-        raise ValueError(f"a structural schema has no unions: {choices}")
+        raise ValueError(f"structural schema must have no unions: {choices}")
     return rest[0]
 
 

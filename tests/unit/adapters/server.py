@@ -13,7 +13,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from hopper.adapters.kube import KubeClient
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Received:
 
 
 class Server:
-    """HTTP server. `answer` makes the responses, `received` the requests, and `observed` the observer calls."""
+    """HTTP server. `handler` makes the responses, `received` the requests, and `observed` the observer calls."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.observed: list[tuple[str, str, int]] = []
         self.may_write = True
-        self.answer: Answer = says({})
+        self.handler: Handler = respond_json({})
         self.kube: KubeClient
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -50,25 +50,25 @@ class Server:
                 text,
             )
         )
-        return await self.answer(request)
+        return await self.handler(request)
 
 
-def says(body: object, code: int = 200) -> Answer:
+def respond_json(body: object, code: int = 200) -> Handler:
     """Return a handler that responds with JSON."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         return web.json_response(body, status=code)
 
-    return answer
+    return handle
 
 
-def says_text(text: str, code: int = 200) -> Answer:
+def respond_html(text: str, code: int = 200) -> Handler:
     """Return a handler that responds with HTML, as a load balancer does for an error."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         return web.Response(text=text, status=code, content_type="text/html")
 
-    return answer
+    return handle
 
 
 @asynccontextmanager

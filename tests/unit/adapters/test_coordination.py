@@ -9,7 +9,7 @@ import pytest
 
 from hopper.adapters.coordination import KubeHeartbeats, KubeLease
 from hopper.ports import ConflictError, LeaseRecord, NotFoundError
-from tests.unit.adapters.server import Server, says
+from tests.unit.adapters.server import Server, respond_json
 from tests.unit.domain.sample_instances import NOW
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/hopper/leases"
@@ -30,24 +30,24 @@ WIRE = {
 
 class TestLeases:
     async def test_a_missing_lease_is_none(self, server: Server) -> None:
-        server.answer = says({"message": "not record"}, 404)
+        server.handler = respond_json({"message": "not record"}, 404)
         assert await KubeLease(server.kube, "hopper", "hopper-operator").read() is None
 
     async def test_a_lease_is_read(self, server: Server) -> None:
-        server.answer = says(WIRE)
+        server.handler = respond_json(WIRE)
         record = await KubeLease(server.kube, "hopper", "hopper-operator").read()
         assert record == replace(RECORD, version="9")
         assert server.received[0].path == f"{LEASES}/hopper-operator"
 
     async def test_an_empty_lease_has_no_holder(self, server: Server) -> None:
-        server.answer = says({"metadata": {"resourceVersion": "1"}})
+        server.handler = respond_json({"metadata": {"resourceVersion": "1"}})
         record = await KubeLease(server.kube, "hopper", "hopper-operator").read()
         assert record is not None
         assert (record.holder, record.duration_seconds, record.transitions) == ("", 0, 0)
         assert record.renewed < datetime(1970, 1, 1, tzinfo=UTC)
 
     async def test_a_record_without_version_is_created(self, server: Server) -> None:
-        server.answer = says(WIRE)
+        server.handler = respond_json(WIRE)
         written = await KubeLease(server.kube, "hopper", "hopper-operator").write(RECORD)
         (received,) = server.received
         assert (received.method, received.path) == ("POST", LEASES)
@@ -56,7 +56,7 @@ class TestLeases:
         assert written.version == "9"
 
     async def test_a_record_with_version_is_patched_and_keeps_other_fields(self, server: Server) -> None:
-        server.answer = says(WIRE)
+        server.handler = respond_json(WIRE)
         await KubeLease(server.kube, "hopper", "hopper-operator").write(replace(RECORD, version="8"))
         (received,) = server.received
         assert (received.method, received.path) == ("PATCH", f"{LEASES}/hopper-operator")
@@ -86,9 +86,9 @@ async def test_a_created_shard_has_the_labels(server: Server) -> None:
 
 async def test_heartbeat_errors_are_those_of_the_port(server: Server) -> None:
     store = KubeHeartbeats(server.kube)
-    server.answer = says({"message": "no"}, 404)
+    server.handler = respond_json({"message": "no"}, 404)
     with pytest.raises(NotFoundError):
         await store.merge("default", 0, {})
-    server.answer = says({"message": "no"}, 409)
+    server.handler = respond_json({"message": "no"}, 409)
     with pytest.raises(ConflictError):
         await store.create("default", 0, {})

@@ -13,7 +13,7 @@ from hopper.adapters.custom_resources import KubeInstances, merge_patch
 from hopper.api.enums import Phase
 from hopper.domain.plan import MetadataChange
 from hopper.ports import ConflictError
-from tests.unit.adapters.server import Server, says
+from tests.unit.adapters.server import Server, respond_json
 from tests.unit.domain.sample_instances import instance, owned_by
 
 PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
@@ -78,7 +78,7 @@ class TestInstances:
         assert received.body == {"preconditions": preconditions, "propagationPolicy": "Background"}
 
     async def test_a_deletion_with_a_conflict_fails(self, server: Server) -> None:
-        server.answer = says({"message": "the UID in the precondition does not match"}, 409)
+        server.handler = respond_json({"message": "the UID in the precondition does not match"}, 409)
         with pytest.raises(ConflictError):
             await KubeInstances(server.kube).delete(WEB)
 

@@ -13,14 +13,14 @@ from aiohttp import web
 from hopper.adapters import kube
 from hopper.adapters.kube import APPLY_PATCH, MERGE_PATCH
 from hopper.ports import ApiError, ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
-from tests.unit.adapters.server import Server, says, says_text, serving
+from tests.unit.adapters.server import Server, respond_html, respond_json, serving
 
 PATH = "/apis/hopper.dev/v1/namespaces/default/hopperinstances/web"
 
 
 async def test_a_request_is_sent_and_its_response_returned(server: Server) -> None:
-    server.answer = says({"kind": "HopperInstance"})
-    answer = await server.kube.request(
+    server.handler = respond_json({"kind": "HopperInstance"})
+    response = await server.kube.request(
         "PATCH",
         f"{PATH}/status",
         resource="hopperinstances/status",
@@ -28,7 +28,7 @@ async def test_a_request_is_sent_and_its_response_returned(server: Server) -> No
         content_type=MERGE_PATCH,
         query="fieldManager=hopper-operator",
     )
-    assert answer == {"kind": "HopperInstance"}
+    assert response == {"kind": "HopperInstance"}
     (received,) = server.received
     assert (received.method, received.path) == ("PATCH", f"{PATH}/status")
     assert received.query == {"fieldManager": "hopper-operator"}
@@ -78,7 +78,7 @@ async def test_a_request_has_the_bearer_token() -> None:
     ],
 )
 async def test_each_status_code_raises_its_error(server: Server, code: int, error: type[ApiError]) -> None:
-    server.answer = says({"kind": "Status", "code": code, "message": "because"}, code)
+    server.handler = respond_json({"kind": "Status", "code": code, "message": "because"}, code)
     with pytest.raises(error, match=f"^{code}: because$") as caught:
         await server.kube.request("PATCH", PATH, resource="hopperinstances", body={})
     assert type(caught.value) is error
@@ -87,13 +87,13 @@ async def test_each_status_code_raises_its_error(server: Server, code: int, erro
 
 @pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", "", "[]", '{"code": 502}', "null"])
 async def test_an_error_of_a_proxy_is_unavailable(server: Server, body: str) -> None:
-    server.answer = says_text(body, 502)
+    server.handler = respond_html(body, 502)
     with pytest.raises(UnavailableError, match=r"^502: "):
         await server.kube.request("GET", PATH, resource="hopperinstances")
 
 
 async def test_a_long_error_is_truncated(server: Server) -> None:
-    server.answer = says_text("x" * 10_000, 500)
+    server.handler = respond_html("x" * 10_000, 500)
     with pytest.raises(UnavailableError) as caught:
         await server.kube.request("GET", PATH, resource="hopperinstances")
     assert len(str(caught.value)) < 300
@@ -101,7 +101,7 @@ async def test_a_long_error_is_truncated(server: Server) -> None:
 
 @pytest.mark.parametrize("body", ["<html>Log in first</html>", "", "{"])
 async def test_a_response_other_than_json_is_unavailable(server: Server, body: str) -> None:
-    server.answer = says_text(body)
+    server.handler = respond_html(body)
     with pytest.raises(UnavailableError, match=PATH):
         await server.kube.request("GET", PATH, resource="hopperinstances")
 
@@ -114,19 +114,19 @@ async def test_a_refused_connection_is_unavailable(server: Server) -> None:
 
 
 async def test_a_connection_that_breaks_before_the_response_is_unavailable(server: Server) -> None:
-    async def answer(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
 
-    server.answer = answer
+    server.handler = handle
     with pytest.raises(UnavailableError):
         await server.kube.request("PATCH", PATH, resource="hopperinstances", body={})
     assert server.observed == [("PATCH", "hopperinstances", 0)]
 
 
 async def test_a_connection_that_breaks_during_the_response_is_unavailable(server: Server) -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
         await response.write(b'{"kind": ')
@@ -134,18 +134,18 @@ async def test_a_connection_that_breaks_during_the_response_is_unavailable(serve
         request.transport.abort()
         return response
 
-    server.answer = answer
+    server.handler = handle
     with pytest.raises(UnavailableError):
         await server.kube.request("GET", PATH, resource="hopperinstances")
     assert server.observed == [("GET", "hopperinstances", 0)]
 
 
 async def test_a_missing_response_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def answer(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    server.answer = answer
+    server.handler = handle
     monkeypatch.setattr(kube, "REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.05))
     with pytest.raises(UnavailableError, match=f"GET {PATH}: no response in time"):
         await server.kube.request("GET", PATH, resource="hopperinstances")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hopper.adapters.lists import KubeLister, ListReader
 from hopper.api.resources import INSTANCES, PODS, Manifest
 from hopper.ports import ApiError, ExpiredError, ListChunk, RefusedError, UnavailableError, WatchEvent
-from tests.unit.adapters.server import Answer, Server, says, says_text
+from tests.unit.adapters.server import Handler, Server, respond_html, respond_json
 
 LIST = "/apis/hopper.dev/v1/namespaces/default/hopperinstances"
 VERSION = {"resourceVersion": "42"}
@@ -32,7 +32,7 @@ OBJECTS = st.lists(st.dictionaries(TEXT, VALUES, max_size=4), max_size=6)
 class TestLists:
     async def test_a_list_is_requested_without_pages_and_yielded_in_chunks(self, server: Server) -> None:
         expected = [{"metadata": {"name": f"a-{number}", "labels": {"text": "x" * 1000}}} for number in range(500)]
-        server.answer = says({"items": expected, "metadata": {"resourceVersion": "7"}})
+        server.handler = respond_json({"items": expected, "metadata": {"resourceVersion": "7"}})
         chunks = [chunk async for chunk in KubeLister(server.kube).chunks(INSTANCES, "default", "app=x")]
         assert [manifest for chunk in chunks for manifest in chunk.items] == expected
         assert max(len(chunk.items) for chunk in chunks) < len(expected)
@@ -42,24 +42,24 @@ class TestLists:
         assert server.observed == [("GET", "hopperinstances", 200)]
 
     async def test_all_namespaces_are_listed_without_a_namespace(self, server: Server) -> None:
-        server.answer = says({"items": None, "metadata": {"resourceVersion": "3"}})
+        server.handler = respond_json({"items": None, "metadata": {"resourceVersion": "3"}})
         assert [chunk async for chunk in KubeLister(server.kube).chunks(INSTANCES, None)][-1] == ListChunk([], "3")
         assert (server.received[0].path, server.received[0].query) == ("/apis/hopper.dev/v1/hopperinstances", {})
 
     @pytest.mark.parametrize(
-        ("answer", "error"),
+        ("handler", "error"),
         [
-            (says({"message": "no"}, 403), RefusedError),
-            (says({"message": "busy"}, 429), UnavailableError),
-            (says({"kind": "Status"}), UnavailableError),
-            (says_text('{"items": [{"metadata": {}}, '), UnavailableError),
-            (says_text("<html>"), UnavailableError),
+            (respond_json({"message": "no"}, 403), RefusedError),
+            (respond_json({"message": "busy"}, 429), UnavailableError),
+            (respond_json({"kind": "Status"}), UnavailableError),
+            (respond_html('{"items": [{"metadata": {}}, '), UnavailableError),
+            (respond_html("<html>"), UnavailableError),
         ],
     )
     async def test_an_error_or_an_incomplete_list_raises(
-        self, server: Server, answer: Answer, error: type[ApiError]
+        self, server: Server, handler: Handler, error: type[ApiError]
     ) -> None:
-        server.answer = answer
+        server.handler = handler
         with pytest.raises(error):
             _ = [chunk async for chunk in KubeLister(server.kube).chunks(INSTANCES, "default")]
 
@@ -72,7 +72,7 @@ class TestLists:
             request.transport.close()
             return response
 
-        server.answer = break_off
+        server.handler = break_off
         chunks = KubeLister(server.kube).chunks(INSTANCES, "default")
         assert await anext(chunks) == ListChunk([{"metadata": {"name": "a"}}])
         with pytest.raises(UnavailableError):
@@ -93,7 +93,7 @@ class TestLists:
             finally:
                 request_ended.set()
 
-        server.answer = endless
+        server.handler = endless
         chunks = KubeLister(server.kube).chunks(INSTANCES, "default")
         while not (await anext(chunks)).items:
             pass
@@ -170,10 +170,10 @@ def line(kind: str, manifest: Manifest) -> bytes:
     return json.dumps({"type": kind, "object": manifest}, ensure_ascii=False).encode() + b"\n"
 
 
-def streams(content: bytes, chunk: int = 1000) -> Answer:
-    """Answer with a stream, and end it."""
+def respond_stream(content: bytes, chunk: int = 1000) -> Handler:
+    """Handler with a stream, and end it."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         for start in range(0, len(content), chunk):
@@ -181,7 +181,7 @@ def streams(content: bytes, chunk: int = 1000) -> Answer:
             await asyncio.sleep(0)
         return response
 
-    return answer
+    return handle
 
 
 async def watch(server: Server) -> list[WatchEvent]:
@@ -192,13 +192,13 @@ async def watch(server: Server) -> list[WatchEvent]:
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 async def test_events_arrive_complete_whatever_the_chunks(server: Server, chunk: int) -> None:
     expected = [("ADDED", pod("a", 8)), ("MODIFIED", pod("b", 9)), ("BOOKMARK", pod("", 10))]
-    server.answer = streams(b"".join(line(*event) for event in expected), chunk)
+    server.handler = respond_stream(b"".join(line(*event) for event in expected), chunk)
     assert await watch(server) == expected
     assert server.observed == [("WATCH", "pods", 200)]
 
 
 async def test_the_request_names_version_selector_and_timeout(server: Server) -> None:
-    server.answer = streams(b"")
+    server.handler = respond_stream(b"")
     assert await watch(server) == []
     (request,) = server.received
     assert request.path == PODS.path("default")
@@ -213,25 +213,25 @@ async def test_the_request_names_version_selector_and_timeout(server: Server) ->
 
 async def test_an_error_event_means_to_list_again(server: Server) -> None:
     error = {"kind": "Status", "code": 410, "message": "too old resource version"}
-    server.answer = streams(line("ADDED", pod("a", 8)) + line("ERROR", error))
+    server.handler = respond_stream(line("ADDED", pod("a", 8)) + line("ERROR", error))
     with pytest.raises(ExpiredError, match="too old resource version"):
         await watch(server)
 
 
 async def test_an_expired_version_means_to_list_again(server: Server) -> None:
-    server.answer = says({"kind": "Status", "code": 410, "message": "gone"}, 410)
+    server.handler = respond_json({"kind": "Status", "code": 410, "message": "gone"}, 410)
     with pytest.raises(ExpiredError):
         await watch(server)
 
 
-async def test_anything_but_json_is_no_usable_answer(server: Server) -> None:
-    server.answer = streams(b"<html>Bad Gateway</html>\n")
+async def test_anything_but_json_is_unavailable(server: Server) -> None:
+    server.handler = respond_stream(b"<html>Bad Gateway</html>\n")
     with pytest.raises(UnavailableError, match=r"GET /api/v1/namespaces/default/pods"):
         await watch(server)
 
 
-async def test_a_broken_connection_is_no_usable_answer(server: Server) -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
+async def test_a_broken_connection_is_unavailable(server: Server) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(line("ADDED", pod("a", 8)))
@@ -239,6 +239,6 @@ async def test_a_broken_connection_is_no_usable_answer(server: Server) -> None:
         request.transport.abort()
         return response
 
-    server.answer = answer
+    server.handler = handle
     with pytest.raises(UnavailableError):
         await watch(server)
