@@ -35,13 +35,13 @@ class RenamedFrom:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class RestartPolicy:
-    """Restarts of an instance in phase Error. The delay doubles with each try, up to maxBackoffSeconds."""
+    """Restarts of an instance in phase Error. The delay doubles with each restart, up to maxBackoffSeconds."""
 
     policy: Annotated[
         RestartMode,
         Field(
-            description="When the instance is restarted. Always: without a limit. OnFailure: up to maxRetries times "
-            "in a row. Never: not at all."
+            description="When the instance is restarted. Always: without a limit. OnFailure: up to maxRetries times in "
+            "a row. Never: not at all."
         ),
     ] = RestartMode.ON_FAILURE
     max_retries: Annotated[
@@ -49,14 +49,14 @@ class RestartPolicy:
         Field(
             ge=0,
             le=1000,
-            description="Number of tries in a row after which the instance stays in Error. Applies to OnFailure.",
+            description="Number of restarts in a row after which the instance stays in Error. Applies to OnFailure.",
         ),
     ] = 5
     backoff_seconds: Annotated[
-        int, Field(ge=0, le=86400, description="Number of seconds to wait before the first try.")
+        int, Field(ge=0, le=86400, description="Number of seconds to wait before the first restart.")
     ] = 10
     max_backoff_seconds: Annotated[
-        int, Field(ge=1, le=86400, description="Maximum number of seconds between two tries.")
+        int, Field(ge=1, le=86400, description="Maximum number of seconds between two restarts.")
     ] = 300
 
 
@@ -84,8 +84,9 @@ class InstanceSpec:
         InstanceType | None,
         Field(
             description="Treatment of replicas and volumes. Singleton: at most one replica at a time. Persistent: "
-            "volumes are kept while the instance is stopped, archived or terminated. Ephemeral: volumes are temporary. "
-            "If not set, the type is Singleton for scope Global, Ephemeral for scope Event, and Persistent otherwise."
+            "volumes are kept while the instance is stopped, archived or terminated. Ephemeral: volumes are "
+            "temporary. If not set, the type is Singleton for scope Global, Ephemeral for scope Event, and Persistent "
+            "otherwise."
         ),
     ] = None
     parent_ref: Annotated[
@@ -104,8 +105,8 @@ class InstanceSpec:
     restarted_at: Annotated[
         Moment | None,
         Field(
-            description="Time of the last restart request. Each new value requests one restart, as "
-            "`kubectl rollout restart` does for a Deployment."
+            description="Time of the last restart request. Each new value requests one restart, as `kubectl rollout "
+            "restart` does for a Deployment."
         ),
     ] = None
     display_name: Annotated[str | None, Field(max_length=255, description="Human-readable name.")] = None
@@ -143,8 +144,9 @@ class InstanceSpec:
             ge=0,
             le=315_360_000,
             description="Number of seconds after which a finished instance is deleted. An instance is finished when "
-            "its own desiredState has stopped it, when it is terminated (also through an ancestor), or when its "
-            "restarts are exhausted. An instance with deletionProtection is not deleted.",
+            "its own desiredState has stopped it, when it is terminated (also through an ancestor), or when it is in "
+            "Error and its restart policy allows no further restart. An instance with deletionProtection is not "
+            "deleted.",
         ),
     ] = None
     deletion_protection: Annotated[bool, Field(description="Whether requests to delete the instance are rejected.")] = (
@@ -234,7 +236,10 @@ class InstanceStatus:
     ] = 0
     retries: Annotated[
         int,
-        Field(description="Number of tries of the restart policy in a row. A stable run resets it to 0."),
+        Field(
+            description="Number of restarts by the restart policy in a row. A stable run or a spec change "
+            "resets it to 0."
+        ),
     ] = 0
     restarted_at: Annotated[
         Moment | None, Field(description="Last value of spec.restartedAt for which the instance was restarted.")

@@ -42,7 +42,7 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "hopper"
 # Never set on pods, so that a Service that selects by it has no endpoints.
 LABEL_PAUSED = f"{GROUP}/paused"
-# On the Deployment: a digest of the template and overrides that it was rendered from.
+# On the Deployment: a digest of everything that its pods are made from.
 ANNOTATION_REVISION = f"{GROUP}/revision"
 # On the pods: the number of restarts of the instance. A new value replaces the pods.
 ANNOTATION_RESTARTS = f"{GROUP}/restarts"
