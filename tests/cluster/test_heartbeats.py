@@ -43,7 +43,7 @@ async def test_a_thousand_cost_little(live: LiveInstances, operator: Operator) -
     wanted = names(MANY)
 
     def well() -> int:
-        found = (it.status.condition(ConditionType.HEARTBEAT) for it in operator.registry)
+        found = (it.status.condition(ConditionType.HEARTBEAT) for it in operator.instances)
         return sum(it is not None and it.status == "True" for it in found)
 
     async with listening(live.namespace) as first, listening(live.namespace) as second:
@@ -54,7 +54,7 @@ async def test_a_thousand_cost_little(live: LiveInstances, operator: Operator) -
             mark = datetime.now(UTC)
 
             def heard() -> int:
-                beats = (operator.indexes.heartbeats.last(it) for it in operator.registry)
+                beats = (operator.indexes.heartbeats.last(it) for it in operator.instances)
                 return sum(it is not None and it.at > mark for it in beats)
 
             await live.until(lambda: heard() == MANY, "the operator has heard of all", seconds=60)
@@ -121,9 +121,9 @@ async def test_a_restart_of_a_gateway_fails_nobody(live: LiveInstances, operator
     writes, silent_from = await Writes.begin(live), time.monotonic()
     await live.until(lambda: time.monotonic() - silent_from > LONG, "longer than anybody may be silent")
     async with listening(live.namespace) as gateway, gateway.beating(*wanted, every=0.3):
-        since = operator.indexes.heartbeats.heard(next(iter(operator.registry))).until
+        since = operator.indexes.heartbeats.heard(next(iter(operator.instances))).until
         await live.until(
-            lambda: operator.indexes.heartbeats.heard(next(iter(operator.registry))).until not in (None, since), "news"
+            lambda: operator.indexes.heartbeats.heard(next(iter(operator.instances))).until not in (None, since), "news"
         )
         assert {gateway.health(name) for name in wanted} == {Health.HEALTHY}
     await writes.settle("status", 0)
@@ -141,7 +141,7 @@ async def test_a_restart_of_the_operator_fails_nobody(live: LiveInstances) -> No
             writes, away_from = await Writes.begin(live), time.monotonic()
             await live.until(lambda: time.monotonic() - away_from > LONG, "longer than anybody may be silent")
             async with running(live.namespace) as operator:
-                await live.until(lambda: all(map(operator.indexes.heartbeats.last, operator.registry)), "heartbeats")
+                await live.until(lambda: all(map(operator.indexes.heartbeats.last, operator.instances)), "heartbeats")
                 await live.until(lambda: not len(operator.queue), "an idle operator")
                 await writes.settle("status", 0)
 

@@ -118,7 +118,7 @@ async def test_whichever_is_deleted_on_the_way_the_volume_is_kept(
     await live.until(lambda: is_ending(workloads.now("Pod")[pod]), "the pod is told to end")
     await live.delete(who)
     await live.until_gone(who)
-    operator.intake.look_at_everybody()
+    operator.intake.requeue_all()
     await live.until(lambda: not len(operator.queue), "everybody was looked at")
     assert len(workloads.now("Pod")) == 1 or who == "shop-b", "the newcomer waits for the last pod, whoever is gone"
     await workloads.edit("Pod", pod, {"metadata": {"finalizers": None}})

@@ -94,7 +94,7 @@ async def test_killed_while_workloads_start_roll_out_and_restart(
     async with running(live.namespace) as operator:
         await live.until(lambda: is_again() and not len(operator.queue), "all have restarted", SECONDS)
         requests = await RequestCounter.begin(live)
-        operator.intake.look_at_everybody()
+        operator.intake.requeue_all()
         await live.until(lambda: not len(operator.queue), "everybody was looked at")
         assert await requests.since() == {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Everything that is known of the cluster, and the feeds that keep it so."""
+"""The indexes of the operator, and the feeds of templates, owned objects and heartbeats."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from hopper.domain.heartbeat import is_condition_outdated
 from hopper.registry import HeartbeatChange, HeartbeatIndex, InstanceIndex, OwnedObjectIndex, TemplateIndex
 from hopper.watch import Feed, InstanceReader, template_feed
 
-# Namespace and name of what is to be looked at again.
-Look = Callable[[str, str], None]
+# Requeues the instance or template with this namespace and name.
+Requeue = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,45 +24,48 @@ class Indexes:
     heartbeats: HeartbeatIndex = field(default_factory=HeartbeatIndex)
     reader: InstanceReader = field(default_factory=InstanceReader)
 
-    def feeds(self, namespaces: Collection[str], *, on_instance: Look, on_template: Look) -> list[Feed]:
-        """Return the feeds of templates and children; the callbacks hear whom a change concerns."""
+    def feeds(self, namespaces: Collection[str], *, on_instance: Requeue, on_template: Requeue) -> list[Feed]:
+        """Return the feeds of templates and owned objects.
+
+        `on_instance` is called for each instance affected by a change, and `on_template` for each changed template.
+        """
         self.owned_objects.domains.on_news = on_instance
-        owned = [self._child_feed(resource, namespaces, on_instance) for resource in (*OWNED_RESOURCES.values(), PODS)]
+        owned = [self._owned_feed(resource, namespaces, on_instance) for resource in (*OWNED_RESOURCES.values(), PODS)]
         return [template_feed(self.templates, on_template, namespaces), *owned]
 
-    def _child_feed(self, resource: Resource, namespaces: Collection[str], on_instance: Look) -> Feed:
-        """Some ConfigMaps belong to no instance: heartbeats stand in them. There is one watch for both."""
+    def _owned_feed(self, resource: Resource, namespaces: Collection[str], on_instance: Requeue) -> Feed:
+        """Return the feed of one kind of owned object. The feed of ConfigMaps includes the heartbeat shards."""
 
-        def put(raw: Manifest) -> bool:
-            if shard_in(raw) is not None:
-                return self._hear(self.heartbeats.put(raw), on_instance)
-            owner = self.owned_objects.put(resource.kind, raw)
+        def put(manifest: Manifest) -> bool:
+            if shard_in(manifest) is not None:
+                return self._on_heartbeats(self.heartbeats.put(manifest), on_instance)
+            owner = self.owned_objects.put(resource.kind, manifest)
             if owner:
-                on_instance(raw["metadata"]["namespace"], owner)
+                on_instance(manifest["metadata"]["namespace"], owner)
             return owner is not None
 
-        def remove(raw: Manifest) -> bool:
-            metadata = raw["metadata"]
-            which = (metadata["namespace"], metadata["name"], metadata["uid"])
-            if resource.kind == "ConfigMap" and (news := self.heartbeats.remove(*which)):
-                return self._hear(news, on_instance)
-            owner = self.owned_objects.remove(resource.kind, *which, metadata.get("resourceVersion"))
+        def remove(manifest: Manifest) -> bool:
+            metadata = manifest["metadata"]
+            identity = (metadata["namespace"], metadata["name"], metadata["uid"])
+            if resource.kind == "ConfigMap" and (change := self.heartbeats.remove(*identity)):
+                return self._on_heartbeats(change, on_instance)
+            owner = self.owned_objects.remove(resource.kind, *identity, metadata.get("resourceVersion"))
             if owner:
                 on_instance(metadata["namespace"], owner)
             return owner is not None
 
         def uids() -> Mapping[NamespacedName, str]:
-            children = self.owned_objects.uids(resource.kind)
-            return {**children, **self.heartbeats.uids()} if resource.kind == "ConfigMap" else children
+            owned = self.owned_objects.uids(resource.kind)
+            return {**owned, **self.heartbeats.uids()} if resource.kind == "ConfigMap" else owned
 
         selector = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
         return Feed(resource, selector, put=put, remove=remove, uids=uids, namespaces=namespaces)
 
-    def _hear(self, news: HeartbeatChange | None, on_instance: Look) -> bool:
-        """Have those looked at of whom the heartbeats now say something else: of the others, nothing is to be done."""
-        if news is None:
+    def _on_heartbeats(self, change: HeartbeatChange | None, on_instance: Requeue) -> bool:
+        """Requeue instances whose Heartbeat condition would change, and return whether the index has changed."""
+        if change is None:
             return False
-        for instance in self.instances.namespace(news.namespace).expecting_beats(news.shard):
+        for instance in self.instances.namespace(change.namespace).expecting_beats(change.shard):
             if is_condition_outdated(instance, self.heartbeats.heard(instance)):
                 on_instance(instance.namespace, instance.name)
         return True

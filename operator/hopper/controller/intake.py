@@ -1,4 +1,4 @@
-"""Intake: what the watch tells, and what it has missed, into registry and queue."""
+"""Intake: changes from lists, watches and resyncs go into the instance index and the queue."""
 
 import asyncio
 import logging
@@ -15,14 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """Keeps registry and queue in step with the cluster.
+    """The feeds of the operator and their resync. Each change of an instance requeues it and its relatives.
 
-    `synced` is set once everything that existed at the start is known.
+    `synced` is set once all feeds have listed everything that existed at the start. `listeners` are called with each
+    change of an instance.
     """
 
     def __init__(
         self,
-        registry: InstanceIndex,
+        instances: InstanceIndex,
         reader: InstanceReader,
         queue: KeyedQueue[NamespacedName],
         lister: Lister,
@@ -32,35 +33,35 @@ class Intake:
         listeners: Sequence[Callable[[InstanceChange], None]] = (),
         resync_seconds: float = 600.0,
     ) -> None:
-        self._registry = registry
+        self._instances = instances
         self._queue = queue
         self._listeners = listeners
-        self.feeds = (instance_feed(registry, reader, self._note, namespaces), *feeds)
-        self.resync = Resync(self.feeds, lister, seconds=resync_seconds, on_done=self.look_at_everybody)
+        self.feeds = (instance_feed(instances, reader, self._on_watched_change, namespaces), *feeds)
+        self.resync = Resync(self.feeds, lister, seconds=resync_seconds, on_done=self.requeue_all)
         self.synced = asyncio.Event()
 
-    def _note(self, change: InstanceChange) -> None:
+    def _on_watched_change(self, change: InstanceChange) -> None:
         self.on_change(change)
         if change.new:
             self._queue.add((change.new.namespace, change.new.name))
 
     def on_change(self, change: InstanceChange) -> None:
-        """Have the relatives of a changed instance look again, and tell the listeners."""
+        """Call the listeners, and requeue the relatives of a changed instance."""
         for listener in self._listeners:
             listener(change)
         if not self.synced.is_set():
-            return  # everybody is in the queue already
+            return  # all instances are in the queue already
         namespace = change.subject.namespace
-        for name, delay in affected_relatives(change, self._registry.namespace(namespace)):
+        for name, delay in affected_relatives(change, self._instances.namespace(namespace)):
             self._queue.add((namespace, name), delay)
 
     async def sync(self) -> None:
-        """Wait until all that exists is known."""
+        """Wait for the first complete list of every feed."""
         await self.resync.wait_for_first_lists()
         self.synced.set()
-        logger.info("synced: %d instances", len(self._registry))
+        logger.info("synced: %d instances", len(self._instances))
 
-    def look_at_everybody(self) -> None:
-        """Have every known instance reconciled."""
-        for instance in self._registry:
+    def requeue_all(self) -> None:
+        """Requeue all instances."""
+        for instance in self._instances:
             self._queue.add((instance.namespace, instance.name))

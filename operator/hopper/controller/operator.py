@@ -1,4 +1,4 @@
-"""The operator: everything put together and run in one event loop."""
+"""The operator: all parts connected, and run in one event loop."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hopper.adapters.connection import Connection
 from hopper.adapters.coordination import KubeLease
@@ -15,6 +15,7 @@ from hopper.adapters.events import KubeEventRecorder
 from hopper.adapters.kube import KubeClient
 from hopper.adapters.lists import KubeLister
 from hopper.adapters.owned_objects import KubeOwnedObjects
+from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES, NamespacedName
 from hopper.controller.election import Election
@@ -27,6 +28,8 @@ from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Reconciler
 from hopper.controller.template_reconciler import TemplateReconciler
 from hopper.ports import ApiError, ConflictError, UnavailableError
+from hopper.process.process import Process
+from hopper.process.system import exempt_loaded_objects_from_gc
 from hopper.registry import InstanceChange
 from hopper.watch import WatchHealth, until_served, watch_all
 
@@ -37,10 +40,11 @@ Work = Callable[[NamespacedName], Awaitable[float | None]]
 
 @dataclass(frozen=True, slots=True)
 class OperatorOptions:
-    """How to run. No namespaces means all. `metrics_port` None: no HTTP server; 0: any free port.
+    """Options of the operator.
 
-    With `lease_namespace`, work only while holding the Lease there; None: this is the only replica. `prefix` begins the
-    names of the objects that instances own.
+    No `namespaces` stands for all namespaces. `metrics_port` None starts no HTTP server, and 0 picks a free port. With
+    `lease_namespace`, the operator works only while it holds the Lease in that namespace; None stands for a single
+    replica. `prefix` begins the names of owned objects.
     """
 
     namespaces: Collection[str] = ()
@@ -52,73 +56,90 @@ class OperatorOptions:
     prefix: str = DEFAULT_PREFIX
 
 
+def run_operator(
+    *,
+    namespaces: Sequence[str],
+    all_namespaces: bool,
+    leader_elect: bool,
+    options: OperatorOptions,
+    verbose: bool,
+    json_logs: bool,
+) -> int:
+    """Run the operator as this process until it is stopped, and return the exit code, which is 1 after a failure.
+
+    `leader_elect` without a `lease_namespace` in `options` puts the Lease into the operator's own namespace.
+    """
+    process = Process("operator", namespaces, all_namespaces, verbose, json_logs)
+    process.set_up()
+    exempt_loaded_objects_from_gc()
+
+    def create(connection: Connection, served: tuple[str, ...]) -> Operator:
+        lease_namespace = (options.lease_namespace or connection.namespace) if leader_elect else None
+        return Operator(connection, replace(options, namespaces=served, lease_namespace=lease_namespace))
+
+    return process.run(create, port=options.metrics_port, port_option="--metrics-port")
+
+
 class Operator:
-    """Runs until `stop()` is called or the watch gives up."""
+    """The operator. It runs until `stop()` is called or a part of it fails for good."""
 
     def __init__(self, connection: Connection, options: OperatorOptions = OperatorOptions()) -> None:
         self._connection = connection
         self._options = options
         self.metrics = OperatorMetrics()
         self.indexes = Indexes()
-        self.registry = self.indexes.instances
+        self.instances = self.indexes.instances
         host = os.environ.get("HOSTNAME") or socket.gethostname()
-        # The Lease has connections of its own: it must not queue behind the work.
+        # The Lease has connections of its own, because a renewal must not queue behind other requests.
         self._lease_kube = KubeClient(connection.client(), self._count_request)
         self._election = self._candidate(options.lease_namespace, host) if options.lease_namespace else None
         self._kube = KubeClient(connection.client(), self._count_request, self._may_write)
-        self.queue: KeyedQueue[NamespacedName] = KeyedQueue(
-            self._only_when_leading(self._work),
-            concurrency=options.concurrency,
-            longest_delay=_longest_delay,
-            on_error=self._report_failure,
-        )
+        # Watches have connections of their own, because there may be more of them than a pool holds.
+        self._watch_kube = KubeClient(connection.client(unlimited=True), self._count_request)
+        self._lister = KubeLister(self._watch_kube)
+        self.queue = self._new_queue(self._reconcile, concurrency=options.concurrency)
         self.events = KubeEventRecorder(
             self._kube,
             reporter=host,
             quiet_seconds=lambda: self.queue.quiet_seconds,
             on_drop=self.metrics.events_dropped.inc,
         )
-        # Watches have connections of their own: there may be more of them than a pool holds.
-        self._watch_kube = KubeClient(connection.client(unlimited=True), self._count_request)
-        self._lister = KubeLister(self._watch_kube)
-        feeds = self.indexes.feeds(options.namespaces, on_instance=self._look_at, on_template=self._on_template)
         self.intake = Intake(
-            self.registry,
+            self.instances,
             self.indexes.reader,
             self.queue,
             self._lister,
             options.namespaces,
-            feeds=feeds,
-            listeners=[self._note_users],
+            feeds=self.indexes.feeds(
+                options.namespaces, on_instance=self._requeue_owner, on_template=self._requeue_template_and_users
+            ),
+            listeners=[self._requeue_templates_of],
             resync_seconds=options.resync_seconds,
         )
-        hooks = Hooks.installed(options.hooks, without_slot=self.queue.without_slot)
         self._reconciler = Reconciler(
             self.indexes,
             KubeInstances(self._kube),
             KubeOwnedObjects(self._kube),
             self.events,
-            hooks,
+            Hooks.installed(options.hooks, without_slot=self.queue.without_slot),
             self.metrics,
             on_change=self.intake.on_change,
             prefix=options.prefix,
         )
         templates = TemplateReconciler(self.indexes, KubeTemplates(self._kube))
-        self._template_queue: KeyedQueue[NamespacedName] = KeyedQueue(
-            self._only_when_leading(templates.reconcile),
-            concurrency=2,
-            longest_delay=_longest_delay,
-            on_error=self._report_failure,
-        )
-        self.metrics.watch_instances(self.registry)
+        self._template_queue = self._new_queue(templates.reconcile, concurrency=2)
+        self.metrics.watch_instances(self.instances)
         self.metrics.watch_queue(lambda: len(self.queue), lambda: self.queue.age)
         self.metrics.watch_leadership(self._may_write)
-        self.status_server = StatusServer(self.metrics, self.intake.resync.problems, self._unready)
+        self.status_server = StatusServer(self.metrics, self.intake.resync.problems, self._readiness_problems)
         self._watch_health = WatchHealth(connection.configuration.host)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the operator. Raises what the watch gives up on, and `LeadershipLostError`, in a group."""
+        """Run the operator until it is stopped.
+
+        Raises an exception group with the failure of the watch, or with `LeadershipLostError`.
+        """
         try:
             if self._options.metrics_port is not None:
                 await self.status_server.start(self._options.metrics_port)
@@ -129,7 +150,7 @@ class Operator:
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(job) for job in (self._reconcile_all(), self.events.run())]
 
-                def end_background() -> None:
+                def cancel_background() -> None:
                     for task in background:
                         task.cancel()
 
@@ -139,11 +160,11 @@ class Operator:
                         self.intake.feeds,
                         self._lister,
                         stop=self._stop,
-                        on_stop=end_background,
+                        on_stop=cancel_background,
                         health=self._watch_health,
                     )
                 finally:
-                    end_background()
+                    cancel_background()
         finally:
             if self._election:
                 await self._election.release()
@@ -166,9 +187,9 @@ class Operator:
                 group.create_task(self._lead(self._election))
 
     async def _lead(self, election: Election) -> None:
-        """Stand by, with all instances known and none touched, until it is this replica's turn."""
+        """Wait for the Lease, then requeue everything, because nothing was reconciled while standing by."""
         await election.acquire()
-        self.intake.look_at_everybody()
+        self.intake.requeue_all()
         for template in self.indexes.templates:
             self._template_queue.add((template.namespace, template.name))
         await election.keep()
@@ -180,25 +201,16 @@ class Operator:
     def _may_write(self) -> bool:
         return self._election is None or self._election.is_leader
 
-    def _look_at(self, namespace: str, name: str) -> None:
-        self.queue.add((namespace, name), OWNED_OBJECT_DELAY)
-        for successor in waiting_successors(name, self.registry.namespace(namespace)):
-            self.queue.add((namespace, successor), OWNED_OBJECT_DELAY)
-
-    def _on_template(self, namespace: str, template: str) -> None:
-        self._template_queue.add((namespace, template))
-        for user in self.registry.namespace(namespace).users(template):
-            self.queue.add((namespace, user.name))
-
-    def _note_users(self, change: InstanceChange) -> None:
-        """Have templates count their users again, once for many changes."""
-        used = {it.spec.template_ref.name if it and it.spec.template_ref else None for it in (change.old, change.new)}
-        if len(used) == 2:  # one of them may be None: begun or ended
-            for template in used - {None}:
-                self._template_queue.add((change.subject.namespace, str(template)), SUMMARY_DELAY)
+    def _new_queue(self, work: Work, *, concurrency: int) -> KeyedQueue[NamespacedName]:
+        return KeyedQueue(
+            self._only_when_leading(work),
+            concurrency=concurrency,
+            longest_delay=_longest_delay,
+            on_error=self._log_failure,
+        )
 
     def _only_when_leading(self, work: Work) -> Work:
-        """Leave the work alone while standing by: who takes over looks at everybody. Decide nothing on old news."""
+        """Return `work` that does nothing while standing by, and waits while a feed lists its kind again."""
 
         async def guarded(key: NamespacedName) -> float | None:
             await self.intake.resync.until_current()
@@ -206,7 +218,26 @@ class Operator:
 
         return guarded
 
-    async def _work(self, key: NamespacedName) -> float | None:
+    def _requeue_owner(self, namespace: str, name: str) -> None:
+        """Requeue an instance whose owned objects or heartbeats changed, and its successors."""
+        self.queue.add((namespace, name), OWNED_OBJECT_DELAY)
+        for successor in waiting_successors(name, self.instances.namespace(namespace)):
+            self.queue.add((namespace, successor), OWNED_OBJECT_DELAY)
+
+    def _requeue_template_and_users(self, namespace: str, template: str) -> None:
+        self._template_queue.add((namespace, template))
+        for user in self.instances.namespace(namespace).users(template):
+            self.queue.add((namespace, user.name))
+
+    def _requeue_templates_of(self, change: InstanceChange) -> None:
+        """Requeue the templates that gained or lost the instance as a user."""
+        old, new = _template_name(change.old), _template_name(change.new)
+        if old != new:
+            for template in filter(None, (old, new)):
+                self._template_queue.add((change.subject.namespace, template), SUMMARY_DELAY)
+
+    async def _reconcile(self, key: NamespacedName) -> float | None:
+        """Reconcile one instance, and count the result."""
         try:
             delay = await self._reconciler.reconcile(key)
         except ConflictError:
@@ -218,10 +249,10 @@ class Operator:
         self.metrics.reconciles.labels("ok").inc()
         return delay
 
-    def _report_failure(self, key: NamespacedName, error: Exception, delay: float) -> None:
+    def _log_failure(self, key: NamespacedName, error: Exception, delay: float) -> None:
         name = "/".join(key)
         if isinstance(error, ConflictError):
-            logger.debug("%s: changed in between, looking again", name)
+            logger.debug("%s: an object changed meanwhile, trying again", name)
         elif isinstance(error, ApiError):
             logger.warning("%s: %s; trying again in %.1f s", name, error, delay)
         else:
@@ -230,11 +261,19 @@ class Operator:
     def _count_request(self, verb: str, resource: str, code: int) -> None:
         self.metrics.api_requests.labels(verb, resource, code or "none").inc()
 
-    def _unready(self) -> list[str]:
-        unknown = [] if self.intake.synced.is_set() else ["the initial list is not complete"]
-        return unknown + self._watch_health.problems()
+    def _readiness_problems(self) -> list[str]:
+        unsynced = [] if self.intake.synced.is_set() else ["the initial list is not complete"]
+        return unsynced + self._watch_health.problems()
+
+
+def _template_name(instance: HopperInstance | None) -> str | None:
+    return instance.spec.template_ref.name if instance and instance.spec.template_ref else None
 
 
 def _longest_delay(error: Exception) -> float:
-    """After an outage everything is to go on soon, however long it was; other errors do not pass by waiting."""
+    """Return the longest retry delay in seconds.
+
+    It is short for an unavailable API server, so that work resumes soon after a long outage. Other errors usually last
+    until an object or a permission changes.
+    """
     return 10.0 if isinstance(error, UnavailableError) else 60.0

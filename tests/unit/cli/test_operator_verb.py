@@ -24,7 +24,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append(options)
         return 7
 
-    monkeypatch.setattr("hopper.controller.main.serve", serve)
+    monkeypatch.setattr("hopper.controller.operator.run_operator", serve)
     return calls
 
 

@@ -1,4 +1,4 @@
-"""Intake: the start, what a watch tells, what it misses, and how that is noticed. On virtual time."""
+"""Intake: first lists, watch events, resyncs and relists. On virtual time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.looptime
 RESYNC = 600.0
 
 
-class Line:
-    """Stands where the queue stands, and remembers what was added with which delay."""
+class FakeQueue:
+    """A queue that records the keys added and their shortest delays."""
 
     def __init__(self) -> None:
         self.added: dict[str, float] = {}
@@ -35,18 +35,18 @@ class Line:
         return taken
 
 
-class Scene:
-    """An intake among a registry, a line and a cluster."""
+class WatchedCluster:
+    """A cluster in memory, and the intake that fills an index and a queue from it."""
 
     def __init__(self, *objects: dict[str, Any], namespaces: tuple[str, ...] = ("default",)) -> None:
         self.store = FakeLister(*objects)
-        self.registry = InstanceIndex()
-        self.line = Line()
+        self.instances = InstanceIndex()
+        self.queue = FakeQueue()
         self.changes: list[InstanceChange] = []
         self.intake = Intake(
-            self.registry,
+            self.instances,
             InstanceReader(),
-            self.line,  # type: ignore[arg-type]
+            self.queue,  # type: ignore[arg-type]
             self.store,
             namespaces,
             listeners=[self.changes.append],
@@ -54,27 +54,27 @@ class Scene:
         )
 
     @property
-    def known(self) -> set[str]:
-        return {it.name for it in self.registry}
+    def indexed(self) -> set[str]:
+        return {instance.name for instance in self.instances}
 
     @property
     def feed(self) -> Feed:
         return self.intake.feeds[0]
 
-    def tell(self, kind: str, *objects: dict[str, Any]) -> None:
-        for found in objects:
-            self.feed.handle_event(kind, found)
+    def send(self, event_type: str, *manifests: dict[str, Any]) -> None:
+        for manifest in manifests:
+            self.feed.handle_event(event_type, manifest)
 
     async def list_all(self) -> None:
-        """List everything, as happens where the watch starts, or starts over."""
+        """List everything, as a watch does before it starts."""
         for namespace in self.feed.namespaces:
             await self.feed.relist(self.store, namespace)
 
-    async def sync(self) -> Scene:
+    async def sync(self) -> WatchedCluster:
         await self.list_all()
         async with asyncio.timeout(10):
             await self.intake.sync()
-        self.line.take()
+        self.queue.take()
         return self
 
     @asynccontextmanager
@@ -87,282 +87,289 @@ class Scene:
 
 
 class TestStart:
-    async def test_synced_when_all_that_exists_is_known(self) -> None:
-        scene = Scene(instance_manifest("a"), instance_manifest("b"))
-        scene.store.seconds = 5
-        syncing = asyncio.create_task(scene.intake.sync())
-        listing = asyncio.create_task(scene.list_all())
+    async def test_the_intake_is_synced_when_the_list_is_complete(self) -> None:
+        cluster = WatchedCluster(instance_manifest("a"), instance_manifest("b"))
+        cluster.store.seconds = 5
+        syncing = asyncio.create_task(cluster.intake.sync())
+        listing = asyncio.create_task(cluster.list_all())
         await asyncio.sleep(9)
-        assert scene.known == {"a"}
-        assert not scene.intake.synced.is_set()
+        assert cluster.indexed == {"a"}
+        assert not cluster.intake.synced.is_set()
         await listing
         async with asyncio.timeout(0.1):
             await syncing
-        assert scene.intake.synced.is_set()
-        assert scene.line.take() == {"a": 0, "b": 0}
+        assert cluster.intake.synced.is_set()
+        assert cluster.queue.take() == {"a": 0, "b": 0}
 
     async def test_an_empty_cluster_is_synced_at_once(self) -> None:
-        await Scene().sync()
+        await WatchedCluster().sync()
 
-    async def test_what_nothing_can_be_made_of_keeps_nobody_waiting(self) -> None:
-        scene = Scene(instance_manifest("a"), instance_manifest("odd", scope="Galaxy"))
-        await scene.sync()
-        assert scene.known == {"a"}
+    async def test_an_invalid_instance_does_not_delay_the_start(self) -> None:
+        cluster = WatchedCluster(instance_manifest("a"), instance_manifest("odd", scope="Galaxy"))
+        await cluster.sync()
+        assert cluster.indexed == {"a"}
 
-    async def test_a_list_that_breaks_off_is_no_list(self) -> None:
-        scene = Scene(instance_manifest("a"))
-        scene.store.error = UnavailableError("away")
-        syncing = asyncio.create_task(scene.intake.sync())
+    async def test_an_interrupted_list_does_not_count(self) -> None:
+        cluster = WatchedCluster(instance_manifest("a"))
+        cluster.store.error = UnavailableError("away")
+        syncing = asyncio.create_task(cluster.intake.sync())
         with pytest.raises(UnavailableError):
-            await scene.list_all()
+            await cluster.list_all()
         await asyncio.sleep(60)
         assert not syncing.done()
-        scene.store.error = None
-        await scene.list_all()
+        cluster.store.error = None
+        await cluster.list_all()
         async with asyncio.timeout(0.1):
             await syncing
 
-    async def test_each_namespace_that_is_served_is_waited_for(self) -> None:
-        scene = Scene(
+    async def test_every_namespace_must_be_listed(self) -> None:
+        cluster = WatchedCluster(
             instance_manifest("a", namespace="one"),
             instance_manifest("b", namespace="two"),
             instance_manifest("c"),
             namespaces=("one", "two"),
         )
-        syncing = asyncio.create_task(scene.intake.sync())
-        await scene.feed.relist(scene.store, "one")
+        syncing = asyncio.create_task(cluster.intake.sync())
+        await cluster.feed.relist(cluster.store, "one")
         await asyncio.sleep(10)
         assert not syncing.done()
-        await scene.feed.relist(scene.store, "two")
+        await cluster.feed.relist(cluster.store, "two")
         await syncing
-        assert scene.known == {"a", "b"}
+        assert cluster.indexed == {"a", "b"}
 
-    async def test_no_namespaces_mean_all(self) -> None:
-        scene = Scene(instance_manifest("a", namespace="one"), instance_manifest("b", namespace="two"), namespaces=())
-        await scene.sync()
-        assert scene.known == {"a", "b"}
-        assert scene.store.lists == 1
+    async def test_no_namespaces_stand_for_all(self) -> None:
+        cluster = WatchedCluster(
+            instance_manifest("a", namespace="one"), instance_manifest("b", namespace="two"), namespaces=()
+        )
+        await cluster.sync()
+        assert cluster.indexed == {"a", "b"}
+        assert cluster.store.lists == 1
 
-    async def test_until_then_nobody_is_told_of_relatives(self) -> None:
-        scene = Scene(instance_manifest("a"), instance_manifest("b", parentRef={"name": "a"}))
-        await scene.list_all()
-        scene.line.take()
-        scene.tell("MODIFIED", instance_manifest("a", 2, desiredState="Paused"))
-        assert scene.line.take() == {"a": 0}
+    async def test_relatives_are_not_requeued_before_the_first_list_is_complete(self) -> None:
+        cluster = WatchedCluster(instance_manifest("a"), instance_manifest("b", parentRef={"name": "a"}))
+        await cluster.list_all()
+        cluster.queue.take()
+        cluster.send("MODIFIED", instance_manifest("a", 2, desiredState="Paused"))
+        assert cluster.queue.take() == {"a": 0}
 
 
 class TestEvents:
-    async def test_a_change_concerns_the_instance_and_its_relatives(self) -> None:
-        scene = await Scene(
+    async def test_a_change_requeues_the_instance_and_its_relatives(self) -> None:
+        cluster = await WatchedCluster(
             instance_manifest("a"), instance_manifest("b", parentRef={"name": "a"}), instance_manifest("c")
         ).sync()
-        scene.tell("MODIFIED", instance_manifest("a", 2, desiredState="Paused"))
-        assert scene.line.take() == {"a": 0, "b": 0}
+        cluster.send("MODIFIED", instance_manifest("a", 2, desiredState="Paused"))
+        assert cluster.queue.take() == {"a": 0, "b": 0}
 
-    async def test_a_new_child_is_counted_at_once_where_the_deletion_is_not_guarded_yet(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.tell("ADDED", instance_manifest("b", 2, parentRef={"name": "a"}))
-        assert scene.line.take() == {"a": 0, "b": 0}
+    async def test_a_new_child_requeues_a_parent_without_a_finalizer_at_once(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.send("ADDED", instance_manifest("b", 2, parentRef={"name": "a"}))
+        assert cluster.queue.take() == {"a": 0, "b": 0}
 
-    async def test_parents_count_with_patience_once_they_are_guarded(self) -> None:
+    async def test_a_child_requeues_a_parent_with_a_finalizer_after_a_delay(self) -> None:
         parent = instance_manifest("a")
         parent["metadata"]["finalizers"] = ["hopper.dev/ordered-deletion"]
-        scene = await Scene(parent, instance_manifest("b", parentRef={"name": "a"})).sync()
+        cluster = await WatchedCluster(parent, instance_manifest("b", parentRef={"name": "a"})).sync()
         child = instance_manifest("b", 2, parentRef={"name": "a"})
         child["status"] = {"phase": "Running"}
-        scene.tell("MODIFIED", child)
-        assert scene.line.take() == {"a": SUMMARY_DELAY, "b": 0}
+        cluster.send("MODIFIED", child)
+        assert cluster.queue.take() == {"a": SUMMARY_DELAY, "b": 0}
 
-    async def test_what_is_known_already_concerns_nobody(self) -> None:
-        scene = await Scene(instance_manifest("a", 5)).sync()
-        scene.changes.clear()
-        scene.tell("MODIFIED", instance_manifest("a", 5), instance_manifest("a", 4))
-        assert scene.line.take() == {}
-        assert scene.changes == []
+    async def test_an_indexed_version_requeues_nothing(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a", 5)).sync()
+        cluster.changes.clear()
+        cluster.send("MODIFIED", instance_manifest("a", 5), instance_manifest("a", 4))
+        assert cluster.queue.take() == {}
+        assert cluster.changes == []
 
-    async def test_deleted_is_forgotten_and_relatives_are_told(self) -> None:
-        scene = await Scene(instance_manifest("a"), instance_manifest("b", parentRef={"name": "a"})).sync()
-        scene.tell("DELETED", instance_manifest("a", 2))
-        assert scene.known == {"b"}
-        assert scene.line.take() == {"b": 0}
-        assert [(it.subject.name, it.new) for it in scene.changes[-1:]] == [("a", None)]
+    async def test_a_deletion_empties_the_index_and_requeues_relatives(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a"), instance_manifest("b", parentRef={"name": "a"})).sync()
+        cluster.send("DELETED", instance_manifest("a", 2))
+        assert cluster.indexed == {"b"}
+        assert cluster.queue.take() == {"b": 0}
+        assert [(change.subject.name, change.new) for change in cluster.changes[-1:]] == [("a", None)]
 
-    async def test_the_answer_to_a_write_may_come_in_after_the_deletion(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.tell("DELETED", instance_manifest("a", 3))
-        scene.tell("MODIFIED", instance_manifest("a", 2))
-        assert scene.known == set()
+    async def test_an_older_version_after_the_deletion_is_ignored(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.send("DELETED", instance_manifest("a", 3))
+        cluster.send("MODIFIED", instance_manifest("a", 2))
+        assert cluster.indexed == set()
 
-    async def test_one_that_is_reborn_is_another_one(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.tell("ADDED", instance_manifest("a", 9, uid="second"))
-        scene.tell("DELETED", instance_manifest("a", 8))
-        assert [it.metadata.uid for it in scene.registry] == ["second"]
+    async def test_the_deletion_of_an_earlier_uid_is_ignored(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.send("ADDED", instance_manifest("a", 9, uid="second"))
+        cluster.send("DELETED", instance_manifest("a", 8))
+        assert [instance.metadata.uid for instance in cluster.instances] == ["second"]
 
-    async def test_what_nothing_can_be_made_of_disturbs_nobody(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.tell("ADDED", instance_manifest("odd", scope="Galaxy"))
-        scene.tell("MODIFIED", instance_manifest("a", 2))
-        scene.tell("DELETED", instance_manifest("odd", scope="Galaxy"))
-        assert scene.known == {"a"}
-        assert scene.line.take() == {"a": 0}
+    async def test_events_of_an_invalid_instance_are_ignored(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.send("ADDED", instance_manifest("odd", scope="Galaxy"))
+        cluster.send("MODIFIED", instance_manifest("a", 2))
+        cluster.send("DELETED", instance_manifest("odd", scope="Galaxy"))
+        assert cluster.indexed == {"a"}
+        assert cluster.queue.take() == {"a": 0}
 
 
 class TestResync:
-    async def test_finds_missed_additions_changes_and_deletions(self) -> None:
-        scene = await Scene(
+    async def test_a_resync_finds_missed_additions_changes_and_deletions(self) -> None:
+        cluster = await WatchedCluster(
             instance_manifest("a"),
             instance_manifest("b"),
             instance_manifest("c"),
             instance_manifest("child", parentRef={"name": "c"}),
         ).sync()
-        scene.store.put(instance_manifest("b", 7, desiredState="Paused"), instance_manifest("d", 8))
-        scene.store.delete("c")
-        await scene.intake.resync.run_once()
-        assert scene.known == {"a", "b", "child", "d"}
-        found = scene.registry.namespace("default").get("b")
+        cluster.store.put(instance_manifest("b", 7, desiredState="Paused"), instance_manifest("d", 8))
+        cluster.store.delete("c")
+        await cluster.intake.resync.run_once()
+        assert cluster.indexed == {"a", "b", "child", "d"}
+        found = cluster.instances.namespace("default").get("b")
         assert found is not None
         assert found.spec.desired_state == "Paused"
-        assert {it.subject.name for it in scene.changes[-3:]} == {"b", "c", "d"}
-        assert scene.line.take() == dict.fromkeys(["a", "b", "child", "d"], 0)
+        assert {change.subject.name for change in cluster.changes[-3:]} == {"b", "c", "d"}
+        assert cluster.queue.take() == dict.fromkeys(["a", "b", "child", "d"], 0)
 
-    async def test_finds_one_that_was_reborn(self) -> None:
-        scene = await Scene(instance_manifest("a"), instance_manifest("child", parentRef={"name": "a"})).sync()
-        scene.store.put(instance_manifest("a", 9, uid="second"))
-        await scene.intake.resync.run_once()
-        assert {it.metadata.uid for it in scene.registry} == {"second", "uid-child"}
+    async def test_a_resync_finds_an_instance_that_was_deleted_and_created_again(self) -> None:
+        cluster = await WatchedCluster(
+            instance_manifest("a"), instance_manifest("child", parentRef={"name": "a"})
+        ).sync()
+        cluster.store.put(instance_manifest("a", 9, uid="second"))
+        await cluster.intake.resync.run_once()
+        assert {instance.metadata.uid for instance in cluster.instances} == {"second", "uid-child"}
 
-    async def test_does_not_bring_back_what_the_watch_has_told_is_gone(self) -> None:
-        scene = await Scene(instance_manifest("a"), instance_manifest("b")).sync()
-        old_list = scene.store
-        scene.tell("DELETED", instance_manifest("a", 2))
-        assert len(old_list.objects) == 2
-        await scene.intake.resync.run_once()
-        assert scene.known == {"b"}
+    async def test_a_resync_with_an_older_list_does_not_restore_a_deleted_instance(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a"), instance_manifest("b")).sync()
+        cluster.send("DELETED", instance_manifest("a", 2))
+        assert len(cluster.store.objects) == 2
+        await cluster.intake.resync.run_once()
+        assert cluster.indexed == {"b"}
 
-    async def test_comes_round_now_and_then(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        async with scene.resyncing():
+    async def test_a_resync_runs_at_intervals(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        async with cluster.resyncing():
             await asyncio.sleep(10 * RESYNC)
-        assert 9 <= scene.store.lists <= 11
-        assert scene.line.take() == {"a": 0}
+        assert 9 <= cluster.store.lists <= 11
+        assert cluster.queue.take() == {"a": 0}
 
-    async def test_is_tried_again_soon_when_it_fails(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        async with scene.resyncing():
-            scene.store.error = UnavailableError("away")
+    async def test_a_failed_resync_is_retried_soon(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        async with cluster.resyncing():
+            cluster.store.error = UnavailableError("away")
             await asyncio.sleep(2 * RESYNC)
-            scene.store.put(instance_manifest("b"))
-            scene.store.error = None
+            cluster.store.put(instance_manifest("b"))
+            cluster.store.error = None
             await asyncio.sleep(1.1)
-            assert scene.known == {"a", "b"}
+            assert cluster.indexed == {"a", "b"}
 
 
 class TestRelist:
-    """The watch could not be resumed, and starts over: what was deleted meanwhile is in no list."""
+    """The watch cannot be resumed and lists again. Objects deleted meanwhile are missing in that list."""
 
-    async def test_nothing_is_decided_until_the_deletions_are_known(self) -> None:
-        scene = await Scene(instance_manifest("a"), instance_manifest("child", parentRef={"name": "a"})).sync()
-        scene.store.delete("a")
-        scene.store.seconds = 60
-        listing = asyncio.create_task(scene.list_all())
+    async def test_decisions_wait_until_the_list_is_complete(self) -> None:
+        cluster = await WatchedCluster(
+            instance_manifest("a"), instance_manifest("child", parentRef={"name": "a"})
+        ).sync()
+        cluster.store.delete("a")
+        cluster.store.seconds = 60
+        listing = asyncio.create_task(cluster.list_all())
         await asyncio.sleep(1)
-        deciding = asyncio.create_task(scene.intake.resync.until_current())
+        deciding = asyncio.create_task(cluster.intake.resync.until_current())
         await asyncio.sleep(50)
         assert not deciding.done()
-        assert scene.known == {"a", "child"}
+        assert cluster.indexed == {"a", "child"}
         await listing
         async with asyncio.timeout(0.1):
             await deciding
-        assert scene.known == {"child"}
-        assert scene.line.take() == {"child": 0}
+        assert cluster.indexed == {"child"}
+        assert cluster.queue.take() == {"child": 0}
 
-    async def test_while_the_api_server_is_away_it_stays_so(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.store.error = UnavailableError("away")
+    async def test_decisions_wait_while_the_api_server_is_down(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.store.error = UnavailableError("away")
         with pytest.raises(UnavailableError):
-            await scene.list_all()
-        deciding = asyncio.create_task(scene.intake.resync.until_current())
+            await cluster.list_all()
+        deciding = asyncio.create_task(cluster.intake.resync.until_current())
         await asyncio.sleep(60)
         assert not deciding.done()
-        scene.store.error = None
-        await scene.list_all()
+        cluster.store.error = None
+        await cluster.list_all()
         await deciding
 
-    async def test_one_namespace_that_starts_over_is_enough(self) -> None:
+    async def test_decisions_wait_for_the_namespace_that_is_listed_again(self) -> None:
         one, two = instance_manifest("a", namespace="one"), instance_manifest("b", namespace="two")
-        scene = await Scene(one, two, namespaces=("one", "two")).sync()
-        scene.store.error = UnavailableError("away")
+        cluster = await WatchedCluster(one, two, namespaces=("one", "two")).sync()
+        cluster.store.error = UnavailableError("away")
         with pytest.raises(UnavailableError):
-            await scene.feed.relist(scene.store, "two")
-        assert not scene.feed.current.is_set()
-        scene.store.error = None
-        await scene.feed.relist(scene.store, "one")
-        assert not scene.feed.current.is_set()
-        await scene.feed.relist(scene.store, "two")
-        assert scene.feed.current.is_set()
+            await cluster.feed.relist(cluster.store, "two")
+        assert not cluster.feed.current.is_set()
+        cluster.store.error = None
+        await cluster.feed.relist(cluster.store, "one")
+        assert not cluster.feed.current.is_set()
+        await cluster.feed.relist(cluster.store, "two")
+        assert cluster.feed.current.is_set()
 
-    async def test_who_came_after_the_list_stays(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.store.seconds = 1
-        listing = asyncio.create_task(scene.list_all())
+    async def test_an_instance_created_after_the_list_is_kept(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.store.seconds = 1
+        listing = asyncio.create_task(cluster.list_all())
         await asyncio.sleep(0.5)
-        scene.tell("ADDED", instance_manifest("later", 9))
+        cluster.send("ADDED", instance_manifest("later", 9))
         await listing
-        assert scene.known == {"a", "later"}
+        assert cluster.indexed == {"a", "later"}
 
 
 class TestHealth:
-    async def test_a_resync_that_does_not_come_is_told(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
+    async def test_an_overdue_resync_is_a_problem(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
         await asyncio.sleep(2.4 * RESYNC)
-        assert scene.intake.resync.problems() == []
+        assert cluster.intake.resync.problems() == []
         await asyncio.sleep(0.2 * RESYNC)
-        assert scene.intake.resync.problems() == ["no successful resync for 1560 s"]
-        await scene.intake.resync.run_once()
-        assert scene.intake.resync.problems() == []
+        assert cluster.intake.resync.problems() == ["no successful resync for 1560 s"]
+        await cluster.intake.resync.run_once()
+        assert cluster.intake.resync.problems() == []
 
-    async def test_nobody_answers(self) -> None:
-        """For that nothing is to be started anew: it could not even go on with what it knows."""
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.store.error = UnavailableError("connection refused")
-        resync = asyncio.create_task(scene.intake.resync.run())
+    async def test_an_unreachable_api_server_is_not_a_problem(self) -> None:
+        """A restart would not help, and the restarted process would have no indexes."""
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.store.error = UnavailableError("connection refused")
+        resync = asyncio.create_task(cluster.intake.resync.run())
         await asyncio.sleep(10 * RESYNC)
-        assert scene.intake.resync.problems() == []
-        scene.store.error = UnavailableError("500: something is wrong", code=500)
+        assert cluster.intake.resync.problems() == []
+        cluster.store.error = UnavailableError("500: something is wrong", code=500)
         await asyncio.sleep(2.6 * RESYNC)
-        assert [it.partition(" for ")[0] for it in scene.intake.resync.problems()] == ["no successful resync"]
+        assert [problem.partition(" for ")[0] for problem in cluster.intake.resync.problems()] == [
+            "no successful resync"
+        ]
         resync.cancel()
 
-    async def test_before_the_start_is_complete_nothing_is_stale(self) -> None:
-        scene = Scene(instance_manifest("a"))
+    async def test_a_resync_is_not_overdue_before_the_first_list_is_complete(self) -> None:
+        cluster = WatchedCluster(instance_manifest("a"))
         await asyncio.sleep(10 * RESYNC)
-        assert scene.intake.resync.problems() == []
+        assert cluster.intake.resync.problems() == []
 
-    async def test_a_watch_that_does_not_tell_what_the_list_shows_is_deaf(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.store.put(instance_manifest("a", 2))
-        await scene.intake.resync.run_once()
-        assert scene.intake.resync.problems() == []
+    async def test_a_watch_that_misses_changes_and_sends_no_events_is_a_problem(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.store.put(instance_manifest("a", 2))
+        await cluster.intake.resync.run_once()
+        assert cluster.intake.resync.problems() == []
         await asyncio.sleep(31)
-        assert scene.intake.resync.problems() == [
+        assert cluster.intake.resync.problems() == [
             "the watch of hopperinstances has missed changes and sent no event for 31 s"
         ]
-        scene.tell("MODIFIED", instance_manifest("a", 2))
-        assert scene.intake.resync.problems() == []
+        cluster.send("MODIFIED", instance_manifest("a", 2))
+        assert cluster.intake.resync.problems() == []
 
-    async def test_a_list_is_no_sign_of_a_watch_that_hears(self) -> None:
-        scene = await Scene(instance_manifest("a")).sync()
-        scene.store.delete("a")
-        await scene.intake.resync.run_once()
-        await scene.list_all()
+    async def test_a_list_does_not_prove_that_the_watch_works(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a")).sync()
+        cluster.store.delete("a")
+        await cluster.intake.resync.run_once()
+        await cluster.list_all()
         await asyncio.sleep(31)
-        assert len(scene.intake.resync.problems()) == 1
+        assert len(cluster.intake.resync.problems()) == 1
 
-    async def test_to_miss_something_between_two_watches_is_not_to_be_deaf(self) -> None:
-        scene = await Scene(instance_manifest("a"), instance_manifest("b")).sync()
-        scene.store.delete("a")
-        await scene.list_all()
+    async def test_a_change_missed_between_two_watches_is_not_a_problem(self) -> None:
+        cluster = await WatchedCluster(instance_manifest("a"), instance_manifest("b")).sync()
+        cluster.store.delete("a")
+        await cluster.list_all()
         await asyncio.sleep(60)
-        assert scene.known == {"b"}
-        assert scene.intake.resync.problems() == []
+        assert cluster.indexed == {"b"}
+        assert cluster.intake.resync.problems() == []

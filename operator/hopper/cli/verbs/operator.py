@@ -72,8 +72,7 @@ def run_operator(
     from hopper.process.system import reduce_gc_frequency
 
     reduce_gc_frequency()
-    from hopper.controller.main import serve
-    from hopper.controller.operator import OperatorOptions
+    from hopper.controller.operator import OperatorOptions, run_operator
 
     options = OperatorOptions(
         metrics_port=None if metrics_port < 0 else metrics_port,
@@ -83,7 +82,7 @@ def run_operator(
         resync_seconds=resync,
     )
     raise typer.Exit(
-        serve(
+        run_operator(
             namespaces=namespace or [],
             all_namespaces=all_namespaces,
             leader_elect=leader_elect,
