@@ -14,7 +14,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.model import NameRef
 from hopper.controller.fanout import affected_relatives
 from hopper.registry import InstanceChange
-from tests.unit.domain.sample_instances import Forest, condition, instance, ready, seconds
+from tests.unit.domain.sample_instances import InMemoryTree, condition, instance, ready, seconds
 from tests.unit.domain.simulated_namespace import SimulatedNamespace
 from tests.unit.domain.tree_strategies import CASCADES, Tree, edits, orders, trees
 
@@ -26,7 +26,7 @@ class QueueDrivenNamespace(SimulatedNamespace):
         super().__init__()
         self.queued: set[str] = set()
 
-    def changed(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
+    def on_change(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
         change = InstanceChange(old, new)
         self.queued.add(change.subject.name)
         self.queued.update(name for name, _ in affected_relatives(change, self))
@@ -40,7 +40,7 @@ class QueueDrivenNamespace(SimulatedNamespace):
             self.queued.discard(name)
             self.reconcile(name)
             for other in sorted(self.instances):
-                self.collect(other)
+                self.collect_garbage(other)
         raise AssertionError("the queue never becomes empty")
 
 
@@ -54,7 +54,7 @@ def test_a_resync_after_fan_out_finds_nothing_to_write(tree: Tree, order: Random
         if order.random() < 0.5:
             namespace.drain(order)
     for edit in data.draw(edits(tree)):
-        edit.happen(namespace)
+        edit.apply_to(namespace)
         if order.random() < 0.5:
             namespace.drain(order)
     if data.draw(st.booleans()):
@@ -76,7 +76,7 @@ class TestDependents:
     """Fan-out to siblings that depend on the changed instance."""
 
     def requeued(self, old: HopperInstance, new: HopperInstance, *others: HopperInstance) -> set[str]:
-        return {name for name, _ in affected_relatives(InstanceChange(old, new), Forest((*others, new)))}
+        return {name for name, _ in affected_relatives(InstanceChange(old, new), InMemoryTree((*others, new)))}
 
     def waiting(self, name: str, reason: str) -> HopperInstance:
         made = instance(name, parent="shop", template_ref=NameRef(name="web"))

@@ -1,4 +1,4 @@
-"""What Hopper promises about a tree, at every step and at rest."""
+"""Invariants of a tree: after every reconcile, and at rest."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from collections.abc import Iterator
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
-from hopper.domain.lifecycle import ACTIVE, STARTED, is_legal, wants_started
+from hopper.domain.lifecycle import ACTIVE, INACTIVE, STARTED, is_legal, wants_started
 from hopper.domain.plan import Plan
 from tests.unit.domain.simulated_namespace import SimulatedNamespace
 
-DOWN_FOR_GOOD = (Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED)
 
+class PlanInvariants:
+    """Assertions about every plan in a simulated namespace, whatever the order of events."""
 
-class Promises:
-    """What holds at every single step, whatever the order. Watches a world, and fails where a promise is broken."""
+    def __init__(self, namespace: SimulatedNamespace) -> None:
+        namespace.step_checks.append(self.check)
 
-    def __init__(self, world: SimulatedNamespace) -> None:
-        world.witnesses.append(self.check)
-
-    def check(self, world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
+    def check(self, namespace: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
         self.transitions_are_legal_and_connected(before, decided)
-        self.parents_start_first(world, before, decided)
-        self.parents_stop_last(world, before, decided)
-        self.ready_speaks_of_the_present(before, decided)
-        self.nobody_owns_itself(world)
+        self.parents_start_first(namespace, before, decided)
+        self.parents_stop_last(namespace, before, decided)
+        self.ready_belongs_to_the_observed_generation(before, decided)
+        self.no_instance_owns_itself(namespace)
 
     def transitions_are_legal_and_connected(self, before: HopperInstance, decided: Plan) -> None:
         phase = before.status.phase
         if decided.status and decided.status.predecessor and phase is Phase.CREATED and not decided.transitions:
-            phase = decided.status.phase  # goes on where another one has stopped
+            phase = decided.status.phase  # a successor continues with the phase of its predecessor
         for step in decided.transitions:
             assert step.source is phase
             assert is_legal(step.source, step.target)
@@ -38,58 +36,58 @@ class Promises:
         if decided.status:
             assert decided.status.phase is phase
 
-    def parents_start_first(self, world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
+    def parents_start_first(self, namespace: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
         starts = any(step.target is Phase.STARTING for step in decided.transitions)
         if starts and before.parent_name:
-            assert world[before.parent_name].status.phase in STARTED, f"{before.name} starts before its parent"
+            assert namespace[before.parent_name].status.phase in STARTED, f"{before.name} starts before its parent"
 
-    def parents_stop_last(self, world: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
-        ends = decided.status and decided.transitions and decided.status.phase in DOWN_FOR_GOOD
+    def parents_stop_last(self, namespace: SimulatedNamespace, before: HopperInstance, decided: Plan) -> None:
+        ends = decided.status and decided.transitions and decided.status.phase in INACTIVE
         if ends and decided.status.effective_state and not wants_started(decided.status.effective_state):
-            up = [child.name for child in accepted_children(world, before) if child.status.phase in ACTIVE]
+            up = [child.name for child in accepted_children(namespace, before) if child.status.phase in ACTIVE]
             assert not up, f"{before.name} is {decided.status.phase} before {up}"
 
-    def ready_speaks_of_the_present(self, before: HopperInstance, decided: Plan) -> None:
+    def ready_belongs_to_the_observed_generation(self, before: HopperInstance, decided: Plan) -> None:
         if decided.status is None:
             return
         status = decided.status
-        assert [it.type for it in status.conditions].count(ConditionType.READY) == 1
+        assert [found.type for found in status.conditions].count(ConditionType.READY) == 1
         assert not (status.condition(ConditionType.STALLED) and status.condition(ConditionType.RECONCILING))
         if status.is_ready:
             assert status.observed_generation == before.metadata.generation
 
-    def nobody_owns_itself(self, world: SimulatedNamespace) -> None:
-        for one in world.instances.values():
-            seen, step = {one.metadata.uid}, owner_of(world, one)
+    def no_instance_owns_itself(self, namespace: SimulatedNamespace) -> None:
+        for member in namespace.instances.values():
+            seen, step = {member.metadata.uid}, owner_of(namespace, member)
             while step is not None:
-                assert step.metadata.uid not in seen, f"{one.name} is among its own owners"
+                assert step.metadata.uid not in seen, f"{member.name} is among its own owners"
                 seen.add(step.metadata.uid)
-                step = owner_of(world, step)
+                step = owner_of(namespace, step)
 
 
-def accepted_children(world: SimulatedNamespace, parent: HopperInstance) -> Iterator[HopperInstance]:
-    for child in world.children(parent.name):
+def accepted_children(namespace: SimulatedNamespace, parent: HopperInstance) -> Iterator[HopperInstance]:
+    for child in namespace.children(parent.name):
         if any(reference.uid == parent.metadata.uid for reference in child.metadata.owner_references):
             yield child
 
 
-def owner_of(world: SimulatedNamespace, one: HopperInstance) -> HopperInstance | None:
-    uids = {reference.uid for reference in one.metadata.owner_references}
-    return next((other for other in world.instances.values() if other.metadata.uid in uids), None)
+def owner_of(namespace: SimulatedNamespace, member: HopperInstance) -> HopperInstance | None:
+    uids = {reference.uid for reference in member.metadata.owner_references}
+    return next((other for other in namespace.instances.values() if other.metadata.uid in uids), None)
 
 
-def assert_at_rest(world: SimulatedNamespace) -> None:
-    """Nobody runs below somebody who is down, everybody is where they should be, or says why not."""
-    for one in world.instances.values():
-        parent = world.get(one.parent_name) if one.parent_name else None
-        placed = one.status.condition(ConditionType.HIERARCHY_VALID)
-        if parent and placed and placed.status == "True" and parent.status.phase in DOWN_FOR_GOOD:
-            assert one.status.phase not in ACTIVE
-        ready = one.status.condition(ConditionType.READY)
+def assert_at_rest(namespace: SimulatedNamespace) -> None:
+    """Assert that every instance has its effective state or a reason why not, and none runs below a stopped parent."""
+    for member in namespace.instances.values():
+        parent = namespace.get(member.parent_name) if member.parent_name else None
+        placed = member.status.condition(ConditionType.HIERARCHY_VALID)
+        if parent and placed and placed.status == "True" and parent.status.phase in INACTIVE:
+            assert member.status.phase not in ACTIVE
+        ready = member.status.condition(ConditionType.READY)
         assert ready
         assert ready.reason in set(Reason)
         if ready.status == "True":
-            assert one.status.effective_state
-            assert one.status.phase.value == one.status.effective_state.value
+            assert member.status.effective_state
+            assert member.status.phase.value == member.status.effective_state.value
         else:
-            assert one.status.condition(ConditionType.STALLED) or one.status.condition(ConditionType.RECONCILING)
+            assert member.status.condition(ConditionType.STALLED) or member.status.condition(ConditionType.RECONCILING)

@@ -1,6 +1,6 @@
-"""Readable instances and observations: `instance("web", parent="global", phase=Phase.RUNNING)`.
+"""Builders for instances and observations, such as `instance("web", parent="global", phase=Phase.RUNNING)`.
 
-What a test does not say has an unremarkable value: an hour old, Running wanted, status up to date with the spec.
+By default an instance is an hour old, has desired state Running, and its status has observed its generation.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def instance(
 ) -> HopperInstance:
     """Build an instance.
 
-    A parent given as an instance is one that has accepted it (there is an ownerReference); given by name, it has not.
-    Without a phase, no status was ever written. `seen` is the generation that the status answers, by default the
-    present one; `since` says for how many seconds it has been in its phase.
+    A parent given as an instance has accepted the child, which carries an ownerReference. A parent given by name has
+    not. Without a phase, no status was ever written. `seen` is the observed generation, by default the current one.
+    `since` is the number of seconds that the instance has been in its phase.
     """
     accepted = (owned_by(parent),) if isinstance(parent, HopperInstance) else ()
     parent_name = parent.name if isinstance(parent, HopperInstance) else parent
@@ -107,7 +107,7 @@ def owned_by(parent: HopperInstance, *, uid: str = "") -> OwnerReference:
 
 
 def foreign_owner(*, controller: bool | None = None) -> OwnerReference:
-    """Build a reference to something that is not Hopper's."""
+    """Build an ownerReference to an object of another API group."""
     return OwnerReference(
         api_version="example.org/v1", kind="HopperInstance", name="app", uid="uid-app", controller=controller
     )
@@ -140,41 +140,45 @@ def ready(subject: HopperInstance) -> HopperInstance:
     return replace(subject, status=replace(subject.status, conditions=conditions))
 
 
-class Forest:
-    """Some instances of one namespace. Implements `domain.tree.Tree`."""
+class InMemoryTree:
+    """Tree over the given instances. Implements `hopper.domain.tree.Tree`."""
 
     def __init__(self, instances: Iterable[HopperInstance] = ()) -> None:
-        self.instances = {one.name: one for one in instances}
+        self.instances = {member.name: member for member in instances}
 
     def get(self, name: str) -> HopperInstance | None:
         return self.instances.get(name)
 
     def children(self, name: str) -> Collection[HopperInstance]:
-        return [one for one in self.instances.values() if one.parent_name == name]
+        return [member for member in self.instances.values() if member.parent_name == name]
 
     def dependents(self, uid: str) -> Collection[HopperInstance]:
-        owners = ((one, {r.uid for r in one.metadata.owner_references}) for one in self.instances.values())
-        return [one for one, uids in owners if uid in uids]
+        owners = ((member, {r.uid for r in member.metadata.owner_references}) for member in self.instances.values())
+        return [member for member, uids in owners if uid in uids]
 
-    def waiting_services(self, name: str | None) -> Collection[HopperInstance]:
-        services = (one for one in self.instances.values() if one.parent_name == name and one.spec.template_ref)
-        return [one for one in services if may_wait_for_sibling(one)]
+    def waiting_services(self, parent_name: str | None) -> Collection[HopperInstance]:
+        services = (
+            member
+            for member in self.instances.values()
+            if member.parent_name == parent_name and member.spec.template_ref
+        )
+        return [member for member in services if may_wait_for_sibling(member)]
 
     def successors(self, name: str) -> Collection[HopperInstance]:
-        renamed = ((one, one.spec.renamed_from) for one in self.instances.values())
-        return [one for one, before in renamed if before and before.name == name]
+        renamed = ((member, member.spec.renamed_from) for member in self.instances.values())
+        return [member for member, before in renamed if before and before.name == name]
 
     def has_reserved_slot(self, child: HopperInstance, parent: HopperInstance) -> bool:
         return False
 
 
 def observe(subject: HopperInstance, *others: HopperInstance, now: datetime = NOW, **seen: Any) -> Observed:
-    """Observe an instance among others; whatever else the planner is to see is given by field name."""
-    return replace(look(subject, Forest((subject, *others)), now), **seen)
+    """Observe an instance among others; `seen` overrides fields of the observation."""
+    return replace(observe_in_tree(subject, InMemoryTree((subject, *others)), now), **seen)
 
 
-def look(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
-    """Observe a logical instance within its tree, as the controller does before it plans."""
+def observe_in_tree(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
+    """Observe a logical instance in its tree, as the controller does before it plans."""
     link, successor = parent_link(subject, tree), successor_of(subject, tree)
     owned = [child for child in tree.children(subject.name) if is_owned_by(child, subject)]
     return Observed(
@@ -202,12 +206,12 @@ def look(subject: HopperInstance, tree: Tree, now: datetime) -> Observed:
 
 
 def from_wire(spec: dict[str, Any], *, name: str = "web", **rest: Any) -> HopperInstance:
-    """Read an instance as the API server would send it."""
+    """Parse an instance from a manifest of the API server."""
     metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "creationTimestamp": "2026-03-01T11:00:00Z"}
     return parse_instance({"metadata": metadata, "spec": spec, **rest})
 
 
 def phases(decided: Plan) -> str:
-    """Return the phases that a plan goes through, the present one first, such as `Created Starting Running`."""
+    """Return the phases of the transitions in a plan, such as `Created Starting Running`."""
     assert all(before.target is after.source for before, after in pairwise(decided.transitions))
     return " ".join([step.source for step in decided.transitions[:1]] + [step.target for step in decided.transitions])

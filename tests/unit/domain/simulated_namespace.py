@@ -1,12 +1,11 @@
-"""A namespace in memory: what surrounds the planner in a cluster, simulated closely enough to let it run.
+"""Simulation of one namespace in memory: API server, garbage collection, pods and the operator.
 
-Nothing happens by itself. The user acts through `apply`, `edit` and `delete`; `reconcile` is the operator looking at
-one instance, `collect` is garbage collection looking at one, `work` is a workload getting on with what it was told.
-`settle` lets all of them act, in any order, until nothing changes any more, and the clock run to the next appointment.
+Nothing happens by itself. A user acts through `apply`, `edit` and `delete`. `reconcile` runs the operator for one
+instance, `collect_garbage` runs garbage collection, and `run_pods` advances the pods. `settle` runs all of them in any
+order until nothing changes any more, and moves the clock to the next requeue.
 
-The operator's part is the real one: `parent_link`, `effective_state` and `plan`. Everything else is written from the
-documentation of Kubernetes: finalizers, generations, uids, deletion in the background, in the foreground and with
-orphans.
+The operator is the real one: `parent_link`, `effective_state` and `plan`. The rest follows the documentation of
+Kubernetes: finalizers, generations, uids, and background, foreground and orphaning deletion.
 """
 
 from __future__ import annotations
@@ -28,68 +27,68 @@ from hopper.domain.observed import HookFailure, Observed
 from hopper.domain.plan import MetadataChange, Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.workload import Failure, Workload
-from tests.unit.domain.sample_instances import NOW, Forest, look
+from tests.unit.domain.sample_instances import NOW, InMemoryTree, observe_in_tree
 
 Cascade = Literal["background", "foreground", "orphan"]
 FOREGROUND_FINALIZER = "foregroundDeletion"
-# Refuses a transition by answering why; None lets it happen.
+# Returns the reason for refusing a transition; None to allow it.
 Hook = Callable[[Transition, HopperInstance], str | None]
-# Sees each instance as it was, and what was planned for it, once that is written.
-Witness = Callable[["SimulatedNamespace", HopperInstance, Plan], None]
+# Called after each reconcile with the instance as it was before, and its plan.
+StepCheck = Callable[["SimulatedNamespace", HopperInstance, Plan], None]
 
 
 class NeverSettlesError(AssertionError):
-    """The world goes on changing."""
+    """The namespace keeps changing although no time passes."""
 
 
 @dataclass
 class Pods:
-    """The workload of one instance: what is there, and how many starts are still going to fail."""
+    """Pods of one instance, and the number of starts that will still fail."""
 
-    are: Literal["absent", "starting", "up", "failed", "stopping"] = "absent"
+    state: Literal["absent", "starting", "up", "failed", "stopping"] = "absent"
     failures_left: int = 0
 
-    def told(self, transition: Transition) -> None:
-        """Hear of a transition: a start leaves behind what has failed before."""
-        if transition.target is Phase.STARTING and self.are == "failed":
-            self.are = "starting"
+    def on_transition(self, transition: Transition) -> None:
+        """Handle a transition of the instance: a start replaces failed pods."""
+        if transition.target is Phase.STARTING and self.state == "failed":
+            self.state = "starting"
 
-    def work(self, phase: Phase) -> bool:
-        """Follow the phase of the instance, one step at a time; return whether anything happened."""
-        before = self.are
-        match phase, self.are:
+    def step(self, phase: Phase) -> bool:
+        """Advance one step towards the phase of the instance; return whether anything changed."""
+        before = self.state
+        match phase, self.state:
             case Phase.ERROR, _:
-                pass  # whatever failed is left for people to look at
+                pass  # failed pods stay for inspection
             case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, "absent" | "stopping":
-                self.are = "starting"
+                self.state = "starting"
             case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, "starting" if self.failures_left:
-                self.are, self.failures_left = "failed", self.failures_left - 1
+                self.state, self.failures_left = "failed", self.failures_left - 1
             case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, "starting":
-                self.are = "up"
+                self.state = "up"
             case Phase.STARTING | Phase.RUNNING | Phase.PAUSED, _:
                 pass
             case _, "starting" | "up" | "failed":
-                self.are = "stopping"
+                self.state = "stopping"
             case _, "stopping":
-                self.are = "absent"
-        return self.are != before
+                self.state = "absent"
+        return self.state != before
 
-    def seen(self) -> Workload:
-        failure = Failure(Reason.BACK_OFF, "crash loop") if self.are == "failed" else None
-        return Workload(available=self.are == "up", gone=self.are == "absent", failure=failure)
+    def workload(self) -> Workload:
+        failure = Failure(Reason.BACK_OFF, "crash loop") if self.state == "failed" else None
+        return Workload(available=self.state == "up", gone=self.state == "absent", failure=failure)
 
 
-class SimulatedNamespace(Forest):
-    """The instances of one namespace, and everybody who acts on them."""
+class SimulatedNamespace(InMemoryTree):
+    """Instances of one namespace, with everything that acts on them."""
 
     def __init__(self, *instances: HopperInstance, hook: Hook | None = None) -> None:
         super().__init__()
         self.now: datetime = NOW
-        self.pods: dict[str, Pods] = {}  # of those that are more than logical
-        self.strangers: set[str] = set()  # uids of owners that are no instances, and exist
+        self.pods: dict[str, Pods] = {}  # by instance; none for a logical instance
+        self.foreign_owners: set[str] = set()  # uids of existing owners of other kinds
         self.hook = hook
-        self.witnesses: list[Witness] = []
-        self.writes: Counter[tuple[str, str]] = Counter()  # the operator's own, by instance and kind
+        self.step_checks: list[StepCheck] = []
+        self.writes: Counter[tuple[str, str]] = Counter()  # writes of the operator by instance and kind
         self._due: dict[str, datetime] = {}
         self._uids = 0
         for instance in instances:
@@ -98,10 +97,10 @@ class SimulatedNamespace(Forest):
     def __getitem__(self, name: str) -> HopperInstance:
         return self.instances[name]
 
-    # What a user does.
+    # User.
 
     def apply(self, wanted: HopperInstance) -> None:
-        """Create the instance, or give the one of that name this spec; of its metadata only the name counts."""
+        """Create the instance, or replace the spec of the existing one; other metadata is ignored."""
         if wanted.name in self.instances:
             self._write_spec(wanted.name, wanted.spec)
             return
@@ -116,7 +115,7 @@ class SimulatedNamespace(Forest):
         self._write_spec(name, replace(self[name].spec, **spec))
 
     def delete(self, name: str, cascade: Cascade = "background") -> bool:
-        """Ask for a deletion; return whether it was admitted, which protection prevents."""
+        """Request a deletion; return whether it was admitted, which deletion protection prevents."""
         metadata = self[name].metadata
         if self[name].spec.deletion_protection:
             return False
@@ -130,19 +129,19 @@ class SimulatedNamespace(Forest):
             )
         return True
 
-    def strip(self, name: str) -> None:
-        """Take the ownerReferences away, as somebody with an editor might."""
+    def strip_owner_references(self, name: str) -> None:
+        """Remove the ownerReferences, as a user with an editor might."""
         self._write_metadata(name, owner_references=())
 
-    # What the operator does.
+    # Operator.
 
     def observe(self, name: str) -> Observed:
-        """Gather what the planner sees of an instance."""
-        observed = look(self[name], self, self.now)
-        return replace(observed, workload=self.pods[name].seen()) if name in self.pods else observed
+        """Return the observation of an instance."""
+        observed = observe_in_tree(self[name], self, self.now)
+        return replace(observed, workload=self.pods[name].workload()) if name in self.pods else observed
 
     def reconcile(self, name: str) -> bool:
-        """Look at one instance once; return whether anything was written."""
+        """Reconcile one instance once; return whether anything was written."""
         if name not in self.instances:
             return False
         before = self[name]
@@ -153,10 +152,10 @@ class SimulatedNamespace(Forest):
         wrote = self._carry_out(before, decided)
         self._due.pop(name, None)
         if decided.requeue_after is not None and name in self.instances:
-            # Timestamps have whole seconds, and so has the operator's clock.
+            # The operator's clock has whole seconds, like Kubernetes timestamps.
             self._due[name] = self.now + timedelta(seconds=math.ceil(max(decided.requeue_after, 0)))
-        for witness in self.witnesses:
-            witness(self, before, decided)
+        for step_check in self.step_checks:
+            step_check(self, before, decided)
         return wrote
 
     def _ask_hook(self, decided: Plan, instance: HopperInstance) -> HookFailure | None:
@@ -184,7 +183,7 @@ class SimulatedNamespace(Forest):
             wrote = True
             if name in self.pods:
                 for transition in decided.transitions:
-                    self.pods[name].told(transition)
+                    self.pods[name].on_transition(transition)
         return wrote
 
     def _write_references(self, name: str, change: MetadataChange) -> None:
@@ -193,16 +192,16 @@ class SimulatedNamespace(Forest):
         assert not (added and self[name].metadata.deletion_timestamp), "no finalizer may be added during deletion"
         self._write_metadata(name, owner_references=change.owner_references, finalizers=change.finalizers)
 
-    # What garbage collection does.
+    # Garbage collection.
 
-    def collect(self, name: str) -> bool:
-        """Look at one instance as garbage collection does; return whether anything happened."""
+    def collect_garbage(self, name: str) -> bool:
+        """Run garbage collection for one instance; return whether anything changed."""
         if name not in self.instances:
             return False
         metadata = self[name].metadata
         if metadata.deletion_timestamp:
             if ORPHAN_FINALIZER in metadata.finalizers:
-                return self._let_go(name)
+                return self._orphan_dependents(name)
             if FOREGROUND_FINALIZER in metadata.finalizers:
                 return self._delete_dependents_first(name)
             return False
@@ -214,10 +213,12 @@ class SimulatedNamespace(Forest):
             return True
         return self.delete(name)
 
-    def _let_go(self, owner: str) -> bool:
+    def _orphan_dependents(self, owner: str) -> bool:
         uid = self[owner].metadata.uid
         for name, references in self._dependents(owner):
-            self._write_metadata(name, owner_references=tuple(it for it in references if it.uid != uid))
+            self._write_metadata(
+                name, owner_references=tuple(reference for reference in references if reference.uid != uid)
+            )
         self._drop_finalizer(owner, ORPHAN_FINALIZER)
         return True
 
@@ -231,30 +232,36 @@ class SimulatedNamespace(Forest):
 
     def _dependents(self, owner: str) -> list[tuple[str, tuple[OwnerReference, ...]]]:
         uid = self[owner].metadata.uid
-        every = [(one.name, one.metadata.owner_references) for one in self.instances.values()]
-        return [(name, references) for name, references in every if any(it.uid == uid for it in references)]
+        every = [(member.name, member.metadata.owner_references) for member in self.instances.values()]
+        return [
+            (name, references) for name, references in every if any(reference.uid == uid for reference in references)
+        ]
 
     def _exists(self, reference: OwnerReference) -> bool:
         owner = self.get(reference.name)
-        return reference.uid in self.strangers or (owner is not None and owner.metadata.uid == reference.uid)
+        return reference.uid in self.foreign_owners or (owner is not None and owner.metadata.uid == reference.uid)
 
-    # What time does.
+    # Pods and time.
 
-    def work(self, name: str) -> bool:
-        """Let the workload of an instance get on; return whether anything happened."""
-        return name in self.instances and name in self.pods and self.pods[name].work(self[name].status.phase)
+    def run_pods(self, name: str) -> bool:
+        """Advance the pods of an instance; return whether anything changed."""
+        return name in self.instances and name in self.pods and self.pods[name].step(self[name].status.phase)
 
     def act_once(self, order: Random | None = None) -> bool:
-        """Let everybody act once; return whether anything happened. Without an order, it is that of the names."""
-        actors = [(act, name) for name in sorted(self.instances) for act in (self.reconcile, self.collect, self.work)]
+        """Run every actor once for every instance, by name or in a random order; return whether anything changed."""
+        actors = [
+            (act, name)
+            for name in sorted(self.instances)
+            for act in (self.reconcile, self.collect_garbage, self.run_pods)
+        ]
         if order is not None:
             order.shuffle(actors)
         return sum(act(name) for act, name in actors) > 0
 
     def settle(self, order: Random | None = None, *, within: float = 3600, rounds: int = 200) -> None:
-        """Let everybody act until nothing happens any more, and no appointment lies `within` so many seconds.
+        """Run all actors until nothing changes any more and no requeue is due `within` so many seconds.
 
-        Raises `NeverSettlesError` where things go on happening without time passing.
+        Raises `NeverSettlesError` if changes continue without time passing.
         """
         end = self.now + timedelta(seconds=within)
         while True:
@@ -268,19 +275,19 @@ class SimulatedNamespace(Forest):
                 return
             self.now = max(due, self.now + timedelta(seconds=1))
 
-    # What a test looks at.
+    # State for assertions.
 
-    def picture(self) -> dict[str, dict[str, Any]]:
-        """Return the state of everybody, without what depends on the way there: times, counts, uids, and messages."""
-        return {name: _portrait(self[name]) for name in sorted(self.instances)}
+    def outcome(self) -> dict[str, dict[str, Any]]:
+        """Return the state of all instances without what depends on history: times, counts, uids and messages."""
+        return {name: _outcome_of(self[name]) for name in sorted(self.instances)}
 
     def phases(self) -> dict[str, Phase]:
         return {name: self[name].status.phase for name in sorted(self.instances)}
 
     def describe(self) -> str:
-        return "\n".join(f"{name}: {portrait}" for name, portrait in self.picture().items())
+        return "\n".join(f"{name}: {state}" for name, state in self.outcome().items())
 
-    # The API server.
+    # API server.
 
     def _write_spec(self, name: str, spec: Any) -> None:
         before = self[name]
@@ -296,28 +303,32 @@ class SimulatedNamespace(Forest):
             self._put(replace(self[name], metadata=metadata))
 
     def _drop_finalizer(self, name: str, finalizer: str) -> None:
-        self._write_metadata(name, finalizers=tuple(it for it in self[name].metadata.finalizers if it != finalizer))
+        self._write_metadata(
+            name, finalizers=tuple(reference for reference in self[name].metadata.finalizers if reference != finalizer)
+        )
 
     def _put(self, instance: HopperInstance) -> None:
         old = self.get(instance.name)
         self.instances[instance.name] = instance
-        self.changed(old, instance)
+        self.on_change(old, instance)
 
     def _drop(self, name: str) -> None:
         old = self.instances.pop(name)
         self._due.pop(name, None)
-        self.changed(old, None)
+        self.on_change(old, None)
 
-    def changed(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
-        """Hear of a change, as a watch would."""
+    def on_change(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
+        """Handle a change, as a watch would; for subclasses."""
 
 
-def _portrait(instance: HopperInstance) -> dict[str, Any]:
+def _outcome_of(instance: HopperInstance) -> dict[str, Any]:
     status, metadata = instance.status, instance.metadata
     return {
         "phase": status.phase.value,
         "effectiveState": status.effective_state and status.effective_state.value,
-        "conditions": sorted(f"{it.type}={it.status} {it.reason}" for it in status.conditions),
+        "conditions": sorted(
+            f"{reference.type}={reference.status} {reference.reason}" for reference in status.conditions
+        ),
         "owners": sorted(reference.name for reference in metadata.owner_references),
         "finalizers": sorted(metadata.finalizers),
         "path": status.path,
@@ -327,8 +338,8 @@ def _portrait(instance: HopperInstance) -> dict[str, Any]:
     }
 
 
-def fresh(instances: Iterable[HopperInstance]) -> SimulatedNamespace:
-    """Return a world in which these specs were applied in order, and everything has settled."""
-    world = SimulatedNamespace(*instances)
-    world.settle()
-    return world
+def settled_namespace(instances: Iterable[HopperInstance]) -> SimulatedNamespace:
+    """Return a namespace in which these specs were applied in order and have settled."""
+    namespace = SimulatedNamespace(*instances)
+    namespace.settle()
+    return namespace

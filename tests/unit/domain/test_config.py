@@ -1,4 +1,4 @@
-"""Effective configuration: defaults ← inherited ← own, and the fields that a scope does not have."""
+"""Effective configuration from defaults, inherited and own values, and fields that a scope does not have."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def configured(scope: Scope, config: dict[str, Any] | None = None) -> HopperInst
 
 
 def leaves(model: type[Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted wire paths of the model's fields, sections opened up."""
+    """Yield the wire paths of all fields of the model, including those in sections."""
     hints = get_type_hints(model)
     for entry in fields(model):
         head, *tail = entry.name.split("_")
         path = prefix + head + "".join(map(str.capitalize, tail))
-        section = next((it for it in getattr(hints[entry.name], "__args__", ()) if is_dataclass(it)), None)
+        section = next((arg for arg in getattr(hints[entry.name], "__args__", ()) if is_dataclass(arg)), None)
         if isinstance(section, type):
             yield from leaves(section, f"{path}.")
         else:
@@ -65,7 +65,7 @@ def test_fields_of_a_scope(scope: Scope) -> None:
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_the_defaults_files_explain_themselves(scope: Scope) -> None:
+def test_each_defaults_file_names_its_scope_and_lists_all_fields(scope: Scope) -> None:
     first, *rest = files("hopper.api").joinpath("defaults", f"{scope.lower()}.yaml").read_text().splitlines()
     assert scope.value in first
     assert sum(not line.startswith("#") for line in rest) == len(SCOPE_CONFIG[scope].fields)
@@ -106,7 +106,7 @@ VALUES: dict[str, tuple[tuple[HopperInstance, ...], str, Any]] = {
         chain((Scope.PROJECT, {}), (Scope.GLOBAL, {"routing": {"strategy": "Rules"}})),
         *("routing.strategy", "Rules"),
     ),
-    "inherited over one that says nothing": (
+    "inherited through a parent without a value": (
         chain((Scope.ORCHESTRATION, {}), (Scope.PROJECT, {}), (Scope.GLOBAL, {"routing": {"strategy": "Rules"}})),
         *("routing.strategy", "Rules"),
     ),
@@ -122,7 +122,7 @@ VALUES: dict[str, tuple[tuple[HopperInstance, ...], str, Any]] = {
         chain((Scope.PROJECT, {"delegation": {"enabled": False}}), (Scope.GLOBAL, {})),
         *("delegation.enabled", False),
     ),
-    "a default of the parent is inherited as well": (
+    "a default of the parent is inherited too": (
         chain((Scope.PROJECT, {}), (Scope.GLOBAL, {})),
         *("delegation.enabled", True),
     ),
@@ -131,17 +131,17 @@ VALUES: dict[str, tuple[tuple[HopperInstance, ...], str, Any]] = {
         chain((Scope.PROJECT, {}), (Scope.GLOBAL, {"limits": {"maxChildInstances": 3}})),
         *("limits.maxChildInstances", None),
     ),
-    "capabilities are one's own": (
+    "capabilities are not inherited": (
         chain((Scope.PROJECT, {}), (Scope.GLOBAL, {"capabilities": ["gpu"]})),
         *("capabilities", []),
     ),
     "an empty list is a value": (chain((Scope.PROJECT, {"capabilities": []})), "capabilities", ()),
     "zero is a value": (chain((Scope.GLOBAL, {"limits": {"maxChildInstances": 0}})), "limits.maxChildInstances", 0),
-    "the smaller limit holds, the parent's": (
+    "the smaller limit applies: that of the parent": (
         chain((Scope.PROJECT, {"limits": {"maxDepth": 9}}), (Scope.GLOBAL, {"limits": {"maxDepth": 2}})),
         *("limits.maxDepth", 2),
     ),
-    "the smaller limit holds, its own": (
+    "the smaller limit applies: its own": (
         chain((Scope.PROJECT, {"limits": {"maxDepth": 2}}), (Scope.GLOBAL, {"limits": {"maxDepth": 9}})),
         *("limits.maxDepth", 2),
     ),
@@ -154,7 +154,7 @@ VALUES: dict[str, tuple[tuple[HopperInstance, ...], str, Any]] = {
         *("limits.maxDepth", 3),
     ),
     "no limit anywhere": (chain((Scope.PROJECT, {}), (Scope.GLOBAL, {})), "limits.maxDepth", None),
-    "a field that the scope lacks, even where it is set": (
+    "a field that the scope does not have is ignored": (
         chain((Scope.FEDERATED, {"limits": {"maxDepth": 5}}), (Scope.GLOBAL, {})),
         *("limits.maxDepth", None),
     ),
@@ -167,7 +167,7 @@ def test_effective_value(case: tuple[tuple[HopperInstance, ...], str, Any]) -> N
     assert effective_value(subject, tuple(ancestors), path) == expected
 
 
-def test_the_whole_configuration_is_made_of_its_fields() -> None:
+def test_the_effective_config_combines_the_effective_values_of_all_fields() -> None:
     above = chain((Scope.GLOBAL, {"routing": {"strategy": "Rules"}, "limits": {"maxDepth": 2, "maxChildInstances": 7}}))
     own = {"limits": {"maxConcurrentTasks": 4}, "capabilities": ["gpu", "eu"], "extra": {"team": {"name": "a"}}}
     assert effective_config(configured(Scope.PROJECT, own), above) == InstanceConfig(
@@ -181,7 +181,7 @@ def test_the_whole_configuration_is_made_of_its_fields() -> None:
 
 @pytest.mark.parametrize("config", [None, {}, {"limits": {}}])
 @pytest.mark.parametrize("path", EVERY_FIELD)
-def test_unset_is_none(path: str, config: dict[str, Any] | None) -> None:
+def test_an_unset_value_is_none(path: str, config: dict[str, Any] | None) -> None:
     assert own_value(configured(Scope.GLOBAL, config), path) is None
 
 
@@ -198,7 +198,7 @@ SAMPLES: dict[str, Any] = {
 
 @pytest.mark.parametrize("path", EVERY_FIELD)
 @pytest.mark.parametrize("scope", Scope)
-def test_problems_name_the_field_and_what_to_do(scope: Scope, path: str) -> None:
+def test_a_problem_names_the_field_and_the_fix(scope: Scope, path: str) -> None:
     section, _, leaf = path.rpartition(".")
     value = SAMPLES[path]
     subject = configured(scope, {section: {leaf: value}} if section else {leaf: value})
@@ -211,7 +211,7 @@ def test_problems_name_the_field_and_what_to_do(scope: Scope, path: str) -> None
     assert problem == f"spec.config.{path} is only for {', '.join(owners)}: remove it from this {scope}"
 
 
-def test_every_problem_is_named() -> None:
+def test_every_foreign_field_is_reported() -> None:
     subject = configured(Scope.ORCHESTRATION, {"limits": {"maxDepth": 1, "maxChildInstances": 2}, "capabilities": []})
     assert [problem.split()[0] for problem in config_problems(subject)] == [
         "spec.config.limits.maxChildInstances",
@@ -221,5 +221,5 @@ def test_every_problem_is_named() -> None:
 
 @pytest.mark.parametrize("config", [None, {}, {"routing": {}, "delegation": {}, "limits": {}}])
 @pytest.mark.parametrize("scope", Scope)
-def test_nothing_said_is_no_problem(scope: Scope, config: dict[str, Any] | None) -> None:
+def test_an_empty_config_has_no_problems(scope: Scope, config: dict[str, Any] | None) -> None:
     assert config_problems(configured(scope, config)) == ()

@@ -1,4 +1,4 @@
-"""Siblings that wait for each other."""
+"""Dependencies between siblings, and cycles of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def template(*depends_on: str) -> HopperTemplate:
 
 
 def cycle(subject: str, edges: dict[str, tuple[str, ...]], **phases: Phase) -> tuple[str, ...]:
-    """Find the cycle on which one of the services of the stack "shop" is; all are Created, or in the phase given."""
+    """Return the cycle through one service of the stack "shop"; services are Created unless a phase is given."""
     registry = InstanceIndex()
     for name in edges:
         phase = phases.get(name, Phase.CREATED)
@@ -35,20 +35,20 @@ def cycle(subject: str, edges: dict[str, tuple[str, ...]], **phases: Phase) -> t
     return find_dependency_cycle(start, template_of, tree)
 
 
-def test_a_circle_is_found_by_all_who_are_on_it() -> None:
+def test_every_service_on_a_cycle_finds_it() -> None:
     edges = {"a": ("b",), "b": ("c", "x"), "c": ("shop-a",), "x": (), "outside": ("a",)}
     assert cycle("a", edges) == ("shop-a", "shop-b", "shop-c", "shop-a")
     assert cycle("c", edges) == ("shop-c", "shop-a", "shop-b", "shop-c")
     assert cycle("x", edges) == cycle("outside", edges) == ()
 
 
-def test_who_is_on_its_way_breaks_the_circle() -> None:
+def test_a_starting_service_breaks_the_cycle() -> None:
     edges = {"a": ("b",), "b": ("a",)}
     assert cycle("a", edges, b=Phase.STARTING) == ()
     assert cycle("a", edges, b=Phase.ERROR) == ("shop-a", "shop-b", "shop-a")
 
 
-def test_nobody_waits_for_itself() -> None:
+def test_a_service_never_depends_on_itself() -> None:
     assert cycle("a", {"a": ("a", "shop-a")}) == ()
     registry = InstanceIndex()
     alone = instance("shop-a", Scope.ORCHESTRATION, parent="shop", phase=Phase.CREATED)
@@ -56,7 +56,7 @@ def test_nobody_waits_for_itself() -> None:
     assert missing_dependencies(alone, template("a"), registry.namespace("default")) == ()
 
 
-def test_a_circle_is_said_and_does_not_go_on_without_help() -> None:
+def test_a_cycle_stalls_the_instance_and_is_named_in_the_message() -> None:
     runtime = Runtime(
         owned={}, missing_dependencies=("shop-b, which is Created",), cycle=("shop-a", "shop-b", "shop-a")
     )

@@ -1,4 +1,4 @@
-"""Whether an instance beats: silence counts only while somebody listened, and says nothing where none is expected."""
+"""Judgement of heartbeats: silence counts only while gateways could receive them and the instance had to send them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def running(*, since: float = 1000, phase: Phase = Phase.RUNNING) -> HopperInsta
     return instance(phase=phase, since=since, heartbeat=Heartbeat(timeout_seconds=TIMEOUT))
 
 
-def heard(last: float | None, *, since: float = -2000, until: float = 0) -> HeartbeatRecord:
+def record(last: float | None, *, since: float = -2000, until: float = 0) -> HeartbeatRecord:
     return HeartbeatRecord(None if last is None else NOW + seconds(last), NOW + seconds(since), NOW + seconds(until))
 
 
@@ -28,58 +28,60 @@ def heard(last: float | None, *, since: float = -2000, until: float = 0) -> Hear
     ("silence", "expected"),
     [(0, "OnTime"), (9.9, "OnTime"), (10, "Overdue"), (29.9, "Overdue"), (30, "Lost"), (900, "Lost"), (-1, "OnTime")],
 )
-def test_silence(silence: float, expected: str) -> None:
-    assert heartbeat_state(running(), heard(-silence)) == expected
+def test_the_state_follows_from_the_time_since_the_last_heartbeat(silence: float, expected: str) -> None:
+    assert heartbeat_state(running(), record(-silence)) == expected
 
 
 class TestSilenceCounts:
-    """Not for longer than it was listened to, than the instance has been running, and than gateways have told."""
+    """Silence counts only within the recorded period and the current run of the instance."""
 
     @pytest.mark.parametrize(("since", "expected"), [(5, "Inconclusive"), (10, "Overdue"), (30, "Lost")])
-    def test_from_when_the_gateways_began_to_listen(self, since: float, expected: str) -> None:
-        assert heartbeat_state(running(), heard(-900, since=-since)) == expected
-        assert heartbeat_state(running(), heard(None, since=-since)) == expected
+    def test_only_from_the_start_of_the_recorded_period(self, since: float, expected: str) -> None:
+        assert heartbeat_state(running(), record(-900, since=-since)) == expected
+        assert heartbeat_state(running(), record(None, since=-since)) == expected
 
     @pytest.mark.parametrize(("since", "expected"), [(5, "Inconclusive"), (10, "Overdue"), (30, "Lost")])
-    def test_from_when_the_instance_began_to_run(self, since: float, expected: str) -> None:
-        """Also after a pause, in which nobody has to beat."""
-        assert heartbeat_state(running(since=since), heard(-900)) == expected
-        assert heartbeat_state(running(since=since), heard(None)) == expected
+    def test_only_from_the_start_of_the_instance(self, since: float, expected: str) -> None:
+        """A run begins after a pause too, because a paused instance need not send heartbeats."""
+        assert heartbeat_state(running(since=since), record(-900)) == expected
+        assert heartbeat_state(running(since=since), record(None)) == expected
 
-    def test_up_to_what_the_gateways_have_told(self) -> None:
-        assert heartbeat_state(running(), heard(-900, until=-895)) is HeartbeatState.ON_TIME
+    def test_only_until_the_end_of_the_recorded_period(self) -> None:
+        assert heartbeat_state(running(), record(-900, until=-895)) is HeartbeatState.ON_TIME
 
-    def test_not_at_all_while_nobody_listens(self) -> None:
+    def test_not_at_all_without_a_record(self) -> None:
         assert heartbeat_state(running(), NO_HEARTBEATS) is HeartbeatState.INCONCLUSIVE
 
-    @given(last=st.one_of(st.none(), st.floats(-500, 500)), outage=st.floats(0, 10_000), heard_for=st.floats(0, 29.9))
-    def test_no_outage_of_the_gateways_makes_a_loss(self, last: float | None, outage: float, heard_for: float) -> None:
+    @given(
+        last=st.one_of(st.none(), st.floats(-500, 500)), outage=st.floats(0, 10_000), recorded_for=st.floats(0, 29.9)
+    )
+    def test_not_during_an_outage_of_the_gateways(self, last: float | None, outage: float, recorded_for: float) -> None:
         back = (last or 0.0) + outage
-        said = heartbeat_state(running(since=2000), heard(last, since=back, until=back + heard_for))
-        assert said is not HeartbeatState.LOST
+        state = heartbeat_state(running(since=2000), record(last, since=back, until=back + recorded_for))
+        assert state is not HeartbeatState.LOST
 
 
-class TestExpectation:
-    @pytest.mark.parametrize("phase", [it for it in Phase if it not in (Phase.RUNNING, Phase.ERROR)])
-    def test_only_of_those_that_run(self, phase: Phase) -> None:
-        assert heartbeat_state(running(phase=phase), heard(None)) is None
+class TestWhoIsJudged:
+    @pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in (Phase.RUNNING, Phase.ERROR)])
+    def test_only_running_and_failed_instances_are_judged(self, phase: Phase) -> None:
+        assert heartbeat_state(running(phase=phase), record(None)) is None
 
-    def test_only_where_the_spec_asks(self) -> None:
+    def test_only_instances_with_spec_heartbeat_are_judged(self) -> None:
         plain = running()
-        assert heartbeat_state(replace(plain, spec=replace(plain.spec, heartbeat=None)), heard(None)) is None
+        assert heartbeat_state(replace(plain, spec=replace(plain.spec, heartbeat=None)), record(None)) is None
 
     @pytest.mark.parametrize(
         ("last", "expected"), [(None, "Inconclusive"), (-70, "Inconclusive"), (-5, "OnTime"), (-20, "Inconclusive")]
     )
-    def test_in_error_a_heartbeat_says_that_it_lives(self, last: float | None, expected: str) -> None:
-        assert heartbeat_state(running(phase=Phase.ERROR, since=60), heard(last)) == expected
+    def test_in_error_only_a_recent_heartbeat_counts(self, last: float | None, expected: str) -> None:
+        assert heartbeat_state(running(phase=Phase.ERROR, since=60), record(last)) == expected
 
-    def test_in_error_one_from_before_says_nothing(self) -> None:
-        assert heartbeat_state(running(phase=Phase.ERROR, since=2), heard(-5)) is HeartbeatState.INCONCLUSIVE
+    def test_in_error_a_heartbeat_from_before_the_failure_does_not_count(self) -> None:
+        assert heartbeat_state(running(phase=Phase.ERROR, since=2), record(-5)) is HeartbeatState.INCONCLUSIVE
 
 
 @given(silence=st.floats(0, 100))
-def test_the_longer_the_worse(silence: float) -> None:
-    said = heartbeat_state(running(), heard(-silence))
-    assert (said is HeartbeatState.LOST) == (silence >= LOST_AFTER * TIMEOUT)
-    assert (said is HeartbeatState.ON_TIME) == (silence < TIMEOUT)
+def test_longer_silence_never_improves_the_state(silence: float) -> None:
+    state = heartbeat_state(running(), record(-silence))
+    assert (state is HeartbeatState.LOST) == (silence >= LOST_AFTER * TIMEOUT)
+    assert (state is HeartbeatState.ON_TIME) == (silence < TIMEOUT)

@@ -23,7 +23,7 @@ SPECIFICATION = """
 """
 TABLE = {words[0]: set(words[1:]) for words in map(str.split, SPECIFICATION.strip().splitlines())}
 
-# Every way from a phase to a desired state, in full; "-" where no way leads there.
+# Phase, desired state, and the expected phases on the route; "-" if there is no route.
 ROUTES = """
     Created    Running    Starting Running
     Created    Paused     Starting Running Paused
@@ -77,16 +77,16 @@ EVERY_PAIR = list(product(Phase, Phase))
 
 
 def route(phase: Phase, goal: DesiredState) -> list[Phase]:
-    """Follow `next_phase` to where it ends."""
+    """Return the phases that `next_phase` leads through."""
     steps = [phase]
     while (step := next_phase(steps[-1], goal)) is not None:
         steps.append(step)
-        assert len(steps) <= len(Phase), f"goes in circles: {steps}"
+        assert len(steps) <= len(Phase), f"endless route: {steps}"
     return steps
 
 
 def reachable(phase: Phase) -> set[Phase]:
-    """Follow the table of the specification, not the code."""
+    """Return all phases that can follow, by the specification and not by the code."""
     found: set[Phase] = set()
     edge = [phase]
     while edge:
@@ -98,17 +98,17 @@ def reachable(phase: Phase) -> set[Phase]:
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_the_table_is_the_specified_one(phase: Phase) -> None:
+def test_the_transition_table_matches_the_specification(phase: Phase) -> None:
     assert {target.value for target in TRANSITIONS[phase]} == TABLE[phase]
     assert len(TRANSITIONS[phase]) == len(TABLE[phase]), "a pair is listed twice"
 
 
 @pytest.mark.parametrize(("source", "target"), EVERY_PAIR)
-def test_legal_is_what_the_table_says(source: Phase, target: Phase) -> None:
+def test_a_transition_is_legal_if_the_table_contains_it(source: Phase, target: Phase) -> None:
     assert is_legal(source, target) == (target in TABLE[source])
 
 
-def test_the_routes_are_listed_in_full() -> None:
+def test_the_expected_routes_cover_every_phase_and_goal() -> None:
     assert [(Phase(source), DesiredState(goal)) for source, goal, *_ in ROUTE_LINES] == EVERY_GOAL
 
 
@@ -124,32 +124,32 @@ def test_every_step_of_a_route_is_legal(phase: Phase, goal: DesiredState) -> Non
 
 
 @pytest.mark.parametrize(("phase", "goal"), EVERY_GOAL)
-def test_a_goal_is_reached_from_wherever_the_table_leads_there(phase: Phase, goal: DesiredState) -> None:
+def test_a_goal_is_reached_from_every_phase_that_has_a_path_to_it(phase: Phase, goal: DesiredState) -> None:
     there = TARGET_PHASE[goal]
     possible = phase is there or there in reachable(phase)
     assert (route(phase, goal)[-1] is there) == possible
 
 
 @pytest.mark.parametrize(("phase", "goal"), EVERY_GOAL)
-def test_error_is_never_a_waypoint(phase: Phase, goal: DesiredState) -> None:
+def test_no_route_leads_through_error(phase: Phase, goal: DesiredState) -> None:
     assert Phase.ERROR not in route(phase, goal)[1:]
 
 
 @pytest.mark.parametrize("goal", DesiredState)
-def test_what_failed_is_stopped_before_it_counts_as_stopped(goal: DesiredState) -> None:
-    """The table allows Error → Terminated, but the processes of what failed have to go first."""
+def test_a_failed_instance_stops_before_it_is_stopped_archived_or_terminated(goal: DesiredState) -> None:
+    """The table allows Error → Terminated, but the pods of a failed instance must stop first."""
     expected = Phase.STARTING if goal in ("Running", "Paused") else Phase.STOPPING
     assert next_phase(Phase.ERROR, goal) is expected
 
 
-def test_final_phases_lead_to_none_that_runs() -> None:
+def test_no_path_leads_from_a_final_phase_to_running() -> None:
     dead_ends = {phase for phase in Phase if Phase.RUNNING not in reachable(phase) | {phase}}
     assert dead_ends == lifecycle.FINAL == {Phase.ARCHIVED, Phase.TERMINATED}
     assert TABLE["Terminated"] == set()
 
 
-def test_phases_in_which_something_may_run() -> None:
-    """Whatever leads to Stopped only by way of Stopping may have processes."""
+def test_phases_with_pods() -> None:
+    """Phases that can be left through Stopping may have pods."""
     may_run = {phase for phase in Phase if Phase.STOPPING in (phase, *TRANSITIONS[phase])}
     assert may_run == lifecycle.ACTIVE
     assert {Phase.RUNNING, Phase.PAUSED} == lifecycle.STARTED
@@ -167,10 +167,10 @@ def test_severity_orders_the_desired_states() -> None:
     assert ranks == sorted(set(ranks))
 
 
-def test_what_is_passed_down() -> None:
+def test_an_archived_ancestor_passes_down_stopped() -> None:
     passed = {"Running": "Running", "Paused": "Paused", "Stopped": "Stopped", "Terminated": "Terminated"}
     assert {**passed, "Archived": "Stopped"} == lifecycle.INHERITED
 
 
-def test_what_wants_processes() -> None:
+def test_running_and_paused_want_a_started_instance() -> None:
     assert {state for state in DesiredState if wants_started(state)} == {"Running", "Paused"}

@@ -1,4 +1,4 @@
-"""The planner's precedence, from deletion down: who is deleted, who waits, and what the object's metadata becomes."""
+"""Deletions, time to live, delayed first status, ownerReferences and finalizers in the plan of an instance."""
 
 from __future__ import annotations
 
@@ -37,24 +37,28 @@ def worker(**fields: Any) -> HopperInstance:
     return instance("worker", Scope.ORCHESTRATION, **fields)
 
 
-# name: the instance being deleted, its children, the finalizers it is to have (None: left as it is)
+# name: the instance being deleted, its children, its finalizers afterwards (None: unchanged)
 DELETIONS: dict[str, tuple[dict[str, Any], ChildSummary, tuple[str, ...] | None]] = {
-    "no finalizer, nothing to do": ({}, ChildSummary(total=1, active=("a",)), None),
-    "somebody else's finalizer is left alone": ({"finalizers": (OTHER,)}, ChildSummary(), None),
-    "children first": ({"finalizers": GUARDED}, ChildSummary(total=1), None),
-    "children first, stopped or not": ({"finalizers": GUARDED}, ChildSummary(total=1, active=("a",)), None),
-    "none left": ({"finalizers": GUARDED}, ChildSummary(), ()),
-    "none left, others' finalizers stay": ({"finalizers": (OTHER, FINALIZER, "z")}, ChildSummary(), (OTHER, "z")),
-    "those not accepted do not count": ({"finalizers": GUARDED}, ChildSummary(expected=True), ()),
-    "orphans are let go": (
+    "without our finalizer, nothing changes": ({}, ChildSummary(total=1, active=("a",)), None),
+    "the finalizer of another controller stays": ({"finalizers": (OTHER,)}, ChildSummary(), None),
+    "the finalizer waits for children": ({"finalizers": GUARDED}, ChildSummary(total=1), None),
+    "the finalizer waits for active children too": (
+        {"finalizers": GUARDED},
+        ChildSummary(total=1, active=("a",)),
+        None,
+    ),
+    "without children, the finalizer is removed": ({"finalizers": GUARDED}, ChildSummary(), ()),
+    "without children, other finalizers stay": ({"finalizers": (OTHER, FINALIZER, "z")}, ChildSummary(), (OTHER, "z")),
+    "children that are not accepted do not count": ({"finalizers": GUARDED}, ChildSummary(expected=True), ()),
+    "an orphaning deletion does not wait": (
         *({"finalizers": (ORPHAN_FINALIZER, FINALIZER)}, ChildSummary(total=2, active=("a", "b"), expected=True)),
         (ORPHAN_FINALIZER,),
     ),
-    "protected orphans too": (
+    "an orphaning deletion ignores protection": (
         *({"finalizers": (ORPHAN_FINALIZER, FINALIZER)}, ChildSummary(total=1, protected=("a",))),
         (ORPHAN_FINALIZER,),
     ),
-    "foreground deletion waits all the same": (
+    "a foreground deletion waits too": (
         *({"finalizers": ("foregroundDeletion", FINALIZER)}, ChildSummary(total=1)),
         None,
     ),
@@ -63,7 +67,9 @@ DELETIONS: dict[str, tuple[dict[str, Any], ChildSummary, tuple[str, ...] | None]
 
 @pytest.mark.parametrize("case", DELETIONS.values(), ids=DELETIONS)
 @pytest.mark.parametrize("phase", [None, *Phase])
-def test_deletion(phase: Phase | None, case: tuple[dict[str, Any], ChildSummary, tuple[str, ...] | None]) -> None:
+def test_the_finalizer_is_released_once_the_children_are_gone(
+    phase: Phase | None, case: tuple[dict[str, Any], ChildSummary, tuple[str, ...] | None]
+) -> None:
     fields, children, finalizers = case
     deleted = instance(phase=phase, deleted=True, owners=(foreign_owner(),), **fields)
     expected = None if finalizers is None else MetadataChange((foreign_owner(),), finalizers)
@@ -72,14 +78,14 @@ def test_deletion(phase: Phase | None, case: tuple[dict[str, Any], ChildSummary,
     assert plan(observe(deleted, children=children)) == Plan(metadata=expected, requeue_after=requeue)
 
 
-def test_deletion_needs_neither_parent_nor_a_valid_place() -> None:
+def test_deletion_needs_neither_a_parent_nor_a_valid_instance() -> None:
     lost = worker(parent="gone", phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
     assert plan(observe(lost)) == Plan(metadata=MetadataChange((), ()))
     broken = observe(lost, config_problems=("spec.config.x is wrong",), refusal="403: no")
     assert plan(broken) == Plan(metadata=MetadataChange((), ()))
 
 
-def test_deletion_that_protected_children_block_is_reported() -> None:
+def test_a_deletion_blocked_by_protected_children_is_reported() -> None:
     names = tuple(f"child-{number}" for number in range(7))
     deleted = instance(phase=Phase.RUNNING, generation=4, seen=3, deleted=True, finalizers=GUARDED)
     o = observe(deleted, children=ChildSummary(total=9, protected=names))
@@ -98,8 +104,8 @@ def test_deletion_that_protected_children_block_is_reported() -> None:
     assert plan(o.with_status(decided.status)).status == decided.status
 
 
-def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() -> None:
-    """The child is not protected itself: it would be wrong to send anybody there to lift that."""
+def test_a_deletion_blocked_further_down_names_the_blocked_child() -> None:
+    """The child itself is not protected, so the message must not ask to lift its protection."""
     dying = instance("global", Scope.GLOBAL, phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
     status = plan(observe(dying, children=ChildSummary(total=1, ready=1, blocked=("web",)))).status
     assert status
@@ -107,20 +113,20 @@ def test_a_deletion_that_waits_for_somebody_further_down_says_where_to_look() ->
     assert status.children == ChildCounts(total=1, ready=1)
 
 
-def test_what_blocked_a_deletion_is_taken_back_once_it_does_not() -> None:
+def test_a_deletion_is_no_longer_stalled_once_the_protection_is_lifted() -> None:
     dying = instance(phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
     blocked = plan(observe(dying, children=ChildSummary(total=1, protected=("a",)))).status
     assert blocked
     released = plan(observe(dying, children=ChildSummary(total=1)).with_status(blocked)).status
     assert released
-    assert [(it.type, it.status, it.reason) for it in released.conditions] == [
+    assert [(entry.type, entry.status, entry.reason) for entry in released.conditions] == [
         (ConditionType.READY, "False", Reason.DELETION_BLOCKED),
         (ConditionType.RECONCILING, "True", Reason.DELETION_BLOCKED),
     ]
     assert released.conditions[0].message == "deletion waits for its children, which are being deleted"
 
 
-def test_a_deletion_that_takes_long_says_for_what_it_waits() -> None:
+def test_a_long_deletion_names_the_finalizers_of_other_controllers() -> None:
     dying = instance(phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
     o = observe(dying, children=ChildSummary(total=2, held=("a (finalizer example.com/hold)",)))
     assert plan(o) == Plan(requeue_after=DETAILS_AFTER_SECONDS)
@@ -135,8 +141,8 @@ def test_a_deletion_that_takes_long_says_for_what_it_waits() -> None:
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_what_the_api_server_does_not_let_us_delete_lives_on_and_says_so(phase: Phase) -> None:
-    """Its parent is being deleted, its time is over: it stops where it is to stop, and is Stalled."""
+def test_an_instance_whose_deletion_was_rejected_lives_on_and_is_stalled(phase: Phase) -> None:
+    """Although its parent is being deleted and its TTL has passed, it still follows its desired state."""
     child = worker(parent=DYING, phase=phase, desired=DesiredState.STOPPED, ttl_seconds_after_finished=0)
     decided = plan(observe(child, DYING, refusal="deletion (TTLExpired): 403: no"))
     assert decided.delete is None
@@ -150,16 +156,16 @@ def test_what_the_api_server_does_not_let_us_delete_lives_on_and_says_so(phase: 
 
 
 DYING = instance("web", phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
-LETTING_GO = replace(DYING, metadata=replace(DYING.metadata, finalizers=(ORPHAN_FINALIZER,)))
-TAKEN_ALONG = Plan(delete=Reason.PARENT_IS_BEING_DELETED)
+ORPHANING = replace(DYING, metadata=replace(DYING.metadata, finalizers=(ORPHAN_FINALIZER,)))
+DELETED_WITH_PARENT = Plan(delete=Reason.PARENT_IS_BEING_DELETED)
 
 
 @pytest.mark.parametrize("phase", [None, *Phase])
-def test_a_parent_takes_its_children_along(phase: Phase | None) -> None:
-    assert plan(observe(worker(parent=DYING, phase=phase), DYING)) == TAKEN_ALONG
+def test_the_deletion_of_a_parent_deletes_its_children(phase: Phase | None) -> None:
+    assert plan(observe(worker(parent=DYING, phase=phase), DYING)) == DELETED_WITH_PARENT
 
 
-def test_a_parent_being_deleted_takes_along_only_what_is_its_own() -> None:
+def test_the_deletion_of_a_parent_spares_protected_and_unaccepted_children() -> None:
     for spared in (
         worker(parent=DYING, phase=Phase.RUNNING, deletion_protection=True),
         worker(parent="web", phase=Phase.RUNNING),
@@ -169,10 +175,10 @@ def test_a_parent_being_deleted_takes_along_only_what_is_its_own() -> None:
         assert decided.delete is None
         assert decided.status
         assert decided.status.phase is Phase.RUNNING
-    assert plan(observe(worker(parent=LETTING_GO, phase=Phase.RUNNING), LETTING_GO)).delete is None
+    assert plan(observe(worker(parent=ORPHANING, phase=Phase.RUNNING), ORPHANING)).delete is None
 
 
-def test_who_moves_away_in_time_is_spared() -> None:
+def test_a_child_that_moves_to_another_parent_in_time_is_spared() -> None:
     other = instance("other", phase=Phase.RUNNING)
     moved = worker(parent="other", phase=Phase.RUNNING, owners=(owned_by(DYING),))
     decided = plan(observe(moved, DYING, other))
@@ -180,7 +186,7 @@ def test_who_moves_away_in_time_is_spared() -> None:
     assert decided.metadata == MetadataChange((owned_by(other),), ())
 
 
-def test_a_newcomer_below_a_parent_being_deleted_waits() -> None:
+def test_a_new_child_of_a_parent_being_deleted_waits() -> None:
     decided = plan(observe(worker(parent="web"), DYING))
     assert decided.delete is None
     assert decided.metadata is None
@@ -192,23 +198,26 @@ def test_a_newcomer_below_a_parent_being_deleted_waits() -> None:
     assert ready.message == 'parent "web" is being deleted; choose another spec.parentRef.name'
 
 
-# name: the instance, and the seconds left of a time to live of 100 s; None where it is not to be deleted at all
-ENDS: dict[str, tuple[dict[str, Any], float | None]] = {
+# name: the instance, and the seconds left of a TTL of 100 s; None if the instance is not finished
+TTL_CASES: dict[str, tuple[dict[str, Any], float | None]] = {
     "stopped": ({"phase": Phase.STOPPED, "desired": DesiredState.STOPPED, "since": 60}, 40),
-    "to the second": ({"phase": Phase.STOPPED, "desired": DesiredState.STOPPED, "since": 100}, 0),
+    "exactly over": ({"phase": Phase.STOPPED, "desired": DesiredState.STOPPED, "since": 100}, 0),
     "long over": ({"phase": Phase.STOPPED, "desired": DesiredState.STOPPED, "since": 1000}, 0),
     "terminated": ({"phase": Phase.TERMINATED, "desired": DesiredState.TERMINATED, "since": 1000}, 0),
     "terminated by an ancestor": ({"phase": Phase.TERMINATED, "since": 1000}, 0),
     "given up": ({"phase": Phase.ERROR, "status": {"retries": 5}, "since": 1000}, 0),
     "never restarted": ({"phase": Phase.ERROR, "restart_policy": policy(RestartMode.NEVER), "since": 1000}, 0),
-    "restarted for ever": (
+    "restarted without limit": (
         {"phase": Phase.ERROR, "restart_policy": policy(RestartMode.ALWAYS), "status": {"retries": 9}, "since": 1000},
         None,
     ),
-    "tried again": ({"phase": Phase.ERROR, "status": {"retries": 4}, "since": 1000}, None),
-    "mended": ({"phase": Phase.ERROR, "status": {"retries": 5}, "generation": 2, "seen": 1, "since": 1000}, None),
+    "with a restart left": ({"phase": Phase.ERROR, "status": {"retries": 4}, "since": 1000}, None),
+    "given up, then changed by the user": (
+        {"phase": Phase.ERROR, "status": {"retries": 5}, "generation": 2, "seen": 1, "since": 1000},
+        None,
+    ),
     "held at Stopped by an ancestor": ({"phase": Phase.STOPPED, "since": 1000}, None),
-    "to run again": ({"phase": Phase.STOPPED, "generation": 2, "seen": 1, "since": 1000}, None),
+    "stopped, then started by the user": ({"phase": Phase.STOPPED, "generation": 2, "seen": 1, "since": 1000}, None),
     "archived": ({"phase": Phase.ARCHIVED, "desired": DesiredState.ARCHIVED, "since": 1000}, None),
     "running": ({"phase": Phase.RUNNING, "since": 1000}, None),
     "protected": (
@@ -218,8 +227,8 @@ ENDS: dict[str, tuple[dict[str, Any], float | None]] = {
 }
 
 
-@pytest.mark.parametrize("case", ENDS.values(), ids=ENDS)
-def test_time_to_live(case: tuple[dict[str, Any], float | None]) -> None:
+@pytest.mark.parametrize("case", TTL_CASES.values(), ids=TTL_CASES)
+def test_a_finished_instance_is_deleted_after_its_ttl(case: tuple[dict[str, Any], float | None]) -> None:
     fields, left = case
     decided = plan(observe(instance(ttl_seconds_after_finished=100, **fields)))
     if left == 0:
@@ -227,10 +236,10 @@ def test_time_to_live(case: tuple[dict[str, Any], float | None]) -> None:
     else:
         assert decided.delete is None
         assert decided.requeue_after == left
-    assert plan(observe(instance(**fields))).delete is None, "without a time to live nothing ends"
+    assert plan(observe(instance(**fields))).delete is None, "without a TTL nothing is deleted"
 
 
-def test_time_to_live_begins_with_the_end() -> None:
+def test_the_ttl_starts_when_the_instance_finishes() -> None:
     ending = instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED, ttl_seconds_after_finished=100, since=1000)
     assert plan(observe(ending)).requeue_after == 100
     at_once = replace(ending, spec=replace(ending.spec, ttl_seconds_after_finished=0))
@@ -241,8 +250,8 @@ def test_time_to_live_begins_with_the_end() -> None:
     assert plan(o.with_status(decided.status)) == Plan(delete=Reason.TTL_EXPIRED)
 
 
-def test_time_to_live_begins_with_the_own_wish_to_be_stopped() -> None:
-    """However long an ancestor has held the instance before."""
+def test_the_ttl_starts_when_the_instance_is_stopped_by_its_own_spec() -> None:
+    """The time during which an ancestor held the instance does not count."""
     held = (condition(ConditionType.READY, "True", Reason.INHERITED_FROM),)
     stopped = instance(
         phase=Phase.STOPPED,
@@ -263,7 +272,7 @@ def test_time_to_live_begins_with_the_own_wish_to_be_stopped() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.STOPPED, Phase.TERMINATED, Phase.ERROR])
-def test_a_time_to_come_that_somebody_has_written_counts_as_now(phase: Phase) -> None:
+def test_a_timestamp_in_the_future_counts_as_now(phase: Phase) -> None:
     far = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     state = {Phase.STOPPED: DesiredState.STOPPED, Phase.TERMINATED: DesiredState.TERMINATED}
     odd = instance(
@@ -277,14 +286,14 @@ def test_a_time_to_come_that_somebody_has_written_counts_as_now(phase: Phase) ->
     assert decided.requeue_after == (10 if phase is Phase.ERROR else 100)
 
 
-def test_a_status_without_times_has_no_end() -> None:
+def test_a_status_without_timestamps_never_expires() -> None:
     odd = instance(phase=Phase.STOPPED, desired=DesiredState.STOPPED, ttl_seconds_after_finished=1)
     decided = plan(observe(replace(odd, status=replace(odd.status, last_transition_time=None))))
     assert (decided.delete, decided.requeue_after) == (None, None)
 
 
-def test_the_nearer_moment_counts() -> None:
-    """The last restart of the policy lies ahead, then its time to live."""
+def test_the_earliest_time_determines_the_requeue() -> None:
+    """A restart is due before the TTL could start."""
     before = instance(phase=Phase.ERROR, since=3, ttl_seconds_after_finished=2)
     assert plan(observe(before)).requeue_after == 7
 
@@ -292,7 +301,7 @@ def test_the_nearer_moment_counts() -> None:
 FRESH = {"age": 0.5}
 
 
-def test_a_newcomer_is_given_a_moment_for_its_parent_to_come_along() -> None:
+def test_the_first_status_is_delayed_while_the_parent_is_not_ready() -> None:
     for tree in ((), (instance("web", phase=Phase.STARTING),), (instance("web"),)):
         o = observe(worker(parent="web", **FRESH), *tree)
         decided = plan(o)
@@ -303,14 +312,14 @@ def test_a_newcomer_is_given_a_moment_for_its_parent_to_come_along() -> None:
         assert late.requeue_after is None
 
 
-def test_its_place_is_taken_meanwhile() -> None:
+def test_metadata_is_written_during_the_delay() -> None:
     parent = instance("web", phase=Phase.STARTING)
     decided = plan(observe(worker(parent="web", **FRESH), parent))
     assert decided.metadata == MetadataChange((owned_by(parent),), ())
     assert decided.hierarchy_events == (HierarchyEvent("web", Reason.CHILD_ADDED, "worker is now a child"),)
 
 
-def test_the_loss_of_the_parent_is_announced_once() -> None:
+def test_an_orphan_is_announced_once() -> None:
     orphan = worker(phase=Phase.RUNNING, parent="web")
     o = observe(orphan)
     decided = plan(o)
@@ -320,15 +329,15 @@ def test_the_loss_of_the_parent_is_announced_once() -> None:
     assert plan(o.with_status(decided.status)).hierarchy_events == ()
 
 
-def test_who_goes_with_the_parent_is_no_orphan() -> None:
-    """Garbage collection finds it by the reference that is still there."""
+def test_a_child_that_garbage_collection_will_delete_is_not_announced_as_orphan() -> None:
+    """Its ownerReference to the deleted parent is still there."""
     doomed = worker(phase=Phase.RUNNING, parent="web", owners=(owned_by(instance("web")),))
     assert plan(observe(doomed)).hierarchy_events == ()
 
 
-def test_only_waiting_for_the_parent_is_kept_back() -> None:
-    assert plan(observe(worker(**FRESH))).status, "a refusal is told at once"
-    assert plan(observe(worker(parent="web", phase=Phase.CREATED, **FRESH))).status, "what was said once, is said again"
+def test_only_a_first_status_about_waiting_is_delayed() -> None:
+    assert plan(observe(worker(**FRESH))).status, "an invalid parent is reported at once"
+    assert plan(observe(worker(parent="web", phase=Phase.CREATED, **FRESH))).status, "only the first status is delayed"
     assert plan(observe(instance(**FRESH))).status
     stopped = plan(observe(worker(parent="web", desired=DesiredState.STOPPED, **FRESH))).status
     assert stopped
@@ -337,18 +346,20 @@ def test_only_waiting_for_the_parent_is_kept_back() -> None:
 
 EXPECTING = ChildSummary(expected=True)
 # name: children, finalizers before, finalizers after
-GUARDS: dict[str, tuple[ChildSummary, tuple[str, ...], tuple[str, ...]]] = {
+FINALIZER_CASES: dict[str, tuple[ChildSummary, tuple[str, ...], tuple[str, ...]]] = {
     "no children, no finalizer": (ChildSummary(), (), ()),
-    "a child that names it": (EXPECTING, (), (FINALIZER,)),
-    "children accepted": (ChildSummary(total=1), (), (FINALIZER,)),
-    "after those of others": (EXPECTING, (OTHER,), (OTHER, FINALIZER)),
-    "where it is, it stays": (EXPECTING, (FINALIZER, OTHER), (FINALIZER, OTHER)),
-    "the last child has left": (ChildSummary(), (OTHER, FINALIZER), (OTHER,)),
+    "an instance names it as parent": (EXPECTING, (), (FINALIZER,)),
+    "an accepted child": (ChildSummary(total=1), (), (FINALIZER,)),
+    "added after other finalizers": (EXPECTING, (OTHER,), (OTHER, FINALIZER)),
+    "present already, order kept": (EXPECTING, (FINALIZER, OTHER), (FINALIZER, OTHER)),
+    "removed with the last child": (ChildSummary(), (OTHER, FINALIZER), (OTHER,)),
 }
 
 
-@pytest.mark.parametrize("case", GUARDS.values(), ids=GUARDS)
-def test_a_finalizer_guards_those_with_children(case: tuple[ChildSummary, tuple[str, ...], tuple[str, ...]]) -> None:
+@pytest.mark.parametrize("case", FINALIZER_CASES.values(), ids=FINALIZER_CASES)
+def test_the_finalizer_is_present_while_there_are_children(
+    case: tuple[ChildSummary, tuple[str, ...], tuple[str, ...]],
+) -> None:
     children, before, after = case
     change = plan(observe(instance(phase=Phase.RUNNING, finalizers=before), children=children)).metadata
     assert change == (None if before == after else MetadataChange((), after))
@@ -364,41 +375,41 @@ def moved(before: str, after: str) -> HierarchyEvent:
     return HierarchyEvent("worker", Reason.PARENT_CHANGED, f"parent changed from {before} to {after}")
 
 
-# name: the parent it names, owners before, owners after (None: left as they are), what is announced
-PLACES: dict[
+# name: the parent it names, owners before, owners after (None: unchanged), Events
+OWNER_REFERENCE_CASES: dict[
     str, tuple[str | None, tuple[OwnerReference, ...], tuple[OwnerReference, ...] | None, tuple[HierarchyEvent, ...]]
 ] = {
     "accepted": ("web", (), (owned_by(WEB),), (ADDED["web"],)),
     "in place": ("web", (owned_by(WEB),), None, ()),
-    "stripped by hand": ("web", (), (owned_by(WEB),), (ADDED["web"],)),
+    "ownerReference removed by a user": ("web", (), (owned_by(WEB),), (ADDED["web"],)),
     "re-parented": (
         *("web", (owned_by(SHOP),), (owned_by(WEB),)),
         (REMOVED["shop"], ADDED["web"], moved("shop", "web")),
     ),
     "the parent was created again": ("web", (owned_by(WEB, uid="uid-before"),), (owned_by(WEB),), ()),
-    "wrong flags are put right": (
+    "wrong flags are corrected": (
         *("web", (replace(owned_by(WEB), controller=False, block_owner_deletion=None),), (owned_by(WEB),)),
         (),
     ),
-    "an older version of the API is put right": (
+    "an older API version is corrected": (
         *("web", (replace(owned_by(WEB), api_version="hopper.dev/v1beta1"),), (owned_by(WEB),)),
         (),
     ),
-    "a second parent is taken away": ("web", (owned_by(WEB), owned_by(SHOP)), (owned_by(WEB),), ()),
-    "others' owners stay": (
+    "a second parent is removed": ("web", (owned_by(WEB), owned_by(SHOP)), (owned_by(WEB),), ()),
+    "owners of other kinds stay": (
         *("web", (foreign_owner(),), (foreign_owner(), owned_by(WEB))),
         (ADDED["web"],),
     ),
-    "an object has one controller": (
+    "another controller stays the only one": (
         *("web", (foreign_owner(controller=True),)),
         *((foreign_owner(controller=True), replace(owned_by(WEB), controller=False)), (ADDED["web"],)),
     ),
-    "missing: garbage collection must find it": ("gone", (owned_by(instance("gone")),), None, ()),
-    "missing: not what belongs to another": (
+    "missing parent: its reference stays for garbage collection": ("gone", (owned_by(instance("gone")),), None, ()),
+    "missing parent: the reference to another is removed": (
         *("gone", (foreign_owner(), owned_by(WEB)), (foreign_owner(),)),
         (REMOVED["web"], moved("web", "none")),
     ),
-    "refused: out of the cascade": (
+    "invalid parent": (
         *("global", (owned_by(WEB),), ()),
         (REMOVED["web"], moved("web", "none")),
     ),
@@ -406,8 +417,8 @@ PLACES: dict[
 }
 
 
-@pytest.mark.parametrize("case", PLACES.values(), ids=PLACES)
-def test_owner_references_follow_the_parent(
+@pytest.mark.parametrize("case", OWNER_REFERENCE_CASES.values(), ids=OWNER_REFERENCE_CASES)
+def test_owner_references_follow_parent_ref(
     case: tuple[str | None, tuple[OwnerReference, ...], tuple[OwnerReference, ...] | None, tuple[HierarchyEvent, ...]],
 ) -> None:
     parent, before, after, announced = case
@@ -417,8 +428,8 @@ def test_owner_references_follow_the_parent(
     assert decided.hierarchy_events == announced
 
 
-def test_precedence() -> None:
-    """Each rule is true at once; each is taken away in turn, and the next one shows."""
+def test_each_rule_of_the_planner_hides_the_next() -> None:
+    """All rules apply at first. Each is removed in turn, and the next one decides."""
     everything = worker(
         parent=DYING,
         phase=Phase.STOPPED,
@@ -429,7 +440,7 @@ def test_precedence() -> None:
     )
     assert plan(observe(everything, DYING)) == Plan(metadata=MetadataChange((owned_by(DYING),), ()))
     alive = replace(everything, metadata=replace(everything.metadata, deletion_timestamp=None, finalizers=()))
-    assert plan(observe(alive, DYING)) == TAKEN_ALONG
+    assert plan(observe(alive, DYING)) == DELETED_WITH_PARENT
     assert plan(observe(alive, replace(WEB))) == Plan(delete=Reason.TTL_EXPIRED)
     lasting = replace(alive, spec=replace(alive.spec, ttl_seconds_after_finished=None))
     misplaced = replace(lasting, spec=replace(lasting.spec, parent_ref=None, desired_state=DesiredState.RUNNING))

@@ -1,8 +1,7 @@
-"""Every situation that the planner may meet: no illegal step, no second thought, no dead end, no going in circles.
+"""Exhaustive test of the planner: no illegal transition, no change of mind, no dead end, no endless loop.
 
-Phase, wish, place, children, workload, restart asked for, and what the restart policy has been through: some 28,000
-combinations. Each is planned, planned again, and then lived through in a fair world, in which children stop when they
-are told, workloads come and go, and time passes.
+The combinations of phase, desired state, parent, children, workload, requested restart and history of restarts are
+about 28,000. For each, the test plans twice and then simulates children that stop, pods that start and fail, and time.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from hopper.domain.workload import Workload
 from tests.unit.domain.sample_instances import NOW, condition, instance, observe, policy, seconds
 from tests.unit.domain.simulated_namespace import Pods
 
-LONGEST_LIFE = 60  # plans; five restarts in a row take about twenty
+MAX_PLANS = 60  # five consecutive restarts take about twenty
 DOWN = (DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED)
 
 
@@ -35,8 +34,8 @@ def parent(phase: Phase, desired: DesiredState = DesiredState.RUNNING, finalizer
     return instance("global", Scope.GLOBAL, phase=phase, desired=desired, **deleted)  # type: ignore[arg-type]
 
 
-# name: the parent, and whether the instance is accepted below it
-PLACES: dict[str, tuple[HopperInstance | None, bool]] = {
+# name: the parent, and whether it has accepted the instance
+PARENTS: dict[str, tuple[HopperInstance | None, bool]] = {
     "running": (parent(Phase.RUNNING), True),
     "running, not accepted yet": (parent(Phase.RUNNING), False),
     "paused": (parent(Phase.PAUSED, DesiredState.PAUSED), True),
@@ -45,19 +44,19 @@ PLACES: dict[str, tuple[HopperInstance | None, bool]] = {
     "terminated": (parent(Phase.TERMINATED, DesiredState.TERMINATED), True),
     "created": (parent(Phase.CREATED), True),
     "failed": (parent(Phase.ERROR), True),
-    "letting go": (parent(Phase.RUNNING, finalizer=ORPHAN_FINALIZER), True),
-    "dying, not accepted": (parent(Phase.RUNNING, finalizer=FINALIZER), False),
+    "being deleted with orphans": (parent(Phase.RUNNING, finalizer=ORPHAN_FINALIZER), True),
+    "being deleted, not accepted": (parent(Phase.RUNNING, finalizer=FINALIZER), False),
     "of the wrong scope": (instance("global", Scope.FEDERATED, phase=Phase.RUNNING), False),
 }
 ROOT, MISSING = "none at all", "missing"
 
 CHILDREN = {
     "no children": ChildSummary(),
-    "children down": ChildSummary(total=2, ready=2, expected=True),
-    "children up": ChildSummary(total=2, ready=1, active=("a", "b"), expected=True),
+    "children inactive": ChildSummary(total=2, ready=2, expected=True),
+    "children active": ChildSummary(total=2, ready=1, active=("a", "b"), expected=True),
 }
 
-# name: the pods as they are, None for a logical instance
+# name: the pods; None for a logical instance
 WORKLOADS: dict[str, Pods | None] = {
     "logical": None,
     "pods absent": Pods("absent"),
@@ -71,11 +70,11 @@ WORKLOADS: dict[str, Pods | None] = {
 
 @dataclass(frozen=True)
 class Situation:
-    """One combination."""
+    """Combination of everything that the planner observes."""
 
     phase: Phase | None
     desired: DesiredState
-    place: str
+    parent_case: str
     children: str
     workload: str
     restart: bool
@@ -84,10 +83,10 @@ class Situation:
     retries: int = 0
 
     def observed(self) -> Observed:
-        home, accepted = PLACES.get(self.place, (None, False))
+        above, accepted = PARENTS.get(self.parent_case, (None, False))
         subject = instance(
             "web",
-            parent=home if accepted else None if self.place == ROOT else "global",
+            parent=above if accepted else None if self.parent_case == ROOT else "global",
             phase=self.phase,
             desired=self.desired,
             generation=2,
@@ -98,17 +97,17 @@ class Situation:
             status={"retries": self.retries} if self.phase else {},
         )
         pods = WORKLOADS[self.workload]
-        seen = pods.seen() if pods else Workload()
-        return observe(subject, *([home] if home else []), children=CHILDREN[self.children], workload=seen)
+        seen = pods.workload() if pods else Workload()
+        return observe(subject, *([above] if above else []), children=CHILDREN[self.children], workload=seen)
 
 
-# What happened before, and only matters in Error: user acted or not, restart policy, restarts in a row.
-PASTS = [
+# Only relevant in Error: whether the user has changed the spec, the restart policy, and the retries so far.
+ERROR_HISTORIES = [
     (acted, mode, retries)
     for acted, mode, retries in product([False, True], RestartMode, [0, 5])
     if retries == 0 or mode is not RestartMode.ALWAYS
 ]
-# Pods as they may be in a phase; where nothing ought to run, something may have been left.
+# Possible pods by phase. Pods may be left over in phases that should have none.
 PODS: dict[Phase | None, tuple[str, ...]] = {
     **dict.fromkeys((None, Phase.CREATED, Phase.ARCHIVED, Phase.TERMINATED), ("logical", "pods absent", "pods up")),
     Phase.ERROR: ("logical", "pods up", "pods failed once", "pods failing for ever"),
@@ -117,10 +116,12 @@ PODS: dict[Phase | None, tuple[str, ...]] = {
 
 def situations(phase: Phase | None) -> Iterator[Situation]:
     """Yield every combination."""
-    everywhere = [*PLACES, ROOT, MISSING]
+    everywhere = [*PARENTS, ROOT, MISSING]
     if phase is Phase.ERROR:
-        children = ("no children", "children up")
-        for *values, past in product([phase], DesiredState, everywhere, children, PODS[phase], [False, True], PASTS):
+        children = ("no children", "children active")
+        for *values, past in product(
+            [phase], DesiredState, everywhere, children, PODS[phase], [False, True], ERROR_HISTORIES
+        ):
             yield Situation(*values, *past)
     else:
         pods = PODS.get(phase, tuple(WORKLOADS))
@@ -129,15 +130,15 @@ def situations(phase: Phase | None) -> Iterator[Situation]:
 
 
 @dataclass
-class Life:
-    """One instance and its surroundings, which react to what is planned."""
+class Simulation:
+    """An instance with children and pods that react to the plans."""
 
     o: Observed
     pods: Pods | None
     taken: list[str] = field(default_factory=list)
 
     def write(self, decided: Plan) -> None:
-        """Carry a plan out; nothing but the object changes, except that a start leaves behind what failed before."""
+        """Write a plan to the instance; a start also replaces failed pods."""
         subject = self.o.instance
         if decided.metadata:
             change = decided.metadata
@@ -149,35 +150,35 @@ class Life:
         for step in decided.transitions:
             self.taken.append(step.target)
             if self.pods:
-                self.pods.told(step)
+                self.pods.on_transition(step)
         if self.o.workload.failure and Phase.STARTING in self.taken:
-            self.look_at_the_pods()
+            self.observe_pods()
 
-    def go_on(self, decided: Plan) -> None:
-        """Let the surroundings do what they were told, and time pass where the plan asks for it."""
+    def advance(self, decided: Plan) -> None:
+        """Advance the pods and children, or else the clock to the requeue."""
         if self.pods:
-            self.pods.work(self.o.phase)
-            self.look_at_the_pods()
+            self.pods.step(self.o.phase)
+            self.observe_pods()
         if self.o.children.active and self.o.effective.state in DOWN:
             self.o = replace(self.o, children=replace(self.o.children, active=self.o.children.active[1:]))
         elif decided.requeue_after:
             self.o = replace(self.o, now=self.o.now + seconds(decided.requeue_after))
 
-    def look_at_the_pods(self) -> None:
-        self.o = replace(self.o, workload=self.pods.seen() if self.pods else Workload())
+    def observe_pods(self) -> None:
+        self.o = replace(self.o, workload=self.pods.workload() if self.pods else Workload())
 
 
-def begin(situation: Situation) -> Life:
+def simulation_of(situation: Situation) -> Simulation:
     pods = WORKLOADS[situation.workload]
-    return Life(situation.observed(), replace(pods) if pods else None)
+    return Simulation(situation.observed(), replace(pods) if pods else None)
 
 
-def says_nothing_new(o: Observed, decided: Plan) -> bool:
+def changes_nothing(o: Observed, decided: Plan) -> bool:
     return decided.metadata is None and decided.delete is None and decided.status in (None, o.instance.status)
 
 
 def check_plan(o: Observed, decided: Plan) -> InstanceStatus:
-    """Check what holds for every plan about an instance that is to live."""
+    """Assert the invariants of a plan for an instance that must not be deleted."""
     assert decided.delete is None
     phase = o.phase
     for step in decided.transitions:
@@ -191,8 +192,8 @@ def check_plan(o: Observed, decided: Plan) -> InstanceStatus:
     stalled = decided.status.condition(ConditionType.STALLED)
     reconciling = decided.status.condition(ConditionType.RECONCILING)
     assert ready
-    assert {it.observed_generation for it in decided.status.conditions} == {o.instance.metadata.generation}
-    assert {it.reason for it in decided.status.conditions} <= set(Reason)
+    assert {entry.observed_generation for entry in decided.status.conditions} == {o.instance.metadata.generation}
+    assert {entry.reason for entry in decided.status.conditions} <= set(Reason)
     if ready.status == "True":
         assert stalled is reconciling is None
         assert phase.value == o.effective.state.value
@@ -200,48 +201,48 @@ def check_plan(o: Observed, decided: Plan) -> InstanceStatus:
         assert not o.restart_is_requested or decided.status.restarted_at == o.instance.spec.restarted_at
     else:
         assert (stalled is None) != (reconciling is None)
-        assert ready.message, "a reason that people can read"
+        assert ready.message, "a hold needs a message"
     return decided.status
 
 
-def live(life: Life) -> InstanceStatus:
-    """Go on until nothing is left to do, or restarts follow each other at the longest distance.
+def run_until_quiet(simulation: Simulation) -> InstanceStatus:
+    """Plan and advance until nothing changes, or restarts follow each other at the maximum delay.
 
-    What was planned last is written, so that the first plan has nothing to add.
+    The previous plan was written already, so the first plan here must not change anything.
     """
-    for number in range(LONGEST_LIFE):
-        decided = plan(life.o)
-        status = check_plan(life.o, decided)
-        quiet = says_nothing_new(life.o, decided)
-        assert quiet or number, f"has second thoughts: {decided}"
-        life.write(decided)
-        waits_for_long = decided.requeue_after == life.o.restart_policy.max_backoff_seconds
-        before = (life.o, life.pods and life.pods.are)
+    for number in range(MAX_PLANS):
+        decided = plan(simulation.o)
+        status = check_plan(simulation.o, decided)
+        quiet = changes_nothing(simulation.o, decided)
+        assert quiet or number, f"second plan differs: {decided}"
+        simulation.write(decided)
+        waits_for_long = decided.requeue_after == simulation.o.restart_policy.max_backoff_seconds
+        before = (simulation.o, simulation.pods and simulation.pods.state)
         if waits_for_long:
             return status
-        life.go_on(decided)
-        if quiet and (life.o, life.pods and life.pods.are) == before:
+        simulation.advance(decided)
+        if quiet and (simulation.o, simulation.pods and simulation.pods.state) == before:
             return status
-    raise AssertionError(f"goes on and on: {life.taken}")
+    raise AssertionError(f"never comes to rest: {simulation.taken}")
 
 
-# What may keep an instance from its effective state for good, and in which situations.
 def may_end_with(reason: str, situation: Situation, wanted: DesiredState) -> bool:
+    """Whether this reason may permanently keep an instance from its effective state."""
     wants_started = wanted not in DOWN
     fails = situation.workload == "pods failing for ever"
     gave_up = situation.retries == 5 and not situation.acted and not situation.restart
-    misplaced = situation.place in ("of the wrong scope", "dying, not accepted", MISSING)
+    misplaced = situation.parent_case in ("of the wrong scope", "being deleted, not accepted", MISSING)
     match reason:
         case Reason.ALREADY_FINAL:
             return situation.phase in (Phase.ARCHIVED, Phase.TERMINATED)
         case Reason.WRONG_PARENT_SCOPE:
-            return situation.place == "of the wrong scope"
+            return situation.parent_case == "of the wrong scope"
         case Reason.PARENT_NOT_FOUND | Reason.ORPHANED:
-            return situation.place == MISSING and wants_started
+            return situation.parent_case == MISSING and wants_started
         case Reason.PARENT_IS_BEING_DELETED:
-            return situation.place == "dying, not accepted" and wants_started
+            return situation.parent_case == "being deleted, not accepted" and wants_started
         case Reason.PARENT_NOT_READY:
-            return situation.place in ("created", "failed") and wants_started
+            return situation.parent_case in ("created", "failed") and wants_started
         case Reason.RESTARTS_EXHAUSTED:
             return situation.mode is RestartMode.ON_FAILURE and wants_started and (fails or gave_up)
         case Reason.RESTART_NEVER:
@@ -254,21 +255,21 @@ def may_end_with(reason: str, situation: Situation, wanted: DesiredState) -> boo
 
 
 @pytest.mark.parametrize("phase", [None, *Phase], ids=str)
-def test_every_situation(phase: Phase | None) -> None:
+def test_every_situation_comes_to_rest_with_legal_transitions(phase: Phase | None) -> None:
     for situation in situations(phase):
         try:
-            live_through(situation)
+            check_situation(situation)
         except AssertionError as error:
             raise AssertionError(f"{situation}: {error}") from error
 
 
-def live_through(situation: Situation) -> None:
-    life = begin(situation)
-    decided = plan(life.o)
-    check_plan(life.o, decided)
-    life.write(decided)
-    status = live(life)
-    wanted = life.o.effective.state
+def check_situation(situation: Situation) -> None:
+    simulation = simulation_of(situation)
+    decided = plan(simulation.o)
+    check_plan(simulation.o, decided)
+    simulation.write(decided)
+    status = run_until_quiet(simulation)
+    wanted = simulation.o.effective.state
     ready = status.condition(ConditionType.READY)
     assert ready
     if ready.status == "True":
@@ -276,35 +277,43 @@ def live_through(situation: Situation) -> None:
     else:
         assert may_end_with(ready.reason, situation, wanted), f"ends {status.phase} with {ready.reason}"
     if situation.workload != "pods failing for ever":
-        assert len(life.taken) <= 9, f"takes detours: {life.taken}"
+        assert len(simulation.taken) <= 9, f"takes detours: {simulation.taken}"
     if ready.reason in (Reason.PARENT_NOT_READY, Reason.PARENT_NOT_FOUND, Reason.ORPHANED):
-        mend_the_parent(life, situation)
+        check_after_parent_runs(simulation, situation)
 
 
-def mend_the_parent(life: Life, situation: Situation) -> None:
-    """Once the parent is there and runs, nothing of what was asked for before is forgotten."""
+def check_after_parent_runs(simulation: Simulation, situation: Situation) -> None:
+    """Assert that the instance reaches its goal once the parent runs, so that no earlier request is lost."""
     better = parent(Phase.RUNNING)
-    mended = observe(life.o.instance, better, now=life.o.now, children=life.o.children, workload=life.o.workload)
-    life.o = mended
-    life.write(plan(mended))
-    status = live(life)
+    repaired = observe(
+        simulation.o.instance,
+        better,
+        now=simulation.o.now,
+        children=simulation.o.children,
+        workload=simulation.o.workload,
+    )
+    simulation.o = repaired
+    simulation.write(plan(repaired))
+    status = run_until_quiet(simulation)
     ready = status.condition(ConditionType.READY)
     assert ready
-    assert ready.status == "True" or may_end_with(ready.reason, replace(situation, place="running"), situation.desired)
+    assert ready.status == "True" or may_end_with(
+        ready.reason, replace(situation, parent_case="running"), situation.desired
+    )
 
 
 DELETED = list(
     product(
         [None, *Phase],
-        [*PLACES, ROOT, MISSING],
+        [*PARENTS, ROOT, MISSING],
         [*CHILDREN.values(), ChildSummary(total=1, active=("a",), protected=("a",))],
         [(), (FINALIZER,), (FINALIZER, ORPHAN_FINALIZER)],
     )
 )
 
 
-def test_every_deletion() -> None:
-    """Nothing but the finalizer decides, and only on the children: neither phase nor place nor wish has a say."""
+def test_only_the_finalizer_and_the_children_decide_about_a_deletion() -> None:
+    """Phase, parent and desired state have no influence."""
     for phase, place, children, finalizers in DELETED:
         o = Situation(phase, DesiredState.RUNNING, place, "no children", "logical", restart=True).observed()
         metadata = replace(o.instance.metadata, deletion_timestamp=NOW, finalizers=finalizers)
@@ -315,7 +324,7 @@ def test_every_deletion() -> None:
         assert (decided.metadata is not None) == released
         if decided.metadata:
             assert decided.metadata.owner_references == metadata.owner_references
-            assert decided.metadata.finalizers == tuple(it for it in finalizers if it != FINALIZER)
+            assert decided.metadata.finalizers == tuple(finalizer for finalizer in finalizers if finalizer != FINALIZER)
         waits = FINALIZER in finalizers and not released
         assert decided.requeue_after == (DETAILS_AFTER_SECONDS if waits else None)
         blocked = bool(children.protected) and waits
@@ -325,8 +334,8 @@ def test_every_deletion() -> None:
             assert decided.status.phase is o.phase
 
 
-def test_every_cascade() -> None:
-    """A parent being deleted takes along what is its own, in whatever state."""
+def test_a_parent_being_deleted_deletes_its_children_in_every_state() -> None:
+    """Only protected children are spared."""
     for phase, desired, protected in product([None, *Phase], DesiredState, [False, True]):
         dying = parent(Phase.RUNNING, finalizer=FINALIZER)
         child = instance("web", parent=dying, phase=phase, desired=desired, deletion_protection=protected)
@@ -335,8 +344,8 @@ def test_every_cascade() -> None:
         assert (decided.status is None) != protected
 
 
-def test_what_was_said_before_changes_nothing() -> None:
-    """Leftovers of any status, even of another operator, do not lead the planner astray."""
+def test_leftover_conditions_do_not_affect_the_plan() -> None:
+    """Even conditions written by another operator do not."""
     odd = (condition(ConditionType.READY, "Unknown", "Whatever"), condition(ConditionType.STALLED, "True", "Odd"))
     for situation in situations(Phase.RUNNING):
         o = situation.observed()
@@ -345,6 +354,6 @@ def test_what_was_said_before_changes_nothing() -> None:
         assert decided.transitions == plain.transitions
         assert decided.status
         assert plain.status
-        assert [replace(it, last_transition_time=NOW) for it in decided.status.conditions] == [
-            replace(it, last_transition_time=NOW) for it in plain.status.conditions
+        assert [replace(entry, last_transition_time=NOW) for entry in decided.status.conditions] == [
+            replace(entry, last_transition_time=NOW) for entry in plain.status.conditions
         ]

@@ -1,4 +1,4 @@
-"""What is still done about the objects of an instance when the API server refuses some of them."""
+"""Owned objects in the plan while the API server rejects some of them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ DRIFT = {"labels": {"app.kubernetes.io/name": "other"}}
 ACTIVE = Workload(gone=False)
 
 
-def world(changed: Manifest | None = None, *, phase: Phase = Phase.RUNNING, **spec: Any) -> Observed:
-    """Observe an instance with one object of each kind, rendered before some fields of its template have changed."""
+def observe_full_service(changed: Manifest | None = None, *, phase: Phase = Phase.RUNNING, **spec: Any) -> Observed:
+    """Observe an instance with one object of each kind, rendered before the `changed` fields of its template."""
     before, after = blueprint(FULL), blueprint({**FULL, **(changed or {})})
     objects = copy.deepcopy(render_objects(before, Mode.UP).objects)
-    owned = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    owned = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
     subject = replace(after.instance, spec=replace(after.instance.spec, scope=Scope.PROJECT, **spec))
     subject = replace(subject, status=replace(subject.status, phase=phase, observed_generation=1))
     made = replace(after, instance=subject)
@@ -37,11 +37,11 @@ def world(changed: Manifest | None = None, *, phase: Phase = Phase.RUNNING, **sp
 
 
 def drifted(o: Observed, *, without: tuple[str, ...] = ()) -> Observed:
-    """Have somebody change each object, and delete those of some kinds."""
+    """Return the observation after a user edited each object and deleted those of some kinds."""
     assert o.runtime
     owned = {
-        key: {**one, "metadata": {**one["metadata"], **DRIFT}}
-        for key, one in o.runtime.owned.items()
+        key: {**manifest, "metadata": {**manifest["metadata"], **DRIFT}}
+        for key, manifest in o.runtime.owned.items()
         if key[0] not in without
     }
     return replace(o, runtime=replace(o.runtime, owned=owned))
@@ -60,59 +60,62 @@ ALL = ["Secret", "ConfigMap", "PersistentVolumeClaim", "Service", "Ingress", "De
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_drift_of_all_others_is_healed(kind: str) -> None:
-    assert applied(refused(drifted(world()), kind)) == [it for it in ALL if it != kind]
-    assert applied(refused(drifted(world()), *ALL)) == []
+def test_drift_of_all_other_objects_is_repaired(kind: str) -> None:
+    assert applied(refused(drifted(observe_full_service()), kind)) == [other for other in ALL if other != kind]
+    assert applied(refused(drifted(observe_full_service()), *ALL)) == []
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_of_a_change_nothing_else_is_carried_out(kind: str) -> None:
-    assert refused(world({"image": "web:2", "ports": [{"containerPort": 81}], "domains": []}), kind) == ObjectChanges()
+def test_a_rollout_with_a_rejected_object_does_not_proceed(kind: str) -> None:
+    assert (
+        refused(observe_full_service({"image": "web:2", "ports": [{"containerPort": 81}], "domains": []}), kind)
+        == ObjectChanges()
+    )
 
 
-def test_but_what_is_missing_is_made_again() -> None:
-    changed = drifted(world({"image": "web:2"}), without=("Service", "Secret"))
+def test_missing_objects_are_created_during_a_rejected_rollout() -> None:
+    changed = drifted(observe_full_service({"image": "web:2"}), without=("Service", "Secret"))
     assert applied(refused(changed, "ConfigMap")) == ["Secret", "Service"]
 
 
-def test_and_it_can_be_stopped_and_paused() -> None:
-    stopping = world({"image": "web:2"}, phase=Phase.STOPPING, desired_state=DesiredState.STOPPED)
+def test_an_instance_can_stop_and_pause_during_a_rejected_rollout() -> None:
+    stopping = observe_full_service({"image": "web:2"}, phase=Phase.STOPPING, desired_state=DesiredState.STOPPED)
     ((live, change),) = refused(stopping, "Deployment").patch
     assert (live["kind"], change) == ("Deployment", {"spec": {"replicas": 0}})
-    pausing = world({"image": "web:2"}, desired_state=DesiredState.PAUSED)
+    pausing = observe_full_service({"image": "web:2"}, desired_state=DesiredState.PAUSED)
     ((live, _),) = refused(pausing, "ConfigMap").patch
     assert live["kind"] == "Service"
 
 
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap", "PersistentVolumeClaim"])
-def test_no_pods_without_what_they_need(kind: str) -> None:
-    assert "Deployment" not in applied(refused(drifted(world(), without=("Deployment",)), kind))
+def test_the_deployment_is_not_created_without_the_objects_that_pods_need(kind: str) -> None:
+    assert "Deployment" not in applied(refused(drifted(observe_full_service(), without=("Deployment",)), kind))
 
 
 @pytest.mark.parametrize("kind", ["Service", "Ingress"])
-def test_pods_come_back_without_what_they_do_not_need(kind: str) -> None:
-    assert "Deployment" in applied(refused(drifted(world(), without=("Deployment",)), kind))
+def test_the_deployment_is_created_without_objects_that_pods_do_not_need(kind: str) -> None:
+    assert "Deployment" in applied(refused(drifted(observe_full_service(), without=("Deployment",)), kind))
 
 
-def test_nothing_is_started() -> None:
-    o = world(phase=Phase.CREATED)
+def test_an_instance_with_a_rejected_object_does_not_start() -> None:
+    o = observe_full_service(phase=Phase.CREATED)
     assert o.runtime
     nothing = replace(o, runtime=replace(o.runtime, owned={}), workload=Workload())
     assert applied(plan(nothing).objects) == ALL
     assert refused(nothing, "Ingress") == ObjectChanges()
 
 
-def test_what_is_archived_loses_the_rest() -> None:
-    o = world(phase=Phase.STOPPED, desired_state=DesiredState.ARCHIVED)
+def test_archiving_deletes_all_objects_but_the_rejected_one() -> None:
+    o = observe_full_service(phase=Phase.STOPPED, desired_state=DesiredState.ARCHIVED)
     o = drifted(replace(o, workload=Workload(available=False)))
-    assert [one["kind"] for one in refused(o, "Service").delete] == [
-        it for it in ALL if it not in ("PersistentVolumeClaim", "Service")
+    assert [manifest["kind"] for manifest in refused(o, "Service").delete] == [
+        kind for kind in ALL if kind not in ("PersistentVolumeClaim", "Service")
     ]
 
 
-def test_a_claim_that_is_larger_than_asked_for_keeps_its_size() -> None:
-    """None can shrink: whatever else there is to change about it would be refused as well, and the rollout with it."""
-    o = drifted(world())
+def test_an_oversized_claim_keeps_its_size_and_is_reported() -> None:
+    """A claim cannot shrink. A smaller size would make the API server reject all other changes to the claim."""
+    o = drifted(observe_full_service())
     assert o.runtime
     larger = copy.deepcopy(o.runtime.owned["PersistentVolumeClaim", CLAIM])
     larger["spec"]["resources"]["requests"]["storage"] = "5Gi"

@@ -22,14 +22,14 @@ def policy_of(subject: HopperInstance, restart: str | None) -> RestartPolicy:
 
 
 @pytest.mark.parametrize("mode", RestartMode)
-def test_the_template_sets_the_mode(mode: RestartMode) -> None:
+def test_the_mode_comes_from_the_template(mode: RestartMode) -> None:
     assert policy_of(instance(), mode.value) == RestartPolicy(policy=mode)
 
 
-def test_the_instance_has_the_last_word() -> None:
+def test_the_policy_of_the_instance_wins() -> None:
     own = RestartPolicy(policy=RestartMode.NEVER, max_retries=1)
     assert policy_of(instance(restart_policy=own), "Always") == own
 
 
-def test_without_either_it_is_the_default() -> None:
+def test_without_either_the_default_applies() -> None:
     assert policy_of(instance(), None) == observe(instance()).restart_policy == RestartPolicy()

@@ -1,4 +1,4 @@
-"""Restarts asked for, failures, the restart policy, and hooks that refuse."""
+"""Requested restarts, failures, the restart policy, and refusing hooks."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def hold_of(o: Observed) -> Hold | None:
 
 
 def after(o: Observed, **changes: Any) -> Observed:
-    """Return the observation once the plan for it has been written."""
+    """Return the observation after its plan was written."""
     return replace(o.with_status(planned(o)), **changes)
 
 
 def failed(**fields: Any) -> HopperInstance:
-    """Build an instance in Error that says why."""
+    """Build an instance in Error with the cause in its history."""
     entry = transition_entry(Phase.RUNNING, Phase.ERROR, message="crash loop", reason="BackOff")
     status = {"history": (entry,)} | fields.pop("status", {})
     return instance(phase=Phase.ERROR, status=status, **fields)
 
 
-# phase → the phases that a request to restart leads through while Running is wanted, and the restarts counted
+# phase → phases after a requested restart with desired state Running, and number of restarts counted
 RESTARTS = {
     Phase.CREATED: ("Created Starting Running", 0),
     Phase.STARTING: ("Starting Stopping Stopped Starting Running", 1),
@@ -59,14 +59,14 @@ RESTARTS = {
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_restart_in_every_phase(phase: Phase) -> None:
+def test_a_requested_restart_in_every_phase(phase: Phase) -> None:
     o = observe(instance(phase=phase, restarted_at=NOW, reason="new certificate"))
     decided = plan(o)
     expected, counted = RESTARTS[phase]
     assert phases(decided) == expected
     assert decided.status
     assert (decided.status.restarts, decided.status.restarted_at) == (counted, NOW)
-    assert planned(after(o)) == decided.status, "it happens once"
+    assert planned(after(o)) == decided.status, "the request is handled once"
     if counted:
         first = decided.transitions[0]
         assert (first.reason, first.message) == (Reason.RESTART_REQUESTED, "new certificate")
@@ -74,7 +74,7 @@ def test_restart_in_every_phase(phase: Phase) -> None:
 
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
 @pytest.mark.parametrize("phase", Phase)
-def test_a_restart_starts_nothing_that_is_to_be_down(phase: Phase, desired: DesiredState) -> None:
+def test_a_restart_does_not_start_an_instance_that_should_be_stopped(phase: Phase, desired: DesiredState) -> None:
     o = observe(instance(phase=phase, desired=desired, restarted_at=NOW))
     status = planned(o)
     assert "Starting" not in phases(plan(o)).split()[1:]
@@ -82,7 +82,7 @@ def test_a_restart_starts_nothing_that_is_to_be_down(phase: Phase, desired: Desi
     assert planned(after(o)) == status
 
 
-def test_a_restarted_pause_ends_paused() -> None:
+def test_a_paused_instance_is_paused_again_after_a_restart() -> None:
     o = observe(instance(phase=Phase.PAUSED, desired=DesiredState.PAUSED, restarted_at=NOW))
     assert phases(plan(o)) == "Paused Stopping Stopped Starting Running Paused"
 
@@ -93,20 +93,20 @@ def test_a_new_instance_has_nothing_to_restart() -> None:
     assert (status.phase, status.restarts, status.restarted_at) == (Phase.RUNNING, 0, NOW)
 
 
-def test_the_same_moment_in_another_time_zone_is_no_new_request() -> None:
-    """An API server keeps the value as it was written."""
+def test_the_same_time_in_another_time_zone_requests_nothing() -> None:
+    """The API server keeps a time as it was written."""
     known = {"restarted_at": NOW}
     o = observe(instance(phase=Phase.RUNNING, restarted_at="2026-03-01T14:00:00+02:00", status=known))
     assert not plan(o).transitions
 
 
-def test_each_new_value_is_one_restart() -> None:
+def test_each_new_value_restarts_once() -> None:
     o = after(observe(instance(phase=Phase.RUNNING, restarted_at=NOW - seconds(5))))
     again = replace(o.instance, spec=replace(o.instance.spec, restarted_at=NOW))
     assert planned(replace(o, instance=again)).restarts == 2
 
 
-def test_a_restart_takes_as_long_as_the_workload_needs() -> None:
+def test_a_restart_waits_for_the_workload() -> None:
     o = observe(instance(phase=Phase.RUNNING, restarted_at=NOW), workload=Workload(gone=False))
     assert phases(plan(o)) == "Running Stopping"
     assert planned(o).restarts == 1
@@ -125,7 +125,7 @@ def worker(**fields: Any) -> HopperInstance:
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.PAUSED])
-def test_nothing_is_stopped_that_could_not_start_again(phase: Phase) -> None:
+def test_a_restart_waits_until_the_instance_could_start_again(phase: Phase) -> None:
     o = observe(worker(phase=phase, restarted_at=NOW), BELOW_A_FAILED_PARENT)
     hold = hold_of(o)
     assert hold
@@ -137,8 +137,8 @@ def test_nothing_is_stopped_that_could_not_start_again(phase: Phase) -> None:
     assert planned(later).restarts == 1
 
 
-def test_a_restart_that_waits_keeps_nothing_else_from_happening() -> None:
-    """Every verb works from every state: pausing, resuming and stopping do not wait for the restart."""
+def test_a_waiting_restart_does_not_delay_other_transitions() -> None:
+    """Pausing, resuming and stopping do not wait for the restart."""
     for phase, desired in (
         (Phase.RUNNING, DesiredState.PAUSED),
         (Phase.PAUSED, DesiredState.RUNNING),
@@ -152,7 +152,7 @@ def test_a_restart_that_waits_keeps_nothing_else_from_happening() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.PAUSED])
-def test_failure_is_an_error(phase: Phase) -> None:
+def test_a_workload_failure_leads_to_error(phase: Phase) -> None:
     desired = DesiredState.PAUSED if phase is Phase.PAUSED else DesiredState.RUNNING
     o = observe(instance(phase=phase, desired=desired), workload=FAILED)
     (step,) = plan(o).transitions
@@ -161,13 +161,13 @@ def test_failure_is_an_error(phase: Phase) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.CREATED, Phase.STOPPING, Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED])
-def test_what_does_not_run_does_not_fail(phase: Phase) -> None:
+def test_an_instance_without_pods_does_not_fail(phase: Phase) -> None:
     o = observe(instance(phase=phase, desired=DesiredState.STOPPED), workload=replace(FAILED, gone=True))
     assert Phase.ERROR not in phases(plan(o)).split()
 
 
 @pytest.mark.parametrize("desired", DesiredState)
-def test_every_verb_works_in_a_crash_loop(desired: DesiredState) -> None:
+def test_every_desired_state_is_reached_from_a_crash_loop(desired: DesiredState) -> None:
     o = observe(failed(desired=desired, generation=2, seen=1), workload=FAILED)
     going_down = desired in ("Stopped", "Archived", "Terminated")
     assert phases(plan(o)) == ("Error Stopping" if going_down else "Error Starting")
@@ -180,7 +180,7 @@ BACK_OFF = {0: 10, 1: 20, 2: 40, 3: 80, 4: 160, 5: 300, 6: 300, 1000: 300}
 
 
 @pytest.mark.parametrize(("retries", "delay"), BACK_OFF.items())
-def test_back_off(retries: int, delay: int) -> None:
+def test_the_back_off_delay_doubles_up_to_the_maximum(retries: int, delay: int) -> None:
     before = failed(restart_policy=ALWAYS, status={"retries": retries, "restarts": retries}, since=delay - 1)
     o = observe(before)
     assert hold_of(o) == Hold(Reason.BACK_OFF, f"crash loop; next restart {delay} s after the failure", False, 1.0)
@@ -194,7 +194,7 @@ def test_back_off(retries: int, delay: int) -> None:
 
 
 def test_without_a_backoff_only_the_first_restart_is_immediate() -> None:
-    """Else a workload that fails at once would be restarted, and its status written, without a pause."""
+    """Otherwise a workload that fails at once would restart, and its status be written, in a tight loop."""
     eager = policy(RestartMode.ALWAYS, backoff_seconds=0)
     o = observe(instance(phase=Phase.RUNNING, restart_policy=eager), workload=FAILED)
     assert phases(plan(o)) == "Running Error Starting"
@@ -206,7 +206,7 @@ def test_without_a_backoff_only_the_first_restart_is_immediate() -> None:
     assert delays == [2.0, 4.0, 8.0, 16.0]
 
 
-def test_restarts_are_given_up() -> None:
+def test_restarts_end_at_max_retries() -> None:
     o = observe(failed(status={"retries": 5, "restarts": 7}))
     hold = hold_of(o)
     assert hold
@@ -219,13 +219,13 @@ def test_restarts_are_given_up() -> None:
     assert hold_of(observe(failed(status={"retries": 4}, since=1000))) is None
 
 
-def test_no_retries_at_all() -> None:
+def test_max_retries_zero_never_restarts() -> None:
     hold = hold_of(observe(failed(restart_policy=policy(max_retries=0))))
     assert hold
     assert hold.reason is Reason.RESTARTS_EXHAUSTED
 
 
-def test_never_restarted() -> None:
+def test_policy_never_never_restarts() -> None:
     o = observe(failed(restart_policy=NEVER, since=10_000))
     hold = hold_of(o)
     assert hold
@@ -235,7 +235,7 @@ def test_never_restarted() -> None:
     )
 
 
-def test_an_error_without_a_record_is_described_all_the_same() -> None:
+def test_an_error_without_history_has_a_message() -> None:
     hold = hold_of(observe(instance(phase=Phase.ERROR, restart_policy=NEVER)))
     assert hold
     assert hold.message.startswith("is in Error; ")
@@ -243,15 +243,15 @@ def test_an_error_without_a_record_is_described_all_the_same() -> None:
     assert planned(named).conditions[0].message.startswith("DesiredState; ")
 
 
-ACTS = {
+USER_CHANGES = {
     "changes the spec": ({"generation": 2, "seen": 1}, Reason.SPEC_CHANGED, 0),
     "asks for a restart": ({"restarted_at": NOW}, Reason.RESTART_REQUESTED, 1),
 }
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+@pytest.mark.parametrize("act", USER_CHANGES.values(), ids=USER_CHANGES)
 @pytest.mark.parametrize("given", [NEVER, ON_FAILURE, ALWAYS], ids=lambda given: given.policy)
-def test_the_user_starts_it_at_once(given: Any, act: tuple[dict[str, Any], Reason, int]) -> None:
+def test_a_user_change_restarts_a_failed_instance_at_once(given: Any, act: tuple[dict[str, Any], Reason, int]) -> None:
     fields, reason, counted = act
     o = observe(failed(restart_policy=given, status={"retries": 5}, reason="fixed", **fields))
     (step, *_) = plan(o).transitions
@@ -260,12 +260,12 @@ def test_the_user_starts_it_at_once(given: Any, act: tuple[dict[str, Any], Reaso
     assert (status.retries, status.restarts) == (0, counted)
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+@pytest.mark.parametrize("act", USER_CHANGES.values(), ids=USER_CHANGES)
 @pytest.mark.parametrize("given", [NEVER, ON_FAILURE, ALWAYS], ids=lambda given: given.policy)
-def test_what_the_user_did_is_not_forgotten_while_the_parent_is_down(
+def test_a_user_change_is_remembered_while_the_parent_is_down(
     given: Any, act: tuple[dict[str, Any], Reason, int]
 ) -> None:
-    """Parent and child are often mended by the same `kubectl apply`."""
+    """Parent and child are often fixed by the same `kubectl apply`."""
     fields, reason, _ = act
     mended = worker(phase=Phase.ERROR, restart_policy=given, status={"retries": 5}, **fields)
     o = observe(mended, BELOW_A_FAILED_PARENT)
@@ -277,8 +277,8 @@ def test_what_the_user_did_is_not_forgotten_while_the_parent_is_down(
     assert (step.target, step.reason) == (Phase.STARTING, reason)
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-def test_nor_while_a_sibling_is(act: tuple[dict[str, Any], Reason, int]) -> None:
+@pytest.mark.parametrize("act", USER_CHANGES.values(), ids=USER_CHANGES)
+def test_a_user_change_is_remembered_while_a_sibling_is_down(act: tuple[dict[str, Any], Reason, int]) -> None:
     fields, reason, _ = act
     mended = failed(restart_policy=NEVER, **fields)
     o = observe(mended, runtime=Runtime(owned={}, missing_dependencies=("db, which is Error",)))
@@ -290,15 +290,15 @@ def test_nor_while_a_sibling_is(act: tuple[dict[str, Any], Reason, int]) -> None
     assert (step.target, step.reason) == (Phase.STARTING, reason)
 
 
-def test_a_change_that_does_not_help_is_answered() -> None:
-    """The generation counts as seen: nothing but another change of this spec leads on."""
+def test_a_user_change_that_does_not_help_is_observed() -> None:
+    """The generation is observed, so that only another change of the spec restarts the instance."""
     o = observe(failed(generation=2, seen=1, status={"retries": 5}), config_problems=("spec.config.x is wrong",))
     status = planned(o)
     assert (status.observed_generation, status.retries) == (2, 0)
     assert planned(after(o)) == status
 
 
-def test_a_stable_run_starts_the_count_anew() -> None:
+def test_a_stable_run_resets_the_retries() -> None:
     fields: dict[str, Any] = {"restart_policy": policy(max_backoff_seconds=120), "phase": Phase.RUNNING}
     for ran, expected in ((119, 4), (120, 0)):
         before = instance(**fields, status={"retries": 4, "started_at": NOW - seconds(ran)})
@@ -306,18 +306,18 @@ def test_a_stable_run_starts_the_count_anew() -> None:
         assert (status.phase, status.retries) == (Phase.ERROR, expected)
 
 
-def test_a_failed_start_does_not_count_as_a_run() -> None:
+def test_a_failed_start_does_not_reset_the_retries() -> None:
     before = instance(phase=Phase.STARTING, status={"retries": 4, "started_at": NOW - seconds(10_000)})
     assert planned(observe(before, workload=FAILED)).retries == 4
 
 
-def test_a_stop_starts_the_count_anew() -> None:
-    """The next start is a new one, not a try of the restart policy."""
+def test_a_stop_resets_the_retries() -> None:
+    """The next start is not a restart by the restart policy."""
     o = observe(failed(desired=DesiredState.STOPPED, status={"retries": 5}))
     assert (planned(o).phase, planned(o).retries) == (Phase.STOPPED, 0)
 
 
-def test_an_error_may_be_followed_by_whatever_is_wanted() -> None:
+def test_a_failed_instance_can_be_stopped() -> None:
     o = observe(instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), workload=replace(FAILED, gone=True))
     assert phases(plan(o)) == "Running Error Stopping Stopped"
 
@@ -326,9 +326,9 @@ def refused(source: Phase, target: Phase) -> HookFailure:
     return HookFailure(source, target, f"hook Quota refused {target}: no room")
 
 
-@pytest.mark.parametrize("generation", [1, 2], ids=["as it was", "changed by the user"])
+@pytest.mark.parametrize("generation", [1, 2], ids=["unchanged", "changed by the user"])
 @pytest.mark.parametrize("source", [Phase.CREATED, Phase.STOPPED, Phase.ERROR])
-def test_a_hook_that_refuses_a_start_makes_it_an_error(source: Phase, generation: int) -> None:
+def test_a_start_refused_by_a_hook_leads_to_error(source: Phase, generation: int) -> None:
     before = instance(phase=source, generation=generation, seen=1, since=1000)
     o = observe(before, hook_failure=refused(source, Phase.STARTING))
     decided = plan(o)
@@ -342,13 +342,13 @@ def test_a_hook_that_refuses_a_start_makes_it_an_error(source: Phase, generation
     assert (again.status, again.transitions) == (decided.status, ())
 
 
-def test_a_new_instance_whose_start_is_refused_is_no_exception() -> None:
+def test_a_first_start_refused_by_a_hook_leads_to_error() -> None:
     o = observe(instance(), hook_failure=refused(Phase.CREATED, Phase.STARTING))
     assert planned(after(o, hook_failure=None)) == planned(o)
     assert planned(o).phase is Phase.ERROR
 
 
-def test_a_hook_may_refuse_the_end_of_a_start() -> None:
+def test_a_hook_can_refuse_the_transition_to_running() -> None:
     before = instance(phase=Phase.STARTING, restart_policy=NEVER)
     o = observe(before, hook_failure=refused(Phase.STARTING, Phase.RUNNING))
     assert phases(plan(o)) == "Starting Error"
@@ -357,13 +357,13 @@ def test_a_hook_may_refuse_the_end_of_a_start() -> None:
     assert hold.reason is Reason.RESTART_NEVER
 
 
-def test_without_a_delay_a_refused_start_is_tried_again_soon() -> None:
+def test_a_refused_start_without_back_off_is_retried_after_a_second() -> None:
     eager = policy(backoff_seconds=0)
     o = observe(instance(restart_policy=eager), hook_failure=refused(Phase.CREATED, Phase.STARTING))
     assert hold_of(o) == Hold(Reason.BACK_OFF, "hook Quota refused Starting: no room", False, 1.0)
 
 
-ELSEWHERE = [
+OTHER_TRANSITIONS = [
     (Phase.RUNNING, DesiredState.PAUSED, Phase.PAUSED),
     (Phase.PAUSED, DesiredState.RUNNING, Phase.RUNNING),
     (Phase.STARTING, DesiredState.STOPPED, Phase.STOPPING),
@@ -375,22 +375,22 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize(("phase", "desired", "target"), ELSEWHERE)
-def test_any_other_step_that_a_hook_refuses_is_tried_again(phase: Phase, desired: DesiredState, target: Phase) -> None:
+@pytest.mark.parametrize(("phase", "desired", "target"), OTHER_TRANSITIONS)
+def test_any_other_refused_transition_is_retried(phase: Phase, desired: DesiredState, target: Phase) -> None:
     o = observe(instance(phase=phase, desired=desired), hook_failure=refused(phase, target))
     assert not plan(o).transitions
     message = f"hook Quota refused {target}: no room; retried every 10 s"
     assert hold_of(o) == Hold(Reason.HOOK_FAILED, message, False, HOOK_RETRY_SECONDS)
 
 
-def test_the_steps_before_a_refused_one_are_taken() -> None:
+def test_transitions_before_a_refused_one_are_made() -> None:
     o = observe(instance(phase=Phase.CREATED, desired=DesiredState.PAUSED))
     o = replace(o, hook_failure=refused(Phase.RUNNING, Phase.PAUSED))
     assert phases(plan(o)) == "Created Starting Running"
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.PAUSED])
-def test_a_refused_restart_is_tried_again(phase: Phase) -> None:
+def test_a_refused_restart_is_retried(phase: Phase) -> None:
     desired = DesiredState.PAUSED if phase is Phase.PAUSED else DesiredState.RUNNING
     o = observe(instance(phase=phase, desired=desired, restarted_at=NOW), hook_failure=refused(phase, Phase.STOPPING))
     assert not {Phase.STOPPING, Phase.ERROR} & set(phases(plan(o)).split())

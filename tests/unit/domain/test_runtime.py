@@ -1,4 +1,4 @@
-"""How the planner treats instances that run something, without looking into what that is."""
+"""Plans for instances with a template, whatever it contains."""
 
 from __future__ import annotations
 
@@ -27,56 +27,56 @@ CRASHED = Workload(available=False, gone=False, failure=Failure(Reason.CRASH_LOO
 def running(
     workload: Workload = ACTIVE, *, age: float = 3600, runtime: dict[str, Any] | None = None, **fields: Any
 ) -> Observed:
-    """Observe an instance with a template; nothing that it owns matters here."""
+    """Observe an instance with a template and no owned objects."""
     subject = instance(template_ref=NameRef(name="python"), age=age, **fields)
     return observe(subject, workload=workload, runtime=Runtime(owned={}, **(runtime or {})))
 
 
-def said(o: Observed) -> dict[str, str]:
+def conditions_of(o: Observed) -> dict[str, str]:
     status = plan(o).status
     assert status is not None
-    return {it.type: f"{it.status} {it.reason}" for it in status.conditions}
+    return {entry.type: f"{entry.status} {entry.reason}" for entry in status.conditions}
 
 
 @pytest.mark.parametrize("problem", [ABSENT, BROKEN], ids=["absent", "broken"])
-def test_what_cannot_be_rendered_does_not_start(problem: Hold) -> None:
+def test_an_instance_that_cannot_be_rendered_does_not_start(problem: Hold) -> None:
     o = running(phase=Phase.CREATED, runtime={"problem": problem})
     assert plan(o).transitions == ()
-    conditions = said(o)
+    conditions = conditions_of(o)
     assert conditions["Ready"] == f"False {problem.reason}"
     assert conditions["TemplateResolved"] == f"False {problem.reason}"
     assert conditions["WorkloadAvailable"] == "False NothingRuns"
     assert ("Stalled" in conditions) == problem.stalled
 
 
-def test_what_runs_already_runs_on() -> None:
+def test_a_running_instance_that_cannot_be_rendered_keeps_running() -> None:
     o = running(phase=Phase.RUNNING, runtime={"problem": BROKEN})
     assert plan(o).transitions == ()
-    assert said(o)["Ready"] == "False ServiceInvalid"
-    assert said(o)["WorkloadAvailable"] == "True WorkloadAvailable"
+    assert conditions_of(o)["Ready"] == "False ServiceInvalid"
+    assert conditions_of(o)["WorkloadAvailable"] == "True WorkloadAvailable"
 
 
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
-def test_and_can_be_stopped(desired: DesiredState) -> None:
+def test_a_running_instance_that_cannot_be_rendered_can_stop(desired: DesiredState) -> None:
     gone = Workload(available=False, gone=True)
     o = running(gone, phase=Phase.RUNNING, desired=desired, runtime={"problem": BROKEN})
     assert phases(plan(o)).split()[-1] == desired
 
 
 @pytest.mark.parametrize("problem", [ABSENT, BROKEN], ids=["absent", "broken"])
-def test_what_has_ended_needs_no_template(problem: Hold) -> None:
-    """Nothing can be done about it, as its spec is read-only, and nothing has to be."""
+def test_a_final_instance_needs_no_template(problem: Hold) -> None:
+    """Its spec is read-only, so a missing template must not make it unready."""
     for phase, ready in ((Phase.ARCHIVED, "True Archived"), (Phase.TERMINATED, "True Terminated")):
         o = running(Workload(), phase=phase, desired=DesiredState(phase.value), runtime={"problem": problem})
-        assert said(o) | {"Ready": ready, "TemplateResolved": f"False {problem.reason}"} == said(o)
-        assert "Stalled" not in said(o)
+        assert conditions_of(o) | {"Ready": ready, "TemplateResolved": f"False {problem.reason}"} == conditions_of(o)
+        assert "Stalled" not in conditions_of(o)
     o = running(Workload(), phase=Phase.STOPPED, desired=DesiredState.STOPPED, runtime={"problem": problem})
-    assert said(o)["Ready"] == f"False {problem.reason}", "it could not start again"
+    assert conditions_of(o)["Ready"] == f"False {problem.reason}", "a stopped instance must be able to start"
 
 
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
-def test_what_runs_without_a_status_is_stopped(desired: DesiredState) -> None:
-    """As after a restore that left statuses out, or a roll-back from an operator with phases of its own."""
+def test_pods_of_an_instance_without_status_are_stopped(desired: DesiredState) -> None:
+    """For example after a restore without statuses, or a rollback of the operator."""
     deployment = {"kind": "Deployment", "metadata": {"name": "hopper-a"}, "spec": {"replicas": 1}}
     o = running(phase=Phase.CREATED, desired=desired, runtime={"problem": ABSENT})
     assert o.runtime
@@ -87,48 +87,48 @@ def test_what_runs_without_a_status_is_stopped(desired: DesiredState) -> None:
     assert phases(plan(replace(o, workload=Workload()))).split()[-1] == desired
 
 
-def test_siblings_that_it_depends_on_come_first() -> None:
+def test_an_instance_waits_for_the_siblings_it_depends_on() -> None:
     o = running(phase=Phase.CREATED, runtime={"missing_dependencies": ("db, which is Starting",)})
     assert plan(o).transitions == ()
-    assert said(o)["Ready"] == "False DependencyNotReady"
+    assert conditions_of(o)["Ready"] == "False DependencyNotReady"
     ready = (plan(o).status or o.instance.status).condition(ConditionType.READY)
     assert ready
     assert ready.message == "waits for db, which is Starting (dependsOn in the template)"
     assert phases(plan(running(phase=Phase.RUNNING, runtime={"missing_dependencies": ("db",)}))) == "", (
-        "what runs, runs on"
+        "a running instance keeps running"
     )
 
 
 @pytest.mark.parametrize(
     "runtime", [{"problem": ABSENT}, {"missing_dependencies": ("db",)}], ids=["template", "sibling"]
 )
-def test_a_newcomer_is_given_a_moment_for_others_to_come_along(runtime: dict[str, Any]) -> None:
+def test_the_first_status_is_delayed_while_a_template_or_sibling_is_missing(runtime: dict[str, Any]) -> None:
     decided = plan(running(age=0.5, runtime=runtime))
     assert (decided.status, decided.requeue_after) == (None, 1.5)
 
 
-def test_a_name_that_an_earlier_instance_has_not_let_go_of_is_waited_for() -> None:
+def test_an_instance_waits_for_a_name_that_is_still_in_use() -> None:
     left = "PersistentVolumeClaim web-data still exists and belongs to an earlier owner: wait until it is deleted"
     o = replace(running(phase=Phase.CREATED), name_conflict=left)
     assert plan(o).transitions == ()
-    assert said(o) | {"Ready": "False NameInUse", "Reconciling": "True NameInUse"} == said(o)
+    assert conditions_of(o) | {"Ready": "False NameInUse", "Reconciling": "True NameInUse"} == conditions_of(o)
     stopped = replace(
         running(phase=Phase.CREATED, desired=DesiredState.STOPPED), name_conflict=left, workload=Workload()
     )
-    assert said(stopped)["Ready"] == "False NameInUse"
-    assert plan(replace(running(age=0.5), name_conflict=left)).status is None, "usually that is brief"
+    assert conditions_of(stopped)["Ready"] == "False NameInUse"
+    assert plan(replace(running(age=0.5), name_conflict=left)).status is None, "the first status is delayed"
 
 
-def test_what_recovers_by_itself_leaves_error() -> None:
+def test_an_instance_leaves_error_when_its_workload_recovers() -> None:
     o = running(phase=Phase.ERROR, since=1, status={"retries": 5}, runtime={"current": True})
     decided = plan(o)
     assert phases(decided) == "Error Starting Running"
     assert decided.transitions[0].reason is Reason.WORKLOAD_AVAILABLE
     assert decided.status
-    assert decided.status.restarts == 0, "nobody restarted it"
+    assert decided.status.restarts == 0, "a recovery is no restart"
     still_down = replace(o, workload=CRASHED)
     assert plan(still_down).transitions == ()
-    assert said(still_down)["WorkloadAvailable"] == f"False {Reason.CRASH_LOOP}"
+    assert conditions_of(still_down)["WorkloadAvailable"] == f"False {Reason.CRASH_LOOP}"
 
 
 @pytest.mark.parametrize(
@@ -139,28 +139,26 @@ def test_what_recovers_by_itself_leaves_error() -> None:
         ({"current": True, "missing_dependencies": ("db",)}, {}),
         ({"current": True}, {"parent": "gone"}),
     ],
-    ids=["no template", "a broken one", "a sibling", "no parent"],
+    ids=["missing template", "invalid template", "missing sibling", "no parent"],
 )
-def test_and_what_would_keep_it_from_a_start_does_not_keep_it_there(
-    runtime: dict[str, Any], fields: dict[str, Any]
-) -> None:
+def test_the_gates_of_a_start_do_not_apply_to_a_recovery(runtime: dict[str, Any], fields: dict[str, Any]) -> None:
     o = running(phase=Phase.ERROR, since=1, runtime=runtime, **fields)
     assert phases(plan(o)) == "Error Starting Running"
     assert plan(replace(o, workload=CRASHED)).transitions == ()
     asked = replace(o.instance.spec, restarted_at=NOW)
     if "problem" in runtime or fields:
         restart = plan(replace(o, instance=replace(o.instance, spec=asked)))
-        assert restart.transitions == (), "no restart is counted that cannot be"
+        assert restart.transitions == (), "an impossible restart is not counted"
 
 
-def test_a_spec_that_cannot_be_read_is_said_and_starts_nothing() -> None:
+def test_an_unreadable_spec_prevents_a_start_and_is_reported() -> None:
     o = observe(instance(phase=Phase.CREATED), spec_problems=("spec.replicas: not a number",))
     assert plan(o).transitions == ()
-    assert said(o) == {"Ready": "False SpecInvalid", "Stalled": "True SpecInvalid"}
+    assert conditions_of(o) == {"Ready": "False SpecInvalid", "Stalled": "True SpecInvalid"}
 
 
-def test_what_runs_is_kept_while_its_spec_cannot_be_read() -> None:
-    """What is left out of the spec may be the template's name, or all overrides."""
+def test_owned_objects_are_kept_while_the_spec_is_unreadable() -> None:
+    """The missing field may be the template reference, or all overrides."""
     deployment = {"kind": "Deployment", "metadata": {"name": "hopper-a"}, "spec": {"replicas": 1}}
     deployment["metadata"]["ownerReferences"] = [{"uid": "uid-web", "controller": True}]
     runtime = Runtime(owned={("Deployment", "hopper-a"): deployment})
@@ -168,23 +166,25 @@ def test_what_runs_is_kept_while_its_spec_cannot_be_read() -> None:
     assert plan(o).objects.delete == (deployment,), "without a template"
     unread = replace(o, spec_problems=("spec.templateRef cannot be read",))
     assert plan(unread).objects == ObjectChanges()
-    assert plan(replace(unread, effective=EffectiveState(DesiredState.STOPPED))).objects.patch, "it still obeys"
+    assert plan(replace(unread, effective=EffectiveState(DesiredState.STOPPED))).objects.patch, "it can still stop"
 
 
-def test_time_alone_may_change_what_the_pods_mean() -> None:
+def test_the_instance_is_requeued_when_pods_must_be_judged_again() -> None:
     assert plan(running(phase=Phase.RUNNING, runtime={"recheck_after": 42.0})).requeue_after == 42.0
 
 
-def test_details_of_a_wait_are_told_once_it_takes_long() -> None:
-    """Each message would be another write of the status, and most waits are short."""
+def test_the_message_of_a_long_wait_contains_details() -> None:
+    """Before that, a change of the details must not cause a write."""
     o = running(COMING_UP, phase=Phase.CREATED)
     decided = plan(o)
     assert decided.status
     assert (phases(decided), decided.requeue_after) == ("Created Starting", DETAILS_AFTER_SECONDS)
-    messages = {it.message for it in decided.status.conditions if it.type in ("Ready", "WorkloadAvailable")}
+    messages = {entry.message for entry in decided.status.conditions if entry.type in ("Ready", "WorkloadAvailable")}
     assert messages == {"waits for its workload to become available"}
     later = replace(o.with_status(decided.status), now=NOW + seconds(DETAILS_AFTER_SECONDS - 1))
-    assert plan(replace(later, workload=replace(COMING_UP, message="other news"))).status == decided.status
+    assert plan(replace(later, workload=replace(COMING_UP, message="0 of 2 pods ready"))).status == decided.status
     told = plan(replace(later, now=NOW + seconds(DETAILS_AFTER_SECONDS))).status
     assert told
-    assert {it.message for it in told.conditions if it.type in ("Ready", "WorkloadAvailable")} == {COMING_UP.message}
+    assert {entry.message for entry in told.conditions if entry.type in ("Ready", "WorkloadAvailable")} == {
+        COMING_UP.message
+    }

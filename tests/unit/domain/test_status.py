@@ -1,4 +1,4 @@
-"""Conditions as kstatus reads them, and the bookkeeping around them."""
+"""Conditions and other fields of the status."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def planned(o: Observed) -> InstanceStatus:
     return status
 
 
-def said(o: Observed) -> list[str]:
+def conditions_of(o: Observed) -> list[str]:
     """Return the conditions as `Type=Status Reason`."""
-    return [f"{it.type}={it.status} {it.reason}" for it in planned(o).conditions]
+    return [f"{entry.type}={entry.status} {entry.reason}" for entry in planned(o).conditions]
 
 
 def only(status: InstanceStatus, kind: ConditionType) -> Condition:
@@ -48,17 +48,17 @@ def only(status: InstanceStatus, kind: ConditionType) -> Condition:
 PAUSED_WEB = instance("web", parent=GLOBAL, phase=Phase.PAUSED, desired=DesiredState.PAUSED)
 ACCEPTED = "HierarchyValid=True ParentAccepted"
 
-# name: the observation, and everything that is said about it
+# name: the observation, and all its conditions
 CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
     "a root": (observe(GLOBAL), ["Ready=True Running"]),
     "a child": (observe(worker(), WEB, GLOBAL), ["Ready=True Running", ACCEPTED]),
     "stopped as wanted": (observe(instance(phase=Phase.STOPPED, desired=DesiredState.STOPPED)), ["Ready=True Stopped"]),
     "inherited": (observe(worker(), PAUSED_WEB, GLOBAL), ["Ready=True InheritedFrom", ACCEPTED]),
-    "its own wish comes first": (
+    "its own desired state comes first": (
         observe(worker(desired=DesiredState.PAUSED), PAUSED_WEB, GLOBAL),
         ["Ready=True Paused", ACCEPTED],
     ),
-    "on the way": (
+    "starting": (
         observe(instance(phase=Phase.STARTING), workload=COMING_UP),
         ["Ready=False Starting", "Reconciling=True Starting"],
     ),
@@ -70,36 +70,36 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
         observe(worker(phase=Phase.CREATED)),
         ["Ready=False ParentNotFound", "Reconciling=True ParentNotFound", "HierarchyValid=False ParentNotFound"],
     ),
-    "an orphan runs on": (observe(worker()), ["Ready=True Running", "HierarchyValid=False Orphaned"]),
+    "an orphan keeps running": (observe(worker()), ["Ready=True Running", "HierarchyValid=False Orphaned"]),
     "a stopped orphan waits": (
         observe(worker(phase=Phase.STOPPED)),
         ["Ready=False Orphaned", "Reconciling=True Orphaned", "HierarchyValid=False Orphaned"],
     ),
-    "below a parent that is being deleted and does not own it, it runs on": (
+    "a child keeps running if a parent that does not own it is being deleted": (
         observe(worker(parent="web"), replace(WEB, metadata=replace(WEB.metadata, deletion_timestamp=NOW)), GLOBAL),
         ["Ready=True Running", "HierarchyValid=False ParentIsBeingDeleted"],
     ),
-    "misplaced from the start": (
+    "created with an invalid parent": (
         observe(worker(parent="global", phase=Phase.CREATED), GLOBAL),
         ["Ready=False WrongParentScope", "Stalled=True WrongParentScope", "HierarchyValid=False WrongParentScope"],
     ),
-    "misplaced while running": (
+    "running with an invalid parent": (
         observe(worker(parent=None)),
         ["Ready=False ParentRequired", "Stalled=True ParentRequired", "HierarchyValid=False ParentRequired"],
     ),
-    "misplaced and on the way": (
+    "starting with an invalid parent": (
         observe(worker(parent=None, phase=Phase.STARTING), workload=COMING_UP),
         ["Ready=False Starting", "Stalled=True ParentRequired", "HierarchyValid=False ParentRequired"],
     ),
-    "misconfigured while running": (
+    "running with an invalid config": (
         observe(instance(phase=Phase.RUNNING), config_problems=("spec.config.x is wrong",)),
         ["Ready=False ConfigInvalid", "Stalled=True ConfigInvalid"],
     ),
-    "misconfigured comes before misplaced": (
+    "an invalid config comes before an invalid parent": (
         observe(worker(parent=None), config_problems=("spec.config.x is wrong",)),
         ["Ready=False ConfigInvalid", "Stalled=True ConfigInvalid", "HierarchyValid=False ParentRequired"],
     ),
-    "a refused write comes before both": (
+    "a rejected write comes before both": (
         observe(worker(parent=None), config_problems=("spec.config.x is wrong",), refusal="403: no"),
         ["Ready=False WriteRefused", "Stalled=True WriteRefused", "HierarchyValid=False ParentRequired"],
     ),
@@ -107,11 +107,11 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
         observe(instance(phase=Phase.RUNNING), workload=ROLLING_OUT),
         ["Ready=False RollingOut", "Reconciling=True RollingOut"],
     ),
-    "its pods went, with no change": (
+    "pods are lost without a change": (
         observe(instance(phase=Phase.RUNNING), workload=COMING_UP),
         ["Ready=False Starting", "Reconciling=True Starting"],
     ),
-    "a rollout lasts until it is complete, whatever the Deployment tells in between": (
+    "a rollout lasts until the workload is available, whatever the Deployment reports": (
         observe(
             instance(
                 phase=Phase.RUNNING,
@@ -125,7 +125,7 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
         observe(instance(phase=Phase.STARTING), workload=ROLLING_OUT),
         ["Ready=False Starting", "Reconciling=True Starting"],
     ),
-    "a refused write is why a change is not rolled out": (
+    "a rejected write explains an incomplete rollout": (
         observe(instance(phase=Phase.RUNNING), workload=ROLLING_OUT, refusal="403: no"),
         ["Ready=False WriteRefused", "Stalled=True WriteRefused"],
     ),
@@ -158,8 +158,8 @@ CONDITIONS: dict[str, tuple[Observed, list[str]]] = {
 @pytest.mark.parametrize("case", CONDITIONS.values(), ids=CONDITIONS)
 def test_conditions(case: tuple[Observed, list[str]]) -> None:
     o, expected = case
-    assert said(o) == expected
-    assert {it.observed_generation for it in planned(o).conditions} == {o.instance.metadata.generation}
+    assert conditions_of(o) == expected
+    assert {entry.observed_generation for entry in planned(o).conditions} == {o.instance.metadata.generation}
 
 
 def test_an_inherited_state_names_the_ancestor() -> None:
@@ -170,17 +170,17 @@ def test_an_inherited_state_names_the_ancestor() -> None:
     assert ready.message == 'Paused by Project "web"'
 
 
-def test_the_reason_that_the_user_gave_is_shown() -> None:
+def test_ready_shows_spec_reason() -> None:
     ready = only(planned(observe(instance(phase=Phase.RUNNING, reason="demo"))), ConditionType.READY)
     assert (ready.reason, ready.message) == (Reason.RUNNING, "demo")
 
 
-def test_a_status_answers_the_present_generation() -> None:
+def test_the_status_observes_the_current_generation() -> None:
     for phase in (None, *Phase):
         assert planned(observe(instance(phase=phase, generation=7, seen=3))).observed_generation == 7
 
 
-def test_a_condition_keeps_its_time_while_its_status_is_the_same() -> None:
+def test_a_condition_keeps_its_transition_time_while_its_status_is_unchanged() -> None:
     conditions = (
         condition(ConditionType.READY, "False", "Starting", since=500),
         condition(ConditionType.HIERARCHY_VALID, "True", "ParentAccepted", since=700),
@@ -193,16 +193,18 @@ def test_a_condition_keeps_its_time_while_its_status_is_the_same() -> None:
     assert only(waiting, ConditionType.READY).last_transition_time == NOW - seconds(500)
 
 
-def test_what_is_no_longer_true_is_not_said() -> None:
+def test_outdated_conditions_are_removed() -> None:
     leftovers = (
         condition(ConditionType.STALLED, "True", "ConfigInvalid"),
         condition(ConditionType.HIERARCHY_VALID, "False", "Orphaned"),
     )
-    assert said(observe(instance(phase=Phase.RUNNING, status={"conditions": leftovers}))) == ["Ready=True Running"]
+    assert conditions_of(observe(instance(phase=Phase.RUNNING, status={"conditions": leftovers}))) == [
+        "Ready=True Running"
+    ]
 
 
 @pytest.mark.parametrize("phase", [None, *Phase])
-def test_nothing_new_is_no_change(phase: Phase | None) -> None:
+def test_a_second_plan_does_not_change_the_status(phase: Phase | None) -> None:
     o = observe(instance(phase=phase))
     done = o.with_status(planned(o))
     assert planned(done) == done.instance.status
@@ -229,8 +231,8 @@ def test_children_and_overrides_are_counted() -> None:
     assert planned(observe(instance(overrides=Overrides()))).override_count is None
 
 
-def test_overrides_of_nothing_are_worth_a_warning() -> None:
-    """They are kept: a template may come later, or have been taken away for a while."""
+def test_overrides_without_a_template_cause_a_warning() -> None:
+    """They are not an error, because a template may be set later."""
     overrides = Overrides(env=(EnvEntry(name="A", value="1"),))
     status = planned(observe(instance(overrides=overrides)))
     warning = only(status, ConditionType.WARNING)
@@ -250,8 +252,8 @@ def test_effective_state() -> None:
     assert planned(observe(worker(), WEB, GLOBAL)).effective_state is DesiredState.RUNNING
 
 
-def test_no_message_outgrows_its_place() -> None:
-    """What a hook or a runtime has to say may be of any length; the API server refuses a status that is too large."""
+def test_messages_are_truncated() -> None:
+    """Hooks and container runtimes return texts of any length, but the size of a status is limited."""
     endless = "x" * 100_000
     failed = observe(
         instance(phase=Phase.RUNNING), workload=Workload(available=False, failure=Failure(Reason.BACK_OFF, endless))
@@ -263,12 +265,12 @@ def test_no_message_outgrows_its_place() -> None:
     wrong = observe(instance(), config_problems=(endless, endless))
     for o in (failed, refused, wrong):
         status = planned(o)
-        texts = [it.message for it in (*status.conditions, *status.history)]
+        texts = [entry.message for entry in (*status.conditions, *status.history)]
         assert max(map(len, texts)) == LONGEST_MESSAGE
         assert planned(o.with_status(status)) == status
 
 
-def test_a_long_story_leaves_room_for_the_advice() -> None:
+def test_a_long_error_leaves_room_for_advice() -> None:
     crash = Workload(available=False, failure=Failure(Reason.BACK_OFF, "x" * 100_000))
     ready = only(
         planned(observe(instance(phase=Phase.RUNNING, restart_policy=policy(max_retries=0)), workload=crash)),
@@ -277,6 +279,6 @@ def test_a_long_story_leaves_room_for_the_advice() -> None:
     assert ready.message.endswith("change the spec or set spec.restartedAt to try again")
 
 
-def test_a_longer_reason_of_the_user_is_shown_as_far_as_it_goes() -> None:
+def test_a_spec_reason_of_maximum_length_is_shown_in_full() -> None:
     spoken = from_wire({"scope": "Project", "reason": "r" * 1024})
     assert only(planned(observe(spoken)), ConditionType.READY).message == "r" * 1024

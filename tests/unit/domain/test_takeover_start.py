@@ -9,7 +9,7 @@ import pytest
 from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance, RenamedFrom
 from hopper.domain.renaming import takeover_of, takeover_start
-from tests.unit.domain.sample_instances import Forest, instance
+from tests.unit.domain.sample_instances import InMemoryTree, instance
 
 PREDECESSOR = instance("shop-a", Scope.PROJECT, phase=Phase.RUNNING)
 
@@ -26,7 +26,12 @@ def successor(name: str = "shop-b", *, begun: bool = False, **fields: object) ->
         pytest.param(successor(), None, (), False, None, id="names none yet"),
         pytest.param(successor(begun=True), "uid-shop-a", (), False, None, id="has begun before"),
         pytest.param(
-            successor(), "uid-shop-a", (successor("shop-c", begun=True),), True, '"shop-c" takes over', id="too late"
+            successor(),
+            "uid-shop-a",
+            (successor("shop-c", begun=True),),
+            True,
+            '"shop-c" already takes over',
+            id="too late",
         ),
         pytest.param(successor(), "uid-shop-a", (successor("shop-c"),), True, None, id="first by name"),
     ],
@@ -34,9 +39,9 @@ def successor(name: str = "shop-b", *, begun: bool = False, **fields: object) ->
 def test_the_write_that_names_the_predecessor_begins_the_takeover(
     planned: HopperInstance, writes: str | None, others: tuple[HopperInstance, ...], begins: bool, conflict: str | None
 ) -> None:
-    takeover = takeover_of(planned, Forest((planned, PREDECESSOR)))
+    takeover = takeover_of(planned, InMemoryTree((planned, PREDECESSOR)))
     start = takeover_start(
-        planned, takeover, replace(planned.status, predecessor=writes), Forest((planned, PREDECESSOR, *others))
+        planned, takeover, replace(planned.status, predecessor=writes), InMemoryTree((planned, PREDECESSOR, *others))
     )
     assert (start is not None) is begins
     if start:
@@ -46,4 +51,4 @@ def test_the_write_that_names_the_predecessor_begins_the_takeover(
 
 def test_an_instance_without_a_takeover_begins_none() -> None:
     plain = instance("web")
-    assert takeover_start(plain, None, plain.status, Forest((plain,))) is None
+    assert takeover_start(plain, None, plain.status, InMemoryTree((plain,))) is None

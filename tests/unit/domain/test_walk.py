@@ -1,4 +1,4 @@
-"""The walk: which steps are taken, what holds an instance back, and what is written down about it."""
+"""The walk: transitions, holds, and what is recorded about them."""
 
 from __future__ import annotations
 
@@ -29,69 +29,81 @@ def steps(decided: Plan) -> list[str]:
 
 
 def held(o: Observed) -> Hold:
-    """Return what holds the instance back, or fail."""
+    """Return the hold; fail if there is none."""
     _, _, hold = walk(o)
     assert hold is not None
     return hold
 
 
-# name: phase, wanted, workload, phases gone through, what holds it back
+# name: phase, desired state, workload, expected phases, expected reason of the hold
 WALKS: dict[str, tuple[Phase, DesiredState, Workload, str, Reason | None]] = {
     "a logical instance starts in one write": (
         *(Phase.CREATED, DesiredState.RUNNING, Workload()),
         *("Created Starting Running", None),
     ),
-    "and may be paused at once": (
+    "a logical instance is paused in one write": (
         *(Phase.CREATED, DesiredState.PAUSED, Workload()),
         *("Created Starting Running Paused", None),
     ),
-    "wanted stopped from the start, there is nothing to stop": (
+    "created with desired state Stopped": (
         *(Phase.CREATED, DesiredState.STOPPED, Workload()),
         *("Created Stopped", None),
     ),
-    "archived by way of stopped": (
+    "archived through Stopped": (
         *(Phase.RUNNING, DesiredState.ARCHIVED, Workload()),
         *("Running Stopping Stopped Archived", None),
     ),
-    "a workload takes its time to start": (
+    "the start waits for the workload": (
         *(Phase.CREATED, DesiredState.RUNNING, NOTHING_THERE),
         *("Created Starting", Reason.STARTING),
     ),
-    "and to stop": (
+    "the stop waits for the workload": (
         *(Phase.RUNNING, DesiredState.STOPPED, GOING_DOWN),
         *("Running Stopping", Reason.STOPPING),
     ),
-    "whatever is wanted after that": (
+    "termination waits for the workload": (
         *(Phase.PAUSED, DesiredState.TERMINATED, GOING_DOWN),
         *("Paused Stopping", Reason.STOPPING),
     ),
-    "then it is there": (Phase.STARTING, DesiredState.RUNNING, GOING_DOWN, "Starting Running", None),
-    "or gone": (Phase.STOPPING, DesiredState.STOPPED, NOTHING_THERE, "Stopping Stopped", None),
-    "a start may be called off": (
+    "the start completes when the workload is available": (
+        Phase.STARTING,
+        DesiredState.RUNNING,
+        GOING_DOWN,
+        "Starting Running",
+        None,
+    ),
+    "the stop completes when the workload is gone": (
+        Phase.STOPPING,
+        DesiredState.STOPPED,
+        NOTHING_THERE,
+        "Stopping Stopped",
+        None,
+    ),
+    "a start can be cancelled": (
         *(Phase.STARTING, DesiredState.STOPPED, COMING_UP),
         *("Starting Stopping", Reason.STOPPING),
     ),
-    "a stop is finished before the next start": (
+    "a stop completes before the next start": (
         *(Phase.STOPPING, DesiredState.RUNNING, GOING_DOWN),
         *("", Reason.STOPPING),
     ),
-    "resume is instant": (Phase.PAUSED, DesiredState.RUNNING, Workload(), "Paused Running", None),
-    "nothing to do": (Phase.RUNNING, DesiredState.RUNNING, GOING_DOWN, "", None),
-    "running without what should run is no success": (
+    "a resume needs no start": (Phase.PAUSED, DesiredState.RUNNING, Workload(), "Paused Running", None),
+    "already there": (Phase.RUNNING, DesiredState.RUNNING, GOING_DOWN, "", None),
+    "Running without an available workload": (
         *(Phase.RUNNING, DesiredState.RUNNING, COMING_UP),
         *("", Reason.STARTING),
     ),
-    "nor is pausing it": (Phase.PAUSED, DesiredState.PAUSED, COMING_UP, "", Reason.STARTING),
-    "stopped with something left is no success": (
+    "Paused without an available workload": (Phase.PAUSED, DesiredState.PAUSED, COMING_UP, "", Reason.STARTING),
+    "Stopped with pods left": (
         *(Phase.STOPPED, DesiredState.STOPPED, GOING_DOWN),
         *("", Reason.STOPPING),
     ),
-    "archiving waits for it": (Phase.STOPPED, DesiredState.ARCHIVED, GOING_DOWN, "", Reason.STOPPING),
-    "an archive does not come back": (
+    "archiving waits for pods that are left": (Phase.STOPPED, DesiredState.ARCHIVED, GOING_DOWN, "", Reason.STOPPING),
+    "Archived is final": (
         *(Phase.ARCHIVED, DesiredState.RUNNING, Workload()),
         *("", Reason.ALREADY_FINAL),
     ),
-    "nor do the dead": (Phase.TERMINATED, DesiredState.STOPPED, Workload(), "", Reason.ALREADY_FINAL),
+    "Terminated is final": (Phase.TERMINATED, DesiredState.STOPPED, Workload(), "", Reason.ALREADY_FINAL),
 }
 
 
@@ -104,7 +116,7 @@ def test_walk(case: tuple[Phase, DesiredState, Workload, str, Reason | None]) ->
     assert (hold.reason if hold else None) == reason
 
 
-def test_a_hold_passes_on_what_the_workload_says() -> None:
+def test_a_hold_shows_the_message_of_the_workload() -> None:
     starting = observe(instance(phase=Phase.STARTING), workload=COMING_UP)
     stopping = observe(instance(phase=Phase.STOPPING, desired=DesiredState.STOPPED), workload=GOING_DOWN)
     assert held(starting).message == "1 of 2 pods ready"
@@ -113,7 +125,7 @@ def test_a_hold_passes_on_what_the_workload_says() -> None:
     assert held(replace(stopping, workload=Workload(gone=False))).message == "waits for its pods to stop"
 
 
-def test_what_is_final_says_how_to_get_on() -> None:
+def test_the_message_about_a_final_phase_gives_advice() -> None:
     hold = held(observe(instance(phase=Phase.TERMINATED)))
     assert hold.stalled
     assert hold.message == "cannot become Running: Terminated is final; delete the instance and create it again"
@@ -121,8 +133,8 @@ def test_what_is_final_says_how_to_get_on() -> None:
 
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
 @pytest.mark.parametrize("phase", [Phase.CREATED, Phase.STOPPING, Phase.STOPPED, Phase.ERROR])
-def test_nobody_is_down_before_the_children(phase: Phase, desired: DesiredState) -> None:
-    """Not even those that have nothing to stop: a running child may have moved below a parent that never ran."""
+def test_an_instance_waits_for_its_children_to_stop(phase: Phase, desired: DesiredState) -> None:
+    """Even an instance without pods waits, because a running child may have moved below it."""
     o = observe(instance(phase=phase, desired=desired), children=ChildSummary(total=2, active=("a", "b")))
     _, status, hold = walk(o)
     assert status.phase in (phase, Phase.STOPPING)
@@ -134,7 +146,7 @@ def test_nobody_is_down_before_the_children(phase: Phase, desired: DesiredState)
 
 
 def test_children_that_take_long_to_stop_are_named() -> None:
-    """Not before: each one that stops would be another message to write."""
+    """Before that, children that stop must not cause writes."""
     names = tuple(f"child-{number}" for number in range(8))
     o = observe(
         instance(phase=Phase.RUNNING, desired=DesiredState.STOPPED), children=ChildSummary(total=8, active=names)
@@ -185,7 +197,7 @@ def test_only_a_running_or_paused_parent_lets_its_children_start(phase: Phase) -
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.PAUSED])
 @pytest.mark.parametrize("parent_phase", [Phase.CREATED, Phase.STARTING, Phase.STOPPED, Phase.ERROR])
-def test_a_parent_that_is_not_ready_stops_nobody_who_runs(phase: Phase, parent_phase: Phase) -> None:
+def test_a_running_child_ignores_a_parent_that_is_not_ready(phase: Phase, parent_phase: Phase) -> None:
     parent = instance("web", phase=parent_phase)
     desired = DesiredState.PAUSED if phase is Phase.PAUSED else DesiredState.RUNNING
     _, status, hold = walk(observe(child(parent=parent, phase=phase, desired=desired), parent))
@@ -195,7 +207,7 @@ def test_a_parent_that_is_not_ready_stops_nobody_who_runs(phase: Phase, parent_p
 
 @pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.ARCHIVED, DesiredState.TERMINATED])
 @pytest.mark.parametrize("phase", Phase)
-def test_a_parent_that_is_not_ready_keeps_nobody_from_stopping(phase: Phase, desired: DesiredState) -> None:
+def test_a_child_can_stop_while_its_parent_is_not_ready(phase: Phase, desired: DesiredState) -> None:
     parent = instance("web", phase=Phase.ERROR)
     _, status, hold = walk(observe(child(parent=parent, phase=phase, desired=desired), parent))
     assert status.phase.value == desired.value or (hold and hold.reason is Reason.ALREADY_FINAL)
@@ -206,14 +218,14 @@ def test_a_running_instance_whose_parent_vanished_keeps_running(phase: Phase) ->
     assert walk(observe(child(phase=phase)))[1].phase is Phase.RUNNING
 
 
-def test_a_new_one_waits() -> None:
+def test_a_new_instance_waits_for_its_parent() -> None:
     hold = held(observe(child(phase=Phase.CREATED)))
     assert hold.reason is Reason.PARENT_NOT_FOUND
     assert not hold.stalled
 
 
 @pytest.mark.parametrize("phase", [Phase.CREATED, Phase.STOPPED])
-def test_a_refused_place_or_configuration_keeps_it_from_starting(phase: Phase) -> None:
+def test_an_invalid_parent_config_or_a_rejected_write_prevents_a_start(phase: Phase) -> None:
     misplaced = observe(child(parent=None, phase=phase))
     misconfigured = observe(instance(phase=phase), config_problems=("spec.config.x is wrong", "and spec.config.y"))
     refused = observe(instance(phase=phase), refusal="403: no")
@@ -226,12 +238,12 @@ def test_a_refused_place_or_configuration_keeps_it_from_starting(phase: Phase) -
 
 
 @pytest.mark.parametrize("desired", DesiredState)
-def test_a_refused_place_keeps_nobody_from_stopping(desired: DesiredState) -> None:
+def test_an_instance_with_an_invalid_parent_can_stop(desired: DesiredState) -> None:
     _, status, _ = walk(observe(child(parent=None, phase=Phase.RUNNING, desired=desired)))
     assert status.phase.value == desired.value
 
 
-def test_a_transition_says_why() -> None:
+def test_a_transition_records_its_cause() -> None:
     own = plan(observe(instance(phase=Phase.RUNNING, desired=DesiredState.PAUSED, reason="lunch")))
     assert own.transitions == (Transition(Phase.RUNNING, Phase.PAUSED, Reason.DESIRED_STATE, "lunch"),)
     parent = instance("web", phase=Phase.PAUSED, desired=DesiredState.PAUSED, reason="night")
@@ -242,14 +254,14 @@ def test_a_transition_says_why() -> None:
     assert silent.transitions[0].message == ""
 
 
-def test_bookkeeping() -> None:
+def test_timestamps_of_starts_and_stops() -> None:
     status = plan(observe(instance(phase=Phase.CREATED))).status
     assert status
     assert (status.started_at, status.stopped_at, status.last_transition_time) == (NOW, None, NOW)
     running = instance(phase=Phase.PAUSED, status={"started_at": NOW - seconds(100)})
     resumed = plan(observe(running)).status
     assert resumed
-    assert resumed.started_at == NOW - seconds(100), "a resume is no start"
+    assert resumed.started_at == NOW - seconds(100), "a resume is not a start"
     stopped = plan(observe(replace(running, spec=replace(running.spec, desired_state=DesiredState.STOPPED)))).status
     assert stopped
     assert (stopped.started_at, stopped.stopped_at) == (NOW - seconds(100), NOW)
@@ -271,7 +283,7 @@ def test_history_keeps_the_last_transitions_in_order() -> None:
     ]
 
 
-def test_an_illegal_step_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_illegal_transition_raises_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk_module, "next_phase", lambda phase, goal: Phase.PAUSED)
     with pytest.raises(IllegalTransitionError, match="web: Created → Paused"):
         plan(observe(instance(phase=Phase.CREATED)))

@@ -1,4 +1,4 @@
-"""Random trees, and random things that happen to them."""
+"""Hypothesis strategies for trees and for edits to their instances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hopper.api.model import NameRef
 from tests.unit.domain.sample_instances import NOW, instance, seconds
 from tests.unit.domain.simulated_namespace import Cascade, SimulatedNamespace
 
-# Design section 3, as far as these trees use it; test_hierarchy.py holds the whole matrix.
+# Allowed children of each scope, as far as these trees use them; test_hierarchy.py holds the whole matrix.
 BELOW = {
     None: (Scope.PROJECT, Scope.FAMILY, Scope.PERSONAL, Scope.EVENT, Scope.FEDERATED),
     Scope.GLOBAL: (Scope.PROJECT, Scope.FAMILY, Scope.PERSONAL, Scope.EVENT, Scope.FEDERATED),
@@ -34,7 +34,7 @@ CASCADES: tuple[Cascade, ...] = ("background", "foreground")
 
 @st.composite
 def trees(draw: st.DrawFn, states: tuple[DesiredState, ...] = COMING_AND_GOING, smallest: int = 1) -> Tree:
-    """Draw the specs of a valid forest, parents first."""
+    """Draw the specs of valid trees in one namespace, parents first."""
     count = draw(st.integers(smallest, 9))
     made: dict[str | None, Scope | None] = {None: None}
     tree = []
@@ -54,44 +54,44 @@ orders = st.integers(0, 2**32).map(Random)
 
 @st.composite
 def two_trees_of_the_same_instances(draw: st.DrawFn) -> tuple[Tree, Tree]:
-    """Draw a valid forest, and another one to which its instances may move: scopes cannot change."""
+    """Draw valid trees, and other valid trees of the same instances; scopes cannot change."""
     tree = draw(trees(smallest=3))
     moved: list[HopperInstance] = []
-    for one in tree:
-        homes = [home.name for home in moved if one.spec.scope in BELOW[home.spec.scope]]
-        choices: list[str | None] = [*homes, *([None] if one.spec.scope in (*BELOW[None], Scope.GLOBAL) else [])]
+    for member in tree:
+        homes = [home.name for home in moved if member.spec.scope in BELOW[home.spec.scope]]
+        choices: list[str | None] = [*homes, *([None] if member.spec.scope in (*BELOW[None], Scope.GLOBAL) else [])]
         home = draw(st.sampled_from(choices))
         spec = replace(
-            one.spec,
+            member.spec,
             parent_ref=NameRef(name=home) if home else None,
             desired_state=draw(st.sampled_from(COMING_AND_GOING)),
         )
-        moved.append(replace(one, spec=spec))
+        moved.append(replace(member, spec=spec))
     return tree, tuple(moved)
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Something that happens to one instance."""
+    """Event in the life of one instance: an edit, a reconcile or the removal of its ownerReferences."""
 
     verb: str
     name: str
     value: Any = None
 
-    def happen(self, world: SimulatedNamespace) -> None:
+    def apply_to(self, namespace: SimulatedNamespace) -> None:
         match self.verb:
-            case "look" if self.name in world.instances:
-                world.reconcile(self.name)
-            case "strip" if self.name in world.instances:
-                world.strip(self.name)
-            case "edit" if self.name in world.instances:
-                world.edit(self.name, **self.value)
+            case "look" if self.name in namespace.instances:
+                namespace.reconcile(self.name)
+            case "strip" if self.name in namespace.instances:
+                namespace.strip_owner_references(self.name)
+            case "edit" if self.name in namespace.instances:
+                namespace.edit(self.name, **self.value)
 
 
 @st.composite
 def edits(draw: st.DrawFn, tree: Tree, most: int = 20) -> list[Edit]:
-    """Draw any edits that admission lets through, sense or nonsense, with looks of the operator in between."""
-    names = [one.name for one in tree]
+    """Draw edits that admission allows, valid or not, with reconciles in between."""
+    names = [member.name for member in tree]
     somewhere = [NameRef(name=name) for name in (*names, "nowhere")]
     changes = st.one_of(
         st.sampled_from(COMING_AND_GOING).map(lambda state: {"desired_state": state}),
@@ -103,6 +103,6 @@ def edits(draw: st.DrawFn, tree: Tree, most: int = 20) -> list[Edit]:
     )
     name = st.sampled_from(names)
     edit = st.builds(Edit, st.just("edit"), name, changes)
-    strip = st.builds(Edit, st.just("strip"), name)
+    strip_owner_references = st.builds(Edit, st.just("strip"), name)
     look = st.builds(Edit, st.just("look"), name)
-    return draw(st.lists(st.one_of(edit, look, edit, look, strip), max_size=most))
+    return draw(st.lists(st.one_of(edit, look, edit, look, strip_owner_references), max_size=most))

@@ -22,7 +22,7 @@ from hopper.domain.service.naming import (
     slug,
     unique_label,
 )
-from tests.unit.domain.sample_instances import Forest
+from tests.unit.domain.sample_instances import InMemoryTree
 from tests.unit.domain.service.samples import GLOBAL, PROJECT, instance
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -121,7 +121,7 @@ class TestNameConflicts:
 
     @staticmethod
     def bases(*instances: HopperInstance) -> dict[str, str]:
-        tree = Forest(instances)
+        tree = InMemoryTree(instances)
         return {
             subject.name: name_objects(
                 subject, parent_link(subject, tree).ancestors, "web", conflicts=NameConflicts(tree)
@@ -166,7 +166,7 @@ class TestNameConflicts:
     def test_a_reserved_name_counts_as_given(self) -> None:
         """The status of the instance is not written yet."""
         first, second = self.member("worker", "web"), self.member("web-worker", "web", 9)
-        forest = Forest((self.member("web"), first, second))
+        forest = InMemoryTree((self.member("web"), first, second))
         conflicts = NameConflicts(forest, lambda other: "hopper-web-worker" if other.name == "worker" else None)
         ancestors = (self.member("web"),)
         assert name_objects(first, ancestors, "web", conflicts=conflicts).base == "hopper-web-worker"
