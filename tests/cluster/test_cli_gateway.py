@@ -1,4 +1,4 @@
-"""`hopper gateway run` as a user starts it: options, logs, signals, exit codes."""
+"""`hopper gateway run` as a process: options, logs, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tuple[OperatorProcess, InProcessGateway]]:
-    """Run a gateway that lets everybody in, until the end of the context; it is ready when that begins."""
+    """Run a ready gateway, by default without authentication, until the context ends."""
     port = free_ports(1)[0]
     command = [
         HOPPER,
@@ -56,8 +56,8 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tupl
         await found.wait()
 
 
-async def fails(*args: str, **environment: str) -> tuple[int, str]:
-    """Run `hopper gateway run` to its end; return the exit code and what it says."""
+async def run_to_exit(*args: str, **environment: str) -> tuple[int, str]:
+    """Run `hopper gateway run` until it exits. Return the exit code and its standard error."""
     run = await asyncio.create_subprocess_exec(
         HOPPER, "gateway", "run", *args, stderr=subprocess.PIPE, env=os.environ | {"COLUMNS": "200"} | environment
     )
@@ -69,10 +69,10 @@ async def fails(*args: str, **environment: str) -> tuple[int, str]:
 
 class TestRun:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    async def test_ends_cleanly_whatever_is_open(
+    async def test_open_requests_do_not_delay_a_clean_exit(
         self, cluster: Cluster, live: LiveInstances, log: Path, number: signal.Signals
     ) -> None:
-        """A stream ends, one who waits gets an answer or is cut off, and heartbeats are written down."""
+        """Event streams end, waiting requests end, and received heartbeats are stored."""
         await live.create("web", heartbeat={"timeoutSeconds": 60})
         async with started(cluster.kubeconfig, log, "-n", live.namespace) as (run, rest):
             assert (await rest.post("/registry/instances/web/heartbeat")).code == 204
@@ -87,23 +87,27 @@ class TestRun:
             assert await run.wait() == 0
         assert "Traceback" not in run.log
         maps = await live.request("GET", f"/api/v1/namespaces/{live.namespace}/configmaps")
-        assert any("web" in it.get("data", {}) for it in maps["items"])
+        assert any("web" in shard.get("data", {}) for shard in maps["items"])
 
-    async def test_logs_who_asked_what(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
+    async def test_the_access_log_has_caller_and_request(
+        self, cluster: Cluster, live: LiveInstances, log: Path
+    ) -> None:
         async with started(cluster.kubeconfig, log, "-n", live.namespace, "--log-format", "json") as (run, rest):
             assert (await rest.get("/instances?limit=3", X_Request_Id="my-id")).headers["x-request-id"] == "my-id"
             assert (await rest.get("/instances/nobody")).code == 404
             assert (await rest.get("/instances/%0Aforged%20line", X_Request_Id="not\tgood")).code == 404
             assert await run.stop() == 0
         entries = [json.loads(line) for line in run.log.splitlines()]
-        told: list[dict[str, Any]] = [it for it in entries if it["logger"] == "hopper.gateway.access"]
-        first, second, third = (it for it in told if it["path"].startswith("/api"))
+        access_entries: list[dict[str, Any]] = [
+            entry for entry in entries if entry["logger"] == "hopper.gateway.access"
+        ]
+        first, second, third = (entry for entry in access_entries if entry["path"].startswith("/api"))
         assert (first["path"], first["code"], first["request_id"]) == ("/api/v1/instances?limit=3", 200, "my-id")
         assert (first["caller"], first["method"], second["code"]) == ("anonymous", "GET", 404)
         assert third["path"] == "/api/v1/instances/%0Aforged%20line"
         assert re.fullmatch("[0-9a-f]{16}", third["request_id"])
 
-    async def test_several_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
+    async def test_serves_several_or_all_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with fresh_namespace() as other, fresh_namespace() as third:
             for one in (live, other, third):
                 await one.create("web")
@@ -120,40 +124,40 @@ class TestRun:
                 assert await run.stop() == 0
 
 
-class TestRefusals:
-    async def test_everybody_on_every_address(self) -> None:
-        code, said = await fails("--auth", "none", "--host", "0.0.0.0")
+class TestErrors:
+    async def test_auth_none_needs_a_loopback_address(self) -> None:
+        code, said = await run_to_exit("--auth", "none", "--host", "0.0.0.0")
         assert code == 1
         assert "use --host 127.0.0.1" in said
 
-    async def test_no_cluster(self, tmp_path: Path) -> None:
-        code, said = await fails(KUBECONFIG=str(tmp_path / "nothing"))
+    async def test_without_a_cluster_the_gateway_exits(self, tmp_path: Path) -> None:
+        code, said = await run_to_exit(KUBECONFIG=str(tmp_path / "nothing"))
         assert code == 1
         assert "no cluster" in said
         assert "Traceback" not in said
 
-    async def test_a_port_that_is_taken(self, cluster: Cluster, live: LiveInstances) -> None:
+    async def test_a_taken_port_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            code, said = await fails("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
+            code, said = await run_to_exit("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
         assert code == 1
         assert f"port {port} is taken" in said
         assert "Traceback" not in said
 
-    async def test_credentials_that_are_not_accepted(
+    async def test_rejected_credentials_are_reported(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path
     ) -> None:
         view = ("config", "view", "--raw", "--minify", "--output=json")
         config = json.loads(await asyncio.to_thread(cluster.kubectl, *view))
         config["users"][0]["user"] = {"token": "no-such-token"}
         (tmp_path / "kubeconfig").write_text(json.dumps(config))
-        code, said = await fails("-n", live.namespace, "--port", "0", KUBECONFIG=str(tmp_path / "kubeconfig"))
+        code, said = await run_to_exit("-n", live.namespace, "--port", "0", KUBECONFIG=str(tmp_path / "kubeconfig"))
         assert code == 1
         assert "does not accept the credentials" in said
         assert "Traceback" not in said
 
 
-async def test_answers_are_not_held_back(rest: InProcessGateway) -> None:
+async def test_answers_are_sent_without_delay(rest: InProcessGateway) -> None:
     """Without TCP_NODELAY, an answer in two parts waits for the acknowledgement of the first."""
     listening = rest.gateway._socket
     assert listening

@@ -1,4 +1,4 @@
-"""`hopper operator run` as a user starts it: options, logs, signals, exit codes, and clusters that are not ready."""
+"""`hopper operator run` as a process: options, logs, signals, exit codes and missing CRDs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[OperatorProcess]:
-    """Run the operator with exactly these arguments, and without a port, until the end of the context."""
+    """Run the operator with these arguments and without a metrics port until the context ends."""
     command = [HOPPER, "operator", "run", "--metrics-port", "-1", *args]
     environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
     with log.open("ab") as output:
@@ -43,15 +43,15 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[Oper
         await found.wait()
 
 
-async def says(run: OperatorProcess, words: str) -> None:
+async def wait_for_log(run: OperatorProcess, words: str) -> None:
     async def said() -> bool:
         return words in run.log
 
     await run.until(said, f"the log says {words!r}")
 
 
-async def fails(*args: str, **environment: str) -> tuple[int, str]:
-    """Run `hopper operator run` to its end; return the exit code and what it says."""
+async def run_to_exit(*args: str, **environment: str) -> tuple[int, str]:
+    """Run `hopper operator run` until it exits. Return the exit code and its standard error."""
     run = await asyncio.create_subprocess_exec(
         HOPPER, "operator", "run", *args, stderr=subprocess.PIPE, env=os.environ | {"COLUMNS": "200"} | environment
     )
@@ -104,7 +104,7 @@ class TestRun:
         assert (told[0]["namespace"], told[0]["instance"], told[0]["reason"]) == (live.namespace, "a", "DesiredState")
 
     @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs files in memory")
-    async def test_leaves_no_keys_behind_when_it_is_killed(
+    async def test_a_killed_operator_leaves_no_key_files(
         self, cluster: Cluster, live: LiveInstances, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "temporary").mkdir()
@@ -115,18 +115,20 @@ class TestRun:
             await run.wait()
         assert list((tmp_path / "temporary").iterdir()) == []
 
-    async def test_logs_everything_until_ctrl_c(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
+    async def test_verbose_logs_debug_lines_and_ctrl_c_stops(
+        self, cluster: Cluster, live: LiveInstances, log: Path
+    ) -> None:
         async with started(cluster.kubeconfig, log, "--verbose", "-n", live.namespace) as run:
             await live.create("a")
             await live.until_phase("Running", "a")
-            for _ in range(100):  # whoever cannot wait presses it again
+            for _ in range(100):  # An impatient user presses Ctrl-C repeatedly.
                 run.signal(signal.SIGINT)
             assert await run.wait() == 0
         assert " DEBUG " in run.log
         assert " kopf" in run.log
         assert "Traceback" not in run.log
 
-    async def test_several_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
+    async def test_serves_several_or_all_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with fresh_namespace() as other, fresh_namespace() as third:
             names = (live.namespace, other.namespace)
             async with started(cluster.kubeconfig, log, *(word for name in names for word in ("-n", name))) as run:
@@ -142,9 +144,9 @@ class TestRun:
         assert "serving all namespaces" in run.log
 
 
-class TestRefusals:
-    async def test_no_cluster(self, tmp_path: Path) -> None:
-        code, said = await fails(KUBECONFIG=str(tmp_path / "nothing"))
+class TestErrors:
+    async def test_without_a_cluster_the_operator_exits(self, tmp_path: Path) -> None:
+        code, said = await run_to_exit(KUBECONFIG=str(tmp_path / "nothing"))
         assert code == 1
         assert "no cluster" in said
         assert "hopper local up" in said
@@ -154,31 +156,31 @@ class TestRefusals:
         "text",
         ["apiVersion: v1\nkind: Config\ncontexts: []\n", "", "[", "- a", "current-context: a\ncontexts: 1\n", "\0"],
     )
-    async def test_a_broken_kubeconfig(self, text: str, tmp_path: Path) -> None:
+    async def test_an_invalid_kubeconfig_is_reported(self, text: str, tmp_path: Path) -> None:
         (tmp_path / "broken").write_text(text)
-        code, said = await fails(KUBECONFIG=str(tmp_path / "broken"))
+        code, said = await run_to_exit(KUBECONFIG=str(tmp_path / "broken"))
         assert code == 1
         assert f"no cluster in {tmp_path / 'broken'} (" in said
         assert "Traceback" not in said
 
-    async def test_options_that_exclude_each_other(self) -> None:
-        code, said = await fails("--namespace", "a", "--all-namespaces")
+    async def test_exclusive_options_are_rejected(self) -> None:
+        code, said = await run_to_exit("--namespace", "a", "--all-namespaces")
         assert code == 2
-        assert "drop one of them" in said
+        assert "omit one of them" in said
 
-    async def test_a_port_that_is_taken(self, cluster: Cluster, live: LiveInstances) -> None:
+    async def test_a_taken_port_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.socket() as taken:
             taken.bind(("0.0.0.0", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            code, said = await fails(
+            code, said = await run_to_exit(
                 "-n", live.namespace, "--metrics-port", str(port), KUBECONFIG=str(cluster.kubeconfig)
             )
         assert code == 1
         assert f"port {port} is in use; choose another one with --metrics-port" in said
         assert "Traceback" not in said
 
-    async def test_credentials_that_are_not_accepted(
+    async def test_rejected_credentials_are_reported(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path
     ) -> None:
         config = json.loads(
@@ -187,17 +189,17 @@ class TestRefusals:
         config["users"][0]["user"] = {"token": "no-such-token"}
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(json.dumps(config))
-        code, said = await fails("-n", live.namespace, "--metrics-port", "-1", KUBECONFIG=str(kubeconfig))
+        code, said = await run_to_exit("-n", live.namespace, "--metrics-port", "-1", KUBECONFIG=str(kubeconfig))
         assert code == 1
         assert "does not accept the credentials (401: Unauthorized)" in said
         assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-async def test_without_rights(
+async def test_missing_rights_are_reported_before_the_operator_exits(
     cluster: Cluster, live: LiveInstances, log: Path, tmp_path: Path, verbose: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says in one line why it gives up; with --verbose, whatever kopf has to say as well."""
+    """The log has one line with the reason. With --verbose, it also has the lines of kopf."""
 
     def kubectl(*words: str) -> str:
         return cluster.kubectl("--namespace", live.namespace, *words)
@@ -212,7 +214,7 @@ async def test_without_rights(
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps(config))
     async with started(kubeconfig, log, "-n", live.namespace, *["--verbose"] * verbose) as run:
-        await says(run, "list or watch failed: 403: ")
+        await wait_for_log(run, "list or watch failed: 403: ")
         assert (" kopf" in run.log) is verbose
         if verbose:
             return
@@ -224,14 +226,14 @@ async def test_without_rights(
     assert "Traceback" not in run.log
 
 
-async def test_started_before_the_definitions(
+async def test_the_operator_waits_for_the_crds_and_exits_when_they_are_deleted(
     new_cluster: Callable[..., LocalCluster], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A newcomer may start the operator first, and install the definitions afterwards, or take them away again."""
+    """Users may install the CRDs after the start of the operator, and remove them while it runs."""
     bare = await asyncio.to_thread(new_cluster, "bare", nodes=0)
     monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
     async with started(bare.kubeconfig, log, "-n", "default") as run:
-        await says(run, "install the CRDs")
+        await wait_for_log(run, "install the CRDs")
         await asyncio.to_thread(bare.kubectl, "apply", "--server-side", "--filename", str(CRDS))
         await asyncio.to_thread(bare.kubectl, "wait", "--for=condition=Established", "--filename", str(CRDS))
         async with watching("default") as live:
@@ -239,7 +241,7 @@ async def test_started_before_the_definitions(
             await live.until_phase("Running", "a", "b")
             await live.edit("a", desiredState="Paused")
             await live.until_phase("Paused", "a", "b")
-        # Without them there is nothing to do: it ends, so that a new one waits for them.
+        # The operator exits without the CRDs. Its next start waits for them.
         await asyncio.to_thread(bare.kubectl, "delete", "--filename", str(CRDS))
         assert await run.wait() == 1
         assert re.search(r"ERROR +hopper: https://.* does not serve hopper.*: install the CRDs.*; exiting", run.log)

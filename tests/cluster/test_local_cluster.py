@@ -1,4 +1,4 @@
-"""The local cluster itself: start, stop, second start, two at once, and everything half-way."""
+"""The embedded cluster: start, stop, restart, two at once, and interrupted starts."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def pids(cluster: LocalCluster) -> dict[str, int]:
     return {process.name: process.pid for process in recorded_processes(cluster.directory) if process.is_alive}
 
 
-def ended(pids_: dict[str, int]) -> bool:
+def have_ended(pids_: dict[str, int]) -> bool:
     return all(command_line(pid) is None for pid in pids_.values())
 
 
-def mentioned(directory: Path) -> list[str]:
-    """The command lines of all processes that have to do with the directory."""
+def command_lines_with(directory: Path) -> list[str]:
+    """Return the command lines of all processes that contain the directory."""
     lines = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -78,13 +78,13 @@ def test_a_real_api_server_answers(cluster: Cluster, namespace: str) -> None:
         cluster.kubectl("get", "namespace", "no-such-namespace")
 
 
-def test_controllers_work_under_their_own_names(cluster: Cluster, namespace: str) -> None:
+def test_controllers_use_their_own_service_accounts(cluster: Cluster, namespace: str) -> None:
     wait_until(lambda: cluster.kubectl("get", "serviceaccount", "default", f"-n={namespace}", check=False))
     accounts = cluster.kubectl("get", "serviceaccounts", "--namespace=kube-system", "--output=name")
     assert "serviceaccount/generic-garbage-collector" in accounts
 
 
-def test_the_service_range_is_wide(cluster: Cluster, namespace: str) -> None:
+def test_the_service_range_is_larger_than_the_default(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", f"--namespace={namespace}", "--filename=-", input=SERVICE)
 
 
@@ -94,7 +94,7 @@ def test_pods_run_on_simulated_nodes(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("wait", "pod/pod", f"--namespace={namespace}", "--for=condition=Ready", "--timeout=60s")
 
 
-def test_a_running_cluster_is_a_current_one(cluster: Cluster) -> None:
+def test_a_running_cluster_can_be_used_as_the_current_one(cluster: Cluster) -> None:
     current = CurrentCluster(cluster.kubeconfig)
     assert current.status().is_running
     assert current.status().server == cluster.status().server
@@ -103,7 +103,7 @@ def test_a_running_cluster_is_a_current_one(cluster: Cluster) -> None:
     assert cluster.status().is_running
 
 
-def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> None:
+def test_down_removes_everything_and_up_starts_again(new_cluster: NewCluster) -> None:
     own = new_cluster(nodes=3)
     first = pids(own)
     assert len(first) == 5
@@ -112,8 +112,8 @@ def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> Non
     assert pids(own) == first
 
     assert own.down()
-    assert ended(first)
-    assert mentioned(own.directory) == []
+    assert have_ended(first)
+    assert command_lines_with(own.directory) == []
     assert not own.directory.exists()
     assert own.status().state is ClusterState.ABSENT
     assert not own.down()
@@ -123,7 +123,7 @@ def test_down_leaves_nothing_and_up_starts_again(new_cluster: NewCluster) -> Non
     assert not set(first.values()) & set(pids(own).values())
 
 
-def test_two_clusters_know_nothing_of_each_other(cluster: Cluster, namespace: str, new_cluster: NewCluster) -> None:
+def test_two_clusters_are_independent(cluster: Cluster, namespace: str, new_cluster: NewCluster) -> None:
     own = new_cluster()
     assert own.status().server != cluster.status().server
     assert namespace not in own.kubectl("get", "namespaces")
@@ -131,7 +131,7 @@ def test_two_clusters_know_nothing_of_each_other(cluster: Cluster, namespace: st
     assert cluster.status().is_running
 
 
-def test_the_api_server_comes_back_on_the_same_port_with_the_same_data(new_cluster: NewCluster) -> None:
+def test_the_api_server_restarts_on_the_same_port_with_the_same_data(new_cluster: NewCluster) -> None:
     own = new_cluster(nodes=0)
     server = own.status().server
     others = {name: pid for name, pid in pids(own).items() if name != "kube-apiserver"}
@@ -151,7 +151,7 @@ def test_the_api_server_comes_back_on_the_same_port_with_the_same_data(new_clust
     wait_until(lambda: own.kubectl("get", "serviceaccount", "default", "-n=later", check=False))
 
 
-def test_a_stale_cluster_is_named_and_started_anew(new_cluster: NewCluster) -> None:
+def test_a_stale_cluster_is_reported_and_replaced(new_cluster: NewCluster) -> None:
     own = new_cluster(nodes=0)
     own.kubectl("create", "configmap", "lost")
     kill_processes(process for process in recorded_processes(own.directory) if process.name == "etcd")
@@ -162,13 +162,13 @@ def test_a_stale_cluster_is_named_and_started_anew(new_cluster: NewCluster) -> N
 
 
 @pytest.mark.parametrize("then", ["up", "down"])
-def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster: NewCluster, cluster: Cluster) -> None:
+def test_up_and_down_work_after_a_killed_start(then: str, new_cluster: NewCluster, cluster: Cluster) -> None:
     own = LocalCluster(f"test-{os.getpid()}-own", nodes=0)
     program = f"from hopper.local import LocalCluster; LocalCluster({own.name!r}).up()"
     with subprocess.Popen([sys.executable, "-c", program]) as starting:
         wait_until(lambda: len(pids(own)) == 5)
         starting.kill()
-    half = pids(own)
+    left = pids(own)
     status = own.status()
     assert status.state is ClusterState.STALE
     assert "its start was interrupted" in status.problems
@@ -178,35 +178,37 @@ def test_a_start_that_was_killed_half_way_is_no_obstacle(then: str, new_cluster:
     else:
         assert own.down()
         assert not own.directory.exists()
-        assert mentioned(own.directory) == []
-    assert ended(half)
+        assert command_lines_with(own.directory) == []
+    assert have_ended(left)
 
 
-def test_a_port_that_is_snatched_away_is_replaced(new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_another_process_takes_is_replaced(
+    new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free_ports = loopback_ports.free_ports
-    with socket.create_server(("127.0.0.1", 0)) as thief:
-        stolen = thief.getsockname()[1]
-        drawn = [[stolen, *free_ports(5)]]
+    with socket.create_server(("127.0.0.1", 0)) as other_server:
+        taken = other_server.getsockname()[1]
+        drawn = [[taken, *free_ports(5)]]
         monkeypatch.setattr(loopback_ports, "free_ports", lambda count, _: drawn.pop() if drawn else free_ports(count))
         own = new_cluster(nodes=0)
         assert not drawn
         assert own.status().is_running
-        assert str(stolen) not in own.status().server
+        assert str(taken) not in own.status().server
 
 
-def test_arguments_reach_the_api_server(new_cluster: NewCluster, tmp_path: Path) -> None:
+def test_arguments_are_passed_to_the_api_server(new_cluster: NewCluster, tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(AUDIT_POLICY)
     arguments = {"audit-policy-file": str(policy), "audit-log-path": str(tmp_path / "audit.log")}
     own = new_cluster(nodes=0, extra_args={"kube-apiserver": arguments})
-    mark = uuid.uuid4().hex
-    own.kubectl("get", "configmap", mark, "--ignore-not-found")
-    wait_until(lambda: mark in (tmp_path / "audit.log").read_text())
+    name = uuid.uuid4().hex
+    own.kubectl("get", "configmap", name, "--ignore-not-found")
+    wait_until(lambda: name in (tmp_path / "audit.log").read_text())
     entry = json.loads((tmp_path / "audit.log").read_text().splitlines()[0])
     assert entry["kind"] == "Event"
 
 
-def test_the_command_line_touches_nothing_of_the_users(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_command_line_writes_nothing_to_the_home_directory(cluster: Cluster, tmp_path: Path) -> None:
     home = tmp_path / "home"
     tools = tmp_path / "kube bin"
     for directory in (home, tools):

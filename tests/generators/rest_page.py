@@ -7,22 +7,28 @@ Document = dict[str, Any]
 Row = tuple[str, ...]
 
 _JSON = "application/json"
-_WORDS = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "object": "object"}
+_TYPE_NAMES = {
+    "string": "text",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "object",
+}
 
 _HEAD = """\
 # REST API
 
-<!-- Made by `make openapi` from what the routes declare; change it there. -->
+<!-- Generated from the routes by `make openapi`. Do not edit. -->
 
-`hopper gateway run` serves it under `/api/v1`, the document that this page is made of at `/openapi.json`, and a page to
-try it out at `/docs`.
+`hopper gateway run` serves the REST API under `/api/v1`, its OpenAPI document at `/openapi.json`, and a page to try
+it out at `/docs`.
 
 """
 _ERRORS = """\
 ## Errors
 
-Every error has the form `{"error_type": "NotFound", "detail": "Instance web not found"}`; 422 adds `errors`, one for
-each field that is wrong: `{"field": "body -> scope", "message": "…", "type": "…"}`.
+Every error has the form `{"error_type": "NotFound", "detail": "Instance web not found"}`. A 422 also has `errors`,
+with one entry per invalid field: `{"field": "body -> scope", "message": "…", "type": "…"}`.
 
 """
 
@@ -33,6 +39,8 @@ def render_rest_page(document: Document) -> str:
 
 
 class _Page:
+    """The page of one OpenAPI document."""
+
     def __init__(self, document: Document) -> None:
         self._document = document
         self._schemas: dict[str, Document] = document["components"]["schemas"]
@@ -44,28 +52,32 @@ class _Page:
         for tag, operations in self._by_tag().items():
             yield f"\n## {tag.capitalize()}\n\n"
             calls = (
-                (f"`{method.upper()} {path}`", self._answers(it), it["summary"]) for method, path, it in operations
+                (f"`{method.upper()} {path}`", self._answers(operation), operation["summary"])
+                for method, path, operation in operations
             )
             yield _table(("call", "answers", "what it does"), calls)
-            for method, path, it in operations:
-                yield self._operation(method, path, it)
+            for method, path, operation in operations:
+                yield self._operation(method, path, operation)
         yield "\n## Bodies\n"
         for name, schema in self._schemas.items():
             if "properties" in schema:
                 yield f"\n### {name}\n\n{schema.get('description', '').strip()}\n\n"
-                fields = ((f"`{key}`", self._type(it), self._says(it)) for key, it in schema["properties"].items())
+                fields = (
+                    (f"`{key}`", self._type(field), self._description(field))
+                    for key, field in schema["properties"].items()
+                )
                 yield _table(("field", "type", "meaning"), fields)
 
     def _by_tag(self) -> dict[str, list[tuple[str, str, Document]]]:
-        found: dict[str, list[tuple[str, str, Document]]] = {}
+        by_tag: dict[str, list[tuple[str, str, Document]]] = {}
         for path, operations in self._document["paths"].items():
-            for method, it in operations.items():
-                found.setdefault(it["tags"][0], []).append((method, path, it))
-        return found
+            for method, operation in operations.items():
+                by_tag.setdefault(operation["tags"][0], []).append((method, path, operation))
+        return by_tag
 
     def _answers(self, operation: Document) -> str:
-        good = (code for code in operation["responses"] if code < "300")
-        return ", ".join(f"{code} {self._body_of(operation['responses'][code])}".strip() for code in good)
+        success_codes = (code for code in operation["responses"] if code < "300")
+        return ", ".join(f"{code} {self._body_of(operation['responses'][code])}".strip() for code in success_codes)
 
     def _body_of(self, answer: Document) -> str:
         content = answer.get("content", {})
@@ -73,37 +85,38 @@ class _Page:
             return self._type(content[_JSON].get("schema", {}))
         return next((f"`{kind}`" for kind in content), "")
 
-    def _operation(self, method: str, path: str, it: Document) -> str:
-        text = f"\n### {method.upper()} {path}\n\n{it.get('description', it['summary'])}\n"
-        if "requestBody" in it:
-            schema = it["requestBody"]["content"][_JSON]["schema"]
-            text += f"\nBody: {self._type(schema)}{'' if it['requestBody'].get('required') else ', may be left out'}.\n"
+    def _operation(self, method: str, path: str, operation: Document) -> str:
+        text = f"\n### {method.upper()} {path}\n\n{operation.get('description', operation['summary'])}\n"
+        if "requestBody" in operation:
+            schema = operation["requestBody"]["content"][_JSON]["schema"]
+            optional = "" if operation["requestBody"].get("required") else ", optional"
+            text += f"\nBody: {self._type(schema)}{optional}.\n"
         rows = [
-            (f"`{parameter['name']}`", parameter["in"], self._type(parameter["schema"]), self._says(parameter))
-            for parameter in it.get("parameters", ())
+            (f"`{parameter['name']}`", parameter["in"], self._type(parameter["schema"]), self._description(parameter))
+            for parameter in operation.get("parameters", ())
             if parameter["name"] != "namespace"
         ]
         return text + (f"\n{_table(('parameter', 'in', 'type', 'meaning'), rows)}" if rows else "")
 
-    def _says(self, schema: Document) -> str:
-        """Return the description of a field, or else that of its type."""
+    def _description(self, schema: Document) -> str:
+        """Return the description of a field, else that of its type."""
         inner = schema.get("schema", schema)
-        either = (schema, inner, *inner.get("anyOf", ()))
-        return next((it["description"] for it in either if "description" in it), "")
+        candidates = (schema, inner, *inner.get("anyOf", ()))
+        return next((found["description"] for found in candidates if "description" in found), "")
 
     def _type(self, schema: Document) -> str:
-        """Return a schema in a few words."""
+        """Return a short name of the type of a schema."""
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             target = self._schemas[name]
             return f"[{name}](#{name.lower()})" if "properties" in target else self._type(target)
         if "anyOf" in schema:
-            return " or ".join(self._type(it) for it in schema["anyOf"] if it.get("type") != "null")
+            return " or ".join(self._type(option) for option in schema["anyOf"] if option.get("type") != "null")
         if "enum" in schema:
-            return ", ".join(f"`{it}`" for it in schema["enum"])
+            return ", ".join(f"`{value}`" for value in schema["enum"])
         if schema.get("type") == "array":
             return f"list of {self._type(schema.get('items', {}))}"
-        return "time" if schema.get("format") == "date-time" else _WORDS.get(schema.get("type", ""), "anything")
+        return "time" if schema.get("format") == "date-time" else _TYPE_NAMES.get(schema.get("type", ""), "anything")
 
 
 def _table(header: Row, rows: Iterable[Row]) -> str:

@@ -14,7 +14,7 @@ from hopper.process.system import exempt_loaded_objects_from_gc
 logger = logging.getLogger("hopper")
 
 
-def serve(
+def serve_gateway(
     *,
     namespaces: Sequence[str],
     all_namespaces: bool,

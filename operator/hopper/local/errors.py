@@ -1,20 +1,20 @@
 """Errors of local clusters. Every message names the affected object and says what to do.
 
 LocalError
-├── InvalidNameError           invalid cluster name
-├── UnsupportedPlatformError   no binaries for this operating system and processor
-├── BinariesError              the Kubernetes binaries are not available
-│   ├── MissingBinaryError     a binary is missing from the user's own directory, or from this machine
-│   ├── DownloadError          a site is unreachable or lacks a file (Hopper builds from source instead)
-│   ├── ChecksumError          a downloaded file differs from its published checksum (the file is deleted)
-│   ├── GoNotFoundError        no suitable Go toolchain, and none could be installed
-│   └── BuildError             the compiler failed
-├── ProviderError              a requirement of the provider is missing (Docker, a node image, a kubeconfig)
-├── DockerError                docker, or a program that uses it, failed
-├── ClusterStartError          the cluster did not start
-│   └── PortTakenError         another process took a chosen port first (Hopper tries other ports)
-├── ClusterNotRunningError     the call needs a running cluster
-└── KubectlError               kubectl failed
+├── InvalidNameError           invalid cluster name.
+├── UnsupportedPlatformError   no binaries for this operating system and processor.
+├── BinariesError              the Kubernetes binaries are not available.
+│   ├── MissingBinaryError     a binary is missing from the user's own directory, or from this machine.
+│   ├── DownloadError          a site is unreachable or lacks a file (Hopper builds from source instead).
+│   ├── ChecksumError          a downloaded file differs from its published checksum (the file is deleted).
+│   ├── GoNotFoundError        no suitable Go toolchain, and none could be installed.
+│   └── BuildError             the compiler failed.
+├── ProviderError              a requirement of the provider is missing (Docker, a node image, a kubeconfig).
+├── DockerError                docker, or a program that uses it, failed.
+├── ClusterStartError          the cluster did not start.
+│   └── PortTakenError         another process took a chosen port first (Hopper tries other ports).
+├── ClusterNotRunningError     the call needs a running cluster.
+└── KubectlError               kubectl failed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from hopper.api.resources import INSTANCES
 from hopper.cli.main import app
 from hopper.gateway.auth import ApiKeyAuthority, Permission
 from hopper.gateway.auth.authority import is_loopback
-from hopper.gateway.main import serve as really_serve
+from hopper.gateway.main import serve_gateway
 from hopper.gateway.server import AuthMode
 
 OPTIONS: dict[str, Any] = {
@@ -34,14 +34,14 @@ def run(*args: str) -> Any:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The options of each call of `serve`, which returns 7."""
+    """The options of each call of `serve_gateway`, which returns 7."""
     calls: list[dict[str, Any]] = []
 
     def serve(**options: Any) -> int:
         calls.append(options)
         return 7
 
-    monkeypatch.setattr("hopper.gateway.main.serve", serve)
+    monkeypatch.setattr("hopper.gateway.main.serve_gateway", serve)
     return calls
 
 
@@ -97,7 +97,7 @@ def test_auth_none_is_rejected_on_other_addresses_than_loopback(
     host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    assert really_serve(host=host, auth=AuthMode.NONE, **OPTIONS) == 1
+    assert serve_gateway(host=host, auth=AuthMode.NONE, **OPTIONS) == 1
     assert "use --host 127.0.0.1" in capsys.readouterr().err
 
 

@@ -17,7 +17,7 @@ def run(*args: str) -> Any:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The options of each call of `serve`, which returns 7."""
+    """The options of each call of `run_operator`, which returns 7."""
     calls: list[dict[str, Any]] = []
 
     def serve(**options: Any) -> int:

@@ -36,7 +36,7 @@ def _group() -> None:
 
 
 @app.command("run")
-def run_gateway(
+def gateway_run(
     namespace: Namespaces = None,
     all_namespaces: AllNamespaces = False,
     host: Annotated[str, typer.Option(help="Address to listen on. Use :: for all addresses.")] = "127.0.0.1",
@@ -67,11 +67,11 @@ def run_gateway(
       hopper gateway run --all-namespaces --auth apikey --log-format json
     """
     check_namespaces(namespace, all_namespaces)
-    from hopper.gateway.main import serve
+    from hopper.gateway.main import serve_gateway
     from hopper.gateway.server import AuthMode
 
     raise typer.Exit(
-        serve(
+        serve_gateway(
             namespaces=namespace or [],
             all_namespaces=all_namespaces,
             host=host,

@@ -18,7 +18,7 @@ def _group() -> None:
 
 
 @app.command("run")
-def run_operator(
+def operator_run(
     namespace: Namespaces = None,
     all_namespaces: AllNamespaces = False,
     metrics_port: Annotated[
