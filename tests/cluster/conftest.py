@@ -48,7 +48,7 @@ def cluster() -> Iterator[Cluster]:
         return
     _remove_leftovers()
     own = LocalCluster(cluster_name(), extra_args={"kwok-controller": {"config": str(STAGES)}})
-    up_or_skip(own)
+    start_or_skip(own)
     try:
         yield own
     finally:
@@ -63,7 +63,7 @@ def new_cluster() -> Iterator[Callable[..., LocalCluster]]:
     def start(suffix: str = "own", **options: Any) -> LocalCluster:
         own = LocalCluster(cluster_name(suffix), **options)
         started.append(own)
-        up_or_skip(own)
+        start_or_skip(own)
         return own
 
     yield start
@@ -94,7 +94,7 @@ def instances(cluster: Cluster, namespace: str) -> KubectlInstances:
     return KubectlInstances(cluster, namespace)
 
 
-def up_or_skip(own: LocalCluster) -> None:
+def start_or_skip(own: LocalCluster) -> None:
     """Start a cluster; where that cannot be, skip the test, or fail it where nothing may be skipped."""
     try:
         own.up(PlainProgress(sys.__stderr__))

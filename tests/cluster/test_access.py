@@ -1,4 +1,4 @@
-"""Ways to the API server and rights there: a service account, in a pod or outside, that may do what is needed."""
+"""Access of the operator to the API server: rights of its service account, credentials in a pod, and proxies."""
 
 from __future__ import annotations
 
@@ -14,68 +14,48 @@ from kubernetes.aio.config import incluster_config
 
 from hopper.adapters import connection
 from hopper.adapters.connection import NoClusterError, check_credentials, connect
-from hopper.api.resources import INSTANCES, OWNED_RESOURCES, PODS, TEMPLATES
+from hopper.api.resources import INSTANCES, OWNED_RESOURCES, PODS, TEMPLATES, Manifest
 from hopper.local import Cluster
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.prometheus import PrometheusSamples
-from tests.cluster.support.rights import until_allowed
-
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-LOOK = ["get", "list", "watch"]
+from tests.cluster.support.rights import READ_VERBS, create_service_account, replace_role
 
 
-def rules(*, events: bool = True) -> list[dict[str, Any]]:
-    """What the operator needs to serve one namespace."""
-    needed = [
-        {"apiGroups": [INSTANCES.group], "resources": [INSTANCES.plural], "verbs": [*LOOK, "patch", "delete"]},
+def operator_rules(*, with_events: bool = True) -> list[Manifest]:
+    """Return the rules of a role with just the rights that the operator needs in one namespace."""
+    watched = (TEMPLATES, PODS, *OWNED_RESOURCES.values())
+    rules = [
+        {"apiGroups": [INSTANCES.group], "resources": [INSTANCES.plural], "verbs": [*READ_VERBS, "patch", "delete"]},
         {"apiGroups": [INSTANCES.group], "resources": [f"{INSTANCES.plural}/status"], "verbs": ["patch"]},
-        {"apiGroups": [TEMPLATES.group], "resources": [TEMPLATES.plural], "verbs": LOOK},
-        {"apiGroups": [PODS.group], "resources": [PODS.plural], "verbs": LOOK},
-        *({"apiGroups": [it.group], "resources": [it.plural], "verbs": LOOK} for it in OWNED_RESOURCES.values()),
+        *({"apiGroups": [kind.group], "resources": [kind.plural], "verbs": READ_VERBS} for kind in watched),
     ]
-    told = [{"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]}]
-    return needed + told * events
+    if with_events:
+        rules.append({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]})
+    return rules
 
 
-async def service_account(live: LiveInstances, granted: list[dict[str, Any]]) -> str:
-    """Make a service account with these rights in the namespace; return a token of it."""
-    namespace = live.namespace
-    accounts, name = f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}}
-    await live.request("POST", accounts, name)
-    await live.request("POST", f"{RBAC}/namespaces/{namespace}/roles", name | {"rules": granted})
-    binding = {
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}],
-    }
-    await live.request("POST", f"{RBAC}/namespaces/{namespace}/rolebindings", name | binding)
-    rule, user = granted[0], f"system:serviceaccount:{namespace}:operator"
-    await until_allowed(live, user, rule["verbs"][0], rule["apiGroups"][0], rule["resources"][0], namespace)
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token: str = (await live.request("POST", f"{accounts}/operator/token", asked))["status"]["token"]
-    return token
-
-
-async def admin_config(cluster: Cluster) -> dict[str, Any]:
-    told = await asyncio.to_thread(cluster.kubectl, "config", "view", "--raw", "--minify", "--flatten", "--output=json")
-    found: dict[str, Any] = json.loads(told)
-    return found
+async def admin_config(cluster: Cluster) -> Manifest:
+    """Return the kubeconfig of the cluster."""
+    arguments = ("config", "view", "--raw", "--minify", "--flatten", "--output=json")
+    config: Manifest = json.loads(await asyncio.to_thread(cluster.kubectl, *arguments))
+    return config
 
 
 def use_token(config: dict[str, Any], token: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have KUBECONFIG name a file like the given one, with this token."""
+    """Write a kubeconfig with this token instead of the user's credentials, and set KUBECONFIG to its path."""
     config["users"][0]["user"] = {"token": token}
     path.write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(path))
 
 
 class TestServiceAccount:
-    async def test_least_rights(
+    async def test_with_the_least_rights_can_run_the_operator(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        token = await service_account(live, rules())
+        token = await create_service_account(live, operator_rules())
         use_token(await admin_config(cluster), token, tmp_path / "kubeconfig", monkeypatch)
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create_from(manifest("a"), manifest("b", "Event", "a"))
             await live.until_phase("Running", "a", "b")
             await live.until_event("b", "Running")
@@ -84,24 +64,24 @@ class TestServiceAccount:
             await live.delete("a")
             await live.until_gone("a", "b")
 
-    async def test_without_the_right_to_tell_events(
+    async def test_without_the_right_to_create_events_drops_events(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        token = await service_account(live, rules(events=False))
+        token = await create_service_account(live, operator_rules(with_events=False))
         use_token(await admin_config(cluster), token, tmp_path / "kubeconfig", monkeypatch)
-        async with running(live.namespace) as operator:
+        async with running_operator(live.namespace) as operator:
             await live.create("a")
             await live.until_phase("Running", "a")
             await live.edit("a", desiredState="Stopped")
             await live.until_phase("Stopped", "a")
 
-            def dropped() -> float:
+            def dropped_events() -> float:
                 return PrometheusSamples(operator.metrics.render().decode()).total("hopper_events_dropped_total")
 
-            await live.until(lambda: dropped() == 4, "four Events are given up on")
-        assert not live.events.now
+            await live.until(lambda: dropped_events() == 4, "four dropped Events")
+        assert not live.events.objects
 
-    async def test_without_the_right_to_write(
+    async def test_without_the_right_to_write_logs_it_and_recovers(
         self,
         cluster: Cluster,
         live: LiveInstances,
@@ -109,26 +89,25 @@ class TestServiceAccount:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """It says what is missing, and goes on when that is granted."""
-        granted = [{**rule, "verbs": LOOK} for rule in rules()]
-        token = await service_account(live, granted)
+        read_only = [{**rule, "verbs": READ_VERBS} for rule in operator_rules()]
+        token = await create_service_account(live, read_only)
         use_token(await admin_config(cluster), token, tmp_path / "kubeconfig", monkeypatch)
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create("a")
-            await live.until(lambda: 'cannot patch resource "hopperinstances/status"' in caplog.text, "it says so")
-            role = f"{RBAC}/namespaces/{live.namespace}/roles/operator"
-            await live.request("PATCH", role, {"rules": rules()}, "application/merge-patch+json")
+            missing_right = 'cannot patch resource "hopperinstances/status"'
+            await live.until(lambda: missing_right in caplog.text, f"log line with {missing_right}")
+            await replace_role(live, operator_rules())
             await live.until_phase("Running", "a")
 
 
-class TestInsideAPod:
+class TestInPod:
     @pytest.fixture
     async def mounted(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Path:
-        """What a pod finds of its service account: environment and files."""
+        """Directory with the files of a mounted service account; the environment variables of a pod are set."""
         config = await admin_config(cluster)
-        (tmp_path / "token").write_text(await service_account(live, rules()))
+        (tmp_path / "token").write_text(await create_service_account(live, operator_rules()))
         authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
         (tmp_path / "ca.crt").write_bytes(authority)
         (tmp_path / "namespace").write_text(f"{live.namespace}\n")
@@ -138,42 +117,41 @@ class TestInsideAPod:
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
         monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
         monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-        monkeypatch.setattr(connection, "_SERVICE_ACCOUNT_NAMESPACE", tmp_path / "namespace")
+        monkeypatch.setattr(connection, "SERVICE_ACCOUNT_NAMESPACE_FILE", tmp_path / "namespace")
         return tmp_path
 
-    async def test_the_service_account_is_used(self, live: LiveInstances, mounted: Path) -> None:
-        found = await connect()
-        assert found.namespace == live.namespace
-        credentials = await found.credentials()
+    async def test_operator_uses_the_service_account(self, live: LiveInstances, mounted: Path) -> None:
+        link = await connect()
+        assert link.namespace == live.namespace
+        credentials = await link.credentials()
         assert credentials.token == (mounted / "token").read_text()
         assert credentials.certificate_path is None
-        async with running(found.namespace):
+        async with running_operator(link.namespace):
             await live.create_from(manifest("a"), manifest("b", "Event", "a"))
             await live.until_phase("Running", "a", "b")
 
-    async def test_credentials_are_read_anew(self, mounted: Path) -> None:
-        """A token that is mounted into a pod is replaced from time to time."""
-        found = await connect()
+    async def test_rotated_token_is_read_again(self, mounted: Path) -> None:
+        """The kubelet replaces the mounted token before it expires."""
+        link = await connect()
         (mounted / "token").write_text("another")
-        loader = found.configuration.refresh_api_key_hook.__closure__[0].cell_contents
+        loader = link.configuration.refresh_api_key_hook.__closure__[0].cell_contents
         loader.token_expires_at = loader.token_expires_at.min
-        assert (await found.credentials()).token == "another"
+        assert (await link.credentials()).token == "another"
         with pytest.raises(NoClusterError, match="does not accept the credentials"):
-            await check_credentials(found)
+            await check_credentials(link)
 
-    async def test_without_a_mounted_token(self, mounted: Path) -> None:
+    async def test_missing_token_is_reported(self, mounted: Path) -> None:
         (mounted / "token").unlink()
         with pytest.raises(NoClusterError, match="token file does not exist"):
             await connect()
 
 
-class TestProxies:
-    async def test_are_taken_from_the_environment(self, kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
-        monkeypatch.setenv("no_proxy", "example.org")
-        found = await connect()
-        assert found.configuration.proxy == "http://proxy.example.com:3128"
-        assert (await found.credentials()).proxy == "http://proxy.example.com:3128"
-        host = urlsplit(found.configuration.host).hostname
-        monkeypatch.setenv("no_proxy", f"example.org,{host}")
-        assert (await connect()).configuration.proxy is None
+async def test_proxy_is_taken_from_the_environment(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    monkeypatch.setenv("no_proxy", "example.org")
+    link = await connect()
+    assert link.configuration.proxy == "http://proxy.example.com:3128"
+    assert (await link.credentials()).proxy == "http://proxy.example.com:3128"
+    host = urlsplit(link.configuration.host).hostname
+    monkeypatch.setenv("no_proxy", f"example.org,{host}")
+    assert (await connect()).configuration.proxy is None

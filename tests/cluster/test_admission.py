@@ -364,12 +364,12 @@ def parents() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("name", "spec"), GOOD.values(), ids=GOOD.keys())
 def test_admits(anywhere: KubectlInstances, name: str, spec: dict[str, Any]) -> None:
-    anywhere.try_out(name, spec)
+    anywhere.dry_run(name, spec)
 
 
 @pytest.mark.parametrize(("name", "spec", "field", "fix"), BAD.values(), ids=BAD.keys())
 def test_refuses(anywhere: KubectlInstances, name: str, spec: dict[str, Any], field: str, fix: str) -> None:
-    message = refusal(anywhere.try_out, name, spec)
+    message = refusal(anywhere.dry_run, name, spec)
     assert field in message
     assert fix in message
 
@@ -379,9 +379,9 @@ def test_parent(anywhere: KubectlInstances, scope: Scope, parent: str | None, fi
     name = "global" if scope is Scope.GLOBAL else "a"
     spec = {"scope": scope} | ({"parentRef": {"name": parent}} if parent else {})
     if fix is None:
-        anywhere.try_out(name, spec)
+        anywhere.dry_run(name, spec)
         return
-    message = refusal(anywhere.try_out, name, spec)
+    message = refusal(anywhere.dry_run, name, spec)
     assert "spec.parentRef" in message
     assert fix in message
 
@@ -403,10 +403,10 @@ def test_configuration_of_the_scope(anywhere: KubectlInstances, scope: Scope) ->
         base["parentRef"] = {"name": "other"}
     name = "global" if scope is Scope.GLOBAL else "a"
 
-    anywhere.try_out(name, base | {"config": nested({path: values[path] for path in own})})
+    anywhere.dry_run(name, base | {"config": nested({path: values[path] for path in own})})
     foreign = values.keys() - own
     if foreign:
-        message = refusal(anywhere.try_out, name, base | {"config": nested({p: values[p] for p in foreign})})
+        message = refusal(anywhere.dry_run, name, base | {"config": nested({p: values[p] for p in foreign})})
         for path in foreign:
             assert f"config.{path} is a field of scope" in message
         assert message.count("remove it") == len(foreign)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pytest
 
 from hopper.controller.operator import Operator
-from tests.cluster.support.in_process_operator import running
-from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
+from tests.cluster.support.in_process_operator import running_operator
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace, manifest
 
 # Within this time a refused spec says so.
 SOON = 5
@@ -102,7 +102,7 @@ class TestUnreadable:
 
     async def test_does_not_keep_the_operator_from_starting(self, live: LiveInstances) -> None:
         await live.create_from(manifest("year-0", restartedAt="0000-01-01T00:00:00Z"), manifest("a"))
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.until_phase("Running", "a")
             await live.until_reason("year-0", "Stalled", "SpecInvalid", seconds=SOON)
             await live.edit("year-0", restartedAt=None)
@@ -184,7 +184,7 @@ class TestTampering:
     @pytest.fixture
     async def tampered(self, kubeconfig: str) -> AsyncIterator[LiveInstances]:
         """A namespace with an operator and a running `a`, where the test may make impossible things happen."""
-        async with fresh_namespace() as live, running(live.namespace):
+        async with fresh_namespace() as live, running_operator(live.namespace):
             await live.create("a")
             await live.until_phase("Running", "a")
             yield live
@@ -245,11 +245,11 @@ class TestRefusedWrites:
             try:
                 path = f"{live.path}/locked-probe?dryRun=All"
                 await live.request("PATCH", path, probe, "application/merge-patch+json")
-            except Refused:
+            except RefusedError:
                 return
 
     async def test_are_told_and_tried_again(self, live: LiveInstances, policy: str) -> None:
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create_from(manifest("a"), manifest("locked", "Event", "a"), manifest("free", "Event", "a"))
             refused = await live.until_reason("locked", "Stalled", "WriteRefused", seconds=SOON)
             assert "no owners here, says the policy" in refused["message"]

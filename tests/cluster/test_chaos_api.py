@@ -13,21 +13,21 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hopper.api.resources import Manifest
 from hopper.local import Cluster, LocalCluster
-from tests.cluster.support.chaos_tree import SIZE, forest, has_converged, outcome
+from tests.cluster.support.chaos_tree import SIZE, has_converged, outcome, random_tree
 from tests.cluster.support.convergence import (
     CONVERGE_SECONDS,
-    own_local,
-    seeded,
-    undisturbed,
+    local_cluster_or_skip,
+    reference_run,
+    seeded_random,
+    until_outcome,
     until_pods_run,
-    until_same,
 )
-from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, Rule, proxy
-from tests.cluster.support.live_instances import LiveInstances, Refused, manifest
-from tests.cluster.support.operator_process import OperatorProcess, process
+from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, Rule, running_fault_proxy
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, manifest
+from tests.cluster.support.operator_process import OperatorProcess, running_operator_process
 from tests.cluster.support.prometheus import PrometheusSamples
-from tests.cluster.support.watch_recorder import Object
 
 pytestmark = pytest.mark.chaos
 
@@ -62,7 +62,7 @@ async def insist(live: LiveInstances, edits: Iterable[Edit] = EDITS) -> None:
             try:
                 await edit(live)
                 break
-            except Refused as error:
+            except RefusedError as error:
                 if error.code in (404, 409):
                     break  # it had been accepted, only the answer was lost
             except (aiohttp.ClientError, OSError):
@@ -74,7 +74,7 @@ async def insist(live: LiveInstances, edits: Iterable[Edit] = EDITS) -> None:
 class Peace:
     """How the same tree and the same edits end in peace, and how many writes to instances that takes."""
 
-    manifests: list[Object]
+    manifests: list[Manifest]
     outcome: dict[str, Any]
     writes: float
 
@@ -85,8 +85,8 @@ _peace: list[Peace] = []
 @pytest.fixture
 async def peace(kubeconfig: str) -> Peace:
     if not _peace:
-        manifests = forest(seeded("tree"))
-        async with undisturbed(manifests) as (live, operator):
+        manifests = random_tree(seeded_random("tree"))
+        async with reference_run(manifests) as (live, operator):
             await insist(live)
             await live.until(lambda: is_edited(live), "edited in peace", CONVERGE_SECONDS)
             numbers = PrometheusSamples(operator.metrics.render().decode())
@@ -107,8 +107,8 @@ def is_edited(live: LiveInstances) -> bool:
 async def is_unharmed(operator: OperatorProcess) -> bool:
     """Tell whether it still runs, healthy, and never wanted anything illegal."""
     return (
-        operator.runs
-        and await operator.answers("/healthz")
+        operator.is_running
+        and await operator.probe_succeeds("/healthz")
         and await operator.metric("hopper_illegal_transitions_total") == 0
     )
 
@@ -116,8 +116,8 @@ async def is_unharmed(operator: OperatorProcess) -> bool:
 async def test_the_api_server_is_away_for_a_while(
     cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
-    local = own_local(cluster)
-    async with process(live.namespace, local.kubeconfig, tmp_path / "operator.log") as operator:
+    local = local_cluster_or_skip(cluster)
+    async with running_operator_process(live.namespace, local.kubeconfig, tmp_path / "operator.log") as operator:
         await live.create_from(*peace.manifests)
         await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
         await insist(live, EDITS[:5])
@@ -125,12 +125,12 @@ async def test_the_api_server_is_away_for_a_while(
         waiting = asyncio.create_task(insist(live, EDITS[5:]))
         try:
             await asyncio.sleep(OUTAGE_SECONDS)  # this is the outage: nothing is waited for
-            assert await operator.answers("/healthz"), "nobody should restart it for this"
-            assert not await operator.answers("/readyz"), "it does not hear of anything"
+            assert await operator.probe_succeeds("/healthz"), "nobody should restart it for this"
+            assert not await operator.probe_succeeds("/readyz"), "it does not hear of anything"
         finally:
             await asyncio.to_thread(local.start_apiserver)
         await waiting
-        await until_same(live, peace.outcome, CATCH_UP_SECONDS)
+        await until_outcome(live, peace.outcome, CATCH_UP_SECONDS)
         assert await is_unharmed(operator)
         await operator.until_ready()
         told = [line for line in operator.log.splitlines() if "kopf" in line or ("list" in line and "watch" in line)]
@@ -141,15 +141,15 @@ async def test_the_api_server_is_away_for_a_while(
 async def test_everything_that_can_fail_fails_now_and_then(
     cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
-    rng = seeded("faults")
-    async with proxy(own_local(cluster), tmp_path) as (man, path):
+    rng = seeded_random("faults")
+    async with running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (man, path):
         man.rule = unreliable(rng)
-        async with process(live.namespace, path, tmp_path / "operator.log") as operator:
+        async with running_operator_process(live.namespace, path, tmp_path / "operator.log") as operator:
             cutting = asyncio.create_task(cut_now_and_then(man, rng))
             await live.create_from(*peace.manifests)
             await live.until(lambda: has_converged(live, SIZE), "converged", CATCH_UP_SECONDS)
             await insist(live)
-            await until_same(live, peace.outcome, CATCH_UP_SECONDS)
+            await until_outcome(live, peace.outcome, CATCH_UP_SECONDS)
             cutting.cancel()
             assert await is_unharmed(operator)
     assert set(man.faults) >= {*FAULTS, 409}
@@ -161,9 +161,9 @@ def unreliable(rng: random.Random) -> Rule:
     """Return a rule that fails one request in six, whatever it is about, and lets watches begin."""
 
     def rule(call: Call) -> Fault | int | None:
-        if call.watches or rng.random() > 1 / 6:
+        if call.is_watch or rng.random() > 1 / 6:
             return None
-        return rng.choice((*FAULTS, 409) if call.writes else FAULTS)
+        return rng.choice((*FAULTS, 409) if call.is_write else FAULTS)
 
     return rule
 
@@ -182,17 +182,17 @@ async def cut_now_and_then(man: FaultProxy, rng: random.Random) -> None:
 async def test_the_past_is_forgotten_while_the_operator_is_cut_off(
     cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
-    local = own_local(cluster)
+    local = local_cluster_or_skip(cluster)
     async with (
-        proxy(local, tmp_path) as (man, path),
-        process(live.namespace, path, tmp_path / "operator.log") as operator,
+        running_fault_proxy(local, tmp_path) as (man, path),
+        running_operator_process(live.namespace, path, tmp_path / "operator.log") as operator,
     ):
         await live.create_from(*peace.manifests)
         await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
         async with forgetting(local, man):
             await insist(live)
-        await until_same(live, peace.outcome, CATCH_UP_SECONDS)
-        assert man.expired, "the API server remembered after all"
+        await until_outcome(live, peace.outcome, CATCH_UP_SECONDS)
+        assert man.expired_watches, "the API server remembered after all"
         assert await is_unharmed(operator)
 
 
@@ -200,11 +200,11 @@ async def test_parents_deleted_while_the_operator_is_cut_off_are_not_taken_for_a
     cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
     """Garbage collection deletes whoever is owned by a uid that does not exist any more."""
-    local = own_local(cluster)
+    local = local_cluster_or_skip(cluster)
     reborn, gone = ([f"child-of-{parent}-{n}" for n in range(10)] for parent in ("reborn", "gone"))
     async with (
-        proxy(local, tmp_path) as (man, path),
-        process(live.namespace, path, tmp_path / "operator.log") as operator,
+        running_fault_proxy(local, tmp_path) as (man, path),
+        running_operator_process(live.namespace, path, tmp_path / "operator.log") as operator,
     ):
         await live.create_from(manifest("reborn"), manifest("gone"))
         await live.until_phase("Running", "reborn", "gone")
@@ -218,11 +218,11 @@ async def test_parents_deleted_while_the_operator_is_cut_off_are_not_taken_for_a
         await live.until_phase("Running", *reborn, seconds=CATCH_UP_SECONDS)
         for name in gone:
             await live.until_reason(name, "HierarchyValid", "ParentNotFound", seconds=CATCH_UP_SECONDS)
-        assert man.expired, "the API server remembered after all"
+        assert man.expired_watches, "the API server remembered after all"
         assert await is_unharmed(operator)
         alive = {live["reborn"]["metadata"]["uid"]}
         for seen in live.instances.log:
-            assert seen.kind != "DELETED" or seen.name in ("reborn", "gone")
+            assert seen.event_type != "DELETED" or seen.name in ("reborn", "gone")
             assert {it["uid"] for it in seen.object["metadata"].get("ownerReferences", [])} <= alive
 
 
@@ -242,13 +242,16 @@ async def test_two_operators_at_once_waste_work_and_nothing_else(
     cluster: Cluster, live: LiveInstances, peace: Peace, tmp_path: Path
 ) -> None:
     path = cluster.kubeconfig
-    async with process(live.namespace, path, tmp_path / "a") as a, process(live.namespace, path, tmp_path / "b") as b:
+    async with (
+        running_operator_process(live.namespace, path, tmp_path / "a") as a,
+        running_operator_process(live.namespace, path, tmp_path / "b") as b,
+    ):
         await a.until_ready()
         await b.until_ready()
         await live.create_from(*peace.manifests)
         await live.until(lambda: has_converged(live, SIZE), "converged", CONVERGE_SECONDS)
         await insist(live)
-        await until_same(live, peace.outcome)
+        await until_outcome(live, peace.outcome)
         for each in (a, b):
             assert await is_unharmed(each)
             assert await each.metric("hopper_api_requests_total", resource="hopperinstances/status") > 0

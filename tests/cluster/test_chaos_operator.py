@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from hopper.api.resources import Manifest
 from hopper.local import Cluster
-from tests.cluster.support.chaos_tree import SIZE, bystanders, forest, has_converged, outcome
-from tests.cluster.support.convergence import own_local, seeded, undisturbed, until_same
-from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, Rule, proxy
+from tests.cluster.support.chaos_tree import SIZE, has_converged, outcome, random_tree, unrelated_instances
+from tests.cluster.support.convergence import local_cluster_or_skip, reference_run, seeded_random, until_outcome
+from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, Rule, running_fault_proxy
 from tests.cluster.support.live_instances import LiveInstances
-from tests.cluster.support.operator_process import OperatorProcess, process
-from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.operator_process import OperatorProcess, running_operator_process
 
 pytestmark = pytest.mark.chaos
 
@@ -43,10 +43,10 @@ class Killer:
         self._writes_due = writes
         before = self._rng.random() < 0.5
         self._proxy.rule = self._before(operator) if before else lambda call: None
-        self._proxy.on_answer = self._after(operator, kills=not before)
+        self._proxy.on_response = self._after(operator, kills=not before)
         await operator.wait(RUN_SECONDS)
         self._proxy.rule = lambda call: None
-        self._proxy.on_answer = lambda call: None
+        self._proxy.on_response = lambda call: None
 
     def _before(self, operator: OperatorProcess) -> Rule:
         killed = False
@@ -82,29 +82,29 @@ class Killer:
 async def test_killed_while_a_tree_converges_and_while_it_is_deleted(
     cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
-    rng = seeded("kills")
-    manifests = forest(rng)
+    rng = seeded_random("kills")
+    manifests = random_tree(rng)
     log = tmp_path / "operator.log"
     async with (
-        undisturbed([*manifests, *bystanders()]) as (reference, _),
-        proxy(own_local(cluster), tmp_path) as (man, path),
+        reference_run([*manifests, *unrelated_instances()]) as (reference, _),
+        running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (man, path),
     ):
         expected = outcome(reference)
         killer = Killer(man, rng)
-        await live.create_from(*bystanders(), *manifests)
+        await live.create_from(*unrelated_instances(), *manifests)
         await _run_and_kill(live, path, log, killer, within=1.5 * SIZE)
         assert not has_converged(live, len(expected)), f"all was done before the last kill: {killer.moments}"
-        async with process(live.namespace, path, log) as operator:
-            await until_same(live, expected)
+        async with running_operator_process(live.namespace, path, log) as operator:
+            await until_outcome(live, expected)
             assert await operator.metric("hopper_illegal_transitions_total") == 0
             assert await operator.stop() == 0
 
-        apart = {name: it for name, it in outcome(live).items() if name in _names(bystanders())}
+        apart = {name: it for name, it in outcome(live).items() if name in _names(unrelated_instances())}
         before = {name: live[name]["metadata"]["uid"] for name in apart}
         await live.delete("global")
         await _run_and_kill(live, path, log, killer, within=0.7 * SIZE)
         assert len(live.names) > len(apart), f"all was gone before the last kill: {killer.moments}"
-        async with process(live.namespace, path, log) as operator:
+        async with running_operator_process(live.namespace, path, log) as operator:
             await live.until_gone(*_names(manifests), seconds=RUN_SECONDS)
             await operator.until_ready()
             assert await operator.metric("hopper_illegal_transitions_total") == 0
@@ -118,9 +118,9 @@ async def _run_and_kill(live: LiveInstances, kubeconfig: Path, log: Path, killer
     """Run it and kill it, ten times, at moments spread at random over so many writes."""
     begun = killer.writes
     for moment in killer.spread(KILLS, within):
-        async with process(live.namespace, kubeconfig, log) as operator:
+        async with running_operator_process(live.namespace, kubeconfig, log) as operator:
             await killer.strike(operator, begun + moment)
 
 
-def _names(manifests: list[Object]) -> set[str]:
+def _names(manifests: list[Manifest]) -> set[str]:
     return {it["metadata"]["name"] for it in manifests}

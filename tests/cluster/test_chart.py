@@ -19,7 +19,7 @@ import yaml
 from hopper.local import LocalCluster
 from hopper.local.loopback_ports import free_ports
 from tests.cluster.conftest import STAGES
-from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace
 from tests.cluster.support.operator_process import OperatorProcess
 from tests.packaging.helm import CHART, NAMESPACE, RELEASE, ROOT, HelmError, Manifest, helm, render
 
@@ -99,7 +99,7 @@ async def test_from_installation_to_the_last_trace(own: LocalCluster, tmp_path: 
             await live.create("shop", deletionProtection=True)
             await live.create("shop-mail", "Orchestration", "shop")
             await live.until_phase("Running", "shop", "shop-mail")
-            with pytest.raises(Refused, match="lift the protection first"):
+            with pytest.raises(RefusedError, match="lift the protection first"):
                 await live.delete("shop")
             await asyncio.to_thread(smoke, own, working.url, tmp_path)
             before = identities(live)
@@ -128,7 +128,7 @@ async def test_from_installation_to_the_last_trace(own: LocalCluster, tmp_path: 
 
 def identities(live: LiveInstances) -> dict[str, tuple[str, int, str | None]]:
     """Return what must not change: which objects they are, what is wanted of them, how they are."""
-    found = ((it["metadata"], it) for it in live.instances.now.values())
+    found = ((it["metadata"], it) for it in live.instances.objects.values())
     return {meta["name"]: (meta["uid"], meta["generation"], it["status"]["phase"]) for meta, it in found}
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from hopper.local import Cluster
 from hopper.local.loopback_ports import free_ports
-from tests.cluster.support.in_process_gateway import InProcessGateway
+from tests.cluster.support.in_process_gateway import GatewayClient
 from tests.cluster.support.live_instances import LiveInstances, fresh_namespace
 from tests.cluster.support.operator_process import HOPPER, OperatorProcess
 
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tuple[OperatorProcess, InProcessGateway]]:
+async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tuple[OperatorProcess, GatewayClient]]:
     """Run a ready gateway, by default without authentication, until the context ends."""
     port = free_ports(1)[0]
     command = [
@@ -49,9 +49,9 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tupl
     try:
         await found.until_ready()
         async with aiohttp.ClientSession() as session:
-            yield found, InProcessGateway(session, None, f"http://127.0.0.1:{port}")
+            yield found, GatewayClient(session, None, f"http://127.0.0.1:{port}")
     finally:
-        if found.runs:
+        if found.is_running:
             found.kill()
         await found.wait()
 
@@ -157,7 +157,7 @@ class TestErrors:
         assert "Traceback" not in said
 
 
-async def test_answers_are_sent_without_delay(rest: InProcessGateway) -> None:
+async def test_answers_are_sent_without_delay(rest: GatewayClient) -> None:
     """Without TCP_NODELAY, an answer in two parts waits for the acknowledgement of the first."""
     listening = rest.gateway._socket
     assert listening

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from hopper.local import Cluster, LocalCluster
-from tests.cluster.support.live_instances import LiveInstances, fresh_namespace, manifest, watching
-from tests.cluster.support.operator_process import HOPPER, OperatorProcess, process
+from tests.cluster.support.live_instances import LiveInstances, fresh_namespace, manifest, watched_namespace
+from tests.cluster.support.operator_process import HOPPER, OperatorProcess, running_operator_process
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -38,7 +38,7 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[Oper
     try:
         yield found
     finally:
-        if found.runs:
+        if found.is_running:
             found.kill()
         await found.wait()
 
@@ -65,12 +65,12 @@ class TestRun:
     async def test_serves_a_namespace_and_stops_on_sigterm(
         self, cluster: Cluster, live: LiveInstances, log: Path
     ) -> None:
-        async with process(live.namespace, cluster.kubeconfig, log) as run:
+        async with running_operator_process(live.namespace, cluster.kubeconfig, log) as run:
             await run.until_ready()
             await live.create_from(manifest("a", reason="spring"), manifest("b", "Event", "a"))
             await live.until_phase("Running", "a", "b")
             assert await run.metric("hopper_instances", phase="Running") == 2
-            assert await run.answers("/healthz")
+            assert await run.probe_succeeds("/healthz")
             assert await run.stop() == 0
         lines = run.log.splitlines()
         assert any(f"serving namespaces {live.namespace} of https://" in line for line in lines)
@@ -109,7 +109,7 @@ class TestRun:
     ) -> None:
         (tmp_path / "temporary").mkdir()
         monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-        async with process(live.namespace, cluster.kubeconfig, log) as run:
+        async with running_operator_process(live.namespace, cluster.kubeconfig, log) as run:
             await run.until_ready()
             run.kill()
             await run.wait()
@@ -236,7 +236,7 @@ async def test_the_operator_waits_for_the_crds_and_exits_when_they_are_deleted(
         await wait_for_log(run, "install the CRDs")
         await asyncio.to_thread(bare.kubectl, "apply", "--server-side", "--filename", str(CRDS))
         await asyncio.to_thread(bare.kubectl, "wait", "--for=condition=Established", "--filename", str(CRDS))
-        async with watching("default") as live:
+        async with watched_namespace("default") as live:
             await live.create_from(manifest("a"), manifest("b", "Event", "a"))
             await live.until_phase("Running", "a", "b")
             await live.edit("a", desiredState="Paused")

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from hopper.api.resources import Manifest
 from hopper.cli.main import app
 from hopper.controller.operator import Operator
 from hopper.domain.service.drift import drifted_paths
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
-from tests.cluster.support.workloads import ALL, FOUR, Object, Workloads
+from tests.cluster.support.workloads import FULL_SERVICE, STATELESS_SERVICE, Workloads
 
 WEB = {"templateRef": {"name": "web"}}
 CANARY = "t0ken"
@@ -34,13 +35,13 @@ class Hopper:
         run: Callable[..., Result] = CliRunner().invoke
         return await asyncio.to_thread(run, app, [verb, *arguments, "--namespace", self._namespace])
 
-    async def objects(self, *arguments: str) -> list[Object]:
+    async def objects(self, *arguments: str) -> list[Manifest]:
         """Return the rendered objects with the values of Secrets."""
         done = await self("render", "--show-secrets", *arguments)
         assert done.exit_code == 0, done.output
         return list(yaml.safe_load_all(done.stdout))
 
-    async def diff_of(self, *documents: Object, more: tuple[str, ...] = ()) -> Result:
+    async def diff_of(self, *documents: Manifest, more: tuple[str, ...] = ()) -> Result:
         """Run `hopper diff` with a file of these documents."""
         self._file.write_text(yaml.safe_dump_all(documents))
         return await self("diff", "-f", str(self._file), *more)
@@ -52,7 +53,7 @@ def hopper(live: LiveInstances, tmp_path: Path) -> Hopper:
 
 
 async def run_all(live: LiveInstances, workloads: Workloads, **spec: Any) -> None:
-    await workloads.template(**ALL)
+    await workloads.create_template(**FULL_SERVICE)
     await live.create("shop")
     await live.create("a", "Orchestration", "shop", **WEB, **spec)
     await live.until_phase("Running", "shop", "a")
@@ -67,9 +68,9 @@ class TestRender:
         for state, count in (("Running", 6), ("Paused", 6), ("Stopped", 6), ("Archived", 1)):
             await live.edit("a", desiredState=state)
             await live.until_phase(state, "a")
-            await live.until(lambda wanted=count: len(workloads.owned("a")) == wanted, f"{count} objects")
+            await live.until(lambda wanted=count: len(workloads.owned_objects("a")) == wanted, f"{count} objects")
             rendered = await hopper.objects("a")
-            owned = workloads.owned("a")
+            owned = workloads.owned_objects("a")
             assert {manifest["kind"] for manifest in rendered} == owned.keys(), state
             different = [manifest["kind"] for manifest in rendered if drifted_paths(manifest, owned[manifest["kind"]])]
             assert not different, f"{state}: {different}"
@@ -79,7 +80,7 @@ class TestRender:
     async def test_conflicting_names_are_resolved_as_by_the_operator(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, hopper: Hopper
     ) -> None:
-        await workloads.template(**FOUR)
+        await workloads.create_template(**STATELESS_SERVICE)
         await live.create("web")
         for name in ("worker", "web-worker"):
             await live.create(name, "Orchestration", "web", **WEB)
@@ -122,7 +123,7 @@ class TestDiff:
     async def test_shows_drifted_and_missing_objects(
         self, live: LiveInstances, workloads: Workloads, hopper: Hopper
     ) -> None:
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await run_all(live, workloads)
         await workloads.edit("Deployment", "hopper-shop-a", {"spec": {"replicas": 7}})
         await workloads.delete("ConfigMap", "hopper-shop-a")
@@ -148,7 +149,7 @@ class TestDiff:
         assert CANARY not in done.stdout + done.stderr
         assert "other-canary" not in done.stdout + done.stderr
         template = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "web"}}
-        shared = await hopper.diff_of(template | {"spec": {**ALL, "image": "web:9"}})
+        shared = await hopper.diff_of(template | {"spec": {**FULL_SERVICE, "image": "web:9"}})
         assert "+++ rendered Deployment/hopper-shop-a" in shared.stdout.splitlines(), (
             "a changed template affects its instances"
         )
@@ -168,7 +169,7 @@ class TestDiff:
     async def test_shows_all_objects_of_a_new_instance(
         self, live: LiveInstances, workloads: Workloads, hopper: Hopper
     ) -> None:
-        await workloads.template(**FOUR)
+        await workloads.create_template(**STATELESS_SERVICE)
         done = await hopper.diff_of(manifest("new", **WEB))
         assert done.exit_code == 1
         kinds = {line.split()[2].split("/")[0] for line in done.stdout.splitlines() if line.startswith("+++ rendered")}

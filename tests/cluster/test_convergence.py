@@ -6,12 +6,12 @@ import asyncio
 import random
 from typing import Any
 
+from hopper.api.resources import Manifest
 from hopper.api.scopes import SCOPES
 from tests.cluster.support.chaos_tree import outcome
-from tests.cluster.support.convergence import differences, seeded
-from tests.cluster.support.in_process_operator import running
-from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
-from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.convergence import differences, seeded_random
+from tests.cluster.support.in_process_operator import running_operator
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace, manifest
 
 EDITS = 200
 AT_ONCE = 4
@@ -23,7 +23,7 @@ PASSING = {"generation", "observedGeneration", "restarts", "restartedAt", "retri
 PASSING |= {"startedAt", "stoppedAt"}
 
 
-def tree(rng: random.Random) -> list[Object]:
+def tree(rng: random.Random) -> list[Manifest]:
     """40 instances of many scopes below each other."""
     made = [manifest("global", "Global"), manifest("family", "Family", "global")]
     made += [manifest(f"p-{n}", "Project", rng.choice(["global", None])) for n in range(4)]
@@ -39,7 +39,7 @@ def tree(rng: random.Random) -> list[Object]:
 class Editor:
     """Changes instances at random: states, parents, limits, labels, metadata that is not the user's, life and death."""
 
-    def __init__(self, live: LiveInstances, rng: random.Random, specs: list[Object]) -> None:
+    def __init__(self, live: LiveInstances, rng: random.Random, specs: list[Manifest]) -> None:
         self._live = live
         self._rng = rng
         self._specs = {it["metadata"]["name"]: it for it in specs}
@@ -51,7 +51,7 @@ class Editor:
         way = self._rng.choices(ways, weights=[4, 3, 1, 1, 2, 1, 1])[0]
         try:
             await way(name)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.code not in (404, 409, 422):
                 raise
 
@@ -96,7 +96,7 @@ class Editor:
         """Create what is gone, by itself or with a parent. Another edit may be faster."""
         gone = [it for name, it in self._specs.items() if name not in self._live]
         for error in await asyncio.gather(*map(self._live.create_from, gone), return_exceptions=True):
-            if isinstance(error, BaseException) and not isinstance(error, Refused):
+            if isinstance(error, BaseException) and not isinstance(error, RefusedError):
                 raise error
 
 
@@ -118,11 +118,11 @@ def end_state(live: LiveInstances) -> dict[str, Any]:
 
 
 async def test_random_edits_end_as_a_fresh_apply(live: LiveInstances) -> None:
-    rng = seeded("random edits")
+    rng = seeded_random("random edits")
     specs = tree(rng)
     names = [it["metadata"]["name"] for it in specs]
     editor = Editor(live, rng, specs)
-    async with fresh_namespace() as fresh, running(live.namespace, fresh.namespace):
+    async with fresh_namespace() as fresh, running_operator(live.namespace, fresh.namespace):
         await live.create_from(*specs)
         gate = asyncio.Semaphore(AT_ONCE)
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hopper.api.names import FINALIZER
+from hopper.api.resources import Manifest
 from hopper.controller.operator import Operator
-from tests.cluster.support.in_process_operator import running
-from tests.cluster.support.live_instances import LiveInstances, Refused, manifest
+from tests.cluster.support.in_process_operator import running_operator
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, manifest
 from tests.cluster.support.prometheus import PrometheusSamples
-from tests.cluster.support.watch_recorder import Object
 
 NAMES = ("global", "web", "party", "worker")
 
@@ -49,7 +49,7 @@ async def until_in_force(live: LiveInstances, name: str) -> None:
     while not refused:
         try:
             await live.request("DELETE", f"{live.path}/{name}?dryRun=All")
-        except Refused:
+        except RefusedError:
             refused = True
 
 
@@ -66,9 +66,9 @@ def is_going(live: LiveInstances, name: str) -> bool:
 async def held_back(operator: Operator, name: str) -> AsyncIterator[None]:
     """Have an operator decide without what is new of one instance; it hears of that in the end."""
     feed = operator.intake.feeds[0]
-    hear, missed = feed.handle_event, list[tuple[str, Object]]()
+    hear, missed = feed.handle_event, list[tuple[str, Manifest]]()
 
-    def on_event(kind: str, raw: Object) -> None:
+    def on_event(kind: str, raw: Manifest) -> None:
         missed.append((kind, raw)) if raw["metadata"]["name"] == name else hear(kind, raw)
 
     feed.handle_event = on_event  # type: ignore[method-assign]
@@ -116,7 +116,7 @@ class TestCascade:
         await live.until_phase("Running", "bystander")
         await live.delete("global", propagation)
         await live.until_gone(*NAMES)
-        gone = [live.moment_gone(name) for name in reversed(NAMES)]
+        gone = [live.index_of_deletion(name) for name in reversed(NAMES)]
         assert gone == sorted(gone)
         assert live.is_ready("bystander")
 
@@ -125,7 +125,7 @@ class TestCascade:
         await live.until_phase("Running", "other")
         await live.delete("party")
         await live.until_gone("party", "worker")
-        assert live.moment_gone("worker") < live.moment_gone("party")
+        assert live.index_of_deletion("worker") < live.index_of_deletion("party")
         await live.until(lambda: live.status("web").get("children") == {"total": 1, "ready": 1}, "web counts one child")
         for name in ("global", "web", "other"):
             assert live.is_ready(name)
@@ -144,14 +144,16 @@ class TestCascade:
         await live.delete("global")
         await live.until_gone("global")
         assert not live.names
-        last = live.moment_gone("global")
+        last = live.index_of_deletion("global")
         for n in projects:
-            assert live.moment_gone(f"p{n}") < last
-            assert all(live.moment_gone(f"p{n}-{m}") < live.moment_gone(f"p{n}") for m in workers)
+            assert live.index_of_deletion(f"p{n}") < last
+            assert all(live.index_of_deletion(f"p{n}-{m}") < live.index_of_deletion(f"p{n}") for m in workers)
 
     async def test_while_it_is_still_starting(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(*tree())
-        await live.until(lambda: all(map(live.owners, NAMES[1:])), "they belong together")  # else they wait for another
+        await live.until(
+            lambda: all(map(live.owner_names, NAMES[1:])), "they belong together"
+        )  # else they wait for another
         await live.delete("global")
         await live.until_gone(*NAMES)
 
@@ -159,7 +161,7 @@ class TestCascade:
         assert finalizers(live, "worker") == []
         await live.delete("worker")
         await live.until_gone("worker")
-        assert not any(is_going_version(seen.object) for seen in live.instances.log if seen.kind == "MODIFIED")
+        assert not any(is_going_version(seen.object) for seen in live.instances.log if seen.event_type == "MODIFIED")
 
     async def test_from_every_state(self, live: LiveInstances, operator: Operator) -> None:
         states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]
@@ -176,13 +178,13 @@ class TestCascade:
         await live.until(lambda: not live.names, "all are gone")
 
     async def test_begun_before_the_operator_runs(self, live: LiveInstances) -> None:
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create_from(*tree())
             await live.until_phase("Running", *NAMES)
             await live.until(lambda: all(FINALIZER in finalizers(live, it) for it in NAMES[:-1]), "guarded")
         await live.delete("global")
         await live.until(lambda: is_going(live, "global"), "it waits for the operator")
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.until_gone(*NAMES)
 
     async def test_of_a_parent_that_was_reborn(self, live: LiveInstances, operator: Operator) -> None:
@@ -211,7 +213,7 @@ class TestCascade:
         await live.until_reason("party", "Stalled", "DeletionBlocked")
         await live.edit(protected, parentRef={"name": "web"})
         await live.until_gone("party")
-        await live.until(lambda: live.owners(protected) == ["web"], "it has moved")
+        await live.until(lambda: live.owner_names(protected) == ["web"], "it has moved")
         assert live.phase(protected) == "Running"
 
     async def test_on_old_news_takes_nobody_along(self, live: LiveInstances, operator: Operator, family: None) -> None:
@@ -221,8 +223,8 @@ class TestCascade:
             await live.delete("party")
             await live.until(lambda: conflicts(operator), "it was decided on old news")
         await live.until_gone("party")
-        await live.until(lambda: live.owners("worker") == ["web"], "it has moved")
-        assert live.steps("worker") == ["Created", "Starting", "Running"]
+        await live.until(lambda: live.owner_names("worker") == ["web"], "it has moved")
+        assert live.phase_history("worker") == ["Created", "Starting", "Running"]
 
     async def test_that_a_policy_refuses_is_told(self, live: LiveInstances, family: None) -> None:
         """The child says so, its parents say for whom they wait, and it does what else is wanted."""
@@ -258,7 +260,7 @@ class TestCascade:
 
     async def test_without_the_operator(self, live: LiveInstances) -> None:
         """Garbage collection is the safety net: it follows the ownerReferences."""
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create_from(*tree())
             await live.until_phase("Running", *NAMES)
             await live.until(lambda: all(FINALIZER in finalizers(live, it) for it in NAMES[:-1]), "guarded")
@@ -270,7 +272,7 @@ class TestCascade:
 
 class TestProtection:
     async def test_is_refused_at_admission(self, live: LiveInstances, protected: str) -> None:
-        with pytest.raises(Refused, match="deletionProtection of worker is true"):
+        with pytest.raises(RefusedError, match="deletionProtection of worker is true"):
             await live.delete(protected)
 
     async def test_of_a_child_holds_up_its_parents(self, live: LiveInstances, protected: str) -> None:
@@ -283,7 +285,7 @@ class TestProtection:
         assert live.phase(protected) == "Running"
         await live.edit(protected, deletionProtection=False)
         await live.until_gone(*NAMES)
-        gone = [live.moment_gone(name) for name in reversed(NAMES)]
+        gone = [live.index_of_deletion(name) for name in reversed(NAMES)]
         assert gone == sorted(gone)
 
     async def test_holds_against_time(self, live: LiveInstances, operator: Operator) -> None:
@@ -308,21 +310,21 @@ class TestOrphans:
         reported = await live.until_reason(orphan, "HierarchyValid", "Orphaned")
         assert reported["status"] == "False"
         assert 'parent "a" no longer exists; what runs keeps running' in reported["message"]
-        assert live.owners(orphan) == []
+        assert live.owner_names(orphan) == []
         event = await live.until_event(orphan, "Orphaned")
         assert (event["type"], event["note"]) == ("Warning", reported["message"])
         for name in (orphan, "c"):
             assert live.is_ready(name)
-            assert live.steps(name) == ["Created", "Starting", "Running"]
+            assert live.phase_history(name) == ["Created", "Starting", "Running"]
 
     async def test_are_adopted_when_the_parent_comes_back(self, live: LiveInstances, orphan: str) -> None:
         await live.until_reason(orphan, "HierarchyValid", "Orphaned")
         await live.create("a")
         await live.until_reason(orphan, "HierarchyValid", "ParentAccepted")
-        assert live.owners(orphan) == ["a"]
+        assert live.owner_names(orphan) == ["a"]
         assert live[orphan]["metadata"]["ownerReferences"][0]["uid"] == live["a"]["metadata"]["uid"]
         await live.until_phase("Running", "a", orphan, "c")
-        assert live.steps(orphan) == ["Created", "Starting", "Running"]
+        assert live.phase_history(orphan) == ["Created", "Starting", "Running"]
         await live.edit("a", desiredState="Paused")
         await live.until_phase("Paused", orphan, "c")
 
@@ -344,7 +346,7 @@ class TestTimeToLive:
             await live.edit("a", desiredState="Running")
             await live.until(lambda: conflicts(operator), "it was decided on old news")
         await live.until_phase("Running", "a")
-        assert live.steps("a") == ["Created", "Stopped", "Starting", "Running"]
+        assert live.phase_history("a") == ["Created", "Stopped", "Starting", "Running"]
 
     async def test_begins_with_the_own_wish(self, live: LiveInstances, operator: Operator) -> None:
         """However long an ancestor has held it before."""
@@ -354,7 +356,7 @@ class TestTimeToLive:
         await live.edit("b", ttlSecondsAfterFinished=3600, desiredState="Stopped")
         await live.until(lambda: live.condition("b", "Ready")["reason"] == "Stopped", "its own wish")
         assert live.status("b")["stoppedAt"] >= stopped
-        assert live.steps("b") == ["Created", "Stopped"]
+        assert live.phase_history("b") == ["Created", "Stopped"]
 
     async def test_of_what_has_finished(self, live: LiveInstances, operator: Operator) -> None:
         """Stopped and Terminated are ends, Running, Paused and Archived are not."""
@@ -395,7 +397,7 @@ class TestTimeToLive:
         await live.until_gone("c")
         await live.until_phase("Terminated", "a", "b")
         await live.until_gone("a", "b")
-        gone = [live.moment_gone(name) for name in "cba"]
+        gone = [live.index_of_deletion(name) for name in "cba"]
         assert gone == sorted(gone)
 
     async def test_can_be_given_later(self, live: LiveInstances, operator: Operator) -> None:
@@ -408,10 +410,10 @@ class TestTimeToLive:
         await live.until_gone("a")
 
     async def test_survives_an_operator_restart(self, live: LiveInstances) -> None:
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create("a", desiredState="Stopped", ttlSecondsAfterFinished=2)
             await live.until_phase("Stopped", "a")
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.until_gone("a")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hopper.domain.actions import Action
-from tests.cluster.support.in_process_gateway import InProcessGateway, serving, until_agreed
+from tests.cluster.support.in_process_gateway import GatewayClient, running_gateway, until_gateways_agree
 from tests.cluster.support.live_instances import LiveInstances, manifest
 
 ACROSS = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "name", "generation")
@@ -24,7 +24,7 @@ def wanted(obj: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": metadata, "spec": obj["spec"], "apiVersion": obj["apiVersion"], "kind": obj["kind"]}
 
 
-async def test_a_life(rest: InProcessGateway, live: LiveInstances) -> None:
+async def test_a_life(rest: GatewayClient, live: LiveInstances) -> None:
     """From creation to termination and the next one of the same name, as one user sees it."""
     assert (await rest.post("/instances", {"name": "Root", "scope": "GLOBAL"})).code == 201
     created = await rest.post(
@@ -65,7 +65,7 @@ async def test_a_life(rest: InProcessGateway, live: LiveInstances) -> None:
     await rest.until("/instances/web", status="running")
 
 
-async def test_created_as_with_kubectl(rest: InProcessGateway, live: LiveInstances) -> None:
+async def test_created_as_with_kubectl(rest: GatewayClient, live: LiveInstances) -> None:
     """The same object, and the same end state."""
     config = {"capabilities": ["gpu"], "limits": {"maxDepth": 3}, "extra": {"a": {"b": [1, "x"]}}}
     overrides = {"env": [{"name": "MODE", "value": "fast"}], "ports": [{"containerPort": 80, "protocol": "TCP"}]}
@@ -79,7 +79,7 @@ async def test_created_as_with_kubectl(rest: InProcessGateway, live: LiveInstanc
         await rest.until(f"/instances/{name}", status="running", ready=True)
     one, other = live["by-kubectl"], live["by-rest"]
     assert wanted(one) == wanted(other)
-    assert live.steps("by-kubectl") == live.steps("by-rest")
+    assert live.phase_history("by-kubectl") == live.phase_history("by-rest")
     managers = {it["manager"] for it in other["metadata"]["managedFields"]}
     assert managers == {"hopper-gateway", "hopper-operator"}
     views = [(await rest.get(f"/instances/{it}")).body for it in ("by-kubectl", "by-rest")]
@@ -108,7 +108,7 @@ CODES = {
 ENDS = {"start": "running", "stop": "stopped", "pause": "paused", "resume": "running", "archive": "archived"}
 
 
-async def test_every_action_from_every_phase(rest: InProcessGateway, live: LiveInstances, stages: None) -> None:
+async def test_every_action_from_every_phase(rest: GatewayClient, live: LiveInstances, stages: None) -> None:
     """Each on an instance of its own, and each that is allowed leads where it should."""
     await live.request("POST", live.path.replace("instances", "templates"), template("crash", "crash:1"))
 
@@ -125,7 +125,7 @@ async def test_every_action_from_every_phase(rest: InProcessGateway, live: LiveI
     await asyncio.gather(*(check(phase, action) for phase in CODES for action in Action))
 
 
-async def prepare(rest: InProcessGateway, live: LiveInstances, name: str, phase: str) -> None:
+async def prepare(rest: GatewayClient, live: LiveInstances, name: str, phase: str) -> None:
     """Have an instance that stays in a phase."""
     if phase == "created":  # its parent is missing, which only kubectl lets happen
         await live.create(name, "Orchestration", "nobody")
@@ -149,14 +149,14 @@ class TestManyAtOnce:
     """Fifty calls that contradict each other: one wins, and the others hear so."""
 
     @pytest.mark.parametrize("action", ["stop", "pause", "archive"])
-    async def test_an_action(self, rest: InProcessGateway, action: str) -> None:
+    async def test_an_action(self, rest: GatewayClient, action: str) -> None:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         answers = await asyncio.gather(*(rest.post(f"/instances/web/{action}") for _ in range(50)))
         codes = Counter(it.code for it in answers)
         assert codes == {200: 1, 409: 49}
         await rest.until("/instances/web", status=ENDS[action])
 
-    async def test_a_creation(self, rest: InProcessGateway) -> None:
+    async def test_a_creation(self, rest: GatewayClient) -> None:
         answers = await asyncio.gather(
             *(rest.post("/instances", {"name": f"Web {n}", "id": "web", "scope": "PROJECT"}) for n in range(50))
         )
@@ -164,7 +164,7 @@ class TestManyAtOnce:
         (winner,) = (it["name"] for it in answers if it.code == 201)
         assert (await rest.get("/instances/web"))["name"] == winner
 
-    async def test_a_replacement(self, rest: InProcessGateway) -> None:
+    async def test_a_replacement(self, rest: GatewayClient) -> None:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         assert (await rest.delete("/instances/web")).code == 204
         await rest.until("/instances/web", status="terminated")
@@ -172,7 +172,7 @@ class TestManyAtOnce:
         assert Counter(it.code for it in answers) == {201: 1, 409: 49}
         await rest.until("/instances/web", status="running", scope="EVENT")
 
-    async def test_a_change(self, rest: InProcessGateway, live: LiveInstances) -> None:
+    async def test_a_change(self, rest: GatewayClient, live: LiveInstances) -> None:
         """Without a version: what two decided on the same spec excludes each other, a status in between does not."""
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         await rest.until("/instances/web", status="running")
@@ -183,23 +183,23 @@ class TestManyAtOnce:
         (winner,) = (it["description"] for it in answers if it.code == 200)
         await live.until(lambda: live["web"]["spec"].get("description") == winner, f"description {winner}")
 
-    async def test_an_end(self, rest: InProcessGateway) -> None:
+    async def test_an_end(self, rest: GatewayClient) -> None:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         answers = await asyncio.gather(*(rest.delete("/instances/web") for _ in range(50)))
         assert Counter(it.code for it in answers) == {204: 1, 409: 49}
 
 
-async def test_two_gateways_agree(rest: InProcessGateway, live: LiveInstances) -> None:
+async def test_two_gateways_agree(rest: GatewayClient, live: LiveInstances) -> None:
     """What one has written, the other tells soon."""
-    async with serving(live.namespace) as other:
+    async with running_gateway(live.namespace) as other:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         await other.until("/instances/web", status="running")
         assert (await other.post("/instances/web/pause?wait=true"))["success"]
         await rest.until("/instances/web", status="paused")
-        await until_agreed(rest, other)
+        await until_gateways_agree(rest, other)
 
 
-async def test_reads_cost_the_api_server_nothing(rest: InProcessGateway, live: LiveInstances) -> None:
+async def test_reads_cost_the_api_server_nothing(rest: GatewayClient, live: LiveInstances) -> None:
     assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
     await rest.until("/instances/web", status="running")
     sent = rest.gateway.context.metrics.api_requests
@@ -222,7 +222,7 @@ async def test_reads_cost_the_api_server_nothing(rest: InProcessGateway, live: L
 
 
 class TestEvents:
-    async def test_what_happens_is_told_and_can_be_gone_on_from(self, rest: InProcessGateway) -> None:
+    async def test_what_happens_is_told_and_can_be_gone_on_from(self, rest: GatewayClient) -> None:
         async with following(rest) as events:
             kind, _, first = await anext(events)
             assert (kind, first["total"]) == ("snapshot", 0)
@@ -238,9 +238,9 @@ class TestEvents:
             assert [it["to"] for it in again] == ["starting", "running", "stopping", "stopped", "terminated"]
             assert rest.gateway.context.stream_limit.open == 1
 
-    async def test_another_gateway_begins_anew(self, rest: InProcessGateway, live: LiveInstances) -> None:
+    async def test_another_gateway_begins_anew(self, rest: GatewayClient, live: LiveInstances) -> None:
         revision = (await rest.get("/registry/topology"))["revision"]
-        async with serving(live.namespace) as other, following(other, Last_Event_ID=revision) as events:
+        async with running_gateway(live.namespace) as other, following(other, Last_Event_ID=revision) as events:
             kind, _, data = await anext(events)
             assert (kind, data["reset"]) == ("snapshot", True)
 
@@ -249,7 +249,7 @@ Told = tuple[str, str, dict[str, Any]]
 
 
 @asynccontextmanager
-async def following(rest: InProcessGateway, **headers: str) -> AsyncIterator[AsyncIterator[Told]]:
+async def following(rest: GatewayClient, **headers: str) -> AsyncIterator[AsyncIterator[Told]]:
     """Follow the events of a gateway: kind, id, data."""
     sent = {key.replace("_", "-"): value for key, value in headers.items()}
     async with rest.session.get(f"{rest.url}/api/v1/registry/events", headers=sent) as response:
@@ -278,9 +278,7 @@ async def until_event(
     return found
 
 
-async def test_secrets_are_nowhere(
-    rest: InProcessGateway, live: LiveInstances, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_secrets_are_nowhere(rest: GatewayClient, live: LiveInstances, caplog: pytest.LogCaptureFixture) -> None:
     """Neither in an answer, nor in what is refused, nor in the log."""
     await live.request("POST", live.path.replace("instances", "templates"), template("shop", "shop:1"))
     secret = "s3cret-value"

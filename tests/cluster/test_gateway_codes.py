@@ -17,14 +17,11 @@ from hopper.api.resources import INSTANCES
 from hopper.gateway.auth.api_keys import hash_of, new_key
 from hopper.gateway.server import AuthMode
 from hopper.local import LocalCluster
-from tests.cluster.support.fault_proxy import Fault, proxy
-from tests.cluster.support.in_process_gateway import Answer, InProcessGateway, limited, serving
-from tests.cluster.support.live_instances import LiveInstances, Refused
-from tests.cluster.support.rights import until_allowed
-from tests.cluster.test_access import service_account
+from tests.cluster.support.fault_proxy import Fault, running_fault_proxy
+from tests.cluster.support.in_process_gateway import GatewayClient, GatewayResponse, running_gateway, settings_with
+from tests.cluster.support.live_instances import LiveInstances, RefusedError
+from tests.cluster.support.rights import READ_VERBS, create_service_account
 from tests.generators.rest_docs import openapi_document
-
-LOOK = ["get", "list", "watch"]
 
 
 class Call(NamedTuple):
@@ -33,7 +30,7 @@ class Call(NamedTuple):
     method: str
     path: str
     body: Any
-    writes: bool
+    is_write: bool
     about_one: bool
     streams: bool
 
@@ -74,12 +71,12 @@ def fill(path: str) -> str:
 CALLS = list(calls())
 
 
-async def send(rest: InProcessGateway, call: Call, **headers: str) -> Answer:
+async def send(rest: GatewayClient, call: Call, **headers: str) -> GatewayResponse:
     async with asyncio.timeout(30):
         return await rest.call(call.method, call.path, call.body, **headers)
 
 
-async def codes(rest: InProcessGateway, expected: dict[str, set[int]], **headers: str) -> None:
+async def codes(rest: GatewayClient, expected: dict[str, set[int]], **headers: str) -> None:
     """Send every call; report each that is not answered as expected."""
     wrong = []
     for call in CALLS:
@@ -93,7 +90,7 @@ def all_are(*wanted: int) -> dict[str, set[int]]:
     return {str(call): set(wanted) for call in CALLS}
 
 
-async def test_what_is_not_there(rest: InProcessGateway) -> None:
+async def test_what_is_not_there(rest: GatewayClient) -> None:
     """404, or 400 where a template or parent that the body names is what is missing; never anything else."""
     found = {str(it): {404, 400} if it.about_one else set(range(200, 500)) for it in CALLS if not it.streams}
     wrong = []
@@ -106,7 +103,7 @@ async def test_what_is_not_there(rest: InProcessGateway) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-async def test_what_is_wrong(rest: InProcessGateway) -> None:
+async def test_what_is_wrong(rest: GatewayClient) -> None:
     """422 for each parameter and body, with the name of the field."""
     for call in CALLS:
         if call.body is not None:
@@ -121,10 +118,11 @@ class TestTokens:
     """TokenReview and SubjectAccessReview decide, and RBAC is that of the cluster."""
 
     async def test_who_may_what(self, live: LiveInstances, operator: Any) -> None:
-        reader, group = await self.token(live, "reader", LOOK), [INSTANCES.group]
-        everything = [{"apiGroups": group, "resources": ["*"], "verbs": ["*"]}]
-        writer = await service_account(live, everything)
-        async with serving(live.namespace, auth=AuthMode.TOKEN) as rest:
+        read = [{"apiGroups": [INSTANCES.group], "resources": [INSTANCES.plural], "verbs": READ_VERBS}]
+        write = [{"apiGroups": [INSTANCES.group], "resources": ["*"], "verbs": ["*"]}]
+        reader = await create_service_account(live, read, "reader")
+        writer = await create_service_account(live, write)
+        async with running_gateway(live.namespace, auth=AuthMode.TOKEN) as rest:
             await codes(rest, all_are(401))
             await codes(rest, all_are(401), Authorization="Bearer nonsense")
             await codes(rest, all_are(401), X_API_Key="nonsense")
@@ -133,7 +131,7 @@ class TestTokens:
                 if call.streams:
                     continue
                 answer = await send(rest, call, **bearer)
-                assert (answer.code == 403) == (call.writes or "template" in call.path), f"{call}: {answer.text}"
+                assert (answer.code == 403) == (call.is_write or "template" in call.path), f"{call}: {answer.text}"
             sent = {"Authorization": f"Bearer {writer}"}
             made = await rest.post("/instances", {"name": "web", "scope": "PROJECT"}, **sent)
             user = f"system:serviceaccount:{live.namespace}:operator"
@@ -147,25 +145,6 @@ class TestTokens:
             await live.until(lambda: any(said in it["note"] for it in live.events_of("web")), f"an Event says {said}")
             assert (await rest.get("/instances/web", **bearer))["reason"] == said
 
-    @staticmethod
-    async def token(live: LiveInstances, name: str, verbs: list[str]) -> str:
-        """Make a service account that may do this to instances; return a token of it."""
-        rbac = "/apis/rbac.authorization.k8s.io/v1"
-        accounts, named = f"/api/v1/namespaces/{live.namespace}/serviceaccounts", {"metadata": {"name": name}}
-        rules = [{"apiGroups": [INSTANCES.group], "resources": [INSTANCES.plural], "verbs": verbs}]
-        await live.request("POST", accounts, named)
-        await live.request("POST", f"{rbac}/namespaces/{live.namespace}/roles", named | {"rules": rules})
-        binding = {
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": live.namespace}],
-        }
-        await live.request("POST", f"{rbac}/namespaces/{live.namespace}/rolebindings", named | binding)
-        user = f"system:serviceaccount:{live.namespace}:{name}"
-        await until_allowed(live, user, verbs[0], INSTANCES.group, INSTANCES.plural, live.namespace)
-        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        found: str = (await live.request("POST", f"{accounts}/{name}/token", asked))["status"]["token"]
-        return found
-
 
 class TestKeys:
     async def test_who_may_what(self, live: LiveInstances) -> None:
@@ -173,14 +152,14 @@ class TestKeys:
         viewer, editor = new_key(), new_key()
         entries = {"viewer": {"hash": hash_of(viewer)}, "editor": {"hash": hash_of(editor), "role": "edit"}}
         await self.keep(live, entries)
-        settings = limited(keepalive_seconds=0.1)
-        async with serving(live.namespace, auth=AuthMode.API_KEY, settings=settings) as rest:
+        settings = settings_with(keepalive_seconds=0.1)
+        async with running_gateway(live.namespace, auth=AuthMode.API_KEY, settings=settings) as rest:
             await codes(rest, all_are(401))
             await codes(rest, all_are(401), X_API_Key=new_key())
             for call in CALLS:
                 if not call.streams:
                     answer = await send(rest, call, X_API_Key=viewer)
-                    assert (answer.code == 403) == call.writes, f"{call}: {answer.text}"
+                    assert (answer.code == 403) == call.is_write, f"{call}: {answer.text}"
             made = await rest.post("/instances", {"name": "web", "scope": "PROJECT"}, X_API_Key=editor)
             assert (made.code, made["created_by"]) == (201, "key:editor")
             async with rest.session.get(f"{rest.url}/api/v1/registry/events", headers={"X-API-Key": viewer}) as stream:
@@ -199,19 +178,19 @@ class TestKeys:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
         try:
             await live.request("POST", secrets, secret)
-        except Refused:
+        except RefusedError:
             await live.request("PUT", f"{secrets}/keys", secret)
 
 
 @asynccontextmanager
 async def behind_a_proxy(
     cluster: Any, live: LiveInstances, directory: Path, monkeypatch: pytest.MonkeyPatch, auth: AuthMode
-) -> AsyncIterator[tuple[InProcessGateway, Any]]:
+) -> AsyncIterator[tuple[GatewayClient, Any]]:
     if not isinstance(cluster, LocalCluster):
         pytest.skip("needs the certificates of an embedded cluster")
-    async with proxy(cluster, directory) as (between, kubeconfig):
+    async with running_fault_proxy(cluster, directory) as (between, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        async with serving(live.namespace, auth=auth) as rest:
+        async with running_gateway(live.namespace, auth=auth) as rest:
             yield rest, between
 
 
@@ -227,7 +206,7 @@ class TestNoApiServer:
                 if call.streams:
                     continue
                 answer = await send(rest, call)
-                if call.writes and call.path.startswith("/instances") and answer.code not in (400, 409):
+                if call.is_write and call.path.startswith("/instances") and answer.code not in (400, 409):
                     assert answer.code == 503, f"{call}: {answer.text}"
                     assert answer.headers["retry-after"] == "1"
                 elif call.path.startswith(("/instances", "/registry")):
@@ -253,10 +232,10 @@ async def test_not_complete_yet(
     """Before everything is known, nothing is answered from it."""
     if not isinstance(cluster, LocalCluster):
         pytest.skip("needs the certificates of an embedded cluster")
-    async with proxy(cluster, tmp_path) as (between, kubeconfig):
+    async with running_fault_proxy(cluster, tmp_path) as (between, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         between.rule = lambda call: Fault.RESET
-        async with serving(live.namespace, waits=False) as rest:
+        async with running_gateway(live.namespace, wait_until_ready=False) as rest:
             await codes(rest, all_are(503))
             assert (await rest.get("/readyz")).code == 503
             assert (await rest.get("/healthz")).code == 200

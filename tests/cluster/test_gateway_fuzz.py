@@ -14,7 +14,7 @@ from schemathesis import Case
 from schemathesis.specs.openapi.checks import allow_header_conformance, positive_data_acceptance
 
 from hopper.local import Cluster
-from tests.cluster.support.fuzz_target import FuzzTarget, inhabited
+from tests.cluster.support.fuzz_target import FuzzTarget, running_fuzz_target
 from tests.generators.rest_docs import openapi_document
 
 # In all; a run that is worth the name takes 100,000 and an hour: HOPPER_FUZZ_REQUESTS=100000 pytest -s this file.
@@ -32,9 +32,9 @@ OPERATIONS = sum(1 for _ in schema.get_all_operations())
 def town(cluster: Cluster, crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FuzzTarget]:
     namespace, logs = f"t-{uuid.uuid4().hex[:10]}", Path(tmp_path_factory.mktemp("fuzz"))
     cluster.kubectl("create", "namespace", namespace)
-    with inhabited(cluster, namespace, logs) as town:
+    with running_fuzz_target(cluster, namespace, logs) as town:
         yield town
-        print(f"\nanswers: {town.counted()}; the slowest took {town.slowest[0]:.2f} s: {town.slowest[1]}")  # noqa: T201
+        print(f"\nanswers: {town.response_counts()}; the slowest took {town.slowest[0]:.2f} s: {town.slowest[1]}")  # noqa: T201
         # While there is an operator to let go of what is deleted; else the namespace would be ending for ever.
         cluster.kubectl("delete", "namespace", namespace, "--timeout=120s")
     assert "Traceback" not in (logs / "gateway.log").read_text(errors="replace")
@@ -58,7 +58,7 @@ def test_whatever_comes(case: Case, town: FuzzTarget) -> None:
 
 def test_nothing_went_wrong_behind(town: FuzzTarget) -> None:
     """After all that: no answer of 500 or above, and the operator has never wanted an illegal step."""
-    counted = town.counted()
+    counted = town.response_counts()
     assert not [code for code in counted if "500" <= code < "600"], counted
     assert counted["all"] >= min(REQUESTS, OPERATIONS)
     assert town.illegal_transitions() == 0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.support.convergence import own_local, until_pods_run
-from tests.cluster.support.gateway_process import gateway_process
-from tests.cluster.support.in_process_gateway import InProcessGateway, until_agreed
+from tests.cluster.support.convergence import local_cluster_or_skip, until_pods_run
+from tests.cluster.support.gateway_process import running_gateway_process
+from tests.cluster.support.in_process_gateway import GatewayClient, until_gateways_agree
 from tests.cluster.support.live_instances import LiveInstances
-from tests.cluster.support.operator_process import process
+from tests.cluster.support.operator_process import running_operator_process
 
 pytestmark = pytest.mark.chaos
 
@@ -25,12 +25,12 @@ PROJECT = {"name": "Project", "scope": "PROJECT"}
 
 
 async def test_two_gateways_outlive_the_api_server(cluster: Cluster, live: LiveInstances, tmp_path: Path) -> None:
-    local = own_local(cluster)
+    local = local_cluster_or_skip(cluster)
     where = live.namespace, local.kubeconfig
     async with (
-        process(*where, tmp_path / "operator.log"),
-        gateway_process(*where, tmp_path / "first.log") as first,
-        gateway_process(*where, tmp_path / "second.log") as second,
+        running_operator_process(*where, tmp_path / "operator.log"),
+        running_gateway_process(*where, tmp_path / "first.log") as first,
+        running_gateway_process(*where, tmp_path / "second.log") as second,
     ):
         gateways = first.rest, second.rest
         assert (await first.rest.post("/instances", PROJECT | {"id": "web"})).code == 201
@@ -53,15 +53,15 @@ async def test_two_gateways_outlive_the_api_server(cluster: Cluster, live: LiveI
             await other.until(f"/instances/new-{number}", id=f"new-{number}")
         assert (await second.rest.get("/instances/web/status"))["active_tasks"] == 7
         await live.until_phase("Running", *(f"new-{number}" for number in range(10)))
-        await until_agreed(*gateways)
-        assert first.runs
-        assert second.runs
+        await until_gateways_agree(*gateways)
+        assert first.is_running
+        assert second.is_running
         for log in ("first.log", "second.log"):
             assert "Traceback" not in (tmp_path / log).read_text(errors="replace")
         await asyncio.to_thread(until_pods_run, cluster, live.namespace)
 
 
-async def _through_the_outage(gateways: tuple[InProcessGateway, InProcessGateway]) -> None:
+async def _through_the_outage(gateways: tuple[GatewayClient, GatewayClient]) -> None:
     """Reads go on, signs of life are kept, writes are refused soon; nobody is to restart a gateway for this."""
     until = time.monotonic() + OUTAGE_SECONDS
     while time.monotonic() < until:

@@ -11,13 +11,12 @@ import aiohttp
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.support.convergence import own_local
-from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, proxy
-from tests.cluster.support.gateway_process import gateway_process
-from tests.cluster.support.in_process_gateway import Answer, InProcessGateway
+from tests.cluster.support.convergence import local_cluster_or_skip
+from tests.cluster.support.fault_proxy import Call, Fault, FaultProxy, running_fault_proxy
+from tests.cluster.support.gateway_process import running_gateway_process
+from tests.cluster.support.in_process_gateway import GatewayClient, GatewayResponse
 from tests.cluster.support.live_instances import LiveInstances
-from tests.cluster.support.workloads import Workloads
-from tests.cluster.test_renaming import assert_never_together, claim_of, owners
+from tests.cluster.support.workloads import Workloads, owner_names
 
 SHOP = "/stacks/shop/instances"
 SECONDS = 90  # garbage collection has to know our kinds first
@@ -30,7 +29,7 @@ WEB = {
 }
 
 
-async def a_stack(rest: InProcessGateway, *names: str) -> None:
+async def a_stack(rest: GatewayClient, *names: str) -> None:
     """Have an active stack, a template, and services of that template, running."""
     assert (await rest.post("/templates", {"name": "web", "spec": WEB})).code == 201
     assert (await rest.post("/instances", {"name": "shop", "scope": "PROJECT"})).code == 201
@@ -42,11 +41,11 @@ async def a_stack(rest: InProcessGateway, *names: str) -> None:
         await rest.until(f"{SHOP}/{name}", status="running", ready=True)
 
 
-async def names_in(rest: InProcessGateway) -> list[str]:
+async def names_in(rest: GatewayClient) -> list[str]:
     return [it["instance_id"] for it in (await rest.get(SHOP)).body]
 
 
-async def once_removed(rest: InProcessGateway, path: str, body: Any) -> Answer:
+async def once_removed(rest: GatewayClient, path: str, body: Any) -> GatewayResponse:
     """Have something created whose predecessor may take a while to go: garbage collection has to let go of it."""
     async with asyncio.timeout(SECONDS):
         while (answer := await rest.post(path, body)).code == 409 and "being removed" in answer["detail"]:
@@ -56,7 +55,7 @@ async def once_removed(rest: InProcessGateway, path: str, body: Any) -> Answer:
 
 
 async def test_a_service_from_creation_to_its_end(
-    rest: InProcessGateway, live: LiveInstances, workloads: Workloads
+    rest: GatewayClient, live: LiveInstances, workloads: Workloads
 ) -> None:
     await a_stack(rest, "b", "a")
     seen = await rest.get(f"{SHOP}/a")
@@ -68,7 +67,7 @@ async def test_a_service_from_creation_to_its_end(
     changed = await rest.put(f"{SHOP}/a/env-vars", own)
     assert (changed.code, changed["override_count"]) == (200, 2)
     await rest.until(f"{SHOP}/a", status="running", ready=True)
-    secret = lambda: workloads.secret_of("shop-a")  # noqa: E731
+    secret = lambda: workloads.secret_data("shop-a")  # noqa: E731
     await live.until(lambda: secret() == {"TOKEN": "s3cret-value", "KEY": "s3cret-key"}, "the secrets are there")
     again = await rest.put(f"{SHOP}/a/env-vars", changed["env_vars"])
     assert (again.code, again["env_vars"]) == (200, [own[0], {"name": "KEY", "secret": True}])
@@ -76,7 +75,7 @@ async def test_a_service_from_creation_to_its_end(
     await live.until(kept, "what comes back without its secret loses none")
 
     preview = await rest.get(f"{SHOP}/a/delete-preview")
-    owned = {(kind, it["metadata"]["name"]) for kind, it in workloads.owned("shop-a").items()}
+    owned = {(kind, it["metadata"]["name"]) for kind, it in workloads.owned_objects("shop-a").items()}
     listed = {key: {(it["kind"], it["name"]) for it in preview[key]} for key in ("removed", "kept")}
     assert listed["removed"] | listed["kept"] == owned
     assert listed["kept"] == {("PersistentVolumeClaim", f"{deployment}-data")}
@@ -93,11 +92,11 @@ async def test_a_service_from_creation_to_its_end(
     assert await names_in(rest) == ["b"]
     await rest.until("/instances/shop-a", status="terminated")
     await workloads.until_owned("shop-a", "PersistentVolumeClaim")
-    claim = claim_of(workloads, "shop-a")["metadata"]["uid"]
+    claim = workloads.claim("shop-a")["metadata"]["uid"]
     anew = await once_removed(rest, SHOP, {"instance_id": "a", "template_service_id": "web"})
     assert anew["override_count"] == 0
     await rest.until(f"{SHOP}/a", status="running", ready=True)
-    assert claim_of(workloads, "shop-a")["metadata"]["uid"] == claim
+    assert workloads.claim("shop-a")["metadata"]["uid"] == claim
 
     assert (await rest.delete("/instances/shop?cascade=true")).code == 204
     await rest.until("/instances/shop", status="terminated")
@@ -107,13 +106,13 @@ async def test_a_service_from_creation_to_its_end(
     await rest.until("/instances/shop-b", status="terminated", ready=True)
     await once_removed(rest, SHOP, {"instance_id": "a", "template_service_id": "web"})
     await rest.until(f"{SHOP}/a", status="running", ready=True)
-    assert claim_of(workloads, "shop-a")["metadata"]["uid"] == claim
+    assert workloads.claim("shop-a")["metadata"]["uid"] == claim
     uid = live["shop-a"]["metadata"]["uid"]
-    owned_by = lambda: [it["uid"] for it in claim_of(workloads, "shop-a")["metadata"].get("ownerReferences", ())]  # noqa: E731
+    owned_by = lambda: [it["uid"] for it in workloads.claim("shop-a")["metadata"].get("ownerReferences", ())]  # noqa: E731
     await live.until(lambda: owned_by() == [uid], "the volume is its own")
 
 
-async def test_what_is_refused(rest: InProcessGateway, live: LiveInstances, workloads: Workloads) -> None:
+async def test_what_is_refused(rest: GatewayClient, live: LiveInstances, workloads: Workloads) -> None:
     """By the schema, by the rules of the API server, by what template and overrides make together, and by the stack."""
     await a_stack(rest, "a")
     both = {"value": "s3cret-value", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
@@ -157,11 +156,11 @@ class TestManyAtOnce:
     """Fifty calls through two gateways."""
 
     async def test_copies(
-        self, cluster: Cluster, rest: InProcessGateway, live: LiveInstances, workloads: Workloads, tmp_path: Path
+        self, cluster: Cluster, rest: GatewayClient, live: LiveInstances, workloads: Workloads, tmp_path: Path
     ) -> None:
         await a_stack(rest, "a")
         assert (await rest.put(f"{SHOP}/a/env-vars", [SECRET])).code == 200
-        async with gateway_process(live.namespace, cluster.kubeconfig, tmp_path / "gateway.log") as process:
+        async with running_gateway_process(live.namespace, cluster.kubeconfig, tmp_path / "gateway.log") as process:
             other = process.rest
             await other.until(f"{SHOP}/a", override_count=1)
             both = [rest, other] * 5
@@ -180,12 +179,12 @@ class TestManyAtOnce:
         await live.until_phase("Running", *copies, seconds=SECONDS)
 
     async def test_renames(
-        self, cluster: Cluster, rest: InProcessGateway, live: LiveInstances, workloads: Workloads, tmp_path: Path
+        self, cluster: Cluster, rest: GatewayClient, live: LiveInstances, workloads: Workloads, tmp_path: Path
     ) -> None:
         """Of one instance to many names, and of many instances to one name: one wins each, and nothing is left over."""
         await a_stack(rest, "a", "x", "y")
-        uid = claim_of(workloads, "shop-a")["metadata"]["uid"]
-        async with gateway_process(live.namespace, cluster.kubeconfig, tmp_path / "gateway.log") as process:
+        uid = workloads.claim("shop-a")["metadata"]["uid"]
+        async with running_gateway_process(live.namespace, cluster.kubeconfig, tmp_path / "gateway.log") as process:
             both = [rest, process.rest]
             calls = (both[n % 2].put(f"{SHOP}/a/rename", {"instance_id": f"n{n % 25}"}) for n in range(50))
             answers = await asyncio.gather(*calls)
@@ -205,16 +204,16 @@ class TestManyAtOnce:
                 assert sorted(await names_in(one)) == sorted([winner, "z", loser])
         left = {"shop", f"shop-{winner}", "shop-z", f"shop-{loser}"}
         await live.until(lambda: live.names == left, f"{left} are left")
-        assert claim_of(workloads, "shop-a")["metadata"]["uid"] == uid
-        assert_never_together(workloads, "shop-a", *(f"shop-n{number}" for number in range(25)))
-        assert len(workloads.pods_ever(f"shop-{loser}")) == 1, "who has lost did not even stop"
+        assert workloads.claim("shop-a")["metadata"]["uid"] == uid
+        workloads.assert_pods_never_coexist("shop-a", *(f"shop-n{number}" for number in range(25)))
+        assert len(workloads.pod_uids_ever(f"shop-{loser}")) == 1, "who has lost did not even stop"
 
 
-async def test_renamed_with_all_it_has(rest: InProcessGateway, live: LiveInstances, workloads: Workloads) -> None:
+async def test_renamed_with_all_it_has(rest: GatewayClient, live: LiveInstances, workloads: Workloads) -> None:
     await a_stack(rest, "a")
     await rest.put(f"{SHOP}/a/env-vars", [{"name": "LEVEL", "value": "2"}])
     await rest.post("/instances/shop-a/restart?wait=true", {"reason": "once"})
-    uid, overrides = claim_of(workloads, "shop-a")["metadata"]["uid"], live["shop-a"]["spec"]["overrides"]
+    uid, overrides = workloads.claim("shop-a")["metadata"]["uid"], live["shop-a"]["spec"]["overrides"]
     for before, name in (("a", "b"), ("b", "c"), ("c", "a")):
         answer = await rest.put(f"{SHOP}/{before}/rename", {"instance_id": name})
         assert (answer.code, answer["instance_id"], answer["container_name"]) == (200, name, f"hopper-shop-{name}")
@@ -224,14 +223,14 @@ async def test_renamed_with_all_it_has(rest: InProcessGateway, live: LiveInstanc
         await live.until_gone(f"shop-{before}")
         assert (await rest.get(f"{SHOP}/{before}")).code == 404
         assert (await rest.put(f"{SHOP}/{before}/rename", {"instance_id": name})).code == 200, "when all is over, too"
-        claim = claim_of(workloads, "shop-a")
-        assert (claim["metadata"]["uid"], owners(claim)) == (uid, [f"shop-{name}"])
+        claim = workloads.claim("shop-a")
+        assert (claim["metadata"]["uid"], owner_names(claim)) == (uid, [f"shop-{name}"])
         assert live[f"shop-{name}"]["spec"]["overrides"] == overrides
         await live.until_phase("Running", f"shop-{name}")
         assert live.status(f"shop-{name}")["restarts"] == 1
         assert workloads.deployment(f"shop-{name}")["metadata"]["name"] == f"hopper-shop-{name}"
         await workloads.until_owned(f"shop-{before}", seconds=SECONDS)
-    assert_never_together(workloads, "shop-a", "shop-b", "shop-c")
+    workloads.assert_pods_never_coexist("shop-a", "shop-b", "shop-c")
     assert any("once" in it["message"] for it in live.status("shop-a")["history"])
 
 
@@ -257,27 +256,27 @@ class Deadly:
             if not before and call.writes_instances and seen == write:
                 kill()
 
-        self._between.rule, self._between.on_answer = rule, on_answer
+        self._between.rule, self._between.on_response = rule, on_answer
 
     def disarm(self) -> None:
-        self._between.rule, self._between.on_answer = lambda call: None, lambda call: None
+        self._between.rule, self._between.on_response = lambda call: None, lambda call: None
 
 
 @pytest.mark.chaos
 async def test_killed_at_any_step(
-    cluster: Cluster, rest: InProcessGateway, live: LiveInstances, workloads: Workloads, tmp_path: Path
+    cluster: Cluster, rest: GatewayClient, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
     """A rename has two writes, a copy one. Whatever the gateway was at, the next one can be asked for the same."""
     steps = [(write, before) for write in (1, 2) for before in (True, False)]
     names = [f"a{number}" for number in range(len(steps))]
     await a_stack(rest, *names)
-    uids = {it: claim_of(workloads, f"shop-{it}")["metadata"]["uid"] for it in names}
+    uids = {it: workloads.claim(f"shop-{it}")["metadata"]["uid"] for it in names}
     log = tmp_path / "gateway.log"
-    async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
+    async with running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (between, kubeconfig):
         deadly = Deadly(between)
 
         async def die(path: str, method: str, body: Any, write: int, *, before: bool) -> None:
-            async with gateway_process(live.namespace, kubeconfig, log) as victim:
+            async with running_gateway_process(live.namespace, kubeconfig, log) as victim:
                 deadly.arm(victim.kill, write, before=before)
                 with pytest.raises((aiohttp.ClientError, OSError)):
                     await victim.rest.call(method, path, body)
@@ -288,7 +287,7 @@ async def test_killed_at_any_step(
             renamed = {"instance_id": f"b-{name}"}
             await die(f"{SHOP}/{name}/rename", "PUT", renamed, write, before=before)
             assert sum(it in (f"shop-{name}", f"shop-b-{name}") for it in live.names) in (1, 2)
-            answer: Answer = await rest.put(f"{SHOP}/{name}/rename", renamed)
+            answer: GatewayResponse = await rest.put(f"{SHOP}/{name}/rename", renamed)
             assert answer.code == 200, answer.text
         for before in (True, False):
             await die(f"{SHOP}/b-a0/duplicate", "POST", {"instance_id": f"copy-{before}".lower()}, 1, before=before)
@@ -302,6 +301,6 @@ async def test_killed_at_any_step(
     await live.until_gone(*(f"shop-{name}" for name in names))
     assert sorted(await names_in(rest)) == sorted([*final, "copy-true", "copy-false"])
     for name, uid in uids.items():
-        assert claim_of(workloads, f"shop-{name}")["metadata"]["uid"] == uid
-        assert owners(claim_of(workloads, f"shop-{name}")) == [f"shop-b-{name}"]
-        assert_never_together(workloads, f"shop-{name}", f"shop-b-{name}")
+        assert workloads.claim(f"shop-{name}")["metadata"]["uid"] == uid
+        assert owner_names(workloads.claim(f"shop-{name}")) == [f"shop-b-{name}"]
+        workloads.assert_pods_never_coexist(f"shop-{name}", f"shop-b-{name}")

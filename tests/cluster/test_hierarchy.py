@@ -11,8 +11,8 @@ from hopper.api.enums import Scope
 from hopper.api.names import FINALIZER
 from hopper.api.scopes import SCOPES
 from hopper.controller.operator import Operator
-from tests.cluster.support.in_process_operator import running
-from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
+from tests.cluster.support.in_process_operator import running_operator
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace, manifest
 
 
 def owner(live: LiveInstances, name: str, **more: Any) -> dict[str, Any]:
@@ -49,14 +49,14 @@ class TestScopes:
                     assert "spec.parentRef" in refused
                 elif allowed:
                     await live.until_phase("Running", name)
-                    assert live.owners(name) == [above]
+                    assert live.owner_names(name) == [above]
                 else:
                     wrong = await live.until_reason(name, "Stalled", "WrongParentScope")
                     assert wrong["message"].startswith(f'spec.parentRef.name: "{above}" ')
                     assert all(fit in wrong["message"] for fit in SCOPES[child].parents)
                     assert live.condition(name, "HierarchyValid")["status"] == "False"
                     assert live.phase(name) == "Created"
-                    assert live.owners(name) == []
+                    assert live.owner_names(name) == []
         assert all(live.is_ready(name) for name in parents.values())
 
     async def test_roots(self, live: LiveInstances, operator: Operator) -> None:
@@ -89,7 +89,7 @@ class TestOrderOfArrival:
         await live.create("web")
         await live.until_phase("Running", "worker")
         assert live.condition("worker", "HierarchyValid")["status"] == "True"
-        assert live.owners("worker") == ["web"]
+        assert live.owner_names("worker") == ["web"]
         assert FINALIZER in live["web"]["metadata"]["finalizers"]
         await live.until(lambda: live.status("web").get("children") == {"total": 1, "ready": 1}, "web counts it")
         assert (await live.until_event("web", "ChildAdded"))["note"] == "worker is now a child"
@@ -97,7 +97,7 @@ class TestOrderOfArrival:
     @pytest.mark.parametrize("seed", range(2))
     async def test_any(self, live: LiveInstances, operator: Operator, seed: int) -> None:
         """50 instances in a random order."""
-        tree = forest()
+        tree = random_tree()
         manifests = [manifest(*entry) for entry in tree]
         random.Random(seed).shuffle(manifests)
         await live.create_from(*manifests)
@@ -108,16 +108,16 @@ class TestOrderOfArrival:
             if parent:
                 paths[name] = f"{paths[parent]}/{name}"
             assert place(live, name) == (paths[name], paths[name].count("/"))
-            assert live.owners(name) == ([parent] if parent else [])
-            assert live.steps(name) == ["Created", "Starting", "Running"]
+            assert live.owner_names(name) == ([parent] if parent else [])
+            assert live.phase_history(name) == ["Created", "Starting", "Running"]
             count = sum(entry[2] == name for entry in tree)
             summary = {"total": count, "ready": count} if count else None
             await live.until(lambda name=name, summary=summary: live.status(name).get("children") == summary, name)
             assert (FINALIZER in live[name]["metadata"].get("finalizers", [])) == bool(count)
 
     async def test_before_the_operator(self, live: LiveInstances) -> None:
-        await live.create_from(*(manifest(*entry) for entry in reversed(forest())))
-        async with running(live.namespace):
+        await live.create_from(*(manifest(*entry) for entry in reversed(random_tree())))
+        async with running_operator(live.namespace):
             await live.until_phase("Running")
 
 
@@ -134,7 +134,7 @@ class TestCycles:
         for name, circle in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
             stalled = await live.until_reason(name, "Stalled", "ParentCycle")
             assert stalled["message"].startswith(f"spec.parentRef.name forms a cycle: {circle}; change")
-            assert live.owners(name) == []
+            assert live.owner_names(name) == []
         await live.until_reason("below", "Ready", "ParentNotReady")
         await live.until_phase("Running", "bystander")
         for name in "abc":
@@ -153,7 +153,7 @@ class TestCycles:
         await live.edit("a", parentRef=None)
         await live.edit("b", parentRef={"name": "f"})
         await live.until(lambda: live.is_ready("a") and live.is_ready("b"), "both are well")
-        assert live.steps("a") == live.steps("b") == ["Created", "Starting", "Running"]
+        assert live.phase_history("a") == live.phase_history("b") == ["Created", "Starting", "Running"]
 
 
 class TestLimits:
@@ -167,7 +167,7 @@ class TestLimits:
             told = 'parent "home" allows at most 2 children (config.limits.maxChildInstances), but '
             assert stalled["message"].startswith(told)
             assert live.phase(name) == "Created"
-            assert live.owners(name) == []
+            assert live.owner_names(name) == []
         assert live.is_ready("m")
         assert live.is_ready("n")
 
@@ -175,7 +175,7 @@ class TestLimits:
         await live.until(lambda: live.is_ready("a") != live.is_ready("z"), "the free seat is taken")
         await live.edit("home", config={"limits": {"maxChildInstances": 3}})
         await live.until_phase("Running", "a", "n", "z")
-        assert live.steps("n") == ["Created", "Starting", "Running"]
+        assert live.phase_history("n") == ["Created", "Starting", "Running"]
 
     async def test_a_seat_is_freed_by_moving_out(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
@@ -188,7 +188,7 @@ class TestLimits:
         await live.until_reason("n", "Stalled", "TooManyChildren")
         await live.edit("m", parentRef={"name": "away"})
         await live.until_phase("Running", "m", "n")
-        assert (live.owners("m"), live.owners("n")) == (["away"], ["home"])
+        assert (live.owner_names("m"), live.owner_names("n")) == (["away"], ["home"])
 
     async def test_a_lower_limit_sends_nobody_away(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("home"), *(manifest(name, "Event", "home") for name in "abc"))
@@ -245,7 +245,7 @@ class TestMoving:
         await live.edit("ada", parentRef={"name": "global"})
         await until_place(live, "notes", "global/ada/notes")
         await until_place(live, "ada", "global/ada")
-        assert live.owners("ada") == ["global"]
+        assert live.owner_names("ada") == ["global"]
         await live.until(lambda: live.status("garden").get("children") is None, "garden counts nobody")
         await live.until(lambda: live.status("global").get("children", {}).get("total") == 2, "global counts two")
         await live.until(lambda: FINALIZER not in live["garden"]["metadata"].get("finalizers", []), "nothing to guard")
@@ -253,14 +253,14 @@ class TestMoving:
         assert (await live.until_event("ada", "ParentChanged"))["note"] == "parent changed from garden to global"
         await live.until(lambda: "ada is now a child" in notes(live, "global", "ChildAdded"), "the Event")
         for name in ("ada", "notes"):
-            assert live.steps(name) == ["Created", "Starting", "Running"]
+            assert live.phase_history(name) == ["Created", "Starting", "Running"]
 
     async def test_out_into_the_open(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("b", parentRef=None)
         await until_place(live, "b", "b")
-        assert live.owners("b") == []
+        assert live.owner_names("b") == []
         assert (await live.until_event("b", "ParentChanged"))["note"] == "parent changed from a to none"
         await live.delete("a")
         await live.until_gone("a")
@@ -273,10 +273,10 @@ class TestMoving:
         missing = await live.until_reason("b", "HierarchyValid", "ParentNotFound")
         assert 'parent "later" (spec.parentRef.name) does not exist yet; what runs keeps running' in missing["message"]
         assert live.phase("b") == "Running"
-        assert live.owners("b") == []
+        assert live.owner_names("b") == []
         await live.create("later")
         await until_place(live, "b", "later/b")
-        assert live.owners("b") == ["later"]
+        assert live.owner_names("b") == ["later"]
 
     async def test_changes_what_is_inherited(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", desiredState="Stopped"), manifest("b"), manifest("c", "Event", "a"))
@@ -299,8 +299,8 @@ class TestOwnerReferences:
 
     async def test_come_back_when_stripped(self, live: LiveInstances, family: None) -> None:
         await live.patch("b", {"metadata": {"ownerReferences": None}})
-        await live.until(lambda: live.owners("b") == ["a"], "the ownerReference is back")
-        assert live.steps("b") == ["Created", "Starting", "Running"]
+        await live.until(lambda: live.owner_names("b") == ["a"], "the ownerReference is back")
+        assert live.phase_history("b") == ["Created", "Starting", "Running"]
 
     async def test_come_back_though_a_limit_was_lowered(self, live: LiveInstances, family: None) -> None:
         await live.create("c", "Event", "a")
@@ -309,28 +309,28 @@ class TestOwnerReferences:
         await live.until(lambda: not (live.is_ready("b") and live.is_ready("c")), "one is over the limit")
         for name in "bc":
             await live.patch(name, {"metadata": {"ownerReferences": None}})
-            await live.until(lambda name=name: live.owners(name) == ["a"], f"the ownerReference of {name} is back")
+            await live.until(lambda name=name: live.owner_names(name) == ["a"], f"the ownerReference of {name} is back")
         await live.edit("a", desiredState="Paused")
         await live.until_phase("Paused", "a", "b", "c")
 
     async def test_are_put_right(self, live: LiveInstances, family: None) -> None:
         wrong = owner(live, "stranger", controller=True)
         await live.patch("b", {"metadata": {"ownerReferences": [wrong]}})
-        await live.until(lambda: live.owners("b") == ["a"], "the ownerReference is right")
+        await live.until(lambda: live.owner_names("b") == ["a"], "the ownerReference is right")
         await live.patch("stranger", {"metadata": {"ownerReferences": [owner(live, "a")]}})
-        await live.until(lambda: live.owners("stranger") == [], "a root has none")
+        await live.until(lambda: live.owner_names("stranger") == [], "a root has none")
 
     async def test_of_other_kinds_are_kept(self, live: LiveInstances, family: None) -> None:
         maps = f"/api/v1/namespaces/{live.namespace}/configmaps"
         made = await live.request("POST", maps, {"metadata": {"name": "application"}})
         foreign = {"apiVersion": "v1", "kind": "ConfigMap", "name": "application", "uid": made["metadata"]["uid"]}
         await live.patch("b", {"metadata": {"ownerReferences": [foreign | {"controller": True}]}})
-        await live.until(lambda: live.owners("b") == ["application", "a"], "both own it")
+        await live.until(lambda: live.owner_names("b") == ["application", "a"], "both own it")
         assert live["b"]["metadata"]["ownerReferences"][1] == owner(
             live, "a", controller=False, blockOwnerDeletion=True
         )
         await live.edit("b", parentRef=None)
-        await live.until(lambda: live.owners("b") == ["application"], "the other kind's reference stays")
+        await live.until(lambda: live.owner_names("b") == ["application"], "the other kind's reference stays")
 
     async def test_finalizers_of_others_are_kept(self, live: LiveInstances, family: None) -> None:
         await live.patch("a", {"metadata": {"finalizers": ["example.com/audit", FINALIZER]}})
@@ -345,7 +345,7 @@ class TestOwnerReferences:
 class TestNamespaces:
     async def test_do_not_mix(self, live: LiveInstances, kubeconfig: str) -> None:
         """One operator, two namespaces with the same names in them."""
-        async with fresh_namespace() as other, running(live.namespace, other.namespace):
+        async with fresh_namespace() as other, running_operator(live.namespace, other.namespace):
             await live.create_from(manifest("global", "Global"), manifest("web", "Project", "global"))
             await other.create("web", "Project", "global")
             await live.until_phase("Running", "global", "web")
@@ -373,7 +373,7 @@ class TestConfiguration:
         assert live.phase("notes") == "Running"
 
 
-def forest() -> list[tuple[str, str, str | None]]:
+def random_tree() -> list[tuple[str, str, str | None]]:
     """50 instances: a Global one, 4 Projects, 3 Families, Events, Personals and Orchestrations below; parents first."""
     tree: list[tuple[str, str, str | None]] = [("global", "Global", None)]
     tree += [(f"web-{n}", "Project", "global") for n in range(4)]
@@ -389,7 +389,7 @@ async def refusal(live: LiveInstances, body: dict[str, Any]) -> str | None:
     """Create an instance; return what the API server says where it refuses."""
     try:
         await live.create_from(body)
-    except Refused as refused:
+    except RefusedError as refused:
         return str(refused)
     return None
 

@@ -15,7 +15,7 @@ import pytest
 from hopper.api.enums import Phase
 from hopper.controller.hooks import Hooks
 from hopper.controller.operator import Operator
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.steered_hooks import SteeredHook
 
@@ -45,13 +45,13 @@ def steered() -> SteeredHook:
 @pytest.fixture
 async def operator(live: LiveInstances, steered: SteeredHook) -> AsyncIterator[Operator]:
     """An operator with a hook that the test steers."""
-    async with running(live.namespace, hooks=[steered]) as operator:
+    async with running_operator(live.namespace, hooks=[steered]) as operator:
         yield operator
 
 
 def failed(live: LiveInstances, name: str) -> int:
     """Count how often an instance came into Error, as far as the history goes back."""
-    return live.steps(name).count("Error")
+    return live.phase_history(name).count("Error")
 
 
 class TestHooks:
@@ -62,7 +62,7 @@ class TestHooks:
         await live.until_phase("Paused", "a")
         await live.edit("a", desiredState="Archived")
         await live.until_phase("Archived", "a")
-        phases = [Phase(step) for step in live.steps("a")[1:]]
+        phases = [Phase(step) for step in live.phase_history("a")[1:]]
         await live.until(lambda: len(steered.after_calls) == len(phases), "all hooks have run")
         assert steered.before_calls == steered.after_calls == [("a", phase) for phase in phases]
 
@@ -95,7 +95,7 @@ class TestHooks:
         steered.allow("a", Phase.PAUSED)
         await live.edit("a", displayName="look again")
         await live.until_phase("Paused", "a")
-        assert live.steps("a") == ["Created", *UP, "Paused"]
+        assert live.phase_history("a") == ["Created", *UP, "Paused"]
 
     async def test_a_refused_stop_keeps_the_parent_up(
         self, live: LiveInstances, operator: Operator, steered: SteeredHook
@@ -109,14 +109,14 @@ class TestHooks:
         steered.allow("b", Phase.STOPPED)
         await live.edit("b", displayName="look again")
         await live.until_phase("Stopped", "a", "b")
-        assert live.moment("b", "Stopped") < live.moment("a", "Stopped")
+        assert live.index_of_phase("b", "Stopped") < live.index_of_phase("a", "Stopped")
 
     async def test_what_takes_too_long_is_refused(
         self, live: LiveInstances, steered: SteeredHook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Hooks, "installed", lambda extra, without_slot: Hooks(extra, 0.1, without_slot))
         steered.block("a", Phase.RUNNING)
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.create("a", restartPolicy={"policy": "Never"})
             stalled = await live.until_reason("a", "Stalled", "RestartNever")
         assert "hook SteeredHook refused Running: timed out" in stalled["message"]
@@ -132,7 +132,7 @@ class TestHooks:
         await live.until_phase("Running", "a")
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
-        assert live.steps("a") == ["Created", *UP, "Stopping", "Stopped"]
+        assert live.phase_history("a") == ["Created", *UP, "Stopping", "Stopped"]
         assert "hook SteeredHook failed after Running" in caplog.text
         assert "cannot notify anybody" in caplog.text
 
@@ -166,7 +166,7 @@ class TestHooks:
         (metadata / "entry_points.txt").write_text("[hopper.hooks]\nb = licences:Two\na = licences:One\n")
         (tmp_path / "licences.py").write_text(INSTALLED)
         monkeypatch.syspath_prepend(tmp_path)
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.create("a", desiredState="Stopped")
             await live.until_phase("Stopped", "a")
             calls = importlib.import_module("licences").calls
@@ -181,7 +181,7 @@ class TestRestartPolicy:
         steered.refuse("a", Phase.STARTING, 2)
         await live.create("a", restartPolicy=AT_ONCE)
         await live.until_phase("Running", "a")
-        assert live.steps("a") == ["Created", *["Starting", "Error"] * 2, *UP]
+        assert live.phase_history("a") == ["Created", *["Starting", "Error"] * 2, *UP]
         status = live.status("a")
         assert (status["restarts"], status["retries"]) == (2, 2)
         assert status["history"][1]["reason"] == "HookFailed"
@@ -232,12 +232,12 @@ class TestRestartPolicy:
 
     async def test_goes_on_after_an_operator_restart(self, live: LiveInstances, steered: SteeredHook) -> None:
         steered.refuse("a", Phase.STARTING, 1)
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.create("a", restartPolicy={"backoffSeconds": 2, "maxBackoffSeconds": 2})
             await live.until_phase("Error", "a")
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.until_phase("Running", "a")
-        assert live.steps("a") == ["Created", "Starting", "Error", *UP]
+        assert live.phase_history("a") == ["Created", "Starting", "Error", *UP]
 
 
 class TestComingBack:
@@ -255,7 +255,7 @@ class TestComingBack:
         await live.until_phase("Running", given_up)
         assert live.is_ready(given_up)
         assert live.condition(given_up, "Stalled") == {}
-        assert live.steps(given_up) == ["Created", "Starting", "Error", *UP]
+        assert live.phase_history(given_up) == ["Created", "Starting", "Error", *UP]
         assert live.status(given_up)["history"][-2]["reason"] == "SpecChanged"
 
     async def test_by_a_restart(self, live: LiveInstances, given_up: str) -> None:
@@ -264,7 +264,7 @@ class TestComingBack:
         entry = live.status(given_up)["history"][-2]
         assert (entry["reason"], entry["message"]) == ("RestartRequested", "new licence")
         assert live.status(given_up)["restarts"] == 1
-        assert live.steps(given_up) == ["Created", "Starting", "Error", *UP]
+        assert live.phase_history(given_up) == ["Created", "Starting", "Error", *UP]
 
     async def test_with_all_its_tries(self, live: LiveInstances, given_up: str, steered: SteeredHook) -> None:
         """A change of the spec starts the count anew."""
@@ -289,7 +289,7 @@ class TestComingBack:
         assert f'"{given_up}", which is Error' in waits["message"]
         await live.edit(given_up, displayName="mended")
         await live.until_phase("Running", given_up, "b")
-        assert live.moment(given_up, "Running") < live.moment("b", "Running")
+        assert live.index_of_phase(given_up, "Running") < live.index_of_phase("b", "Running")
 
 
 async def test_the_trouble_of_one_is_not_the_trouble_of_others(

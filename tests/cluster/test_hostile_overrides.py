@@ -10,7 +10,7 @@ import pytest
 from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.domain.service.blueprint import prepare_blueprint
-from tests.cluster.support.live_instances import LiveInstances, Refused, fresh_namespace, manifest
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace, manifest
 from tests.unit.domain.service.hostile import HOSTILE, TEMPLATE, HostileOverride, RejectedBy
 from tests.unit.domain.service.samples import template
 
@@ -26,7 +26,7 @@ def of(by: RejectedBy) -> dict[str, HostileOverride]:
     return {name: hostile for name, hostile in HOSTILE.items() if hostile.by is by}
 
 
-async def try_out(live: LiveInstances, overrides: dict[str, Any], validation: str = "Strict") -> dict[str, Any]:
+async def dry_run(live: LiveInstances, overrides: dict[str, Any], validation: str = "Strict") -> dict[str, Any]:
     """Have an instance checked by everything that a real write passes."""
     path = f"{INSTANCES.path(live.namespace)}?dryRun=All&fieldValidation={validation}"
     body = manifest("x", templateRef={"name": "web"}, overrides=overrides)
@@ -39,20 +39,20 @@ async def test_what_the_contract_has_no_word_for_is_refused_or_dropped(
 ) -> None:
     for name, hostile in of(RejectedBy.STRICT).items():
         with subtests.test(name):
-            with pytest.raises(Refused) as refused:
-                await try_out(nowhere, hostile.overrides)
+            with pytest.raises(RefusedError) as refused:
+                await dry_run(nowhere, hostile.overrides)
             assert refused.value.code == 400
             assert "unknown field" in str(refused.value)
             assert hostile.field in str(refused.value)
-            kept = await try_out(nowhere, hostile.overrides, "Ignore")
+            kept = await dry_run(nowhere, hostile.overrides, "Ignore")
             assert hostile.field not in str(kept["spec"].get("overrides", {}))
 
 
 async def test_what_breaks_a_rule_is_refused(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
     for name, hostile in of(RejectedBy.SERVER).items():
         with subtests.test(name):
-            with pytest.raises(Refused) as refused:
-                await try_out(nowhere, hostile.overrides)
+            with pytest.raises(RefusedError) as refused:
+                await dry_run(nowhere, hostile.overrides)
             assert refused.value.code == 422
             assert hostile.field in str(refused.value)
             assert "spec.overrides." in str(refused.value)
@@ -63,7 +63,7 @@ async def test_a_template_meets_the_same_rules(nowhere: LiveInstances, subtests:
     head = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "x"}}
     for name, hostile in of(RejectedBy.SERVER).items():
         with subtests.test(name):
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(RefusedError) as refused:
                 await nowhere.request("POST", path, {**head, "spec": {"image": "web:1", **hostile.overrides}})
             assert refused.value.code == 422
             assert hostile.field in str(refused.value)
@@ -72,6 +72,6 @@ async def test_a_template_meets_the_same_rules(nowhere: LiveInstances, subtests:
 async def test_the_rest_is_never_rendered(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
     for name, hostile in of(RejectedBy.OPERATOR).items():
         with subtests.test(name):
-            stored = parse_instance(await try_out(nowhere, hostile.overrides))
+            stored = parse_instance(await dry_run(nowhere, hostile.overrides))
             found = [str(problem) for problem in prepare_blueprint(stored, (), template(TEMPLATE)).problems]
             assert any(hostile.field in problem for problem in found), found

@@ -6,7 +6,7 @@ import pytest
 
 from hopper.api.enums import DesiredState, Phase
 from hopper.controller.operator import Operator
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.steered_hooks import SteeredHook
 
@@ -50,7 +50,7 @@ class TestEveryCombination:
             await live.until_phase(expected, name)
             check(live, name, own, expected, parent.lower())
             if INHERITED[parent]["Running"] not in ("Running", "Paused"):
-                assert "Running" not in live.steps(name), "nobody starts in order to stop"
+                assert "Running" not in live.phase_history(name), "nobody starts in order to stop"
 
     async def test_of_a_running_family(self, live: LiveInstances, operator: Operator) -> None:
         """The children are where they want to be; then each parent changes its mind."""
@@ -134,14 +134,14 @@ class TestTerminated:
         await live.edit("b", parentRef={"name": "other"})
         stalled = await live.until_reason("b", "Stalled", "AlreadyFinal")
         assert "delete it and create it again" in stalled["message"]
-        assert live.steps("b")[-1] == "Terminated"
+        assert live.phase_history("b")[-1] == "Terminated"
 
     async def test_a_newcomer_below_is_terminated_at_once(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Terminated")
         await live.until_phase("Terminated", "a")
         await live.create("b", "Event", "a")
         await live.until_phase("Terminated", "b")
-        assert live.steps("b") == ["Created", "Terminated"]
+        assert live.phase_history("b") == ["Created", "Terminated"]
 
     async def test_its_name_is_free_after_deletion(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", desiredState="Terminated"), manifest("b", "Event", "a"))
@@ -150,7 +150,7 @@ class TestTerminated:
         await live.until_gone("a", "b")
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
-        assert live.steps("a") == ["Created", "Starting", "Running"]
+        assert live.phase_history("a") == ["Created", "Starting", "Running"]
 
 
 class TestOrder:
@@ -162,26 +162,26 @@ class TestOrder:
         return SteeredHook()
 
     async def test_parents_start_first_and_stop_last(self, live: LiveInstances, steered: SteeredHook) -> None:
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.create_from(*(manifest(*entry) for entry in self.TREE))
             await live.until_phase("Running", *self.NAMES)
-            started = [live.moment(name, "Running") for name in self.NAMES]
+            started = [live.index_of_phase(name, "Running") for name in self.NAMES]
             assert started == sorted(started)
             mark = len(live.instances.log)
             await live.edit("global", desiredState="Stopped")
             await live.until_phase("Stopped", *self.NAMES)
-            stopped = [live.moment(name, "Stopped", mark) for name in reversed(self.NAMES)]
+            stopped = [live.index_of_phase(name, "Stopped", mark) for name in reversed(self.NAMES)]
             assert stopped == sorted(stopped)
             entered = [name for name, phase in steered.before_calls if phase is Phase.STOPPED]
             assert list(dict.fromkeys(reversed(entered))) == list(self.NAMES)
             mark = len(live.instances.log)
             await live.edit("global", desiredState="Running")
             await live.until_phase("Running", *self.NAMES)
-            started = [live.moment(name, "Running", mark) for name in self.NAMES]
+            started = [live.index_of_phase(name, "Running", mark) for name in self.NAMES]
             assert started == sorted(started)
 
     async def test_a_parent_waits_for_a_slow_child(self, live: LiveInstances, steered: SteeredHook) -> None:
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.create_from(*(manifest(*entry) for entry in self.TREE))
             await live.until_phase("Running", *self.NAMES)
             go_on = steered.block("worker", Phase.STOPPED)
@@ -194,7 +194,7 @@ class TestOrder:
 
     async def test_a_child_waits_for_a_slow_parent(self, live: LiveInstances, steered: SteeredHook) -> None:
         go_on = steered.block("global", Phase.RUNNING)
-        async with running(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[steered]):
             await live.create_from(*(manifest(*entry) for entry in self.TREE))
             for child in ("web", "worker"):
                 await live.until_reason(child, "Reconciling", "ParentNotReady")
@@ -207,4 +207,4 @@ class TestOrder:
         await live.until_phase("Paused", "a")
         await live.create("b", "Event", "a")
         await live.until_phase("Paused", "b")
-        assert live.steps("b") == ["Created", "Starting", "Running", "Paused"]
+        assert live.phase_history("b") == ["Created", "Starting", "Running", "Paused"]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hopper.local import Cluster
-from tests.cluster.support.live_instances import LiveInstances, Refused
-from tests.cluster.support.operator_process import OperatorProcess, process
+from tests.cluster.support.live_instances import LiveInstances, RefusedError
+from tests.cluster.support.operator_process import OperatorProcess, running_operator_process
 
 pytestmark = pytest.mark.chaos
 
@@ -36,7 +36,7 @@ class Replicas:
         """Run one; it is ready: the first one started leads, the others stand by."""
         args = ("--leader-elect", "--leader-elect-namespace", self._live.namespace)
         log = self._logs / f"{name}.log"
-        async with process(self._live.namespace, self._cluster.kubeconfig, log, *args) as started:
+        async with running_operator_process(self._live.namespace, self._cluster.kubeconfig, log, *args) as started:
             await started.until_ready()
             await started.until(self._somebody_leads, "somebody holds the lease")
             yield started
@@ -48,7 +48,7 @@ class Replicas:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self._live.namespace}/leases/{LEASE}"
         try:
             found: dict[str, Any] = await self._live.request("GET", path)
-        except Refused as error:
+        except RefusedError as error:
             if error.code != 404:
                 raise
             return None
@@ -78,7 +78,7 @@ async def test_one_works_and_when_it_is_killed_the_other_takes_over(replicas: Re
         assert await leads(a)
         await live.create("first")
         await live.until_phase("Running", "first")
-        await b.until(lambda: b.answers("/healthz"), "a standby is healthy")
+        await b.until(lambda: b.probe_succeeds("/healthz"), "a standby is healthy")
         assert await b.metric("hopper_instances") == 1  # it knows of everything
         assert not await leads(b)
 
@@ -90,7 +90,7 @@ async def test_one_works_and_when_it_is_killed_the_other_takes_over(replicas: Re
         lease = await replicas.lease()
         assert lease is not None
         assert lease["leaseTransitions"] == 1
-    assert live.steps("first") == ["Created", "Starting", "Running"]
+    assert live.phase_history("first") == ["Created", "Starting", "Running"]
 
 
 async def test_a_standby_writes_nothing(replicas: Replicas, live: LiveInstances) -> None:
@@ -139,7 +139,9 @@ async def test_who_was_away_for_too_long_ends_without_writing(replicas: Replicas
 
 
 async def test_a_stop_waits_for_nothing(cluster: Cluster, live: LiveInstances, tmp_path: Path) -> None:
-    async with process(live.namespace, cluster.kubeconfig, tmp_path / "operator.log", "--verbose") as alone:
+    async with running_operator_process(
+        live.namespace, cluster.kubeconfig, tmp_path / "operator.log", "--verbose"
+    ) as alone:
         await alone.until_ready()
         assert await alone.stop() == 0
         # What kopf says when it has no task to wait 5 seconds for.
@@ -149,7 +151,7 @@ async def test_a_stop_waits_for_nothing(cluster: Cluster, live: LiveInstances, t
 async def test_without_the_flag_there_is_no_lease(
     replicas: Replicas, cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
-    async with process(live.namespace, cluster.kubeconfig, tmp_path / "operator.log") as alone:
+    async with running_operator_process(live.namespace, cluster.kubeconfig, tmp_path / "operator.log") as alone:
         await live.create("web")
         await live.until_phase("Running", "web")
         assert await alone.metric("hopper_api_requests_total", resource="leases") == 0

@@ -12,7 +12,7 @@ from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HISTORY_LIMIT
 from hopper.controller.operator import Operator
 from hopper.local import Cluster
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.steered_hooks import SteeredHook
 
@@ -81,7 +81,7 @@ def steered() -> SteeredHook:
 @pytest.fixture
 async def hooked(live: LiveInstances, steered: SteeredHook) -> AsyncIterator[Operator]:
     """An operator with a hook that the test steers."""
-    async with running(live.namespace, hooks=[steered]) as operator:
+    async with running_operator(live.namespace, hooks=[steered]) as operator:
         yield operator
 
 
@@ -90,7 +90,7 @@ class TestEveryWay:
         await live.create_from(*(manifest(state.lower(), desiredState=state) for state in STATES))
         for state in STATES:
             await live.until_phase(state, state.lower())
-            assert live.steps(state.lower()) == ["Created", *ROUTES["Created"][state]]
+            assert live.phase_history(state.lower()) == ["Created", *ROUTES["Created"][state]]
             assert live.is_ready(state.lower())
 
     @pytest.mark.parametrize("source", ["Running", "Paused", "Stopped", "Archived"])
@@ -107,7 +107,7 @@ class TestEveryWay:
             await live.until_reason(name_of(source, goal), "HierarchyValid", "ParentNotFound")
             await live.edit(name_of(source, goal), desiredState=goal)
             await live.until_phase(goal, name_of(source, goal))
-            assert live.steps(name_of(source, goal)) == ["Created", *ROUTES[source][goal]]
+            assert live.phase_history(name_of(source, goal)) == ["Created", *ROUTES[source][goal]]
 
     async def test_from_error(self, live: LiveInstances, hooked: Operator, steered: SteeredHook) -> None:
         goals = ROUTES["Error"]
@@ -144,13 +144,13 @@ class TestEveryWay:
 
         Those that are `waiting` to try again are made to do so afterwards.
         """
-        before = {goal: live.steps(name_of(source, goal)) for goal in ROUTES[source]}
+        before = {goal: live.phase_history(name_of(source, goal)) for goal in ROUTES[source]}
         await asyncio.gather(*(live.edit(name_of(source, goal), desiredState=goal) for goal in ROUTES[source]))
         await live.edit_all(waiting, displayName="look again")
         for goal, way in ROUTES[source].items():
             name = name_of(source, goal)
             await live.until_phase(goal, name)
-            assert live.steps(name) == [*before[goal], *way]
+            assert live.phase_history(name) == [*before[goal], *way]
             assert live.condition(name, "Ready")["reason"] == goal
             assert live.is_ready(name)
 
@@ -221,11 +221,11 @@ class TestRestart:
     async def test_is_done_once_and_counted(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", reason="born")
         await live.until_phase("Running", "a")
-        before = live.steps("a")
+        before = live.phase_history("a")
         for count, moment in enumerate(("2026-01-01T00:00:00Z", "2025-12-31T23:00:00+00:00"), 1):
             await live.edit("a", restartedAt=moment, reason="new certificate")
             await live.until(lambda count=count: live.status("a").get("restarts") == count, "a restart")
-            assert live.steps("a") == [*before, *self.STOP_AND_START * count]
+            assert live.phase_history("a") == [*before, *self.STOP_AND_START * count]
             assert live.is_ready("a")
         stopping = live.status("a")["history"][-4]
         assert (stopping["reason"], stopping["message"]) == ("RestartRequested", "new certificate")
@@ -243,14 +243,14 @@ class TestRestart:
         assert live.status("a")["restarts"] == 1
 
     async def test_survives_an_operator_restart(self, live: LiveInstances) -> None:
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await live.create("a")
             await live.until_phase("Running", "a")
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
         for _ in range(2):
-            async with running(live.namespace):
+            async with running_operator(live.namespace):
                 await live.until(lambda: live.status("a").get("restarts") == 1 and live.is_ready("a"), "a restart")
-        assert live.steps("a") == ["Created", *UP, *self.STOP_AND_START]
+        assert live.phase_history("a") == ["Created", *UP, *self.STOP_AND_START]
 
     @pytest.mark.parametrize("state", ["Stopped", "Archived", "Terminated"])
     async def test_what_is_down_stays_down(self, live: LiveInstances, operator: Operator, state: str) -> None:
@@ -263,21 +263,21 @@ class TestRestart:
             await live.edit("a", desiredState="Running")
             await live.until_phase("Running", "a")
             assert live.status("a")["restarts"] == 0
-            assert live.steps("a") == ["Created", "Stopped", *UP]
+            assert live.phase_history("a") == ["Created", "Stopped", *UP]
 
     async def test_what_is_paused_is_paused_again(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", desiredState="Paused")
         await live.until_phase("Paused", "a")
-        before = live.steps("a")
+        before = live.phase_history("a")
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until(lambda: live.status("a")["restarts"] == 1 and live.is_ready("a"), "a restart")
-        assert live.steps("a") == [*before, *self.STOP_AND_START, "Paused"]
+        assert live.phase_history("a") == [*before, *self.STOP_AND_START, "Paused"]
 
     async def test_at_creation_there_is_nothing_to_restart(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until_phase("Running", "a")
         assert live.status("a")["restarts"] == 0
-        assert live.steps("a") == ["Created", *UP]
+        assert live.phase_history("a") == ["Created", *UP]
 
     async def test_leaves_the_children_alone(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Orchestration", "a"))
@@ -286,7 +286,7 @@ class TestRestart:
         await live.until(lambda: live.status("a")["restarts"] == 1 and live.is_ready("a"), "a restart")
         await live.edit("b", reason="look again")
         await live.until(lambda: live.condition("b", "Ready")["message"] == "look again", "b was looked at")
-        assert live.steps("b") == ["Created", *UP]
+        assert live.phase_history("b") == ["Created", *UP]
 
 
 class TestKubectl:
@@ -301,7 +301,7 @@ class TestKubectl:
 
         await kubectl("scale", "hi", "a", "--replicas=3")
         await live.until(lambda: live[("a")]["spec"]["replicas"] == 3 and live.is_ready("a"), "scaled, and observed")
-        assert live.steps("a") == ["Created", *UP]
+        assert live.phase_history("a") == ["Created", *UP]
 
         await live.edit("a", desiredState="Paused")
         await kubectl("wait", "--for=jsonpath={.status.phase}=Paused", "hi/b", "--timeout=30s")

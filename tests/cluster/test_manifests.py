@@ -12,7 +12,7 @@ import yaml
 
 from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
-from tests.cluster.conftest import cluster_name, up_or_skip
+from tests.cluster.conftest import cluster_name, start_or_skip
 from tests.packaging.helm import NAMESPACE, ROOT, Manifest, render
 from tests.packaging.snapshots import VALUES, values
 from tests.pages import Page
@@ -63,7 +63,7 @@ spec:
 def bare() -> Iterator[LocalCluster]:
     """A cluster that knows nothing of Hopper; its namespaces want pods to be harmless."""
     own = LocalCluster(cluster_name("manifests"), nodes=0)
-    up_or_skip(own)
+    start_or_skip(own)
     try:
         own.kubectl("create", "--filename=-", input=SERVICE_MONITORS)
         for name in (NAMESPACE, "team-a", "team-b", "monitoring"):

@@ -16,7 +16,7 @@ from hopper.api.names import ANNOTATION_REVISION, FIELD_MANAGER
 from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
 from hopper.domain.service.drift import drifted_paths, foreign_field_patch
 from hopper.domain.service.render import Manifest, Mode, render_objects
-from tests.cluster.support.live_instances import MERGE_PATCH, Refused, fresh_namespace
+from tests.cluster.support.live_instances import MERGE_PATCH, RefusedError, fresh_namespace
 from tests.cluster.support.owned_objects import LiveObjects
 from tests.unit.domain.service.samples import FULL, template
 
@@ -69,7 +69,7 @@ SERVICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", SERVICES)
 async def test_is_accepted_and_recognised(objects: LiveObjects, name: str) -> None:
     fields, spec = SERVICES[name]
-    blueprint = made(await objects.instance(**fields), spec)
+    blueprint = made(await objects.create_instance(**fields), spec)
     for rendered in (one for mode in Mode for one in render_objects(blueprint, mode).objects):
         before = copy.deepcopy(rendered)
         live = await objects.apply(rendered, fieldValidation="Strict")
@@ -83,12 +83,12 @@ async def test_is_accepted_and_recognised(objects: LiveObjects, name: str) -> No
 async def test_pods_are_restricted(objects: LiveObjects, subtests: pytest.Subtests) -> None:
     """The pod is what Pod Security looks at; of a Deployment it only warns."""
     path = f"/api/v1/namespaces/{objects.namespace}/pods?dryRun=All&fieldValidation=Strict"
-    instance = await objects.instance()
+    instance = await objects.create_instance()
     for name, (_, spec) in SERVICES.items():
         with subtests.test(name):
             pod = pod_of(made(instance, spec))
             if name == "root":
-                with pytest.raises(Refused, match="violates PodSecurity"):
+                with pytest.raises(RefusedError, match="violates PodSecurity"):
                     await objects.live.request("POST", path, pod)
             else:
                 assert (await objects.live.request("POST", path, pod))["kind"] == "Pod"
@@ -157,7 +157,7 @@ async def test_a_change_leaves_nothing_behind(objects: LiveObjects, before: str,
     """The way from one service to another ends where that other one would have begun."""
     for number, after in enumerate(CHANGES):
         with subtests.test(after):
-            instance = await objects.instance(f"web-{number}")
+            instance = await objects.create_instance(f"web-{number}")
             first, second = render_as(instance, *CHANGES[before]), render_as(instance, *CHANGES[after])
             anew = {kind: await objects.apply(one, dryRun="All") for kind, one in second.items()}
             for one in first.values():
@@ -335,7 +335,7 @@ async def test_tampering_is_seen_and_healed(objects: LiveObjects, kind: str, sub
     cases = [(name, *rest) for name, (of, *rest) in TAMPERING.items() if of == kind]
     for number, (name, operations, path) in enumerate(cases):
         with subtests.test(name):
-            one = render_as(await objects.instance(f"web-{number}"), {}, FULL)[kind]
+            one = render_as(await objects.create_instance(f"web-{number}"), {}, FULL)[kind]
             before = await objects.apply(one)
             changed = await objects.json_patch(one, operations)
             found = drifted_paths(one, changed)
@@ -352,13 +352,13 @@ async def heal(objects: LiveObjects, one: Manifest, live: Manifest) -> Manifest:
     for _ in range(5):
         try:
             live = await objects.apply(one)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.code != 422:
                 raise
             live = await objects.get(one)
         patch = foreign_field_patch(one, live)
         if patch:
-            with suppress(Refused):  # a conflict: the cluster's own controllers work on the object as well
+            with suppress(RefusedError):  # a conflict: the cluster's own controllers work on the object as well
                 live = await objects.json_patch(one, patch, manager=FIELD_MANAGER)
         if drifted_paths(one, live) == ():
             break
@@ -366,7 +366,7 @@ async def heal(objects: LiveObjects, one: Manifest, live: Manifest) -> Manifest:
 
 
 async def test_what_others_may_add_does_not_count(objects: LiveObjects) -> None:
-    rendered = render_as(await objects.instance(), {}, FULL)
+    rendered = render_as(await objects.create_instance(), {}, FULL)
     for one in rendered.values():
         await objects.apply(one)
         notes = {"labels": {"team": "blue"}, "annotations": {"note": "x"}, "finalizers": ["example.com/hold"]}
@@ -379,10 +379,10 @@ async def test_what_others_may_add_does_not_count(objects: LiveObjects) -> None:
 
 
 async def test_removals_do_not_touch_an_object_that_has_changed(objects: LiveObjects) -> None:
-    one = render_as(await objects.instance(), {}, FULL)["ConfigMap"]
+    one = render_as(await objects.create_instance(), {}, FULL)["ConfigMap"]
     await objects.apply(one)
     seen = await objects.merge_patch(one, {"data": {"x": "y"}})
     await objects.merge_patch(one, {"data": {"z": "y"}})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         await objects.json_patch(one, foreign_field_patch(one, seen))
     assert refused.value.code == 409

@@ -15,16 +15,17 @@ import pytest
 
 from hopper.api.heartbeat import SHARDS, configmap_name
 from hopper.api.names import LABEL_API_KEYS, LEASE_NAME
+from hopper.api.resources import Manifest
 from hopper.gateway.auth.api_keys import hash_of, new_key
 from hopper.local import LocalCluster
 from hopper.local.errors import KubectlError
 from hopper.local.loopback_ports import free_ports
 from tests.cluster.conftest import STAGES
-from tests.cluster.support.all_requests import InProcessGateway, call_everything, run_everything
+from tests.cluster.support.all_requests import AuthenticatedClient, exercise_gateway, exercise_operator
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, fresh_namespace
 from tests.cluster.support.operator_process import OperatorProcess
-from tests.cluster.support.rights import EVERYWHERE, AuditLog, Manifest, audit_policy, granted, until_allowed
-from tests.cluster.support.workloads import watching_workloads
+from tests.cluster.support.rights import EVERYWHERE, AuditLog, audit_policy, granted_rights, until_allowed
+from tests.cluster.support.workloads import watched_workloads
 from tests.packaging.helm import CHART, RELEASE, ROOT, helm, render
 
 WIDE, SOME = "hopper-wide", "hopper-some"
@@ -104,7 +105,7 @@ async def at_work(
     accounts = (it["metadata"] for it in objects if it["kind"] == "ServiceAccount")
     release, account = next((it["namespace"], it["name"]) for it in accounts if it["name"].endswith(component))
     user = f"system:serviceaccount:{release}:{account}"
-    for right in granted(objects, account):
+    for right in granted_rights(objects, account):
         if right.verb == "list":
             place = release if right.namespace == EVERYWHERE else right.namespace
             await until_allowed(live, user, right.verb, right.group, right.resource, place)
@@ -125,47 +126,49 @@ def compare(objects: list[Manifest], log: Path, release: str) -> None:
     """Compare what is granted with what was used."""
     for account in (OPERATOR, GATEWAY):
         requests = AuditLog(log, release, account)
-        assert requests.forbidden() == []
-        used = requests.used()
-        unused = {it[1:] for it in granted(objects, account) if not any(map(it.covers, used))}
+        assert requests.forbidden_requests() == []
+        used = requests.used_rights()
+        unused = {it[1:] for it in granted_rights(objects, account) if not any(map(it.covers, used))}
         assert unused == (PROTECTED_OWNERS if account == OPERATOR else set())
-    assert AuditLog(log, release, OPERATOR).names("leases") == {LEASE_NAME}
-    assert AuditLog(log, release, GATEWAY).names("configmaps") <= {configmap_name(shard) for shard in range(SHARDS)}
+    assert AuditLog(log, release, OPERATOR).requested_names("leases") == {LEASE_NAME}
+    assert AuditLog(log, release, GATEWAY).requested_names("configmaps") <= {
+        configmap_name(shard) for shard in range(SHARDS)
+    }
 
 
 async def test_serving_all_namespaces(watched: Watched, tmp_path: Path) -> None:
-    async with fresh_namespace() as live, watching_workloads(live) as workloads:
+    async with fresh_namespace() as live, watched_workloads(live) as workloads:
         objects = await asyncio.to_thread(watched.install, WIDE, {"crds": {"install": False}})
         async with (
             at_work(watched, live, objects, "operator", tmp_path),
             at_work(watched, live, objects, "gateway", tmp_path) as it,
         ):
-            await run_everything(live, workloads)
-            editor = InProcessGateway(it.url, live.namespace, await watched.user(live, "edit"))
-            await call_everything(live, workloads, editor)
-            viewer = InProcessGateway(it.url, live.namespace, await watched.user(live, "view"))
+            await exercise_operator(live, workloads)
+            editor = AuthenticatedClient(it.url, live.namespace, await watched.user(live, "edit"))
+            await exercise_gateway(live, workloads, editor)
+            viewer = AuthenticatedClient(it.url, live.namespace, await watched.user(live, "view"))
             await viewer.expect(200, "GET", "/instances")
             await viewer.expect(403, "DELETE", "/instances/called")
             for account in (OPERATOR, GATEWAY):
-                places = {right.namespace for right in granted(objects, account)}
+                places = {right.namespace for right in granted_rights(objects, account)}
                 assert places == {EVERYWHERE} | ({WIDE} if account == OPERATOR else set())
             compare(objects, watched.log, WIDE)
 
 
 async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
-    async with fresh_namespace() as live, watching_workloads(live) as workloads:
+    async with fresh_namespace() as live, watched_workloads(live) as workloads:
         values = {"crds": {"install": False}, "watchNamespaces": [live.namespace], "gateway": {"auth": "apikey"}}
         objects = await asyncio.to_thread(watched.install, SOME, values)
         async with (
             at_work(watched, live, objects, "operator", tmp_path),
             at_work(watched, live, objects, "gateway", tmp_path) as it,
         ):
-            await run_everything(live, workloads)
-            caller = InProcessGateway(it.url, live.namespace, await with_a_key(live))
+            await exercise_operator(live, workloads)
+            caller = AuthenticatedClient(it.url, live.namespace, await with_a_key(live))
             await caller.until(lambda code, _: code == 200, "/instances")
-            await call_everything(live, workloads, caller)
+            await exercise_gateway(live, workloads, caller)
             for account in (OPERATOR, GATEWAY):
-                places = {right.namespace for right in granted(objects, account)}
+                places = {right.namespace for right in granted_rights(objects, account)}
                 assert places == {live.namespace} | ({SOME} if account == OPERATOR else set())
             compare(objects, watched.log, SOME)
         await owners_need_the_right_to_protect_them(watched.cluster, live)

@@ -32,6 +32,10 @@ async def test_each_gets_where_it_wants_to_be(
     for state in set(states.values()):
         await live.until_phase(state, *(name for name, its in states.items() if its == state), seconds=60)
     await live.until(lambda: all(map(live.is_ready, states)), "all are ready")
-    kinds = {kind for name in ("shop-web", "shop-mirror", "site-edge", "site-origin") for kind in workloads.owned(name)}
+    kinds = {
+        kind
+        for name in ("shop-web", "shop-mirror", "site-edge", "site-origin")
+        for kind in workloads.owned_objects(name)
+    }
     assert kinds == {"Deployment", "Service", "ConfigMap", "Secret", "PersistentVolumeClaim", "Ingress"}
     await live.edit("records", deletionProtection=False)

@@ -19,9 +19,9 @@ from hopper.adapters.kube import KubeClient
 from hopper.api.instance import parse_instance
 from hopper.controller.operator import Operator, OperatorOptions
 from hopper.local import Cluster
-from tests.cluster.support.convergence import own_local
-from tests.cluster.support.fault_proxy import Call, proxy
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.convergence import local_cluster_or_skip
+from tests.cluster.support.fault_proxy import Call, running_fault_proxy
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.prometheus import PrometheusSamples
 
@@ -130,12 +130,12 @@ class TestMetrics:
         await live.until_phase("Stopped", "w-0", "w-1", "w-2")
         await live.until(lambda: not len(operator.queue), "what was written is counted")
         numbers = await scrape(operator)
-        assert numbers.by("hopper_instances", "phase", "scope") == {
+        assert numbers.totals_by("hopper_instances", "phase", "scope") == {
             ("Running", "Global"): 1,
             ("Running", "Project"): 1,
             ("Stopped", "Orchestration"): 3,
         }
-        assert numbers.by("hopper_transitions_total", "from", "to", "reason") == {
+        assert numbers.totals_by("hopper_transitions_total", "from", "to", "reason") == {
             ("Created", "Starting", "DesiredState"): 2,
             ("Starting", "Running", "DesiredState"): 2,
             ("Created", "Stopped", "DesiredState"): 3,
@@ -148,7 +148,7 @@ class TestMetrics:
             assert [name for name, _, _ in numbers.samples].count(gauge) == 1
 
     async def test_the_queue_while_it_is_stuck(self, live: LiveInstances) -> None:
-        async with running(live.namespace, metrics_port=0, concurrency=2) as operator:
+        async with running_operator(live.namespace, metrics_port=0, concurrency=2) as operator:
             starting_over = operator.intake.feeds[0].current
             starting_over.clear()  # as while the watch starts over: nothing is decided
             await live.create_from(*map(manifest, ("a", "b", "c")))
@@ -176,7 +176,7 @@ class TestProbes:
     async def test_not_ready_before_the_first_list(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
+        async with running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (between, kubeconfig):
             between.rule = lambda call: None if call.method != "GET" or "hopperinstances" not in call.path else 503
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
             await live.create("a")
@@ -198,11 +198,11 @@ class TestProbes:
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fails_to_list(call: Call) -> int | None:
-            return 500 if call.method == "GET" and not call.watches else None
+            return 500 if call.method == "GET" and not call.is_watch else None
 
-        async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
+        async with running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (between, kubeconfig):
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-            async with running(live.namespace, metrics_port=0, resync_seconds=0.5) as operator:
+            async with running_operator(live.namespace, metrics_port=0, resync_seconds=0.5) as operator:
                 await live.create("a")
                 await live.until_phase("Running", "a")
                 between.rule = fails_to_list
@@ -217,9 +217,9 @@ class TestProbes:
     ) -> None:
         """The resync sees what the watch does not tell, and acts on it meanwhile."""
         monkeypatch.setattr("hopper.watch.resync._STALLED_SECONDS", 1)
-        async with proxy(own_local(cluster), tmp_path) as (between, kubeconfig):
+        async with running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (between, kubeconfig):
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-            async with running(live.namespace, metrics_port=0, resync_seconds=0.3) as operator:
+            async with running_operator(live.namespace, metrics_port=0, resync_seconds=0.3) as operator:
                 await live.create("a")
                 await live.until_phase("Running", "a")
                 between.stall()

@@ -9,12 +9,12 @@ import pytest
 
 from hopper.api.names import ANNOTATION_RESTARTS
 from hopper.local import Cluster
-from tests.cluster.support.convergence import seeded
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.convergence import seeded_random
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
-from tests.cluster.support.operator_process import process
+from tests.cluster.support.operator_process import running_operator_process
 from tests.cluster.support.request_counter import RequestCounter
-from tests.cluster.support.workloads import FOUR, Workloads
+from tests.cluster.support.workloads import STATELESS_SERVICE, Workloads
 
 pytestmark = pytest.mark.chaos
 
@@ -40,14 +40,14 @@ class Killer:
     def __init__(self, cluster: Cluster, live: LiveInstances, workloads: Workloads, log: Path) -> None:
         self._cluster = cluster
         self._live = live
-        self._follows = [live.instances, *workloads.follows.values()]
+        self._follows = [live.instances, *workloads.recorders.values()]
         self._log = log
-        self._rng = seeded("kills of workloads")
+        self._rng = seeded_random("kills of workloads")
 
     async def run(self, is_done: Callable[[], bool]) -> None:
         """Kill it so many times; where all is done already, there is nothing more to wait for."""
         for _ in range(KILLS):
-            async with process(self._live.namespace, self._cluster.kubeconfig, self._log) as operator:
+            async with running_operator_process(self._live.namespace, self._cluster.kubeconfig, self._log) as operator:
                 await operator.until_ready()
                 enough = self._happened() + self._rng.randint(0, MOST_NEWS)
                 holds = lambda enough=enough: self._happened() >= enough or is_done()  # noqa: E731
@@ -66,43 +66,43 @@ async def test_killed_while_workloads_start_roll_out_and_restart(
     up = [name for name in names if wanted(name) != "Stopped"]
     is_done = lambda: all(live.phase(name) == wanted(name) and live.is_ready(name) for name in names)  # noqa: E731
 
-    await workloads.template(**FOUR | {"image": "slow:1"})
+    await workloads.create_template(**STATELESS_SERVICE | {"image": "slow:1"})
     await live.create_from(*(manifest(name, desiredState=wanted(name), **WEB) for name in names))
     await killer.run(is_done)
-    async with running(live.namespace):
+    async with running_operator(live.namespace):
         await live.until(is_done, "all are where they are to be", SECONDS)
     for name in names:
-        assert live.steps(name) == STEPS[wanted(name)]
-        assert len(workloads.pods_ever(name)) == (name in up)
-        assert workloads.owned(name).keys() == {"ConfigMap", "Deployment", "Secret", "Service"}
+        assert live.phase_history(name) == STEPS[wanted(name)]
+        assert len(workloads.pod_uids_ever(name)) == (name in up)
+        assert workloads.owned_objects(name).keys() == {"ConfigMap", "Deployment", "Secret", "Service"}
 
     await workloads.edit_template(image="slow:2", env=[{"name": "LEVEL", "value": "2"}])
     is_new = lambda: all(live.status(name)["templateGeneration"] == 2 for name in up) and is_done()  # noqa: E731
     await killer.run(is_new)
-    async with running(live.namespace) as operator:
+    async with running_operator(live.namespace) as operator:
         await live.until(lambda: is_new() and not len(operator.queue), "all have rolled out", SECONDS)
     for name in names:
         await workloads.until_pods(name, int(name in up))
-        assert live.steps(name) == STEPS[wanted(name)]
-        assert len(workloads.pods_ever(name)) == 2 * (name in up)
+        assert live.phase_history(name) == STEPS[wanted(name)]
+        assert len(workloads.pod_uids_ever(name)) == 2 * (name in up)
         assert workloads.container(name)["image"] == "slow:2"
-        assert workloads.owned(name).keys() == {"ConfigMap", "Deployment", "Service"}
+        assert workloads.owned_objects(name).keys() == {"ConfigMap", "Deployment", "Service"}
 
     await live.edit_all(names, restartedAt="2026-01-01T00:00:00Z")
     is_again = lambda: all(live.status(name)["restarts"] == 1 for name in up) and is_done()  # noqa: E731
     await killer.run(is_again)
-    async with running(live.namespace) as operator:
+    async with running_operator(live.namespace) as operator:
         await live.until(lambda: is_again() and not len(operator.queue), "all have restarted", SECONDS)
-        requests = await RequestCounter.begin(live)
+        requests = await RequestCounter.start(live)
         operator.intake.requeue_all()
         await live.until(lambda: not len(operator.queue), "everybody was looked at")
-        assert await requests.since() == {}
+        assert await requests.counts() == {}
     for name in names:
         await workloads.until_pods(name, int(name in up))
         # One that was killed between the new pods and its word of them starts over.
-        assert 3 * (name in up) <= len(workloads.pods_ever(name)) <= (3 + KILLS) * (name in up)
-        await workloads.until_served(name, int(wanted(name) == "Running"))
+        assert 3 * (name in up) <= len(workloads.pod_uids_ever(name)) <= (3 + KILLS) * (name in up)
+        await workloads.until_endpoints(name, int(wanted(name) == "Running"))
         restarts = workloads.pod_template(name)["metadata"].get("annotations", {}).get(ANNOTATION_RESTARTS)
         assert restarts == ("1" if name in up else None)
         paused = ["Paused"] if wanted(name) == "Paused" else []
-        assert live.steps(name) == STEPS[wanted(name)] + (AGAIN + paused if name in up else [])
+        assert live.phase_history(name) == STEPS[wanted(name)] + (AGAIN + paused if name in up else [])

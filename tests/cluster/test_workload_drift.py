@@ -9,12 +9,12 @@ from collections import Counter
 from typing import Any
 
 from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
+from hopper.api.resources import Manifest
 from hopper.controller.operator import Operator
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
 from tests.cluster.support.request_counter import RequestCounter
-from tests.cluster.support.watch_recorder import Object
-from tests.cluster.support.workloads import ALL, Workloads
+from tests.cluster.support.workloads import FULL_SERVICE, Workloads
 
 JSON_PATCH = "application/json-patch+json"
 KINDS = ("ConfigMap", "Deployment", "Ingress", "PersistentVolumeClaim", "Secret", "Service")
@@ -27,23 +27,23 @@ def name_of(kind: str, instance: str = "a") -> str:
 
 async def run(live: LiveInstances, workloads: Workloads, *names: str) -> None:
     """Have instances running that own one object of each kind."""
-    await workloads.template(**ALL)
+    await workloads.create_template(**FULL_SERVICE)
     await live.create_from(*(manifest(name, **WEB) for name in names))
     await live.until_phase("Running", *names)
     for name in names:
         await workloads.until_owned(name, *KINDS)
-    await workloads.until_users(*names)
+    await workloads.until_template_users(*names)
 
 
 class Watched:
     """An object that somebody is going to change."""
 
     def __init__(self, workloads: Workloads, kind: str, instance: str = "a") -> None:
-        self.before = workloads.owned(instance)[kind]
+        self.before = workloads.owned_objects(instance)[kind]
         self.name = self.before["metadata"]["name"]
         self._workloads = workloads
         self._kind = kind
-        self._follow = workloads.follows[kind]
+        self._follow = workloads.recorders[kind]
         self._since = len(self._follow.log)
 
     async def edit(self, patch: object) -> None:
@@ -56,17 +56,17 @@ class Watched:
         try:
             await self._workloads.live.until(self._is_healed, f"{self._kind} {self.name} is as before")
         except AssertionError as error:
-            now = self._follow.now.get(self.name)
+            now = self._follow.objects.get(self.name)
             raise AssertionError(f"{error}\n{json.dumps(now and essence(now), indent=1)}") from None
 
     def _is_healed(self) -> bool:
         news = [it for it in self._follow.log[self._since :] if it.name == self.name]
-        changed = any(it.kind == "DELETED" or essence(it.object) != essence(self.before) for it in news)
-        now = self._follow.now.get(self.name)
+        changed = any(it.event_type == "DELETED" or essence(it.object) != essence(self.before) for it in news)
+        now = self._follow.objects.get(self.name)
         return changed and now is not None and essence(now) == essence(self.before)
 
 
-def essence(it: Object) -> Object:
+def essence(it: Manifest) -> Manifest:
     """Return what the operator answers for."""
     found = {key: value for key, value in it.items() if key not in ("metadata", "status", "spec")}
     allocated = ("clusterIP", "clusterIPs", "volumeName")
@@ -75,11 +75,11 @@ def essence(it: Object) -> Object:
     return found | {"spec": spec, "labels": metadata.get("labels"), "owners": metadata.get("ownerReferences")}
 
 
-def merge(**patch: Any) -> Object:
+def merge(**patch: Any) -> Manifest:
     return patch
 
 
-def add(path: str, value: object) -> list[Object]:
+def add(path: str, value: object) -> list[Manifest]:
     return [{"op": "add", "path": path, "value": value}]
 
 
@@ -107,7 +107,7 @@ TAMPERING: dict[str, tuple[str, object]] = {
     "host changed": ("Ingress", [{"op": "replace", "path": "/spec/rules/0/host", "value": "x.example.com"}]),
     "rule added": ("Ingress", add("/spec/rules/-", {"host": "x.example.com"})),
 }
-STRIPPING: dict[str, Object] = {
+STRIPPING: dict[str, Manifest] = {
     "owner": {"ownerReferences": None},
     "all labels": {"labels": None},
     "the label that it is watched by": {"labels": {LABEL_MANAGED_BY: None}},
@@ -133,7 +133,7 @@ class TestHealing:
             await it.until_healed()
         await live.until(lambda: all(map(live.is_ready, names)), "all are ready")
         for name in names:
-            assert live.steps(name) == ["Created", "Starting", "Running"]
+            assert live.phase_history(name) == ["Created", "Starting", "Running"]
             await workloads.until_pods(name, 1)
 
     async def test_stripping(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
@@ -144,7 +144,9 @@ class TestHealing:
         await asyncio.gather(*(it.edit({"metadata": STRIPPING[what]}) for _, what, it in watched))
         for kind, _, it in watched:
             await it.until_healed()
-            assert workloads.now(kind)[it.name]["metadata"]["uid"] == it.before["metadata"]["uid"], "the same object"
+            assert workloads.objects(kind)[it.name]["metadata"]["uid"] == it.before["metadata"]["uid"], (
+                "the same object"
+            )
         await live.until(lambda: all(map(live.is_ready, [*names.values(), "other"])), "all are ready")
         assert {name: workloads.pods(name).keys() for name in names.values()} == pods
 
@@ -160,7 +162,7 @@ class TestHealing:
         await live.until(lambda: live.is_ready("a") and live.is_ready("b"), "ready")
 
     async def test_while_the_operator_is_away(self, live: LiveInstances, workloads: Workloads) -> None:
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             await run(live, workloads, "a")
         config, service, secret, deployment, ingress = (
             Watched(workloads, kind) for kind in ("ConfigMap", "Service", "Secret", "Deployment", "Ingress")
@@ -170,7 +172,7 @@ class TestHealing:
         await workloads.delete("Secret", "hopper-a")
         await deployment.edit({"spec": {"replicas": 2}, "metadata": {"ownerReferences": None}})
         await ingress.edit({"metadata": {"labels": {LABEL_INSTANCE: None}}})
-        async with running(live.namespace):
+        async with running_operator(live.namespace):
             for it in (config, service, secret, deployment, ingress):
                 await it.until_healed()
 
@@ -181,20 +183,21 @@ class TestHealing:
         await asyncio.gather(*(workloads.delete(kind, it.name) for kind, it in watched.items()))
         for kind, it in watched.items():
             await it.until_healed()
-            assert workloads.now(kind)[it.name]["metadata"]["uid"] != it.before["metadata"]["uid"]
+            assert workloads.objects(kind)[it.name]["metadata"]["uid"] != it.before["metadata"]["uid"]
         await live.until(lambda: all(map(live.is_ready, names.values())), "all are ready")
-        assert all(live.steps(name) == ["Created", "Starting", "Running"] for name in names.values())
+        assert all(live.phase_history(name) == ["Created", "Starting", "Running"] for name in names.values())
 
     async def test_deletion_of_a_claim(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Kubernetes keeps what is in use until the pods are gone; then there is a new one."""
         await run(live, workloads, "a")
-        uid = workloads.owned("a")["PersistentVolumeClaim"]["metadata"]["uid"]
+        uid = workloads.owned_objects("a")["PersistentVolumeClaim"]["metadata"]["uid"]
         await workloads.delete("PersistentVolumeClaim", "hopper-a-data")
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         await live.until(
             lambda: (
-                workloads.owned("a").get("PersistentVolumeClaim", {}).get("metadata", {}).get("uid") not in (uid, None)
+                workloads.owned_objects("a").get("PersistentVolumeClaim", {}).get("metadata", {}).get("uid")
+                not in (uid, None)
             ),
             "a new claim",
         )
@@ -203,7 +206,7 @@ class TestHealing:
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await run(live, workloads, "a")
-        requests = await RequestCounter.begin(live)
+        requests = await RequestCounter.start(live)
         note = {"metadata": {"annotations": {"example.com/note": "x"}, "labels": {"example.com/team": "blue"}}}
         for kind in KINDS:
             await workloads.edit(kind, name_of(kind), note)
@@ -213,22 +216,24 @@ class TestHealing:
         await workloads.edit("PersistentVolumeClaim", "hopper-a-data", larger)
         await live.edit("a", reason="look")
         await live.until(lambda: live.is_observed("a") and not len(operator.queue), "looked at")
-        found = await requests.since()
+        found = await requests.counts()
         assert not [key for key in found if key[0] == "APPLY"]
-        assert all(it["metadata"]["labels"]["example.com/team"] == "blue" for it in workloads.owned("a").values())
+        assert all(
+            it["metadata"]["labels"]["example.com/team"] == "blue" for it in workloads.owned_objects("a").values()
+        )
         assert moment.items() <= workloads.pod_template("a")["metadata"]["annotations"].items()
-        await live.until(lambda: len(workloads.pods_ever("a")) == 2 and live.is_ready("a"), "restarted by somebody")
+        await live.until(lambda: len(workloads.pod_uids_ever("a")) == 2 and live.is_ready("a"), "restarted by somebody")
 
     async def test_heals_once_and_then_rests(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await run(live, workloads, "a")
         deployment = Watched(workloads, "Deployment")
-        requests = await RequestCounter.begin(live)
+        requests = await RequestCounter.start(live)
         await deployment.edit({"metadata": {"ownerReferences": None}})
         await deployment.until_healed()
         await live.until(lambda: not len(operator.queue), "nothing to do")
-        found = await requests.since()
+        found = await requests.counts()
         assert found == {("PATCH", "deployments"): 1, ("APPLY", "deployments"): 1}
 
 
@@ -253,7 +258,9 @@ class TestWhatIsRefused:
         pods = (await workloads.until_pods("a", 1)).keys()  # of the three that somebody wanted, any one may be left
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until_reason("a", "Ready", "WriteRefused")
-        assert live.steps("a") == ["Created", "Starting", "Running"], "nothing is stopped that could not start again"
+        assert live.phase_history("a") == ["Created", "Starting", "Running"], (
+            "nothing is stopped that could not start again"
+        )
         assert workloads.pods("a").keys() >= pods
         await live.edit("a", desiredState="Stopped", restartedAt=None)
         await live.until_phase("Stopped", "a")
@@ -273,19 +280,19 @@ class TestWhatIsRefused:
         refused = await live.until_reason("a", "Stalled", "WriteRefused")
         assert "hopper-a-data" in refused["message"]
         await workloads.delete("Service", "hopper-a")
-        await live.until(lambda: "Service" in workloads.owned("a"), "there is a Service again")
+        await live.until(lambda: "Service" in workloads.owned_objects("a"), "there is a Service again")
         assert workloads.pod_template("a") == before
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         await workloads.until_pods("a", 0)
         assert workloads.pod_template("a") == before
-        await workloads.edit_template(volumes=ALL["volumes"])
+        await workloads.edit_template(volumes=FULL_SERVICE["volumes"])
         await live.edit("a", desiredState="Running")
         await live.until(lambda: live.is_ready("a"), "ready")
         assert workloads.container("a")["image"] == "web:2"
 
 
-STRANGERS: dict[str, Object] = {
+STRANGERS: dict[str, Manifest] = {
     "ConfigMap": {"data": {"theirs": "x"}},
     "Secret": {"data": {"theirs": "eA=="}},
     "Service": {"spec": {"selector": {"app": "theirs"}, "ports": [{"name": "theirs", "port": 99}]}},
@@ -310,7 +317,7 @@ class TestStrangers:
     async def test_are_left_alone_and_reported(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.template(**ALL)
+        await workloads.create_template(**FULL_SERVICE)
         names = {kind: f"a-{number}" for number, kind in enumerate(STRANGERS)}
         before = {}
         for kind, name in names.items():
@@ -322,7 +329,7 @@ class TestStrangers:
             told = f'{kind} "{name_of(kind, name)}" already exists and does not belong to this instance'
             assert told in live.condition(name, "Stalled")["message"]
             assert not live.is_ready(name)
-            now = workloads.now(kind)[name_of(kind, name)]
+            now = workloads.objects(kind)[name_of(kind, name)]
             assert essence(now) == essence(before[kind])
             assert now["metadata"]["uid"] == before[kind]["metadata"]["uid"]
             assert "hopper-operator" not in str(now["metadata"]["managedFields"])
@@ -337,21 +344,21 @@ class TestStrangers:
     async def test_a_copy_is_left_alone(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """It has our labels, but nobody's name for it; and without the label of an instance it confuses nobody."""
         await run(live, workloads, "a")
-        original = workloads.owned("a")["ConfigMap"]
+        original = workloads.owned_objects("a")["ConfigMap"]
         copies = {"copy": original["metadata"]["labels"], "unnamed": {LABEL_MANAGED_BY: MANAGED_BY}}
         for name, labels in copies.items():
             await workloads.create({"kind": "ConfigMap", "metadata": {"name": name, "labels": labels}})
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
-        async with running(live.namespace):  # starts in spite of what nobody knows
+        async with running_operator(live.namespace):  # starts in spite of what nobody knows
             await live.edit("a", desiredState="Terminated")
             await live.until_phase("Terminated", "a")
             await workloads.until_owned("a", "ConfigMap", "PersistentVolumeClaim")
-        assert workloads.now("ConfigMap").keys() >= copies.keys()
+        assert workloads.objects("ConfigMap").keys() >= copies.keys()
 
     async def test_of_another_instance(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Two names may lead to the same object: nobody takes it from the other."""
-        await workloads.template(ports=[{"containerPort": 80}])
+        await workloads.create_template(ports=[{"containerPort": 80}])
         await live.create("a", **WEB)
         await live.create("a-b", **WEB)
         await live.create("a-b-c", "Orchestration", "a-b", **WEB)

@@ -10,7 +10,7 @@ import pytest
 from hopper.controller.operator import Operator
 from hopper.domain import checks, workload
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
-from tests.cluster.support.workloads import ALL, Workloads
+from tests.cluster.support.workloads import FULL_SERVICE, Workloads
 
 NEVER = {"restartPolicy": {"policy": "Never"}}
 TWICE = {"restartPolicy": {"maxRetries": 2, "backoffSeconds": 1, "maxBackoffSeconds": 1}}
@@ -52,20 +52,20 @@ class TestReasons:
     async def test_a_pod_that_does_not_run(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, image: str, reason: str, told: str
     ) -> None:
-        await workloads.run("a", f"{image}:1", **NEVER)
+        await workloads.create_instance("a", f"{image}:1", **NEVER)
         message = await until_error(live, "a", reason)
         (pod,) = workloads.pods("a").values()
         assert message.startswith(f"pod {pod['metadata']['name']}: ")
         assert told in message
         assert "last words" not in str(live["a"])
         assert live.condition("a", "Stalled")["reason"] == "RestartNever"
-        assert live.steps("a") == STARTED_ONCE
+        assert live.phase_history("a") == STARTED_ONCE
 
     async def test_a_pod_that_fits_on_no_node(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(workload, "UNSCHEDULABLE_GRACE_SECONDS", 2.0)
-        await workloads.template(resources={"requests": {"cpu": "1000000"}})
+        await workloads.create_template(resources={"requests": {"cpu": "1000000"}})
         await live.create("a", **WEB, **NEVER)
         assert "Insufficient cpu" in await until_error(live, "a", "Unschedulable")
         await workloads.edit_template(resources=None)
@@ -77,7 +77,7 @@ class TestReasons:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
         await live.request("POST", path, quota)
-        await workloads.run("a", **NEVER)
+        await workloads.create_instance("a", **NEVER)
         assert "exceeded quota: none" in await until_error(live, "a", "PodsRefused")
         await live.request("DELETE", f"{path}/none")
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
@@ -88,7 +88,7 @@ class TestReasons:
     ) -> None:
         labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
         await live.request("PATCH", f"/api/v1/namespaces/{live.namespace}", labels, MERGE_PATCH)
-        await workloads.template(securityProfile="Baseline")
+        await workloads.create_template(securityProfile="Baseline")
         await live.create("a", **WEB, **NEVER)
         assert "violates PodSecurity" in await until_error(live, "a", "PodsRefused")
         assert "runAsNonRoot" in live.condition("a", "WorkloadAvailable")["message"]
@@ -102,7 +102,7 @@ class TestReasons:
     ) -> None:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         await live.request("POST", path, {"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}})
-        await workloads.template(ports=PORTS)
+        await workloads.create_template(ports=PORTS)
         await live.create("a", **WEB)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
         assert "exceeded quota: none" in live.condition("a", "Stalled")["message"]
@@ -114,7 +114,7 @@ class TestReasons:
     async def test_a_rollout_that_takes_too_long(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.run("a", "held:1", **NEVER)
+        await workloads.create_instance("a", "held:1", **NEVER)
         counted = lambda: workloads.deployment("a").get("status", {}).get("updatedReplicas")  # noqa: E731
         await live.until(lambda: counted() == 1, "the pod is counted")
         late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too late"}
@@ -122,14 +122,14 @@ class TestReasons:
         others = [it for it in status["conditions"] if it["type"] != "Progressing"]
         await workloads.edit_status("Deployment", "hopper-a", {"conditions": [*others, late]})
         assert "not available within 600 s" in await until_error(live, "a", "ProgressDeadlineExceeded")
-        await workloads.behave("a", "well")
+        await workloads.set_pod_behavior("a", "well")
         await live.until_phase("Running", "a")
 
     async def test_one_pod_of_two_is_no_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checks, "DETAILS_AFTER_SECONDS", 1.0)
-        await workloads.run("a", replicas=2)
+        await workloads.create_instance("a", replicas=2)
         await live.until_phase("Running", "a")
         one, _ = workloads.pods("a").values()
         crash = {"metadata": {"annotations": {"tests.example.com/behaves": "crash"}}}
@@ -139,24 +139,24 @@ class TestReasons:
             "the trouble is told",
         )
         assert live.phase("a") == "Running"
-        await workloads.behave("a", "well")
+        await workloads.set_pod_behavior("a", "well")
         await live.until(lambda: live.is_ready("a"), "ready again")
-        assert live.steps("a") == ["Created", "Starting", "Running"]
+        assert live.phase_history("a") == ["Created", "Starting", "Running"]
 
 
 class TestRestartPolicy:
     async def test_tries_with_fresh_pods_until_it_gives_up(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.run("a", "crash:1", **TWICE)
+        await workloads.create_instance("a", "crash:1", **TWICE)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
         assert live.condition("a", "Stalled")["reason"] == "RestartsExhausted"
         message = live.condition("a", "Stalled")["message"]
         assert "CrashLoopBackOff" in message
         assert "gave up after 2 restarts" in message
-        assert live.steps("a") == ["Created", *["Starting", "Error"] * 3]
+        assert live.phase_history("a") == ["Created", *["Starting", "Error"] * 3]
         assert live.status("a")["restarts"] == 2
-        assert len(workloads.pods_ever("a")) == 3
+        assert len(workloads.pod_uids_ever("a")) == 3
         failed = [it["time"] for it in live.status("a")["history"] if it["to"] == "Error"]
         assert all(one < two for one, two in pairwise(failed))
         named = [it["message"].split()[1] for it in live.status("a")["history"] if it["to"] == "Error"]
@@ -167,25 +167,25 @@ class TestRestartPolicy:
     async def test_a_running_instance_that_fails_is_started_again(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.run("a", **TWICE)
+        await workloads.create_instance("a", **TWICE)
         await live.until_phase("Running", "a")
         before = workloads.pods("a").keys()
-        await workloads.behave("a", "crash")
+        await workloads.set_pod_behavior("a", "crash")
         await live.until(lambda: live.status("a").get("restarts") == 1 and live.is_ready("a"), "running again")
-        assert live.steps("a") == ["Created", "Starting", "Running", "Error", "Starting", "Running"]
+        assert live.phase_history("a") == ["Created", "Starting", "Running", "Error", "Starting", "Running"]
         assert not before & workloads.pods("a").keys()
-        assert len(workloads.pods_ever("a")) == 2
+        assert len(workloads.pod_uids_ever("a")) == 2
 
     async def test_a_pod_that_comes_right_by_itself_ends_the_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.run("a", "crash:1", **NEVER)
+        await workloads.create_instance("a", "crash:1", **NEVER)
         await live.until_phase("Error", "a")
         before = workloads.pods("a").keys()
-        await workloads.behave("a", "well")
+        await workloads.set_pod_behavior("a", "well")
         await live.until_phase("Running", "a")
         assert live.is_ready("a")
-        assert workloads.pods_ever("a") == before
+        assert workloads.pod_uids_ever("a") == before
         assert live.status("a")["restarts"] == 0
         assert live.status("a")["history"][-2]["message"] == "the workload has recovered by itself"
 
@@ -193,7 +193,7 @@ class TestRestartPolicy:
     async def test_a_mended_template_ends_the_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, policy: dict[str, object]
     ) -> None:
-        await workloads.run("a", "crash:1", **policy)
+        await workloads.create_instance("a", "crash:1", **policy)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
         await workloads.edit_template("a", image="web:2")
         await live.until_phase("Running", "a")
@@ -202,15 +202,15 @@ class TestRestartPolicy:
         assert live.status("a")["templateGeneration"] == 2
 
     async def test_the_user_may_try_again(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await workloads.run("a", "crash:1", **NEVER)
+        await workloads.create_instance("a", "crash:1", **NEVER)
         await live.until(lambda: is_stalled(live, "a"), "stalled")
         for turn in (1, 2):
-            before = workloads.pods_ever("a")
+            before = workloads.pod_uids_ever("a")
             await live.edit("a", restartedAt=f"2026-01-0{turn}T00:00:00Z")
-            await live.until(lambda turn=turn: live.steps("a").count("Error") == turn + 1, "another try")
+            await live.until(lambda turn=turn: live.phase_history("a").count("Error") == turn + 1, "another try")
             await live.until(lambda: is_stalled(live, "a"), "stalled")
             assert live.status("a")["restarts"] == turn
-            assert len(workloads.pods_ever("a") - before) == 1
+            assert len(workloads.pod_uids_ever("a") - before) == 1
 
 
 class TestVerbs:
@@ -223,7 +223,7 @@ class TestVerbs:
         names = []
         for image in self.TROUBLE:
             name = image.split(":")[0]
-            await workloads.template(name, **ALL | {"image": image})
+            await workloads.create_template(name, **FULL_SERVICE | {"image": image})
             reference = {"templateRef": {"name": name}}
             calm = {"policy": "OnFailure", "backoffSeconds": 3600, "maxBackoffSeconds": 3600}
             await live.create_from(
@@ -240,11 +240,11 @@ class TestVerbs:
         names = await self.build(live, workloads)
         await live.edit_all(names, desiredState=state)
         await live.until_phase(state, *names)
-        await live.until(lambda: not workloads.now("Pod"), "no pods")
+        await live.until(lambda: not workloads.objects("Pod"), "no pods")
         assert all(map(live.is_ready, names))
         kinds = {"Stopped": 6, "Archived": 1, "Terminated": 1}
         for name in names:
-            await live.until(lambda name=name: len(workloads.owned(name)) == kinds[state], f"what {name} owns")
+            await live.until(lambda name=name: len(workloads.owned_objects(name)) == kinds[state], f"what {name} owns")
         if state == "Stopped":
             for image in self.TROUBLE:
                 await workloads.edit_template(image.split(":")[0], image="web:1")
@@ -255,7 +255,7 @@ class TestVerbs:
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         """The Deployment controller would scale none of its ReplicaSets any more."""
-        await workloads.run("a", replicas=3)
+        await workloads.create_instance("a", replicas=3)
         await live.until_phase("Running", "a")
         await workloads.edit_template("a", image="held:1")
         await live.until(lambda: len(workloads.pods("a")) == 4, "a pod of the new revision beside the old ones")
@@ -277,7 +277,7 @@ class TestVerbs:
         for image in self.TROUBLE:
             await workloads.edit_template(image.split(":")[0], image="web:1")
         await live.until_phase("Paused", *names)
-        assert not [name for name in names if workloads.ever_served(name)]
+        assert not [name for name in names if workloads.endpoints_ever(name)]
         await live.edit_all(names, desiredState="Running")
         await live.until_phase("Running", *names)
 
@@ -286,13 +286,13 @@ class TestVerbs:
         await asyncio.gather(*map(live.delete, names))
         await live.until_gone(*names)
         kinds = ("Deployment", "Pod", "Service", "Secret", "PersistentVolumeClaim", "Ingress")
-        await live.until(lambda: not any(map(workloads.now, kinds)), "nothing is left")
+        await live.until(lambda: not any(map(workloads.objects, kinds)), "nothing is left")
 
     async def test_below_a_paused_and_stopped_parent(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("shop")
-        await workloads.run("shop-web", "crash:1", parent="shop", **TWICE)
+        await workloads.create_instance("shop-web", "crash:1", parent="shop", **TWICE)
         await live.until_phase("Error", "shop-web")
         await live.edit("shop", desiredState="Stopped")
         await live.until_phase("Stopped", "shop", "shop-web")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from hopper.api.resources import Manifest
 from hopper.controller.operator import Operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.request_counter import RequestCounter
-from tests.cluster.support.watch_recorder import Object
 from tests.cluster.support.workloads import Workloads
 
 WEB = {"templateRef": {"name": "web"}}
@@ -30,19 +30,19 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
-async def run(live: LiveInstances, workloads: Workloads, overrides: Object) -> None:
+async def run(live: LiveInstances, workloads: Workloads, overrides: Manifest) -> None:
     """Have an instance with these overrides running."""
-    await workloads.template(**TEMPLATE)
+    await workloads.create_template(**TEMPLATE)
     await live.create("a", overrides=overrides, **WEB)
     await live.until_phase("Running", "a")
-    await workloads.until_users("a")  # the last thing that is written
+    await workloads.until_template_users("a")  # the last thing that is written
 
 
 def env(workloads: Workloads, name: str = "a") -> dict[str, Any]:
     return {it["name"]: it.get("value", it.get("valueFrom")) for it in workloads.container(name)["env"]}
 
 
-def mounts(workloads: Workloads) -> dict[str, Object]:
+def mounts(workloads: Workloads) -> dict[str, Manifest]:
     """Return the source of each mount by path."""
     volumes = {it["name"]: it for it in workloads.pod_template("a")["spec"]["volumes"]}
     return {it["mountPath"]: volumes[it["name"]] for it in workloads.container("a")["volumeMounts"]}
@@ -61,7 +61,7 @@ class TestKinds:
                 ]
             },
         )
-        ports = workloads.owned("a")["Service"]["spec"]["ports"]
+        ports = workloads.owned_objects("a")["Service"]["spec"]["ports"]
         assert [(it["protocol"], it["port"], it["targetPort"]) for it in ports] == [("UDP", 53, 53), ("TCP", 8080, 80)]
         assert [it["containerPort"] for it in workloads.container("a")["ports"]] == [53, 80]
         assert live.status("a")["overrideCount"] == 3
@@ -82,7 +82,7 @@ class TestKinds:
         assert "/data" not in found
         assert found["/cache"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Mi"}
         assert found["/logs"]["persistentVolumeClaim"] == {"claimName": "hopper-a-logs"}
-        (claim,) = workloads.now("PersistentVolumeClaim").values()
+        (claim,) = workloads.objects("PersistentVolumeClaim").values()
         assert claim["spec"]["resources"]["requests"]["storage"] == "2Mi"
 
     async def test_env(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
@@ -108,11 +108,11 @@ class TestKinds:
             "PASSWORD": {"secretKeyRef": own["secretKeyRef"] | {"key": "PASSWORD"}},
             "SHARED": reference,
         }
-        assert workloads.secret_of("a") == {"TOKEN": "another", "PASSWORD": "pa55"}
+        assert workloads.secret_data("a") == {"TOKEN": "another", "PASSWORD": "pa55"}
         await live.edit("a", overrides={"env": [{"name": "TOKEN", "$remove": True}]})
         await live.until(lambda: env(workloads) == {"LEVEL": "1"}, "no secrets any more")
-        await live.until(lambda: "Secret" not in workloads.owned("a"), "no Secret any more")
-        assert workloads.now("Secret").keys() == {"shared"}
+        await live.until(lambda: "Secret" not in workloads.owned_objects("a"), "no Secret any more")
+        assert workloads.objects("Secret").keys() == {"shared"}
 
     async def test_labels(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(
@@ -132,11 +132,11 @@ class TestKinds:
 
     async def test_domains(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         await run(live, workloads, {"domains": [{"domain": "own.example.com", "proxyPort": 443}]})
-        rules = {it["host"]: it["http"]["paths"][0] for it in workloads.owned("a")["Ingress"]["spec"]["rules"]}
+        rules = {it["host"]: it["http"]["paths"][0] for it in workloads.owned_objects("a")["Ingress"]["spec"]["rules"]}
         ports = {host: path["backend"]["service"]["port"]["number"] for host, path in rules.items()}
         assert ports == {"web.example.com": 80, "own.example.com": 443}
         await live.edit("a", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
-        await live.until(lambda: "Ingress" not in workloads.owned("a"), "no Ingress any more")
+        await live.until(lambda: "Ingress" not in workloads.owned_objects("a"), "no Ingress any more")
 
     async def test_domains_of_two(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
         """Both say so, until one lets go; whoever comes third costs the others nothing."""
@@ -150,13 +150,13 @@ class TestKinds:
             assert warning["reason"] == "RunsWithWarnings"
             assert warning["message"].startswith(f'"{other}" also claims web.example.com')
             assert live.is_ready(name)
-        await workloads.until_users("a", "b")
-        requests = await RequestCounter.begin(live)
+        await workloads.until_template_users("a", "b")
+        requests = await RequestCounter.start(live)
         await live.create("c", **WEB)
         await live.until(lambda: live.is_ready("c") and live.condition("c", "Warning"), "c is ready, and warns")
-        await workloads.until_users("a", "b", "c")
+        await workloads.until_template_users("a", "b", "c")
         assert '"a" claims web.example.com' in live.condition("c", "Warning")["message"]
-        found = await requests.since()
+        found = await requests.counts()
         assert found[("PATCH", "hopperinstances/status")] <= 3
         await live.edit("b", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
         await live.until(lambda: not live.condition("b", "Warning"), "b warns no more")
@@ -193,11 +193,11 @@ class TestKinds:
                 ],
             },
         )
-        files = workloads.owned("a")["ConfigMap"]["data"]
+        files = workloads.owned_objects("a")["ConfigMap"]["data"]
         assert files["-etc-web.conf"] == "level=2\n"
         assert files["-etc-own.conf"] == "a 80 Intelligent\n"
         assert files.keys() == {"-etc-web.conf", "-etc-own.conf"}
-        assert workloads.secret_of("a")["-etc-secret.conf"] == "token=t0ken"
+        assert workloads.secret_data("a")["-etc-secret.conf"] == "token=t0ken"
         sources = [next(iter(one.values())) for one in mounts(workloads)["/etc/own.conf"]["projected"]["sources"]]
         modes = {item["path"]: item["mode"] for source in sources for item in source["items"]}
         assert modes["-etc-own.conf"] == 0o600
@@ -221,7 +221,7 @@ EVERY_KIND: dict[str, Any] = {
 async def test_taking_overrides_back_restores_what_the_template_says(
     live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
-    await workloads.template(**TEMPLATE)
+    await workloads.create_template(**TEMPLATE)
     await live.create_from(manifest("plain", **WEB), manifest("other", **WEB, overrides=EVERY_KIND))
     await live.until_phase("Running", "plain", "other")
     assert live.status("other")["overrideCount"] == 9
@@ -231,13 +231,13 @@ async def test_taking_overrides_back_restores_what_the_template_says(
     await live.until(lambda: "overrideCount" not in live.status("other"), "nothing is overridden")
     await live.edit("plain", overrides=EVERY_KIND)
     await live.until(lambda: content(workloads, "other") != content(workloads, "plain"), "changed again")
-    assert live.steps("plain") == live.steps("other") == ["Created", "Starting", "Running"]
+    assert live.phase_history("plain") == live.phase_history("other") == ["Created", "Starting", "Running"]
 
 
 def content(workloads: Workloads, name: str) -> dict[str, Any]:
     """Return what the objects of an instance say, but for its name and what is allocated or counted."""
 
-    def relevant(it: Object) -> Object:
+    def relevant(it: Manifest) -> Manifest:
         found = {key: value for key, value in it.items() if key not in ("metadata", "status")}
         if it["kind"] == "Service":
             found["spec"] = {key: value for key, value in it["spec"].items() if not key.startswith("clusterIP")}
@@ -249,7 +249,7 @@ def content(workloads: Workloads, name: str) -> dict[str, Any]:
         labels = {key: value for key, value in it["metadata"]["labels"].items() if key != "hopper.dev/instance"}
         return found | {"labels": labels}
 
-    text = json.dumps({kind: relevant(it) for kind, it in workloads.owned(name).items()})
+    text = json.dumps({kind: relevant(it) for kind, it in workloads.owned_objects(name).items()})
     same: dict[str, Any] = json.loads(text.replace(f"hopper-{name}", "NAME").replace(f'"{name}"', '"NAME"'))
     same.pop("PersistentVolumeClaim", None)  # stays when it is no longer rendered
     return same
@@ -277,21 +277,21 @@ class TestOneChange:
         live: LiveInstances,
         operator: Operator,
         workloads: Workloads,
-        overrides: Object,
+        overrides: Manifest,
         applied: list[str],
         restarts: bool,
     ) -> None:
         await run(live, workloads, {})
         before, generation = workloads.pods("a").keys(), live["a"]["metadata"]["generation"]
-        requests = await RequestCounter.begin(live)
+        requests = await RequestCounter.start(live)
         await live.edit("a", overrides=overrides)
         await live.until(lambda: live.is_observed("a") and live.is_ready("a"), "ready again")
         assert live["a"]["metadata"]["generation"] == generation + 1
         await workloads.until_pods("a", 1)
-        await requests.settle(*applied, status=2, metadata=1)  # the edit of this test
+        await requests.expect(*applied, status=2, metadata=1)  # the edit of this test
         assert (workloads.pods("a").keys() != before) is restarts
-        assert len(workloads.pods_ever("a")) == 1 + restarts
-        assert live.steps("a") == ["Created", "Starting", "Running"]
+        assert len(workloads.pod_uids_ever("a")) == 1 + restarts
+        assert live.phase_history("a") == ["Created", "Starting", "Running"]
 
     @pytest.mark.parametrize("what", ["labels", "annotations", "description", "replicas-as-they-are"])
     async def test_what_the_pods_do_not_see_changes_nothing(
@@ -306,10 +306,10 @@ class TestOneChange:
         await run(live, workloads, {})
         before = {it["metadata"]["uid"]: it["metadata"]["generation"] for it in (workloads.deployment("a"),)}
         pods = workloads.pods("a").keys()
-        requests = await RequestCounter.begin(live)
+        requests = await RequestCounter.start(live)
         await edits[what]()
         await live.until(lambda: live.is_observed("a") and not len(operator.queue), "looked at")
-        await requests.settle(status=1, metadata=1)
+        await requests.expect(status=1, metadata=1)
         assert {it["metadata"]["uid"]: it["metadata"]["generation"] for it in (workloads.deployment("a"),)} == before
         assert workloads.pods("a").keys() == pods
-        assert "red" not in json.dumps(list(workloads.owned("a").values()))
+        assert "red" not in json.dumps(list(workloads.owned_objects("a").values()))

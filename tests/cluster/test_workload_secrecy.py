@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hopper.api.resources import Manifest
 from hopper.local import Cluster
-from tests.cluster.support.live_instances import LiveInstances, Refused, manifest
-from tests.cluster.support.operator_process import process
-from tests.cluster.support.watch_recorder import Object
+from tests.cluster.support.live_instances import LiveInstances, RefusedError, manifest
+from tests.cluster.support.operator_process import running_operator_process
 from tests.cluster.support.workloads import Workloads
 
 CANARY = "canary-7f3a!bird"
@@ -61,23 +61,23 @@ def tells(text: str) -> list[str]:
     return [it for value in (CANARY, OTHER) for it in disguises(value) if it in text]
 
 
-def without_own_words(it: Object) -> Object:
+def without_own_words(it: Manifest) -> Manifest:
     """Return an object without what its author has written, where the value may well be."""
     if it["kind"] in ("HopperInstance", "HopperTemplate"):
         return {key: value for key, value in it.items() if key != "spec"}
     return it
 
 
-async def everything(live: LiveInstances) -> list[Object]:
+async def everything(live: LiveInstances) -> list[Manifest]:
     """Return every object of every kind that there is in the namespace."""
     groups = [
         f"/apis/{it['preferredVersion']['groupVersion']}" for it in (await live.request("GET", "/apis"))["groups"]
     ]
-    found: list[Object] = []
+    found: list[Manifest] = []
     for path in ("/api/v1", *groups):
         try:
             resources = (await live.request("GET", path))["resources"]
-        except Refused:
+        except RefusedError:
             continue  # a group that nobody serves
         for it in resources:
             if it["namespaced"] and "list" in it["verbs"]:
@@ -90,12 +90,12 @@ async def test_a_secret_value_is_in_its_secret_only(
     cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
     log = tmp_path / "operator.log"
-    async with process(live.namespace, cluster.kubeconfig, log, "--verbose") as operator:
+    async with running_operator_process(live.namespace, cluster.kubeconfig, log, "--verbose") as operator:
         await operator.until_ready()
-        await workloads.template(**SERVICE)
-        await workloads.template("crash", **SERVICE | {"image": "crash:1"})
+        await workloads.create_template(**SERVICE)
+        await workloads.create_template("crash", **SERVICE | {"image": "crash:1"})
         for name, spec in WRONG.items():
-            await workloads.template(name, **SERVICE | spec)
+            await workloads.create_template(name, **SERVICE | spec)
         own = {"overrides": {"env": [{"name": "TOKEN", "value": OTHER}]}}  # stays secret as in the template
         added = {"overrides": {"env": [{"name": "MORE", "value": OTHER, "secret": True}]}}
         await live.create_from(
@@ -116,17 +116,17 @@ async def test_a_secret_value_is_in_its_secret_only(
 
         # A new value rolls out, somebody tampers with it, and an instance moves through its states.
         await workloads.edit_template(env=[{"name": "TOKEN", "value": OTHER, "secret": True}, SERVICE["env"][1]])
-        await live.until(lambda: workloads.secret_of("a").get("TOKEN") == OTHER, "the new value")
+        await live.until(lambda: workloads.secret_data("a").get("TOKEN") == OTHER, "the new value")
         await workloads.edit("Secret", "hopper-a", {"stringData": {"TOKEN": "x"}})
-        await live.until(lambda: workloads.secret_of("a").get("TOKEN") == OTHER, "healed")
+        await live.until(lambda: workloads.secret_data("a").get("TOKEN") == OTHER, "healed")
         for state in ("Paused", "Stopped", "Running"):
             await live.edit("own", desiredState=state)
             await live.until_phase(state, "own")
         await live.until_event("own", "Stopped")
 
-        assert workloads.secret_of("own") == {"TOKEN": OTHER, "-etc-token.conf": f"token={OTHER}\n"}
-        assert workloads.secret_of("added")["MORE"] == OTHER
-        assert workloads.secret_of("crash")["TOKEN"] == CANARY
+        assert workloads.secret_data("own") == {"TOKEN": OTHER, "-etc-token.conf": f"token={OTHER}\n"}
+        assert workloads.secret_data("added")["MORE"] == OTHER
+        assert workloads.secret_data("crash")["TOKEN"] == CANARY
 
         objects = await everything(live)
         secrets = [it for it in objects if it["kind"] == "Secret"]
@@ -146,7 +146,7 @@ async def test_a_secret_value_is_in_its_secret_only(
         assert [line for line in text.splitlines() if tells(line)] == []
 
 
-def leaks(objects: list[Object]) -> Iterator[str]:
+def leaks(objects: list[Manifest]) -> Iterator[str]:
     for it in objects:
         if found := tells(json.dumps(without_own_words(it))):
             yield f"{it['kind']} {it['metadata']['name']}: {found}"

@@ -23,7 +23,7 @@ from hopper.ports import ApiError
 
 # Every error that an invalid kubeconfig can cause, because the client library does not validate its structure.
 _UNREADABLE = (ConfigException, OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError)
-_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+SERVICE_ACCOUNT_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -122,7 +122,7 @@ async def check_credentials(connection: Connection) -> None:
 
 
 def _pod_namespace() -> str:
-    return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+    return SERVICE_ACCOUNT_NAMESPACE_FILE.read_text(encoding="utf-8").strip()
 
 
 def _proxy_for(address: str) -> str | None:

@@ -1,1 +1,1 @@
-"""Support for tests on a real API server: processes, clients, recorders, faults and comparisons."""
+"""Support for the tests on a real API server: clients, recorders, processes, faults and comparisons."""

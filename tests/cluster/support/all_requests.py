@@ -1,4 +1,4 @@
-"""All that the operator and the gateway ever ask of the API server, for a test of the rights that this takes."""
+"""Scenarios that make the operator and the gateway send every kind of request, for the test of their rights."""
 
 from __future__ import annotations
 
@@ -11,21 +11,55 @@ import aiohttp
 from hopper.api.heartbeat import configmap_name, shard_of
 from hopper.api.resources import OWNED_RESOURCES
 from tests.cluster.support.live_instances import LiveInstances
-from tests.cluster.support.workloads import ALL, Workloads
+from tests.cluster.support.workloads import FULL_SERVICE, Workloads
+
+_POLL_SECONDS, _POLLS = 0.05, 600
 
 
-async def run_everything(live: LiveInstances, workloads: Workloads) -> None:
-    """Have the operator do all that it ever does."""
-    await workloads.template("web", **ALL)
+class AuthenticatedClient:
+    """Client of the gateway with the credentials of one caller, for one namespace."""
+
+    def __init__(self, url: str, namespace: str, headers: Mapping[str, str]) -> None:
+        self._url = url
+        self._query = {"namespace": namespace}
+        self._headers = headers
+
+    async def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Send a request; return the status code and the body of the response."""
+        async with (
+            aiohttp.ClientSession(headers=self._headers) as session,
+            session.request(method, f"{self._url}/api/v1{path}", json=body, params=self._query) as response,
+        ):
+            return response.status, await response.json() if response.status != 204 else None
+
+    async def expect(self, code: int, method: str, path: str, body: object = None) -> Any:
+        """Send a request and check the status code; return the body of the response."""
+        actual, content = await self(method, path, body)
+        assert actual == code, f"{method} {path}: {actual} {content}"
+        return content
+
+    async def until(self, holds: Callable[[int, Any], bool], path: str) -> None:
+        """Repeat a GET until its response meets a condition, because the gateway's watch may lag behind the test's."""
+        for _ in range(_POLLS):
+            code, content = await self("GET", path)
+            if holds(code, content):
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+        raise AssertionError(f"not within {_POLLS * _POLL_SECONDS:.0f} s: GET {path} returns {code} {content}")
+
+
+async def exercise_operator(live: LiveInstances, workloads: Workloads) -> None:
+    """Make the operator send every kind of request that it ever sends."""
+    await workloads.create_template("web", **FULL_SERVICE)
     await live.create("shop")
     await live.create("shop-web", "Orchestration", "shop", templateRef={"name": "web"})
     await live.create("short", ttlSecondsAfterFinished=0)
     await live.until_phase("Running", "shop", "shop-web", "short")
-    await workloads.until_users("shop-web")
-    await _take_back_everything(live, workloads)
+    await workloads.until_template_users("shop-web")
+    await _make_operator_recover_labels(live, workloads)
     await live.edit("short", desiredState="Stopped")
     await live.until_gone("short")
-    # A claim goes only with an instance that leaves nothing behind.
+    # The operator deletes a claim only for an instance whose type keeps no data.
     await live.edit("shop-web", type="Ephemeral", desiredState="Terminated")
     await live.until_phase("Terminated", "shop-web")
     await workloads.until_owned("shop-web")
@@ -36,82 +70,46 @@ async def run_everything(live: LiveInstances, workloads: Workloads) -> None:
     await live.until_gone("shop", "shop-web", "shop-mail")
 
 
-async def _take_back_everything(live: LiveInstances, workloads: Workloads) -> None:
-    """Strip all objects of what says whose they are: they are recognised by a look at each."""
+async def _make_operator_recover_labels(live: LiveInstances, workloads: Workloads) -> None:
+    """Remove the labels of all owned objects, so that the operator must read each object to recognise it."""
     await workloads.until_owned("shop-web", *OWNED_RESOURCES)
-    owned = workloads.owned("shop-web")
-    names = {kind: it["metadata"]["name"] for kind, it in owned.items()}
+    names = {kind: owned["metadata"]["name"] for kind, owned in workloads.owned_objects("shop-web").items()}
     await asyncio.gather(*(workloads.edit(kind, name, {"metadata": {"labels": None}}) for kind, name in names.items()))
     await workloads.until_owned("shop-web", *names)
     await live.until(lambda: live.is_ready("shop-web"), "shop-web is ready again")
 
 
-_LOOK_SECONDS, _LOOKS = 0.05, 600
-
-
-class InProcessGateway:
-    """Somebody who calls the gateway about a namespace."""
-
-    def __init__(self, url: str, namespace: str, headers: Mapping[str, str]) -> None:
-        self._url = url
-        self._query = {"namespace": namespace}
-        self._headers = headers
-
-    async def __call__(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Return the code and the body of the answer."""
-        async with (
-            aiohttp.ClientSession(headers=self._headers) as session,
-            session.request(method, f"{self._url}/api/v1{path}", json=body, params=self._query) as response,
-        ):
-            return response.status, await response.json() if response.status != 204 else None
-
-    async def expect(self, code: int, method: str, path: str, body: object = None) -> Any:
-        """Return the body of an answer that has this code."""
-        found, answer = await self(method, path, body)
-        assert found == code, f"{method} {path}: {found} {answer}"
-        return answer
-
-    async def until(self, holds: Callable[[int, Any], bool], path: str) -> None:
-        """Wait until a GET is answered as it should be: the gateway's watch may be a moment behind another one."""
-        for _ in range(_LOOKS):
-            code, answer = await self("GET", path)
-            if holds(code, answer):
-                return
-            await asyncio.sleep(_LOOK_SECONDS)
-        raise AssertionError(f"not within {_LOOKS * _LOOK_SECONDS:.0f} s: GET {path} is answered with {code} {answer}")
-
-
-async def call_everything(live: LiveInstances, workloads: Workloads, rest: InProcessGateway) -> None:
-    """Have the gateway do all that it ever does, with an operator at work."""
+async def exercise_gateway(live: LiveInstances, workloads: Workloads, rest: AuthenticatedClient) -> None:
+    """Make the gateway send every kind of request that it ever sends, while an operator runs."""
     await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
     await live.until_phase("Running", "called")
-    # Whoever comes second goes by what is old by then, and has to look.
-    await _all_at_once(rest, [("PUT", "/instances/called", {"description": f"{number}"}) for number in range(10)])
-    await _use_templates(rest)
-    await _use_a_stack(live, rest)
+    # All but one of these writes meet a conflict, and the gateway then reads the current object.
+    await _send_concurrently(rest, [("PUT", "/instances/called", {"description": f"{n}"}) for n in range(10)])
+    await _exercise_templates(rest)
+    await _exercise_stack(live, rest)
     await rest.expect(204, "POST", "/registry/instances/called/heartbeat", {"active_tasks": 1})
-    noted = configmap_name(shard_of("called"))
-    await live.until(lambda: noted in workloads.now("ConfigMap"), f"{noted} is there")
+    shard = configmap_name(shard_of("called"))
+    await live.until(lambda: shard in workloads.objects("ConfigMap"), f"ConfigMap {shard} exists")
     await rest.expect(200, "POST", "/instances/called/pause")
     await live.until_phase("Paused", "called")
     await rest.expect(204, "DELETE", "/instances/called")
-    await rest.until(lambda _, answer: answer["status"] == "terminated", "/instances/called")
+    await rest.until(lambda _, content: content["status"] == "terminated", "/instances/called")
     await rest.expect(201, "POST", "/instances", {"name": "called", "scope": "PROJECT"})
     await live.until_phase("Running", "called")
 
 
-async def _use_templates(rest: InProcessGateway) -> None:
+async def _exercise_templates(rest: AuthenticatedClient) -> None:
     await rest.expect(201, "POST", "/templates", {"name": "called", "spec": {"image": "web:1"}})
-    changes = ({"image": "web:1", "description": f"{number}"} for number in range(10))
-    await _all_at_once(rest, [("PUT", "/templates/called", {"spec": spec}) for spec in changes])
+    specs = ({"image": "web:1", "description": f"{n}"} for n in range(10))
+    await _send_concurrently(rest, [("PUT", "/templates/called", {"spec": spec}) for spec in specs])
     await rest.expect(204, "DELETE", "/templates/called")
 
 
-async def _use_a_stack(live: LiveInstances, rest: InProcessGateway) -> None:
+async def _exercise_stack(live: LiveInstances, rest: AuthenticatedClient) -> None:
     await rest.expect(201, "POST", "/instances", {"name": "stack", "scope": "PROJECT"})
     await live.until_phase("Running", "stack")
-    wanted = {"instance_id": "db", "template_service_id": "web"}
-    await rest.expect(201, "POST", "/stacks/stack/instances", wanted)
+    service = {"instance_id": "db", "template_service_id": "web"}
+    await rest.expect(201, "POST", "/stacks/stack/instances", service)
     await live.until_phase("Running", "stack-db")
     await rest.expect(200, "GET", "/stacks/stack/instances/db/delete-preview")
     await rest.expect(201, "POST", "/stacks/stack/instances/db/duplicate", {})
@@ -120,6 +118,6 @@ async def _use_a_stack(live: LiveInstances, rest: InProcessGateway) -> None:
     await live.until_phase("Running", "stack-store", "stack-db-copy")
 
 
-async def _all_at_once(rest: InProcessGateway, calls: list[tuple[str, str, object]]) -> None:
-    answers = await asyncio.gather(*(rest(*call) for call in calls))
-    assert {code for code, _ in answers} <= {200, 409}, answers
+async def _send_concurrently(rest: AuthenticatedClient, calls: list[tuple[str, str, object]]) -> None:
+    responses = await asyncio.gather(*(rest(*call) for call in calls))
+    assert {code for code, _ in responses} <= {200, 409}, responses

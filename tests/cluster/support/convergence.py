@@ -1,4 +1,4 @@
-"""What the chaos tests share: a seed, an undisturbed operator to compare with, and the way to the proxy."""
+"""Tools of the chaos tests: a random seed, a reference run without faults, and the comparison of two outcomes."""
 
 from __future__ import annotations
 
@@ -10,61 +10,65 @@ from typing import Any
 
 import pytest
 
+from hopper.api.resources import Manifest
 from hopper.controller.operator import Operator
 from hopper.local import Cluster, LocalCluster
 from tests.cluster.support.chaos_tree import has_converged, outcome
-from tests.cluster.support.in_process_operator import running
+from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, fresh_namespace
-from tests.cluster.support.watch_recorder import Object
 
 CONVERGE_SECONDS = 60
 
 
-def seeded(what: str) -> random.Random:
-    """Return a source of randomness; HOPPER_TEST_SEED repeats a run."""
+def seeded_random(purpose: str) -> random.Random:
+    """Return a random number generator, and print its seed; HOPPER_TEST_SEED repeats a run."""
     seed = os.environ.get("HOPPER_TEST_SEED") or str(random.randrange(10**6))
-    print(f"{what}: HOPPER_TEST_SEED={seed}")  # noqa: T201
-    return random.Random(f"{seed} {what}")
+    print(f"{purpose}: HOPPER_TEST_SEED={seed}")  # noqa: T201
+    return random.Random(f"{seed} {purpose}")
 
 
-def own_local(cluster: Cluster) -> LocalCluster:
-    """Return the cluster if its parts may be stopped and its keys used, else skip."""
+def local_cluster_or_skip(cluster: Cluster) -> LocalCluster:
+    """Return the cluster if a test may stop its API server and use its keys; skip the test otherwise."""
     if isinstance(cluster, LocalCluster):
         return cluster
     if os.environ.get("HOPPER_REQUIRE_ALL"):
-        pytest.fail("chaos needs a cluster of our own: unset HOPPER_TEST_KUBECONFIG")
-    pytest.skip("chaos needs a cluster of our own, HOPPER_TEST_KUBECONFIG names another")
+        pytest.fail("this test needs an embedded cluster: unset HOPPER_TEST_KUBECONFIG")
+    pytest.skip("this test needs an embedded cluster, and HOPPER_TEST_KUBECONFIG names another cluster")
 
 
 def until_pods_run(cluster: Cluster, namespace: str) -> None:
-    """Wait until the rest of the control plane has noticed that the API server is back; other tests need it."""
+    """Wait until the other parts of the control plane work with a restarted API server, as later tests need them."""
     cluster.kubectl("create", "deployment", "probe", "--image=probe:1", f"--namespace={namespace}")
     available = "--for=condition=Available"
     cluster.kubectl("wait", "deployment/probe", available, "--timeout=120s", f"--namespace={namespace}")
 
 
 @asynccontextmanager
-async def undisturbed(manifests: list[Object]) -> AsyncIterator[tuple[LiveInstances, Operator]]:
-    """Have an operator converge these instances in peace; from then on it goes on doing so."""
-    async with fresh_namespace() as live, running(live.namespace) as operator:
+async def reference_run(manifests: list[Manifest]) -> AsyncIterator[tuple[LiveInstances, Operator]]:
+    """Create instances in a namespace of their own, and run an operator without faults until they have converged.
+
+    The operator runs until the end of the context.
+    """
+    async with fresh_namespace() as live, running_operator(live.namespace) as operator:
         await live.create_from(*manifests)
-        await live.until(lambda: has_converged(live, len(manifests)), "converged undisturbed", CONVERGE_SECONDS)
+        description = "reference run without faults has converged"
+        await live.until(lambda: has_converged(live, len(manifests)), description, CONVERGE_SECONDS)
         yield live, operator
 
 
-async def until_same(live: LiveInstances, expected: dict[str, Any], seconds: float = CONVERGE_SECONDS) -> None:
-    """Wait until everything is as in `expected`; say what is not."""
+async def until_outcome(live: LiveInstances, expected: dict[str, Any], seconds: float = CONVERGE_SECONDS) -> None:
+    """Wait until all instances have the expected outcome; fail with a list of the differences."""
     try:
-        await live.until(lambda: outcome(live) == expected, "the same end state", seconds)
+        await live.until(lambda: outcome(live) == expected, "the expected outcome", seconds)
     except AssertionError:
-        found = list(differences(outcome(live), expected))
-        raise AssertionError("\n".join([f"not within {seconds:.0f} s: the same end state", *found])) from None
+        lines = list(differences(outcome(live), expected))
+        raise AssertionError("\n".join([f"not within {seconds:.0f} s: the expected outcome", *lines])) from None
 
 
-def differences(one: Any, two: Any, path: str = "") -> Iterator[str]:
-    """Tell where two nested records differ."""
-    if isinstance(one, dict) and isinstance(two, dict):
-        for key in sorted(one.keys() | two.keys()):
-            yield from differences(one.get(key), two.get(key), f"{path}.{key}")
-    elif one != two:
-        yield f"{path}: {one} instead of {two}"
+def differences(actual: Any, expected: Any, path: str = "") -> Iterator[str]:
+    """Yield one line for each place in which two nested records differ."""
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        for key in sorted(actual.keys() | expected.keys()):
+            yield from differences(actual.get(key), expected.get(key), f"{path}.{key}")
+    elif actual != expected:
+        yield f"{path}: {actual} instead of {expected}"

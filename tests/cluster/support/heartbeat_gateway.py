@@ -1,22 +1,23 @@
-"""Gateways that instances beat at."""
+"""Gateway that receives heartbeats of instances, sent once or at an interval."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from hopper.api.enums import Health
 from hopper.gateway.discovery import Catalogue
-from tests.cluster.support.in_process_gateway import InProcessGateway, serving
+from tests.cluster.support.in_process_gateway import GatewayClient, running_gateway
 
 _SLICE_SECONDS = 0.1
 
 
-class HeartbeatGateways:
-    """One gateway of a namespace, and those who beat at it."""
+class HeartbeatGateway:
+    """Gateway of one namespace, and the heartbeats that a test sends to it."""
 
-    def __init__(self, namespace: str, rest: InProcessGateway) -> None:
+    def __init__(self, namespace: str, rest: GatewayClient) -> None:
         self._namespace = namespace
         self.rest = rest
 
@@ -24,33 +25,36 @@ class HeartbeatGateways:
     def catalogue(self) -> Catalogue:
         return self.rest.gateway.context.catalogue
 
-    async def beat(self, *names: str, **vitals: object) -> None:
-        """Have these instances beat once."""
+    async def send_heartbeats(self, *names: str, **vitals: object) -> None:
+        """Send one heartbeat of each of these instances."""
         for name in names:
-            answer = await self.rest.post(f"/registry/instances/{name}/heartbeat", vitals or None)
-            assert answer.code == 204, answer.text
+            response = await self.rest.post(f"/registry/instances/{name}/heartbeat", vitals or None)
+            assert response.code == 204, response.text
 
     def health(self, name: str) -> Health | None:
         instance = self.catalogue.instances.namespace(self._namespace).get(name)
         return self.catalogue.health.of(instance).health if instance else None
 
     @asynccontextmanager
-    async def beating(self, *names: str, every: float) -> AsyncIterator[None]:
-        """Have these instances beat, each every so many seconds."""
+    async def sending_heartbeats(self, *names: str, every: float) -> AsyncIterator[None]:
+        """Send a heartbeat of each of these instances at this interval in seconds."""
 
-        async def go_on() -> None:
+        async def send() -> None:
             while True:
-                await self.beat(*names)
+                await self.send_heartbeats(*names)
                 await asyncio.sleep(every)
 
-        async with _in_background(go_on()):
+        async with _in_background(send()):
             yield
 
     @asynccontextmanager
-    async def many_beating(self, *names: str, every: float) -> AsyncIterator[None]:
-        """Do the same, one after the other, without the cost of HTTP: what is to be measured comes after that."""
+    async def recording_heartbeats(self, *names: str, every: float) -> AsyncIterator[None]:
+        """Hand heartbeats of many instances to the heartbeat writer, evenly spread over the interval in seconds.
 
-        async def go_on() -> None:
+        This leaves out HTTP, because the tests measure the cost of what follows.
+        """
+
+        async def record() -> None:
             slices, turn = max(1, int(every / _SLICE_SECONDS)), 0
             context = self.rest.gateway.context
             while True:
@@ -61,23 +65,24 @@ class HeartbeatGateways:
                 turn += 1
                 await asyncio.sleep(_SLICE_SECONDS)
 
-        async with _in_background(go_on()):
+        async with _in_background(record()):
             yield
 
 
 @asynccontextmanager
-async def listening(namespace: str) -> AsyncIterator[HeartbeatGateways]:
-    """Run a gateway from the moment on when it knows all there is."""
-    async with serving(namespace) as rest:
-        yield HeartbeatGateways(namespace, rest)
+async def running_heartbeat_gateway(namespace: str) -> AsyncIterator[HeartbeatGateway]:
+    """Run a gateway; it is ready when the context begins."""
+    async with running_gateway(namespace) as rest:
+        yield HeartbeatGateway(namespace, rest)
 
 
 @asynccontextmanager
-async def _in_background(job: object) -> AsyncIterator[None]:
-    task: asyncio.Task[None] = asyncio.create_task(job)  # type: ignore[arg-type]
+async def _in_background(job: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a job that never ends by itself, and check at the end of the context that it still runs."""
+    task = asyncio.create_task(job)
     try:
         yield
-        assert not task.done(), f"nobody beats any more: {task}"
+        assert not task.done(), f"the heartbeats have stopped: {task}"
     finally:
         task.cancel()
         await asyncio.wait([task])

@@ -1,4 +1,4 @@
-"""What holds for every version of every instance that a test has seen, whatever the test was about."""
+"""Invariants of every version of every instance that a test has recorded, whatever the test is about."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from itertools import pairwise
 from hopper.api.conditions import ConditionType, Reason
 from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HISTORY_LIMIT
+from hopper.api.resources import Manifest
 from hopper.domain.lifecycle import TARGET_PHASE, TRANSITIONS
-from tests.cluster.support.watch_recorder import Object, WatchRecorder
+from tests.cluster.support.watch_recorder import WatchRecorder
 
 ONLY_WHILE_TRUE = {ConditionType.RECONCILING, ConditionType.STALLED}
 
 
-def violations(follow: WatchRecorder) -> list[str]:
-    """Return what is wrong with any of the versions in the log."""
-    before: dict[str, Object] = {}
+def violations(recorder: WatchRecorder) -> list[str]:
+    """Return one line for each violation in a recorded version, without duplicates."""
+    last_status: dict[str, Manifest] = {}
     found: dict[str, None] = {}
-    for seen in follow.log:
-        version = seen.object
+    for event in recorder.log:
+        version = event.object
         if status := version.get("status"):
-            problems = [*_history(status), *_conditions(version, status), *_owners(version)]
             uid = version["metadata"]["uid"]
-            problems += _continuity(before.get(uid, {}), status)
-            before[uid] = status
-            found |= {f"{seen.name} at {version['metadata']['resourceVersion']}: {it}": None for it in problems}
+            problems = [*_history_problems(status), *_condition_problems(version, status), *_owner_problems(version)]
+            problems += _continuity_problems(last_status.get(uid, {}), status)
+            last_status[uid] = status
+            place = f"{event.name} at {version['metadata']['resourceVersion']}"
+            found |= {f"{place}: {problem}": None for problem in problems}
     return list(found)
 
 
-def _history(status: Object) -> Iterator[str]:
+def _history_problems(status: Manifest) -> Iterator[str]:
     history = status.get("history", [])
     phase = status["phase"]
     if history and history[-1]["to"] != phase:
@@ -43,47 +45,46 @@ def _history(status: Object) -> Iterator[str]:
             yield f"illegal transition {entry['from']} → {entry['to']}"
         if entry["reason"] not in list(Reason):
             yield f"unknown reason {entry['reason']}"
-    for one, two in pairwise(history):
-        if one["to"] != two["from"] or one["time"] > two["time"]:
-            yield f"history jumps from {one} to {two}"
+    for earlier, later in pairwise(history):
+        if earlier["to"] != later["from"] or earlier["time"] > later["time"]:
+            yield f"history jumps from {earlier} to {later}"
 
 
-def _conditions(version: Object, status: Object) -> Iterator[str]:
-    conditions = {it["type"]: it for it in status.get("conditions", [])}
+def _condition_problems(version: Manifest, status: Manifest) -> Iterator[str]:
+    conditions = {condition["type"]: condition for condition in status.get("conditions", [])}
     if ConditionType.READY not in conditions:
         yield "no Ready condition"
-    for kind, condition in conditions.items():
-        if kind in ONLY_WHILE_TRUE and condition["status"] != "True":
-            yield f"{kind} is {condition['status']}"
+    for condition_type, condition in conditions.items():
+        if condition_type in ONLY_WHILE_TRUE and condition["status"] != "True":
+            yield f"{condition_type} is {condition['status']}"
         if condition["reason"] not in list(Reason):
-            yield f"{kind} has the unknown reason {condition['reason']}"
+            yield f"{condition_type} has the unknown reason {condition['reason']}"
         if "observedGeneration" not in condition:
-            yield f"{kind} does not say which generation it observed"
-    ready = conditions.get(ConditionType.READY, {}).get("status") == "True"
-    if ready and ONLY_WHILE_TRUE & conditions.keys():
-        yield "Ready, and yet Reconciling or Stalled"
-    if ready and TARGET_PHASE[DesiredState(status["effectiveState"])] != status["phase"]:
-        yield f"Ready in {status['phase']}, but it is to be {status['effectiveState']}"
+            yield f"{condition_type} has no observedGeneration"
+    is_ready = conditions.get(ConditionType.READY, {}).get("status") == "True"
+    if is_ready and ONLY_WHILE_TRUE & conditions.keys():
+        yield "Ready together with Reconciling or Stalled"
+    if is_ready and TARGET_PHASE[DesiredState(status["effectiveState"])] != status["phase"]:
+        yield f"Ready in {status['phase']}, but the effective state is {status['effectiveState']}"
     if status.get("observedGeneration", 0) > version["metadata"]["generation"]:
-        yield "observed a generation that is not there yet"
+        yield "observedGeneration is greater than the generation"
 
 
-def _owners(version: Object) -> Iterator[str]:
+def _owner_problems(version: Manifest) -> Iterator[str]:
     owners = version["metadata"].get("ownerReferences", [])
     if sum(owner.get("controller", False) for owner in owners) > 1:
         yield "more than one controller"
 
 
-def _continuity(before: Object, status: Object) -> Iterator[str]:
-    """What one version did is in the next one's history."""
+def _continuity_problems(before: Manifest, status: Manifest) -> Iterator[str]:
+    """Yield a problem if the history of a version does not continue the history of the version before."""
     old, new = before.get("history", []), status.get("history", [])
     if old == new:
         return
-    kept = next((start for start in range(len(old) + 1) if new[: len(old) - start] == old[start:]), len(old))
-    if kept and len(new) < HISTORY_LIMIT:
+    dropped = next((start for start in range(len(old) + 1) if new[: len(old) - start] == old[start:]), len(old))
+    if dropped and len(new) < HISTORY_LIMIT:
         yield "history has lost entries"
-    if before and not new[len(old) - kept :]:
+    if before and not new[len(old) - dropped :]:
         yield "history was rewritten"
-    for name in ("restarts",):
-        if status.get(name, 0) < before.get(name, 0):
-            yield f"{name} counted backwards"
+    if status.get("restarts", 0) < before.get("restarts", 0):
+        yield "restarts has decreased"

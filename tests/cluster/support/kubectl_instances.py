@@ -1,4 +1,4 @@
-"""HopperInstances in the tests: write them, read them, see them refused, wait for them."""
+"""HopperInstances of one namespace, written and read with kubectl as a user does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KIND = "hopperinstances.hopper.dev"
 
 
 class KubectlInstances:
-    """HopperInstances of one namespace, written with kubectl."""
+    """kubectl, limited to one namespace, with shorthands for HopperInstances."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster = cluster
@@ -30,8 +30,8 @@ class KubectlInstances:
         manifest["metadata"] = {"name": name, **metadata}
         self.kubectl("apply", "--filename=-", *args, input=json.dumps(manifest))
 
-    def try_out(self, name: str, spec: dict[str, Any]) -> None:
-        """Have a spec checked by everything that a real write passes, without writing it."""
+    def dry_run(self, name: str, spec: dict[str, Any]) -> None:
+        """Send a spec through validation and admission without storing it."""
         self.apply(name, spec, "--dry-run=server")
 
     def patch(self, name: str, spec: dict[str, Any], *args: str) -> None:
@@ -42,24 +42,24 @@ class KubectlInstances:
         self.kubectl("patch", KIND, name, "--subresource=status", "--type=merge", f"--patch={patch}")
 
     def get(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", KIND, name, "--output=json"))
-        return found
+        instance: dict[str, Any] = json.loads(self.kubectl("get", KIND, name, "--output=json"))
+        return instance
 
     def names(self, *args: str) -> set[str]:
-        listed = self.kubectl("get", KIND, "--output=jsonpath={.items[*].metadata.name}", *args)
-        return set(listed.split())
+        output = self.kubectl("get", KIND, "--output=jsonpath={.items[*].metadata.name}", *args)
+        return set(output.split())
 
 
 def refusal(act: Callable[..., object], *args: Any) -> str:
-    """Return what kubectl says when the API server refuses."""
+    """Return the error output of a kubectl call that the API server must reject."""
     with pytest.raises(KubectlError) as caught:
         act(*args)
     return caught.value.stderr
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait for a condition."""
+def until(holds: Callable[[], bool], description: str, seconds: float = 30) -> None:
+    """Wait until a condition holds; fail after this number of seconds."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {description}"
         time.sleep(0.1)

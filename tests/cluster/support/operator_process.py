@@ -1,4 +1,4 @@
-"""The operator as a process of its own, to be killed, stopped and looked at from outside."""
+"""Operator in a process of its own, so that a test can send it signals and observe it from outside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 class OperatorProcess:
-    """One run of `hopper operator run`, its log in a file."""
+    """Run of `hopper operator run`, with its log in a file."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
         self._process = process
@@ -31,14 +31,14 @@ class OperatorProcess:
 
     @classmethod
     async def start(cls, namespace: str, kubeconfig: Path, log: Path, *args: str) -> OperatorProcess:
-        """Start it; the log is appended to."""
+        """Start an operator process that appends to this log."""
         port = free_ports(1)[0]
         command = ["operator", "run", "--namespace", namespace, "--metrics-port", str(port), *args]
         return await cls.launch(command, port, kubeconfig, log)
 
     @classmethod
     async def launch(cls, command: Sequence[str], port: int, kubeconfig: Path, log: Path) -> OperatorProcess:
-        """Start any verb of `hopper` that answers probes on a port."""
+        """Start any `hopper` command that serves probes on a port."""
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 HOPPER, *command, stdout=output, stderr=output, env=os.environ | {"KUBECONFIG": str(kubeconfig)}
@@ -50,7 +50,7 @@ class OperatorProcess:
         return self._process.pid
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self._process.returncode is None
 
     @property
@@ -61,45 +61,45 @@ class OperatorProcess:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it without a chance to clean up."""
+        """Send SIGKILL, so that nothing is cleaned up."""
         self._process.kill()
 
     async def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait for the process to end; return its exit code."""
         async with asyncio.timeout(seconds):
             return await self._process.wait()
 
     async def stop(self) -> int:
-        """End it politely; return the exit code."""
+        """Send SIGTERM and wait for the process to end; return its exit code."""
         self.signal(signal.SIGTERM)
         return await self.wait()
 
-    async def answers(self, path: str) -> bool:
-        """Tell whether a probe is answered with 200."""
+    async def probe_succeeds(self, path: str) -> bool:
+        """Whether the response to a probe is 200."""
         return await self._get(path) is not None
 
     async def metrics(self) -> str:
-        """Return all metrics, in Prometheus' text format."""
+        """Return all metrics in the Prometheus text format."""
         text = await self._get("/metrics")
-        assert text is not None, f"no metrics\n{self.log}"
+        assert text is not None, f"/metrics does not respond with 200\n{self.log}"
         return text
 
     async def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of the samples with these labels; 0 without any."""
+        """Return the sum of the samples with these labels; 0 without such a sample."""
         return PrometheusSamples(await self.metrics()).total(name, **labels)
 
     async def until_ready(self) -> None:
-        await self.until(lambda: self.answers("/readyz"), "/readyz answers", START_SECONDS)
+        await self.until(lambda: self.probe_succeeds("/readyz"), "/readyz responds with 200", START_SECONDS)
 
-    async def until(self, holds: Callable[[], object], what: str, seconds: float = 30) -> None:
-        """Wait for a condition (a coroutine function) while it runs."""
+    async def until(self, holds: Callable[[], object], description: str, seconds: float = 30) -> None:
+        """Wait until a condition (a coroutine function) holds; fail as soon as the process has ended."""
         try:
             async with asyncio.timeout(seconds):
                 while not await holds():  # type: ignore[misc]
-                    assert self.runs, f"the operator has ended with {self._process.returncode}:\n{self.log}"
+                    assert self.is_running, f"the operator has ended with {self._process.returncode}:\n{self.log}"
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.log}") from None
+            raise AssertionError(f"not within {seconds:.0f} s: {description}\n{self.log}") from None
 
     async def _get(self, path: str) -> str | None:
         try:
@@ -110,12 +110,14 @@ class OperatorProcess:
 
 
 @asynccontextmanager
-async def process(namespace: str, kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[OperatorProcess]:
+async def running_operator_process(
+    namespace: str, kubeconfig: Path, log: Path, *args: str
+) -> AsyncIterator[OperatorProcess]:
     """Run an operator process until the end of the context, where it is killed if it still runs."""
-    started = await OperatorProcess.start(namespace, kubeconfig, log, *args)
+    operator = await OperatorProcess.start(namespace, kubeconfig, log, *args)
     try:
-        yield started
+        yield operator
     finally:
-        if started.runs:
-            started.kill()
-        await started.wait()
+        if operator.is_running:
+            operator.kill()
+        await operator.wait()

@@ -1,4 +1,4 @@
-"""What instances own, on a real API server: applied, tampered with, compared."""
+"""Client for the owned objects of an instance on a real API server: apply, modify, read, delete."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from urllib.parse import urlencode
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.names import FIELD_MANAGER
 from hopper.api.resources import OWNED_RESOURCES, Manifest
-from tests.cluster.support.live_instances import LiveInstances, manifest
+from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
-_MERGE_PATCH = "application/merge-patch+json"
+_OTHER_MANAGER = "test-client"
 
 
 class LiveObjects:
-    """Objects of one namespace, and the instance that owns them."""
+    """Owned objects of one namespace, and the instances that own them."""
 
     def __init__(self, live: LiveInstances) -> None:
         self.live = live
         self.namespace = live.namespace
 
-    async def instance(self, name: str = "web-1", scope: str = "Project", **spec: Any) -> HopperInstance:
-        """Create an instance that nobody works on."""
+    async def create_instance(self, name: str = "web-1", scope: str = "Project", **spec: Any) -> HopperInstance:
+        """Create an instance without an operator that reconciles it."""
         return parse_instance(await self.live.create_from(manifest(name, scope, **spec)))
 
     async def apply(self, rendered: Manifest, **query: str) -> Manifest:
-        """Apply as the operator does; return the object as it is then."""
+        """Apply an object as the operator does; return the result."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true", **query}
         return await self._send("PATCH", rendered, rendered, _APPLY, query)
 
     async def merge_patch(self, target: Manifest, patch: Manifest) -> Manifest:
-        """Tamper with an object, as somebody else."""
-        return await self._send("PATCH", target, patch, _MERGE_PATCH, {"fieldManager": "somebody"})
+        """Change an object as another field manager; return the result."""
+        return await self._send("PATCH", target, patch, MERGE_PATCH, {"fieldManager": _OTHER_MANAGER})
 
-    async def json_patch(self, target: Manifest, operations: list[Manifest], manager: str = "somebody") -> Manifest:
+    async def json_patch(self, target: Manifest, operations: list[Manifest], manager: str = _OTHER_MANAGER) -> Manifest:
         return await self._send("PATCH", target, operations, _JSON_PATCH, {"fieldManager": manager})
 
     async def get(self, target: Manifest) -> Manifest:
@@ -44,7 +44,9 @@ class LiveObjects:
     async def delete(self, target: Manifest) -> None:
         await self._send("DELETE", target, {"propagationPolicy": "Background"}, "application/json", {})
 
-    async def _send(self, method: str, target: Manifest, body: object, kind: str, query: dict[str, str]) -> Manifest:
+    async def _send(
+        self, method: str, target: Manifest, body: object, content_type: str, query: dict[str, str]
+    ) -> Manifest:
         path = OWNED_RESOURCES[target["kind"]].path(self.namespace, target["metadata"]["name"])
-        found: Manifest = await self.live.request(method, f"{path}?{urlencode(query)}", body, kind)
-        return found
+        answer: Manifest = await self.live.request(method, f"{path}?{urlencode(query)}", body, content_type)
+        return answer

@@ -1,4 +1,4 @@
-"""Hooks that tests steer: they refuse, they wait, and they remember."""
+"""Hook that a test controls: it refuses or blocks transitions, and records all calls."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance
 from hopper.domain.plan import Transition
 
-Place = tuple[str, Phase]  # name of the instance, phase to be entered
+InstancePhase = tuple[str, Phase]  # name of the instance, phase that it enters
 
 
 class SteeredHook:
-    """Refuses and blocks the transitions it is told to; `before_calls` and `after_calls` list them all."""
+    """Hook whose result a test chooses; `before_calls` and `after_calls` list all calls."""
 
     def __init__(self) -> None:
-        self.refused: Counter[Place] = Counter()  # how many times more
-        self.blocked: dict[Place, asyncio.Event] = {}
-        self.before_calls: list[Place] = []
-        self.after_calls: list[Place] = []
+        self.refused: Counter[InstancePhase] = Counter()  # number of refusals left
+        self.blocked: dict[InstancePhase, asyncio.Event] = {}
+        self.before_calls: list[InstancePhase] = []
+        self.after_calls: list[InstancePhase] = []
 
     def refuse(self, name: str, phase: Phase, times: int = 1_000_000) -> None:
         self.refused[name, phase] = times
@@ -28,17 +28,17 @@ class SteeredHook:
         del self.refused[name, phase]
 
     def block(self, name: str, phase: Phase) -> asyncio.Event:
-        """Hold a transition until the answered event is set."""
+        """Hold up a transition until the returned event is set."""
         self.blocked[name, phase] = asyncio.Event()
         return self.blocked[name, phase]
 
     async def before(self, transition: Transition, instance: HopperInstance) -> None:
-        place = instance.name, transition.target
-        self.before_calls.append(place)
-        if place in self.blocked:
-            await self.blocked[place].wait()
-        if self.refused[place] > 0:
-            self.refused[place] -= 1
+        step = instance.name, transition.target
+        self.before_calls.append(step)
+        if step in self.blocked:
+            await self.blocked[step].wait()
+        if self.refused[step] > 0:
+            self.refused[step] -= 1
             raise RuntimeError(f"no licence for {instance.name}")
 
     async def after(self, transition: Transition, instance: HopperInstance) -> None:

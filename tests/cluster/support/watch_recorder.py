@@ -1,24 +1,23 @@
-"""What a watch tells: the objects of one path as they are now, and every change in the order of the API server."""
+"""Recorder of one watched collection: the current objects, and every watch event in the order of the API server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 
 from hopper.adapters.kube import abort_connection
+from hopper.api.resources import Manifest
 
-Object = dict[str, Any]
 
+class WatchEvent(NamedTuple):
+    """Watch event with the version of the object that it carried; `event_type` is ADDED, MODIFIED or DELETED."""
 
-class RecordedVersion(NamedTuple):
-    """One watch event; `kind` is ADDED, MODIFIED or DELETED."""
-
-    kind: str
-    object: Object
+    event_type: str
+    object: Manifest
 
     @property
     def name(self) -> str:
@@ -27,19 +26,19 @@ class RecordedVersion(NamedTuple):
 
 
 class WatchRecorder:
-    """Follows one collection. `now` holds the objects by name, `log` every change since the start."""
+    """List and watch of one collection; `objects` holds the objects by name, `log` every watch event so far."""
 
-    def __init__(self, session: aiohttp.ClientSession, path: str, changed: Callable[[], None]) -> None:
+    def __init__(self, session: aiohttp.ClientSession, path: str, on_change: Callable[[], None]) -> None:
         self._session = session
         self._path = path
-        self._changed = changed
-        self.now: dict[str, Object] = {}
-        self.log: list[RecordedVersion] = []
-        self.version = 0  # the newest resourceVersion seen
+        self._on_change = on_change
+        self.objects: dict[str, Manifest] = {}
+        self.log: list[WatchEvent] = []
+        self.newest_version = 0  # the highest resourceVersion seen
         self.listed = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow until cancelled; where the watch breaks off, list again."""
+        """List and watch until cancelled; list again when the watch breaks."""
         while True:
             try:
                 await self._list_and_watch()
@@ -49,9 +48,9 @@ class WatchRecorder:
     async def _list_and_watch(self) -> None:
         async with self._session.get(self._path) as response:
             response.raise_for_status()
-            listed = await response.json()
-        self._take_list(listed["items"])
-        query = f"watch=1&resourceVersion={listed['metadata']['resourceVersion']}"
+            collection = await response.json()
+        self._record_list(collection["items"])
+        query = f"watch=1&resourceVersion={collection['metadata']['resourceVersion']}"
         unlimited = aiohttp.ClientTimeout(total=None)
         async with self._session.get(f"{self._path}?{query}", timeout=unlimited) as response:
             response.raise_for_status()
@@ -65,27 +64,33 @@ class WatchRecorder:
             event = json.loads(line)
             if event["type"] == "ERROR":
                 return
-            self._take(RecordedVersion(event["type"], event["object"]))
+            self._record(WatchEvent(event["type"], event["object"]))
 
-    def _take_list(self, items: list[Object]) -> None:
-        found = {item["metadata"]["name"]: item for item in items}
-        for name in self.now.keys() - found.keys():
-            self._take(RecordedVersion("DELETED", self.now[name]))
-        for name, item in found.items():
-            if item != self.now.get(name):
-                self._take(RecordedVersion("MODIFIED" if name in self.now else "ADDED", item))
+    def _record_list(self, items: list[Manifest]) -> None:
+        """Record the differences between the known objects and a list as watch events."""
+        listed = {item["metadata"]["name"]: item for item in items}
+        for name in self.objects.keys() - listed.keys():
+            self._record(WatchEvent("DELETED", self.objects[name]))
+        for name, item in listed.items():
+            if item != self.objects.get(name):
+                self._record(WatchEvent("MODIFIED" if name in self.objects else "ADDED", item))
         self.listed.set()
 
-    def _take(self, seen: RecordedVersion) -> None:
-        self.log.append(seen)
-        self.version = max(self.version, version(seen.object))
-        if seen.kind == "DELETED":
-            self.now.pop(seen.name, None)
+    def _record(self, event: WatchEvent) -> None:
+        self.log.append(event)
+        self.newest_version = max(self.newest_version, resource_version(event.object))
+        if event.event_type == "DELETED":
+            self.objects.pop(event.name, None)
         else:
-            self.now[seen.name] = seen.object
-        self._changed()
+            self.objects[event.name] = event.object
+        self._on_change()
 
 
-def version(found: Object) -> int:
-    """Return the resourceVersion; of objects of one API server, the greater one is the newer."""
-    return int(found["metadata"]["resourceVersion"])
+def resource_version(manifest: Manifest) -> int:
+    """Return the resourceVersion; among objects of one API server, the greater number is the newer version."""
+    return int(manifest["metadata"]["resourceVersion"])
+
+
+def recorded_versions(recorder: WatchRecorder, name: str) -> list[Manifest]:
+    """Return every recorded version of an object."""
+    return [event.object for event in recorder.log if event.name == name]
