@@ -235,7 +235,10 @@ class TestCascade:
             assert "change freeze until Monday" in refused["message"]
             assert not live.is_ready("worker")
             blocked = await live.until_reason("web", "Stalled", "DeletionBlocked")
-            assert blocked["message"] == "deletion waits for party, whose own deletion is blocked: see there"
+            assert (
+                blocked["message"]
+                == "deletion waits for party, whose own deletion is blocked; see the Ready condition there"
+            )
             await live.edit("worker", desiredState="Stopped")
             await live.until_phase("Stopped", "worker")
         await live.edit("worker", displayName="look again")

@@ -41,7 +41,7 @@ async def test_a_life(rest: GatewayClient, live: LiveInstances) -> None:
     below = await rest.until("/instances/worker", status="paused", desired_state="running", effective_state="paused")
     assert "maintenance" in below["history"][-1]["message"]
     again = await rest.post("/instances/worker/resume")
-    assert (again.code, "already wanted Running" in again["detail"]) == (409, True)
+    assert (again.code, "already has desired state Running" in again["detail"]) == (409, True)
     assert (await rest.post("/instances/web/resume?wait=true"))["success"]
     await rest.until("/instances/worker", status="running")
 

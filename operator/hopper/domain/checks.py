@@ -254,8 +254,8 @@ GATES: dict[Phase, tuple[Check, ...]] = {
         children_are_active,
         # Our own pods stop only after the children, so they are checked second.
         workload_is_not_gone,
-        # An instance that leaves Created can no longer take over, so both stay there until the takeover is settled.
-        # A refused takeover never begins, so the refusal is reported first.
+        # An instance that has left Created cannot take over any more, so it stays in Created until the takeover is
+        # complete. A refused takeover never begins, so the refusal is reported first.
         rename_is_refused,
         predecessor_is_not_gone,
     ),
@@ -280,7 +280,7 @@ GATES: dict[Phase, tuple[Check, ...]] = {
 INVARIANTS: dict[Phase, tuple[Check, ...]] = {
     # A started instance needs its pods.
     **dict.fromkeys((Phase.RUNNING, Phase.PAUSED), (workload_is_not_available,)),
-    # An inactive instance must have none, before anything is said about a takeover that is being completed.
+    # An inactive instance must have none. Pods of its own matter more than a takeover that is still being completed.
     **dict.fromkeys((Phase.STOPPED, Phase.ARCHIVED, Phase.TERMINATED), (workload_is_not_gone, takeover_has_begun)),
 }
 

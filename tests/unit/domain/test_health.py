@@ -20,20 +20,20 @@ OVERDUE = HeartbeatRecord(NOW - seconds(15), NOW - seconds(900), NOW)
 LOST = HeartbeatRecord(NOW - seconds(500), NOW - seconds(900), NOW)
 
 
-def sample(phase: Phase = Phase.RUNNING, ready: str = "True", reason: str = "", **said: Any) -> HopperInstance:
+def sample(phase: Phase = Phase.RUNNING, ready: str = "True", reason: str = "", **fields: Any) -> HopperInstance:
     """Build an instance in a phase; `stalled` and `heartbeat` add conditions."""
     conditions = [condition(ConditionType.READY, ready, reason or phase.value)]
-    if stalled := said.pop("stalled", None):
+    if stalled := fields.pop("stalled", None):
         conditions.append(condition(ConditionType.STALLED, "True", stalled))
-    if status := said.pop("heartbeat", None):
+    if status := fields.pop("heartbeat", None):
         conditions.append(condition(ConditionType.HEARTBEAT, status, "HeartbeatOverdue"))
-    expected = said.pop("expected", None)
+    expected = fields.pop("expected", None)
     return instance(
         phase=phase,
         since=600,
         heartbeat=Heartbeat(timeout_seconds=10) if expected else None,
         status={"conditions": tuple(conditions)},
-        **said,
+        **fields,
     )
 
 
@@ -84,10 +84,10 @@ def test_health_and_reason_of_each_state(
 class TestReported:
     """Health in the last heartbeat: it can make the health worse, never better, and only during the same run."""
 
-    @pytest.mark.parametrize("said", [Health.HEALTHY, Health.DEGRADED, Health.UNHEALTHY])
+    @pytest.mark.parametrize("reported", [Health.HEALTHY, Health.DEGRADED, Health.UNHEALTHY])
     @pytest.mark.parametrize("expected", [True, False])
-    def test_becomes_the_health_of_a_running_instance(self, said: Health, expected: bool) -> None:
-        assert health_of(sample(expected=expected), ON_TIME, self.beat(said)).health is said
+    def test_becomes_the_health_of_a_running_instance(self, reported: Health, expected: bool) -> None:
+        assert health_of(sample(expected=expected), ON_TIME, self.beat(reported)).health is reported
 
     def test_does_not_hide_an_error_or_an_overdue_heartbeat(self) -> None:
         seen = health_of(sample(Phase.ERROR, "False", "BackOff"), ON_TIME, self.beat(Health.HEALTHY))

@@ -125,9 +125,9 @@ def test_every_step_of_a_route_is_legal(phase: Phase, goal: DesiredState) -> Non
 
 @pytest.mark.parametrize(("phase", "goal"), EVERY_GOAL)
 def test_a_goal_is_reached_from_every_phase_that_has_a_path_to_it(phase: Phase, goal: DesiredState) -> None:
-    there = TARGET_PHASE[goal]
-    possible = phase is there or there in reachable(phase)
-    assert (route(phase, goal)[-1] is there) == possible
+    target = TARGET_PHASE[goal]
+    possible = phase is target or target in reachable(phase)
+    assert (route(phase, goal)[-1] is target) == possible
 
 
 @pytest.mark.parametrize(("phase", "goal"), EVERY_GOAL)

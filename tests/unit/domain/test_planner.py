@@ -109,7 +109,10 @@ def test_a_deletion_blocked_further_down_names_the_blocked_child() -> None:
     dying = instance("global", Scope.GLOBAL, phase=Phase.RUNNING, deleted=True, finalizers=GUARDED)
     status = plan(observe(dying, children=ChildSummary(total=1, ready=1, blocked=("web",)))).status
     assert status
-    assert status.conditions[0].message == "deletion waits for web, whose own deletion is blocked: see there"
+    assert (
+        status.conditions[0].message
+        == "deletion waits for web, whose own deletion is blocked; see the Ready condition there"
+    )
     assert status.children == ChildCounts(total=1, ready=1)
 
 
@@ -133,9 +136,9 @@ def test_a_long_deletion_names_the_finalizers_of_other_controllers() -> None:
     later = plan(replace(o, now=NOW + seconds(DETAILS_AFTER_SECONDS)))
     assert later == Plan(status=later.status)
     assert later.status
-    said = "deletion waits for a (finalizer example.com/hold): the controller of the finalizer must remove it"
+    message = "deletion waits for a (finalizer example.com/hold): the controller of the finalizer must remove it"
     assert later.status.condition(ConditionType.READY) == condition(
-        ConditionType.READY, "False", Reason.DELETION_BLOCKED, message=said, since=-DETAILS_AFTER_SECONDS
+        ConditionType.READY, "False", Reason.DELETION_BLOCKED, message=message, since=-DETAILS_AFTER_SECONDS
     )
     assert later.status.condition(ConditionType.STALLED) is None
 
@@ -275,20 +278,20 @@ def test_the_ttl_starts_when_the_instance_is_stopped_by_its_own_spec() -> None:
 def test_a_timestamp_in_the_future_counts_as_now(phase: Phase) -> None:
     far = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     state = {Phase.STOPPED: DesiredState.STOPPED, Phase.TERMINATED: DesiredState.TERMINATED}
-    odd = instance(
+    subject = instance(
         phase=phase,
         desired=state.get(phase, DesiredState.RUNNING),
         ttl_seconds_after_finished=100,
         status={"last_transition_time": far, "stopped_at": far},
     )
-    decided = plan(observe(odd))
+    decided = plan(observe(subject))
     assert decided.delete is None
     assert decided.requeue_after == (10 if phase is Phase.ERROR else 100)
 
 
 def test_a_status_without_timestamps_never_expires() -> None:
-    odd = instance(phase=Phase.STOPPED, desired=DesiredState.STOPPED, ttl_seconds_after_finished=1)
-    decided = plan(observe(replace(odd, status=replace(odd.status, last_transition_time=None))))
+    subject = instance(phase=Phase.STOPPED, desired=DesiredState.STOPPED, ttl_seconds_after_finished=1)
+    decided = plan(observe(replace(subject, status=replace(subject.status, last_transition_time=None))))
     assert (decided.delete, decided.requeue_after) == (None, None)
 
 
@@ -323,16 +326,16 @@ def test_an_orphan_is_announced_once() -> None:
     orphan = worker(phase=Phase.RUNNING, parent="web")
     o = observe(orphan)
     decided = plan(o)
-    said = o.link.message
-    assert decided.hierarchy_events == (HierarchyEvent("worker", Reason.ORPHANED, said, warning=True),)
+    message = o.link.message
+    assert decided.hierarchy_events == (HierarchyEvent("worker", Reason.ORPHANED, message, warning=True),)
     assert decided.status
     assert plan(o.with_status(decided.status)).hierarchy_events == ()
 
 
 def test_a_child_that_garbage_collection_will_delete_is_not_announced_as_orphan() -> None:
     """Its ownerReference to the deleted parent is still there."""
-    doomed = worker(phase=Phase.RUNNING, parent="web", owners=(owned_by(instance("web")),))
-    assert plan(observe(doomed)).hierarchy_events == ()
+    child = worker(phase=Phase.RUNNING, parent="web", owners=(owned_by(instance("web")),))
+    assert plan(observe(child)).hierarchy_events == ()
 
 
 def test_only_a_first_status_about_waiting_is_delayed() -> None:

@@ -284,10 +284,10 @@ def check_situation(situation: Situation) -> None:
 
 def check_after_parent_runs(simulation: Simulation, situation: Situation) -> None:
     """Assert that the instance reaches its goal once the parent runs, so that no earlier request is lost."""
-    better = parent(Phase.RUNNING)
+    running_parent = parent(Phase.RUNNING)
     repaired = observe(
         simulation.o.instance,
-        better,
+        running_parent,
         now=simulation.o.now,
         children=simulation.o.children,
         workload=simulation.o.workload,
@@ -346,10 +346,10 @@ def test_a_parent_being_deleted_deletes_its_children_in_every_state() -> None:
 
 def test_leftover_conditions_do_not_affect_the_plan() -> None:
     """Even conditions written by another operator do not."""
-    odd = (condition(ConditionType.READY, "Unknown", "Whatever"), condition(ConditionType.STALLED, "True", "Odd"))
+    leftovers = (condition(ConditionType.READY, "Unknown", "Whatever"), condition(ConditionType.STALLED, "True", "Odd"))
     for situation in situations(Phase.RUNNING):
         o = situation.observed()
-        before = replace(o.instance.status, conditions=odd, path="elsewhere", depth=9, effective_state=None)
+        before = replace(o.instance.status, conditions=leftovers, path="elsewhere", depth=9, effective_state=None)
         decided, plain = plan(o.with_status(before)), plan(o)
         assert decided.transitions == plain.transitions
         assert decided.status

@@ -127,8 +127,8 @@ def test_an_oversized_claim_keeps_its_size_and_is_reported() -> None:
     assert planned.status
     warning = planned.status.condition(ConditionType.WARNING)
     assert warning
-    told = (
+    message = (
         f'PersistentVolumeClaim "{CLAIM}" keeps 5Gi, because claims cannot shrink to 0.5Gi; '
         "set the size of the volume to 5Gi"
     )
-    assert told in warning.message
+    assert message in warning.message

@@ -132,8 +132,8 @@ def test_a_restart_waits_until_the_instance_could_start_again(phase: Phase) -> N
     assert hold.reason is Reason.PARENT_NOT_READY
     assert planned(o).restarted_at is None, "the request is kept"
     assert Phase.STOPPING not in phases(plan(o)).split()
-    better = replace(BELOW_A_FAILED_PARENT, status=InstanceStatus(phase=Phase.RUNNING))
-    later = observe(after(o).instance, better)
+    running_parent = replace(BELOW_A_FAILED_PARENT, status=InstanceStatus(phase=Phase.RUNNING))
+    later = observe(after(o).instance, running_parent)
     assert planned(later).restarts == 1
 
 
@@ -267,8 +267,8 @@ def test_a_user_change_is_remembered_while_the_parent_is_down(
 ) -> None:
     """Parent and child are often fixed by the same `kubectl apply`."""
     fields, reason, _ = act
-    mended = worker(phase=Phase.ERROR, restart_policy=given, status={"retries": 5}, **fields)
-    o = observe(mended, BELOW_A_FAILED_PARENT)
+    fixed = worker(phase=Phase.ERROR, restart_policy=given, status={"retries": 5}, **fields)
+    o = observe(fixed, BELOW_A_FAILED_PARENT)
     hold = hold_of(o)
     assert hold
     assert hold.reason is Reason.PARENT_NOT_READY
@@ -280,8 +280,8 @@ def test_a_user_change_is_remembered_while_the_parent_is_down(
 @pytest.mark.parametrize("act", USER_CHANGES.values(), ids=USER_CHANGES)
 def test_a_user_change_is_remembered_while_a_sibling_is_down(act: tuple[dict[str, Any], Reason, int]) -> None:
     fields, reason, _ = act
-    mended = failed(restart_policy=NEVER, **fields)
-    o = observe(mended, runtime=Runtime(owned={}, missing_dependencies=("db, which is Error",)))
+    fixed = failed(restart_policy=NEVER, **fields)
+    o = observe(fixed, runtime=Runtime(owned={}, missing_dependencies=("db, which is Error",)))
     hold = hold_of(o)
     assert hold
     assert hold.reason is Reason.DEPENDENCY_NOT_READY

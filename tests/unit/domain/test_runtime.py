@@ -145,9 +145,9 @@ def test_the_gates_of_a_start_do_not_apply_to_a_recovery(runtime: dict[str, Any]
     o = running(phase=Phase.ERROR, since=1, runtime=runtime, **fields)
     assert phases(plan(o)) == "Error Starting Running"
     assert plan(replace(o, workload=CRASHED)).transitions == ()
-    asked = replace(o.instance.spec, restarted_at=NOW)
+    restart_spec = replace(o.instance.spec, restarted_at=NOW)
     if "problem" in runtime or fields:
-        restart = plan(replace(o, instance=replace(o.instance, spec=asked)))
+        restart = plan(replace(o, instance=replace(o.instance, spec=restart_spec)))
         assert restart.transitions == (), "an impossible restart is not counted"
 
 
@@ -183,8 +183,8 @@ def test_the_message_of_a_long_wait_contains_details() -> None:
     assert messages == {"waits for its workload to become available"}
     later = replace(o.with_status(decided.status), now=NOW + seconds(DETAILS_AFTER_SECONDS - 1))
     assert plan(replace(later, workload=replace(COMING_UP, message="0 of 2 pods ready"))).status == decided.status
-    told = plan(replace(later, now=NOW + seconds(DETAILS_AFTER_SECONDS))).status
-    assert told
-    assert {entry.message for entry in told.conditions if entry.type in ("Ready", "WorkloadAvailable")} == {
-        COMING_UP.message
-    }
+    status_after_long_wait = plan(replace(later, now=NOW + seconds(DETAILS_AFTER_SECONDS))).status
+    assert status_after_long_wait
+    assert {
+        entry.message for entry in status_after_long_wait.conditions if entry.type in ("Ready", "WorkloadAvailable")
+    } == {COMING_UP.message}

@@ -58,12 +58,17 @@ def two_trees_of_the_same_instances(draw: st.DrawFn) -> tuple[Tree, Tree]:
     tree = draw(trees(smallest=3))
     moved: list[HopperInstance] = []
     for member in tree:
-        homes = [home.name for home in moved if member.spec.scope in BELOW[home.spec.scope]]
-        choices: list[str | None] = [*homes, *([None] if member.spec.scope in (*BELOW[None], Scope.GLOBAL) else [])]
-        home = draw(st.sampled_from(choices))
+        possible_parents = [
+            new_parent.name for new_parent in moved if member.spec.scope in BELOW[new_parent.spec.scope]
+        ]
+        choices: list[str | None] = [
+            *possible_parents,
+            *([None] if member.spec.scope in (*BELOW[None], Scope.GLOBAL) else []),
+        ]
+        new_parent = draw(st.sampled_from(choices))
         spec = replace(
             member.spec,
-            parent_ref=NameRef(name=home) if home else None,
+            parent_ref=NameRef(name=new_parent) if new_parent else None,
             desired_state=draw(st.sampled_from(COMING_AND_GOING)),
         )
         moved.append(replace(member, spec=spec))
