@@ -56,9 +56,8 @@ def status_of_blocked_deletion(o: Observed) -> InstanceStatus:
         advice = "set spec.deletionProtection to false there, or move them to another parent"
         blockers.append(f"deletion waits for {join_names(children.protected)}: {advice}")
     if children.blocked:
-        blockers.append(
-            f"deletion waits for {join_names(children.blocked)}, whose own deletion is blocked; see the Ready condition there"
-        )
+        names = join_names(children.blocked)
+        blockers.append(f"deletion waits for {names}, whose own deletion is blocked; see the Ready condition there")
     stalled = bool(blockers)
     if children.held:
         advice = "the controller of the finalizer must remove it"
