@@ -1,4 +1,4 @@
-"""What `hopper import compose` makes, on a real API server: accepted, applied, and fit to run."""
+"""`hopper import compose` against a real API server: validation of the manifests, and `--apply`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hopper(*args: str) -> Result:
 
 @pytest.fixture
 def import_compose(cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
-    """Import a compose file with a password into the namespace of the test."""
+    """Return a function that imports a compose file with a password into the namespace of the test."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     path = tmp_path / "compose.yaml"
 
@@ -56,11 +56,13 @@ def import_compose(cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
-def test_the_api_server_accepts_all_of_it(cluster: Cluster, namespace: str, path: Path) -> None:
-    done = hopper("import", "compose", str(path), "--stack", "demo")
-    assert done.exit_code == 0, done.stderr
-    expected = [(one["kind"].lower(), one["metadata"]["name"]) for one in yaml.safe_load_all(done.stdout)]
-    said = cluster.kubectl(
+def test_the_api_server_accepts_all_manifests(cluster: Cluster, namespace: str, path: Path) -> None:
+    result = hopper("import", "compose", str(path), "--stack", "demo")
+    assert result.exit_code == 0, result.stderr
+    expected = [
+        (manifest["kind"].lower(), manifest["metadata"]["name"]) for manifest in yaml.safe_load_all(result.stdout)
+    ]
+    output = cluster.kubectl(
         *(
             "apply",
             "--server-side",
@@ -69,16 +71,16 @@ def test_the_api_server_accepts_all_of_it(cluster: Cluster, namespace: str, path
             f"--namespace={namespace}",
             "--filename=-",
         ),
-        input=done.stdout,
+        input=result.stdout,
     )
-    assert len(said.splitlines()) == len(expected)
-    for (kind, name), line in zip(expected, said.splitlines(), strict=True):
+    assert len(output.splitlines()) == len(expected)
+    for (kind, name), line in zip(expected, output.splitlines(), strict=True):
         assert line.startswith(kind)
         assert f"/{name} serverside-applied (server dry run)" in line
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
-def test_the_api_server_accepts_what_the_operator_makes_of_it(
+def test_the_api_server_accepts_the_rendered_objects(
     cluster: Cluster, namespace: str, path: Path, tmp_path: Path
 ) -> None:
     imported = tmp_path / "imported.yaml"
@@ -86,8 +88,8 @@ def test_the_api_server_accepts_what_the_operator_makes_of_it(
     rendered = hopper("render", "-f", str(imported), "--namespace", namespace, "--show-secrets")
     assert rendered.exit_code == 0, rendered.stderr
     objects = list(yaml.safe_load_all(rendered.stdout))
-    assert {"Deployment"} <= {one["kind"] for one in objects}
-    said = cluster.kubectl(
+    assert {"Deployment"} <= {manifest["kind"] for manifest in objects}
+    output = cluster.kubectl(
         *(
             "apply",
             "--server-side",
@@ -98,11 +100,11 @@ def test_the_api_server_accepts_what_the_operator_makes_of_it(
         ),
         input=rendered.stdout,
     )
-    assert len(said.splitlines()) == len(objects)
+    assert len(output.splitlines()) == len(objects)
 
 
 class TestApply:
-    def test_created_unchanged_configured(self, import_compose: Import) -> None:
+    def test_apply_reports_created_unchanged_and_configured_objects(self, import_compose: Import) -> None:
         first = import_compose("--stack", "shop", "--apply")
         assert first.exit_code == 0, first.stderr
         assert first.stdout.splitlines() == [
@@ -122,24 +124,26 @@ class TestApply:
             "hoppertemplate.hopper.dev/web unchanged",
         ]
 
-    def test_what_belongs_to_another_stack_is_left_alone(
+    def test_objects_of_another_stack_are_not_changed(
         self, import_compose: Import, cluster: Cluster, namespace: str
     ) -> None:
         import_compose("--stack", "shop", "--apply")
-        done = import_compose("--stack", "other", "--apply", password="canary-2")
-        assert (done.exit_code, done.stdout) == (1, "")
-        assert "error: hoppertemplate.hopper.dev/web belongs to the stack shop" in done.stderr
+        result = import_compose("--stack", "other", "--apply", password="canary-2")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "error: hoppertemplate.hopper.dev/web belongs to the stack shop" in result.stderr
         assert "other" not in cluster.kubectl("get", "hi", "--namespace", namespace, "--output=name")
         assert import_compose("--stack", "other", "--apply", "--force-conflicts").exit_code == 0
 
-    def test_what_is_stored(self, import_compose: Import, cluster: Cluster, namespace: str) -> None:
+    def test_the_objects_are_stored_by_the_field_manager_of_the_import(
+        self, import_compose: Import, cluster: Cluster, namespace: str
+    ) -> None:
         import_compose("--stack", "shop", "--apply")
-        found = cluster.kubectl("get", "hi,ht", "--namespace", namespace, "--output=yaml", "--show-managed-fields")
-        objects = {one["metadata"]["name"]: one for one in yaml.safe_load(found)["items"]}
+        stored = cluster.kubectl("get", "hi,ht", "--namespace", namespace, "--output=yaml", "--show-managed-fields")
+        objects = {manifest["metadata"]["name"]: manifest for manifest in yaml.safe_load(stored)["items"]}
         assert objects["shop-web"]["spec"]["templateRef"] == {"name": "web"}
         assert objects["web"]["spec"]["dependsOn"] == ["db"]
         assert {field["manager"] for field in objects["web"]["metadata"]["managedFields"]} == {"hopper-import"}
-        assert "canary-1" not in found
+        assert "canary-1" not in stored
         secret = cluster.kubectl(
             *("get", "secret", "db-secrets", "--namespace", namespace),
             "--output=go-template={{.data.POSTGRES_PASSWORD | base64decode}}",
@@ -147,41 +151,41 @@ class TestApply:
         assert secret == "canary-1"
 
     def test_a_dry_run_writes_nothing(self, import_compose: Import, cluster: Cluster, namespace: str) -> None:
-        done = import_compose("--apply", "--dry-run")
-        assert done.stdout.splitlines()[0] == "secret/db-secrets created (server dry run)"
+        result = import_compose("--apply", "--dry-run")
+        assert result.stdout.splitlines()[0] == "secret/db-secrets created (server dry run)"
         assert cluster.kubectl("get", "ht,secret", "--namespace", namespace, "--output=name") == ""
         import_compose("--apply")
-        done = import_compose("--apply", "--dry-run", password="canary-2")
-        assert [line.split()[1] for line in done.stdout.splitlines()] == ["configured", "unchanged", "unchanged"]
+        result = import_compose("--apply", "--dry-run", password="canary-2")
+        assert [line.split()[1] for line in result.stdout.splitlines()] == ["configured", "unchanged", "unchanged"]
 
-    def test_printing_what_was_applied(self, import_compose: Import) -> None:
-        done = import_compose("--apply", "-o", "yaml")
-        assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == [
+    def test_output_prints_the_applied_manifests(self, import_compose: Import) -> None:
+        result = import_compose("--apply", "-o", "yaml")
+        assert [manifest["kind"] for manifest in yaml.safe_load_all(result.stdout)] == [
             "Secret",
             "HopperTemplate",
             "HopperTemplate",
         ]
 
-    def test_fields_of_others_are_not_taken_over(
+    def test_fields_of_other_field_managers_are_not_changed(
         self, import_compose: Import, cluster: Cluster, namespace: str
     ) -> None:
         import_compose("--apply")
         patch = '{"spec": {"image": "nginx:other"}}'
         cluster.kubectl("patch", "ht", "web", "--namespace", namespace, "--type=merge", f"--patch={patch}")
-        done = import_compose("--apply")
-        assert done.exit_code == 1
-        assert "hoppertemplate.hopper.dev/web 409" in done.stderr
-        assert "--force-conflicts" in done.stderr
-        # The others were applied nevertheless.
-        assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        result = import_compose("--apply")
+        assert result.exit_code == 1
+        assert "hoppertemplate.hopper.dev/web 409" in result.stderr
+        assert "--force-conflicts" in result.stderr
+        # The other objects are applied.
+        assert [line.split()[0] for line in result.stdout.splitlines()] == [
             "secret/db-secrets",
             "hoppertemplate.hopper.dev/db",
         ]
         assert import_compose("--apply", "--force-conflicts").exit_code == 0
 
-    def test_a_namespace_that_is_not_there(self, import_compose: Import, cluster: Cluster) -> None:
-        done = import_compose("--apply", "--namespace", "nowhere")
-        assert (done.exit_code, done.stdout) == (1, "")
-        assert 'namespaces "nowhere" not found' in done.stderr
+    def test_a_missing_namespace_is_an_error(self, import_compose: Import, cluster: Cluster) -> None:
+        result = import_compose("--apply", "--namespace", "nowhere")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert 'namespaces "nowhere" not found' in result.stderr
         with pytest.raises(KubectlError):
             cluster.kubectl("get", "namespace", "nowhere")

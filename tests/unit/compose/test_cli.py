@@ -62,9 +62,9 @@ def test_manifests_go_to_stdout_and_the_report_to_stderr(shop: Path) -> None:
 
 def test_a_directory_with_a_stack_is_printed_as_json(shop: Path) -> None:
     result = hopper(".", "--stack", "shop", "-o", "json")
-    found = json.loads(result.stdout)
-    assert (found["apiVersion"], found["kind"]) == ("v1", "List")
-    assert [manifest["kind"] for manifest in found["items"]] == [
+    output = json.loads(result.stdout)
+    assert (output["apiVersion"], output["kind"]) == ("v1", "List")
+    assert [manifest["kind"] for manifest in output["items"]] == [
         "Secret",
         *["HopperTemplate"] * 2,
         *["HopperInstance"] * 3,

@@ -81,7 +81,7 @@ class TestCommand:
 SECRET = "canary"
 
 
-def found(words: list[str]) -> list[str]:
+def extract_secrets(words: list[str]) -> list[str]:
     return [
         word[span.start : span.end]
         for word, spans in zip(words, find_secrets_in_words(words), strict=True)
@@ -113,7 +113,7 @@ def found(words: list[str]) -> list[str]:
     ],
 )
 def test_secrets_are_found_in_words(words: list[str]) -> None:
-    assert found(words) == [SECRET]
+    assert extract_secrets(words) == [SECRET]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_secrets_are_found_in_words(words: list[str]) -> None:
     ],
 )
 def test_words_without_secrets_are_kept(words: list[str]) -> None:
-    assert found(words) == []
+    assert extract_secrets(words) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hopper.compose.secret_detection import find_passwords, is_secret_name, is_s
 from tests.unit.compose.compose_directory import ComposeDirectory, ConversionResult
 
 
-def plain(result: ConversionResult, service: str = "app") -> dict[str, str | None]:
+def plain_variables(result: ConversionResult, service: str = "app") -> dict[str, str | None]:
     return {entry.name: entry.value for entry in result.spec(service).env if entry.value_from is None}
 
 
@@ -29,7 +29,7 @@ def test_values_of_a_mapping_become_text(project: ComposeDirectory) -> None:
           with.dots-1: x
         """
     )
-    assert plain(result) == {
+    assert plain_variables(result) == {
         "TEXT": "hello",
         "NUMBER": "5",
         "FLOAT": "1.5",
@@ -44,12 +44,12 @@ def test_values_of_a_mapping_become_text(project: ComposeDirectory) -> None:
 
 def test_a_list_holds_assignments(project: ComposeDirectory) -> None:
     result = project.app("environment: [A=1, 'B=x=y', C=, D]", environment={"D": "from outside"})
-    assert plain(result) == {"A": "1", "B": "x=y", "C": "", "D": "from outside"}
+    assert plain_variables(result) == {"A": "1", "B": "x=y", "C": "", "D": "from outside"}
 
 
 def test_a_name_without_a_value_is_inherited(project: ComposeDirectory) -> None:
     result = project.app("environment: {A: , B: }", environment={"A": "here"})
-    assert plain(result) == {"A": "here"}
+    assert plain_variables(result) == {"A": "here"}
     # Nothing is lost, because docker compose does not set it either.
     assert "has no value in the file or outside" in result.notes["environment.B"].message
     assert not result.dropped
@@ -59,7 +59,7 @@ def test_environment_takes_precedence_over_env_files(project: ComposeDirectory) 
     project.write("one.env", "A=1\nB=1\nC=1\n")
     project.write("sub/two.env", "B=2\nC=2\n")
     result = project.app("env_file: [one.env, {path: ./sub/two.env, required: true}]\nenvironment: {C: 3}")
-    assert plain(result) == {"A": "1", "B": "2", "C": "3"}
+    assert plain_variables(result) == {"A": "1", "B": "2", "C": "3"}
 
 
 def test_env_files_refer_to_variables_of_earlier_files_and_the_service(project: ComposeDirectory) -> None:
@@ -67,7 +67,7 @@ def test_env_files_refer_to_variables_of_earlier_files_and_the_service(project: 
     project.write("a.env", "ONE=1\nOWN=file\nTOP=file\n")
     project.write("b.env", "ALL=$ONE-$OWN-$TOP-$NOWHERE\nONE\n")
     result = project.app("env_file: [a.env, b.env]\nenvironment: {OWN: own}")
-    assert plain(result) == {"ONE": "1", "OWN": "own", "TOP": "file", "ALL": "1-own-dot-"}
+    assert plain_variables(result) == {"ONE": "1", "OWN": "own", "TOP": "file", "ALL": "1-own-dot-"}
     assert result.dropped["environment.ALL"].message == "the variable NOWHERE has no value"
 
 
@@ -84,7 +84,7 @@ def test_missing_env_files_are_reported(project: ComposeDirectory) -> None:
 
 def test_invalid_and_reserved_names_are_reported(project: ComposeDirectory) -> None:
     result = project.app("environment: {'1A': x, 'A B': x, HOPPER_X: x, KUBERNETES_PORT: x, OK: x}")
-    assert plain(result) == {"OK": "x"}
+    assert plain_variables(result) == {"OK": "x"}
     assert len(result.dropped) == 4
 
 
@@ -96,12 +96,12 @@ def test_excess_variables_are_reported(project: ComposeDirectory) -> None:
 
 def test_values_that_are_too_long_are_left_out(project: ComposeDirectory) -> None:
     result = project.app(f"environment: {{A: {'x' * 32769}, B: {'x' * 32768}}}")
-    assert set(plain(result)) == {"B"}
+    assert set(plain_variables(result)) == {"B"}
 
 
 def test_references_that_kubernetes_would_expand_are_escaped(project: ComposeDirectory) -> None:
     result = project.app("environment: {A: x, B: $$(A), C: $$(D), D_: $$$$, E: 'a$$b'}")
-    assert plain(result) == {"A": "x", "B": "$$(A)", "C": "$(D)", "D_": "$$$$", "E": "a$b"}
+    assert plain_variables(result) == {"A": "x", "B": "$$(A)", "C": "$(D)", "D_": "$$$$", "E": "a$b"}
 
 
 def test_an_entry_with_a_colon_does_not_reveal_its_value(project: ComposeDirectory) -> None:
@@ -236,7 +236,7 @@ class TestSecrets:
         result = project.app(
             "environment: {POSTGRES_PASSWORD: postgres, POSTGRES_USER: postgres, PW_TOKEN: abc, X: abcd}"
         )
-        assert plain(result) == {"POSTGRES_USER": "postgres", "X": "abcd"}
+        assert plain_variables(result) == {"POSTGRES_USER": "postgres", "X": "abcd"}
 
     def test_incomplete_secret_values_are_reported(self, project: ComposeDirectory) -> None:
         result = project.app("environment: {DB_PASSWORD: '${DB_PASSWORD}', URL: 'x://u:${PW_TOKEN}@h'}")

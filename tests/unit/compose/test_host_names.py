@@ -33,7 +33,7 @@ def overridden_env(result: ConversionResult, service: str = "app") -> dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "found"),
+    ("key", "text", "hosts"),
     [
         ("DB", "db:5432", ["db:5432"]),
         ("DB", "postgres://app:db@db/db", ["db"]),
@@ -62,9 +62,9 @@ def overridden_env(result: ConversionResult, service: str = "app") -> dict[str, 
         ("TIME", "db:123456", []),
     ],
 )
-def test_hosts_are_found_in_texts(key: str, text: str, found: list[str]) -> None:
+def test_hosts_are_found_in_texts(key: str, text: str, hosts: list[str]) -> None:
     mentions = find_mentions(key, text, {"db": (), "my-cache": ()})
-    assert [text[mention.start : mention.end] for mention in mentions] == found
+    assert [text[mention.start : mention.end] for mention in mentions] == hosts
 
 
 def test_a_small_number_is_a_port_if_the_service_has_it() -> None:

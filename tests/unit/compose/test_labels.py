@@ -9,7 +9,7 @@ from hopper.compose.services.proxy_hosts import find_proxy_hosts
 from tests.unit.compose.compose_directory import ComposeDirectory
 
 
-def domains(labels: dict[str, str], variables: dict[str, str] | None = None) -> list[tuple[str, int | None]]:
+def find_domains(labels: dict[str, str], variables: dict[str, str] | None = None) -> list[tuple[str, int | None]]:
     return [(host.name, host.port) for host in find_proxy_hosts(labels, variables or {}).hosts]
 
 
@@ -17,7 +17,7 @@ ROUTER, PORT = "traefik.http.routers.r.rule", "traefik.http.services.s.loadbalan
 
 
 @pytest.mark.parametrize(
-    ("labels", "found"),
+    ("labels", "hosts"),
     [
         ({ROUTER: "Host(`a.x`)"}, [("a.x", None)]),
         ({ROUTER: "Host(`a.x`) || Host('b.x')"}, [("a.x", None), ("b.x", None)]),
@@ -35,12 +35,12 @@ ROUTER, PORT = "traefik.http.routers.r.rule", "traefik.http.services.s.loadbalan
         ({PORT: "80"}, []),
     ],
 )
-def test_host_names_are_found_in_labels(labels: dict[str, str], found: list[tuple[str, int | None]]) -> None:
-    assert domains(labels) == found
+def test_host_names_are_found_in_labels(labels: dict[str, str], hosts: list[tuple[str, int | None]]) -> None:
+    assert find_domains(labels) == hosts
 
 
 def test_host_names_are_found_in_variables() -> None:
-    assert domains({}, {"VIRTUAL_HOST": "a.x, b.x", "VIRTUAL_PORT": "8080"}) == [("a.x", 8080), ("b.x", 8080)]
+    assert find_domains({}, {"VIRTUAL_HOST": "a.x, b.x", "VIRTUAL_PORT": "8080"}) == [("a.x", 8080), ("b.x", 8080)]
 
 
 def test_a_host_name_has_the_port_of_the_service_of_its_router() -> None:
@@ -50,7 +50,7 @@ def test_a_host_name_has_the_port_of_the_service_of_its_router() -> None:
         "traefik.http.services.one.loadbalancer.server.port": "1",
         "traefik.http.services.two.loadbalancer.server.port": "2",
     }
-    assert domains(labels) == [("a.x", 2)]
+    assert find_domains(labels) == [("a.x", 2)]
 
 
 def test_valid_labels_are_kept_and_others_reported(project: ComposeDirectory) -> None:

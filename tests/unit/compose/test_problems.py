@@ -50,8 +50,8 @@ def test_other_yaml_files_are_refused(project: ComposeDirectory) -> None:
     ],
 )
 def test_values_of_the_wrong_shape_are_problems(project: ComposeDirectory, text: str, problem: str) -> None:
-    found = project.app_problems(text)
-    assert any(message.startswith(f"compose.yaml: service app: {problem}") for message in found), found
+    messages = project.app_problems(text)
+    assert any(message.startswith(f"compose.yaml: service app: {problem}") for message in messages), messages
 
 
 @pytest.mark.parametrize(

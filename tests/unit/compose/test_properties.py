@@ -44,10 +44,10 @@ CONVERTED = (
     *("mem_limit", "mem_reservation", "cpus", "cpu_quota", "cpu_period", "secrets", "configs", "extends", "profiles"),
     *("x-devarch-config", "build", "cap_add"),
 )
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def converted(text: str, stack: str | None = None) -> Conversion | None:
+def convert_text(text: str, stack: str | None = None) -> Conversion | None:
     """Return the conversion of a text, or None if it is refused."""
     try:
         return convert(
@@ -58,18 +58,18 @@ def converted(text: str, stack: str | None = None) -> Conversion | None:
             stack=stack,
         )
     except ComposeError as error:
-        refused = error.problems
-    assert refused
-    assert all(problem.message and problem.fix for problem in refused)
+        problems = error.problems
+    assert problems
+    assert all(problem.message and problem.fix for problem in problems)
     return None
 
 
-SPELLINGS = (
+SCALAR_TEXTS = (
     *("80:80", "8000-8010:80", "127.0.0.1:80:80/udp", "[::1]:1:2", "a:/b", "/a", "./x:/y:ro", "~/x:/y", "A=b", "A"),
     *("${X}", "${X:-1}:2", "${", "$", "$$(A)", "1m30s", "512m", "0.5", "1000:1000", "db", "web", "CMD", "NONE"),
     *("service_healthy", "on-failure:3", "always", "http://u:pw123456@db:5432/", "sh -c 'a b' && c", "\ud7ff", "\x07"),
 )
-KEYS_BELOW = (
+NESTED_KEYS = (
     *("test", "interval", "disable", "retries", "source", "target", "type", "published", "mode", "size", "tmpfs"),
     *("resources", "limits", "reservations", "cpus", "memory", "replicas", "condition", "required", "restart_policy"),
     *(
@@ -87,13 +87,13 @@ KEYS_BELOW = (
     ),
 )
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-10, 70000), st.floats(), st.text(max_size=8), st.sampled_from(SPELLINGS)
+    st.none(), st.booleans(), st.integers(-10, 70000), st.floats(), st.text(max_size=8), st.sampled_from(SCALAR_TEXTS)
 )
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.one_of(st.sampled_from(KEYS_BELOW), st.text(max_size=4)), inner, max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(NESTED_KEYS), st.text(max_size=4)), inner, max_size=3),
     ),
     max_leaves=6,
 )
@@ -104,16 +104,16 @@ models = st.fixed_dictionaries(
 )
 
 
-@QUICK
+@NO_DEADLINE
 @given(st.text(alphabet="abc:- \n{}[]&*!<|>'\"#,?%@`$\t0.~", max_size=60))
 def test_any_text_is_converted_or_refused(text: str) -> None:
-    converted(text)
+    convert_text(text)
 
 
-@QUICK
+@NO_DEADLINE
 @given(models, st.sampled_from([None, "shop"]))
 def test_any_model_is_converted_or_refused(model: dict[str, Any], stack: str | None) -> None:
-    result = converted(yaml.safe_dump(model, allow_unicode=True), stack)
+    result = convert_text(yaml.safe_dump(model, allow_unicode=True), stack)
     for service in result.services if result else ():
         assert find_problems(merge(service.spec, None)) == ()
     json.dumps(result.manifests() if result else None)
@@ -127,12 +127,12 @@ def _is_about(finding: Finding, key: str) -> bool:
     return finding.key == key or finding.key.startswith((f"{key}.", f"{key}["))
 
 
-@QUICK
+@NO_DEADLINE
 @given(st.sampled_from([key for key in (*CONVERTED, *KEYS, "unknown", "x-own") if key != "image"]), values)
 def test_no_key_is_ignored_silently(key: str, value: Any) -> None:
     """The result or the report differs with and without the key."""
-    without = converted(yaml.safe_dump({"services": {"web": {"image": "a"}}}), "s")
-    result = converted(yaml.safe_dump({"services": {"web": {"image": "a", key: value}}}, allow_unicode=True), "s")
+    without = convert_text(yaml.safe_dump({"services": {"web": {"image": "a"}}}), "s")
+    result = convert_text(yaml.safe_dump({"services": {"web": {"image": "a", key: value}}}, allow_unicode=True), "s")
     assert without is not None
     if result is not None and value not in ({}, []) and not (value == "" and isinstance(value, str)):
         assert _visible_result(result) != _visible_result(without) or _has_no_effect(key, value)
@@ -145,7 +145,7 @@ def _has_no_effect(key: str, value: Any) -> bool:
     return empty or key in ("cpu_period", "mem_limit", "cpus", "mem_reservation", "shm_size", "depends_on", "env_file")
 
 
-@QUICK
+@NO_DEADLINE
 @given(
     st.sampled_from(
         ["", "healthcheck", "deploy", "deploy.resources", "deploy.resources.limits", "ports[0]", "volumes[0]"]
@@ -165,13 +165,13 @@ def test_unknown_keys_are_reported_with_their_path(place: str, key: str, value: 
     for step in filter(None, place.replace("[0]", ".0").split(".")):
         node = node[int(step)] if isinstance(node, list) else node[step]
     node[key] = value
-    result = converted(yaml.safe_dump({"services": {"web": service}}, allow_unicode=True))
+    result = convert_text(yaml.safe_dump({"services": {"web": service}}, allow_unicode=True))
     assert result is not None
     path = f"{place}.{key}" if place else key
     assert any(_is_about(finding, path) for finding in result.findings)
 
 
-@QUICK
+@NO_DEADLINE
 @given(
     st.sampled_from(["DB_PASSWORD", "API_TOKEN", "MY_SECRET", "SOME_KEY", "app.credential"]),
     st.from_regex(r"canary-[a-z0-9]{6,20}", fullmatch=True),
@@ -195,7 +195,7 @@ def test_unknown_keys_are_reported_with_their_path(place: str, key: str, value: 
 def test_a_secret_is_only_in_the_secret(name: str, value: str, form: str) -> None:
     keys = form % {"name": name, "value": value}
     indented = "".join(f"    {line}\n" for line in keys.splitlines())
-    result = converted(f"services:\n  app:\n    image: a\n{indented}", "s")
+    result = convert_text(f"services:\n  app:\n    image: a\n{indented}", "s")
     assert result is not None
     assert any(value in secret for secret in result.services[0].secrets.values())
     assert value not in json.dumps([manifest for manifest in result.manifests() if manifest["kind"] != "Secret"])

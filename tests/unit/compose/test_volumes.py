@@ -19,7 +19,7 @@ def volume_text(volume: VolumeEntry) -> str:
     return f"{volume.type} {volume.source or ''}>{volume.target}{flags}{f' {volume.size}' if volume.size else ''}"
 
 
-def mounts(project: ComposeDirectory, entry: str) -> list[str]:
+def convert_volumes(project: ComposeDirectory, entry: str) -> list[str]:
     result = project.convert(f"services: {{app: {{image: a, volumes: [{entry}]}}}}{TOP}")
     return [volume_text(volume) for volume in result.spec().volumes]
 
@@ -43,7 +43,7 @@ def mounts(project: ComposeDirectory, entry: str) -> list[str]:
     ],
 )
 def test_all_forms_are_converted(project: ComposeDirectory, text: str, volume: str) -> None:
-    assert mounts(project, text) == [volume]
+    assert convert_volumes(project, text) == [volume]
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ def read(text: str) -> Any:
     return documents[0]
 
 
-def problem(text: str) -> str:
+def find_problem(text: str) -> str:
     report = Report()
     assert read_compose_documents(text, report.reporter_for("f")) == []
-    (found,) = report.problems
-    return str(found)
+    (problem,) = report.problems
+    return str(problem)
 
 
 @pytest.mark.parametrize(
@@ -144,16 +144,16 @@ def test_unknown_tags_are_ignored_and_noted() -> None:
     ],
 )
 def test_invalid_yaml_is_a_problem(text: str, message: str) -> None:
-    assert message in problem(text)
+    assert message in find_problem(text)
 
 
 def test_aliases_count_towards_the_size_limit() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
-    assert "with its aliases expanded" in problem("\n".join(lines))
+    assert "with its aliases expanded" in find_problem("\n".join(lines))
 
 
 def test_problems_do_not_quote_the_text() -> None:
-    assert "hunter2" not in problem("password: hunter2\n  token: [")
+    assert "hunter2" not in find_problem("password: hunter2\n  token: [")
 
 
 def test_empty_documents_are_skipped() -> None:
