@@ -74,7 +74,7 @@ def compose(
             metavar="DIR",
             exists=True,
             file_okay=False,
-            help="Directory that must contain all files in a compose file (env_file, configs, ...). "
+            help="Directory that files named in a compose file (env_file, configs, ...) are read from. "
             "Default: the directory of the compose file.",
             show_default=False,
         ),
