@@ -1,1 +1,1 @@
-"""`make bench`: Hopper against the raw API server, against a plain kopf operator, and against garbage collection."""
+"""`make bench`: measure Hopper against the raw API server, a plain kopf operator and garbage collection."""

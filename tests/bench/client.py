@@ -1,4 +1,4 @@
-"""A lean client to load the API server with: bodies are encoded beforehand, answers are not decoded."""
+"""Client that can load the API server: it sends encoded bodies and does not decode answers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from hopper.adapters.connection import Credentials, connect
-from tests.bench.objects import Kind
+from tests.bench.manifests import Kind
 
 MERGE_PATCH = "application/merge-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _RETRY_SECONDS = 0.1
-_LONGEST_LINE = 2**21
+_MAX_LINE_BYTES = 2**21
 
 
 class RequestKey(NamedTuple):
-    """How the API server's metrics tell requests apart."""
+    """The labels by which the API server's metrics count requests."""
 
     verb: str
     group: str
@@ -34,7 +34,7 @@ class RequestKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, ready to be sent."""
+    """A request with an encoded body."""
 
     method: str
     path: str
@@ -62,7 +62,7 @@ def encode(document: object) -> bytes:
 
 
 class Client:
-    """Requests to one API server. `sent` counts those about instances, as the server's own metrics count them."""
+    """Requests to one API server. `sent` counts those for custom resources by the labels of the server's metrics."""
 
     def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
         self._session = session
@@ -70,7 +70,7 @@ class Client:
         self.sent: Counter[RequestKey] = Counter()
 
     async def send(self, call: Call) -> bytes:
-        """Send a request; raises `RuntimeError` on any error."""
+        """Send a request; return the body of the answer. Raises `RuntimeError` for codes from 400 on."""
         headers = {"Content-Type": call.content_type}
         url = self._server + call.path
         async with self._session.request(call.method, url, data=call.body, headers=headers) as response:
@@ -81,12 +81,12 @@ class Client:
         return payload
 
     async def send_all(self, calls: Iterable[Call], concurrency: int) -> list[bytes]:
-        """Send requests, so many at a time; return the answers in the order they came in."""
-        waiting = iter(calls)
+        """Send requests with a number of workers; return the answers in the order of their arrival."""
+        pending = iter(calls)
         answers: list[bytes] = []
 
         async def work() -> None:
-            for call in waiting:
+            for call in pending:
                 answers.append(await self.send(call))  # noqa: PERF401
 
         async with asyncio.TaskGroup() as workers:
@@ -95,7 +95,7 @@ class Client:
         return answers
 
     async def list(self, kind: Kind, namespace: str, query: str = "") -> bytes:
-        """Return the whole list in one answer, as it came."""
+        """Return the whole list, undecoded."""
         async with self._session.get(f"{self._server}{kind.path(namespace)}?{query}") as response:
             payload = await response.read()
         self._count("LIST", kind, "", response.status)
@@ -103,7 +103,7 @@ class Client:
         return payload
 
     async def until_served(self, kind: Kind) -> None:
-        """Wait until a new kind can be listed: before that the API server answers 404, then 429 (it fills a cache)."""
+        """Wait until a new kind can be listed. Before, the API server answers 404, then 429 while it fills a cache."""
         async with asyncio.timeout(_TIMEOUT.total):
             while True:
                 try:
@@ -143,7 +143,7 @@ async def connected() -> AsyncIterator[Client]:
     """Connect to the cluster that KUBECONFIG names."""
     credentials = await (await connect()).credentials()
     connector = aiohttp.TCPConnector(ssl=_tls(credentials), limit=128)
-    session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, read_bufsize=_LONGEST_LINE)
+    session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, read_bufsize=_MAX_LINE_BYTES)
     async with session:
         yield Client(session, credentials.server)
 

@@ -1,4 +1,4 @@
-"""One measurement: the clock, the operator's CPU and memory, and its requests."""
+"""Measurement of one step of a scenario: time, CPU and memory of the operator, and its requests."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.bench.client import Call, Client
-from tests.bench.metrics import Requests, Tally
-from tests.bench.objects import Kind
+from tests.bench.manifests import Kind
+from tests.bench.matching_names import watching
 from tests.bench.process import Process
-from tests.bench.rates import Operation, Rates
-from tests.bench.watch import watching
+from tests.bench.raw_rates import Operation, RawRates
+from tests.bench.request_tally import Requests, RequestTally
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run of a scenario gave.
+    """Result of one run of a scenario.
 
-    `seconds` ends when the work is seen done; requests and CPU go on until all is quiet again. `raw` says which writes
-    every instance needs, so that `rates`, of the same round, tell how fast it could be; or `ideal` says so in seconds.
+    `seconds` ends when the scenario sees its last result. Requests and CPU are counted until no more requests come.
+    `raw` holds the writes that each instance needs. With `rates`, measured in the same round, they give the shortest
+    possible time. `ideal` is that time in seconds for scenarios that are not compared with writes.
     """
 
     scenario: str
@@ -28,7 +29,7 @@ class Sample:
     instances: int
     seconds: float
     raw: tuple[Operation, ...] = ()
-    rates: Rates | None = None
+    rates: RawRates | None = None
     ideal: float | None = None
     requests: Requests | None = None
     cpu_seconds: float | None = None
@@ -37,7 +38,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Clock:
-    """Stopped by the scenario when it sees that the work is done."""
+    """Clock that the scenario stops when its work is done."""
 
     started: float = field(default_factory=time.perf_counter)
     seconds: float | None = None
@@ -47,11 +48,14 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where something is measured: an operator (or nobody) at work in a namespace, and the list of samples to fill."""
+class SubjectRun:
+    """A subject at work in one namespace, and the samples measured there.
+
+    Without `process`, the cluster's own controllers do the work.
+    """
 
     client: Client
-    rates: Rates
+    rates: RawRates
     samples: list[Sample]
     subject: str
     kind: Kind
@@ -60,8 +64,8 @@ class Stage:
 
     @asynccontextmanager
     async def measured(self, scenario: str, instances: int, *raw: Operation) -> AsyncIterator[Clock]:
-        """Measure the context, which stops the clock; afterwards wait until all is quiet, and add a sample."""
-        tally = await Tally.begin(self.client, self.kind)
+        """Measure the context, which stops the clock. Then wait until requests cease, and add a sample."""
+        tally = await RequestTally.begin(self.client, self.kind)
         cpu = self.process.cpu_seconds if self.process else 0.0
         clock = Clock()
         yield clock
@@ -80,17 +84,17 @@ class Stage:
         )
         self.samples.append(sample)
 
-    async def drive(
+    async def send_and_measure(
         self, scenario: str, calls: Sequence[Call], operation: Operation, phase: str, *more: Operation
     ) -> None:
-        """Send the calls as fast as the API server takes them, and measure until as many objects are in the phase.
+        """Send calls at the best concurrency, and measure until as many objects are in the phase.
 
-        The operator has to answer each call with one status write, and with the writes in `more`.
+        The operator must answer each call with one status write and with the writes in `more`.
         """
         async with (
-            watching(self.client, self.kind, self.namespace, f"status.phase={phase}") as there,
+            watching(self.client, self.kind, self.namespace, f"status.phase={phase}") as in_phase,
             self.measured(scenario, len(calls), operation, *more, "status patch") as clock,
         ):
             await self.client.send_all(calls, self.rates.best_concurrency(operation))
-            await there.until(lambda count: count == len(calls))
+            await in_phase.until_count(len(calls))
             clock.stop()

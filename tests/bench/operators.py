@@ -1,4 +1,4 @@
-"""The operators that are compared, each run as its own process on a namespace of its own."""
+"""The operators under comparison. Each runs as its own process in its own namespace."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import aiohttp
 
 from hopper.local.loopback_ports import free_ports
 from tests.bench.client import Client, create, delete
-from tests.bench.metrics import Tally
-from tests.bench.objects import HOPPER, PEER, Kind, instance
+from tests.bench.manifests import HOPPER, PEER, Kind, instance
+from tests.bench.matching_names import watching
 from tests.bench.process import ROOT, Process
-from tests.bench.watch import watching
+from tests.bench.request_tally import RequestTally
 
 LOGS = ROOT / "build" / "bench"
 _START_SECONDS = 60.0
@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An operator to measure, and the kind it serves. `module` is a kopf operator's; Hopper has its own command."""
+    """An operator to measure and the kind it serves. `module` holds a peer's handlers; Hopper has its own command."""
 
     name: str
     kind: Kind
@@ -41,34 +41,34 @@ class Subject:
 
 
 THE_OPERATOR = Subject("Hopper", HOPPER)
-PLAIN_PEER = Subject("plain kopf", PEER, "tests.bench.peer")
-BARE_PEER = Subject("bare on.event", PEER, "tests.bench.bare_peer")
+PLAIN_PEER = Subject("plain kopf", PEER, "tests.bench.peers.plain")
+BARE_PEER = Subject("bare on.event", PEER, "tests.bench.peers.bare")
 
 
 @asynccontextmanager
 async def running(client: Client, subject: Subject, namespace: str) -> AsyncIterator[Process]:
-    """Run an operator on a new namespace; it is watching, and all is quiet, once the context begins."""
+    """Run an operator in a new namespace. The context begins when the operator works and sends no more requests."""
     await client.make_namespace(namespace)
     process = Process(subject.command(namespace, free_ports(1)[0]), LOGS / f"{namespace}.log")
     try:
         await _serve_a_canary(client, subject, namespace, process)
-        await (await Tally.begin(client, subject.kind)).settle()
+        await (await RequestTally.begin(client, subject.kind)).settle()
         yield process
     finally:
         await process.stop()
 
 
 async def _serve_a_canary(client: Client, subject: Subject, namespace: str, process: Process) -> None:
-    """Wait until one instance has become Running, and remove it: the only sign of life that all operators give."""
-    async with watching(client, subject.kind, namespace, "status.phase=Running") as seen:
+    """Create an instance, wait until it is Running, and delete it: the peers have no readiness endpoint."""
+    async with watching(client, subject.kind, namespace, "status.phase=Running") as running_names:
         await client.send(create(subject.kind, namespace, instance(subject.kind, "canary")))
-        await _while_alive(process, seen.until(lambda count: count == 1))
+        await _while_alive(process, running_names.until_count(1))
         await client.send(delete(subject.kind, namespace, "canary"))
-        await _while_alive(process, seen.until(lambda count: count == 0))
+        await _while_alive(process, running_names.until_count(0))
 
 
 async def _while_alive(process: Process, waiting: Coroutine[Any, Any, None]) -> None:
-    """Wait for something that will never come about if the process has ended."""
+    """Wait for a coroutine, and raise `RuntimeError` if the process ends before."""
     task = asyncio.create_task(waiting)
     while not (await asyncio.wait({task}, timeout=1.0))[0]:
         process.check()
@@ -76,8 +76,8 @@ async def _while_alive(process: Process, waiting: Coroutine[Any, Any, None]) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """How long a start of Hopper took, in seconds since the process was started."""
+class StartedOperator:
+    """Hopper after its start; times are in seconds since the process was started."""
 
     process: Process
     ready: float
@@ -85,15 +85,15 @@ class Started:
 
 
 @asynccontextmanager
-async def started_on(namespace: str, instances: int) -> AsyncIterator[Started]:
-    """Start Hopper on instances that exist; the context begins when it is ready and has looked at each of them."""
+async def started_on(namespace: str, instances: int) -> AsyncIterator[StartedOperator]:
+    """Start Hopper on existing instances. The context begins when it is ready and has reconciled each of them."""
     port = free_ports(1)[0]
     process = Process(THE_OPERATOR.command(namespace, port), LOGS / f"{namespace}-restart.log")
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             ready = await _elapsed_until_ready(session, process)
             idle = await _elapsed_until_idle(session, process, instances)
-        yield Started(process, ready, idle)
+        yield StartedOperator(process, ready, idle)
     finally:
         await process.stop()
 
@@ -111,12 +111,12 @@ async def _elapsed_until_ready(session: aiohttp.ClientSession, process: Process)
 
 
 async def _elapsed_until_idle(session: aiohttp.ClientSession, process: Process, instances: int) -> float:
-    """Wait for an empty queue; that every instance was looked at keeps it from being taken for empty too early."""
+    """Wait until each instance was reconciled and the queue is empty; the queue is also empty before the first list."""
     async with asyncio.timeout(_START_SECONDS):
         while True:
-            found = await operator_metrics(session)
-            reconciled = found.get('hopper_reconciles_total{result="ok"}', 0.0)
-            if reconciled >= instances and found["hopper_queue_depth"] == 0:
+            metrics = await operator_metrics(session)
+            reconciled = metrics.get('hopper_reconciles_total{result="ok"}', 0.0)
+            if reconciled >= instances and metrics["hopper_queue_depth"] == 0:
                 return _elapsed(process)
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""From samples to rows (medians over the rounds), a table for people, JSON for programs, and the goals."""
+"""Report: rows with medians over the rounds, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.table import Table
 
 from tests.bench.measure import Sample
 from tests.bench.operators import PLAIN_PEER
-from tests.bench.rates import OPERATIONS, Operation, Rates, medians
+from tests.bench.raw_rates import OPERATIONS, Operation, RawRates, median_rates
 from tests.bench.scenarios.cascade import CASCADE, GARBAGE_COLLECTION
 from tests.bench.scenarios.lifecycle import BURST, FLIPS
 from tests.bench.scenarios.registry import Figure
 from tests.bench.scenarios.workloads import ROLL_OUT, WORKLOADS
 
-# Scenario → who the others are compared with there.
+# The subject with which the others are compared, by scenario.
 PEERS = {
     **dict.fromkeys((BURST, *FLIPS.values(), WORKLOADS, ROLL_OUT), PLAIN_PEER.name),
     CASCADE: GARBAGE_COLLECTION,
@@ -27,11 +27,11 @@ PEERS = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Medians over the rounds. Requests, writes (of the kind, and of the objects that instances own), events
-    and failures are per instance.
+    """Medians over the rounds for one scenario, subject and number of instances.
 
-    `to_raw` is the share of what the raw rates allow, `to_peer` how many times as fast as the peer: both are medians
-    of the ratios within one round.
+    `requests` to `failed` are per instance. `to_raw` is the shortest possible time, by the raw rates, divided by
+    `seconds`. `to_peer` says how many times as fast as the peer the subject is. Both are medians of the ratios within
+    one round.
     """
 
     scenario: str
@@ -52,14 +52,14 @@ class Row:
     rss_mib: float | None = None
 
 
-def rows(samples: Sequence[Sample], rounds: Sequence[Rates]) -> list[Row]:
-    """Group samples by scenario, subject and size; scenarios are in the order in which they first came."""
+def summarize(samples: Sequence[Sample], rounds: Sequence[RawRates]) -> list[Row]:
+    """Group samples by scenario, subject and size. Scenarios keep the order of their first samples."""
     groups: dict[tuple[str, str, int], list[Sample]] = {}
     scenarios = list(dict.fromkeys(sample.scenario for sample in samples))
     for sample in sorted(samples, key=lambda sample: scenarios.index(sample.scenario)):
         groups.setdefault((sample.scenario, sample.subject, sample.instances), []).append(sample)
-    middle = medians(rounds)
-    best = {operation: middle.best_concurrency(operation) for operation in OPERATIONS}
+    rates = median_rates(rounds)
+    best = {operation: rates.best_concurrency(operation) for operation in OPERATIONS}
     return [
         _row(group, groups.get((scenario, PEERS.get(scenario, ""), size)), best)
         for (scenario, _, size), group in groups.items()
@@ -80,11 +80,11 @@ def _row(group: Sequence[Sample], peers: Sequence[Sample] | None, best: Mapping[
         first.instances / seconds,
         _median(_share(sample, best) for sample in group),
         _median(peer.seconds / sample.seconds for sample, peer in zip(group, peers or (), strict=False)),
-        _median(found.total / each for found in requests),
-        _median(found.writes / each for found in requests),
-        _median(found.objects / each for found in requests),
-        _median(found.events / each for found in requests),
-        _median(found.failed / each for found in requests),
+        _median(counts.total / each for counts in requests),
+        _median(counts.writes / each for counts in requests),
+        _median(counts.objects / each for counts in requests),
+        _median(counts.events / each for counts in requests),
+        _median(counts.failed / each for counts in requests),
         cpu,
         cpu * 1000 / each if cpu is not None and first.instances else None,
         _median(sample.rss_mib for sample in group),
@@ -99,18 +99,18 @@ def _share(sample: Sample, best: Mapping[Operation, int]) -> float | None:
 
 
 def _median(values: Iterable[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return statistics.median(found) if found else None
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
-def as_json(found: Sequence[Row], rounds: Sequence[Rates]) -> dict[str, Any]:
-    """Return all numbers."""
-    return {"raw": medians(rounds).sweep, "rows": [asdict(row) for row in found]}
+def as_json(rows: Sequence[Row], rounds: Sequence[RawRates]) -> dict[str, Any]:
+    """Return the raw rates and the rows for JSON."""
+    return {"raw": median_rates(rounds).sweep, "rows": [asdict(row) for row in rows]}
 
 
-def print_rates(console: Console, rounds: Sequence[Rates]) -> None:
-    """Print the raw rates."""
-    rates = medians(rounds).sweep
+def print_rates(console: Console, rounds: Sequence[RawRates]) -> None:
+    """Print the raw rates, the best of each operation in bold."""
+    rates = median_rates(rounds).sweep
     table = Table(title="Raw API server: requests per second by concurrency", title_justify="left")
     table.add_column("operation")
     for concurrency in next(iter(rates.values())):
@@ -122,21 +122,21 @@ def print_rates(console: Console, rounds: Sequence[Rates]) -> None:
     console.print(table)
 
 
-def print_rows(console: Console, found: Sequence[Row]) -> None:
-    """Print one line per row."""
+def print_rows(console: Console, rows: Sequence[Row]) -> None:
+    """Print one table line per row."""
     columns: dict[str, Callable[[Row], str]] = {
         "n": lambda row: f"{row.instances:,}",
         "seconds": lambda row: f"{row.seconds:.2f}",
         "rate /s": lambda row: f"{row.rate:,.0f}" if row.instances else "",
-        "of raw": lambda row: _number(row.to_raw, "{:.2f}"),
-        "to peer": lambda row: _number(row.to_peer, "{:.2f}"),
-        "requests each": lambda row: _number(row.requests, "{:.2f}"),
+        "share of raw": lambda row: _number(row.to_raw, "{:.2f}"),
+        "times as fast as peer": lambda row: _number(row.to_peer, "{:.2f}"),
+        "requests per instance": lambda row: _number(row.requests, "{:.2f}"),
         "writes": lambda row: _number(row.writes, "{:.2f}"),
         "objects": lambda row: _number(row.objects, "{:.2f}"),
         "events": lambda row: _number(row.events, "{:.2f}"),
         "failed": lambda row: _number(row.failed, "{:.3f}"),
         "CPU s": lambda row: _number(row.cpu_seconds, "{:.2f}"),
-        "ms each": lambda row: _number(row.cpu_ms_each, "{:.2f}"),
+        "CPU ms per instance": lambda row: _number(row.cpu_ms_each, "{:.2f}"),
         "RSS MiB": lambda row: _number(row.rss_mib, "{:.0f}"),
     }
     table = Table(title="Scenarios (medians)", title_justify="left")
@@ -145,7 +145,7 @@ def print_rows(console: Console, found: Sequence[Row]) -> None:
     for name in columns:
         table.add_column(name, justify="right")
     before = ""
-    for row in found:
+    for row in rows:
         if before and row.scenario != before:
             table.add_section()
         table.add_row(
@@ -156,17 +156,18 @@ def print_rows(console: Console, found: Sequence[Row]) -> None:
 
 
 def print_figures(console: Console, figures: Sequence[Figure]) -> None:
-    """Print what was measured without a cluster."""
+    """Print a table of figures."""
     if not figures:
         return
     table = Table(title=f"{figures[0].instances:,} instances", title_justify="left")
-    table.add_column("what")
-    table.add_column("found", justify="right")
+    table.add_column("figure")
+    table.add_column("instances found", justify="right")
     table.add_column("measured", justify="right")
-    for it in figures:
-        table.add_row(it.name, "" if it.found is None else f"{it.found:,}", f"{it.value:,.1f} {it.unit}")
+    for figure in figures:
+        found = "" if figure.found is None else f"{figure.found:,}"
+        table.add_row(figure.name, found, f"{figure.value:,.1f} {figure.unit}")
     console.print(table)
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _number(value: float | None, template: str) -> str:
+    return "" if value is None else template.format(value)

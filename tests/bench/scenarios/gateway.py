@@ -1,4 +1,4 @@
-"""The gateway on thousands of instances: how long an answer takes, and that none costs the API server a request."""
+"""Gateway with thousands of instances: response times, and requests to the API server while reading."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from hopper.adapters.connection import connect
+from hopper.api.resources import Manifest
 from hopper.local.loopback_ports import free_ports
 from tests.bench.client import Client, create, encode, patch
-from tests.bench.objects import HOPPER, Manifest, instance, running_status, tree
+from tests.bench.http_connection import HttpConnection
+from tests.bench.manifests import HOPPER, instance, running_status, tree
 from tests.bench.operators import LOGS
 from tests.bench.process import Process
 from tests.bench.scenarios.registry import Figure
-from tests.bench.wire import Wire
 
 CONCURRENCY = 16
-TREE = 1000
-LIST, GET, TREE_READ, UNCHANGED = "list of 100", "one by id", "tree of 1,000", "304"
-EVENT = "event after the watch told of it"
-AGREED = "told by a second gateway after the answer of the first"
-RATE, REQUESTS = "gets a second", "requests to the API server while reading"
-RAW_LIST, RAW_GET = "the API server's own LIST of 100", "the API server's own GET"
+TREE_SIZE = 1000
+LIST, GET, TREE_READ, UNCHANGED = "list of 100", "one by name", "tree of 1,000", "304"
+EVENT_DELAY = "event, after the watch event of the API server"
+SECOND_GATEWAY_DELAY = "visible in a second gateway, after the response of the first"
+RATE, REQUESTS = "GETs per second", "requests to the API server while reading"
+RAW_LIST, RAW_GET = "raw LIST of 100", "raw GET"
 _REPEATS = 300
 _EVENTS = 50
 _START_SECONDS = 120.0
 _RATE_SECONDS = 3.0
 _READERS = 8
-_SENT = re.compile(r"^hopper_gateway_api_requests_total\{.*\} (\S+)$", re.MULTILINE)
+_SENT_REQUESTS = re.compile(r"^hopper_gateway_api_requests_total\{.*\} (\S+)$", re.MULTILINE)
 
 
 async def measure(client: Client, namespace: str, size: int) -> list[Figure]:
-    """Fill a namespace with `size` instances, a thousand of them in one tree, and ask a gateway about them."""
+    """Create `size` instances, a thousand of them in one tree, and measure a gateway that serves them."""
     await client.make_namespace(namespace)
     await _fill(client, namespace, size)
     async with _gateway(namespace, "first") as (process, port):
-        async with Wire("127.0.0.1", port) as wire:
-            figures = await _times(wire, namespace, size)
-            figures += [await _rate(process, port, size), *await _events(client, namespace, port, size)]
+        async with HttpConnection("127.0.0.1", port) as connection:
+            figures = await _response_times(connection, namespace, size)
+            figures += [await _rate(process, port, size), *await _event_delays(client, namespace, port, size)]
             figures.append(Figure("gateway, memory", size, process.rss_mib, "MiB"))
-        async with _gateway(namespace, "second") as (_, another):
-            figures += await _agreement(port, another, size)
+        async with _gateway(namespace, "second") as (_, second_port):
+            figures += await _second_gateway_delays(port, second_port, size)
     return figures
 
 
 @asynccontextmanager
 async def _gateway(namespace: str, name: str) -> AsyncIterator[tuple[Process, int]]:
-    """Run a gateway that is ready; yield it and its port."""
+    """Run a gateway; yield its process and port when it is ready."""
     port = free_ports(1)[0]
     hopper = str(Path(sys.executable).with_name("hopper"))
     command = [hopper, "gateway", "run", "--namespace", namespace, "--auth", "none", "--port", str(port)]
@@ -69,12 +70,13 @@ async def _gateway(namespace: str, name: str) -> AsyncIterator[tuple[Process, in
 
 
 async def _fill(client: Client, namespace: str, size: int) -> None:
-    nodes = [instance(HOPPER, it.name, it.scope, it.parent) for level in tree(min(TREE, size)) for it in level]
-    others = [instance(HOPPER, f"p-{number:05}") for number in range(size - len(nodes))]
-    manifests: Sequence[Manifest] = [*nodes, *others]
-    await client.send_all((create(HOPPER, namespace, it) for it in manifests), CONCURRENCY)
+    nodes = [node for level in tree(min(TREE_SIZE, size)) for node in level]
+    in_tree = [instance(HOPPER, node.name, node.scope, node.parent) for node in nodes]
+    others = [instance(HOPPER, f"p-{number:05}") for number in range(size - len(in_tree))]
+    manifests: Sequence[Manifest] = [*in_tree, *others]
+    await client.send_all((create(HOPPER, namespace, manifest) for manifest in manifests), CONCURRENCY)
     status = encode({"status": running_status()})
-    names = (it["metadata"]["name"] for it in manifests)
+    names = (manifest["metadata"]["name"] for manifest in manifests)
     await client.send_all((patch(HOPPER, namespace, name, status, "status") for name in names), CONCURRENCY)
 
 
@@ -83,28 +85,30 @@ async def _until_ready(process: Process, port: int) -> None:
         while True:
             process.check()
             try:
-                async with Wire("127.0.0.1", port) as wire:
-                    if (await wire.get("/readyz"))[0] == 200:
+                async with HttpConnection("127.0.0.1", port) as connection:
+                    if (await connection.get("/readyz"))[0] == 200:
                         return
             except OSError:
                 pass
             await asyncio.sleep(0.1)
 
 
-async def _times(wire: Wire, namespace: str, size: int) -> list[Figure]:
-    sent = await _sent(wire)
+async def _response_times(connection: HttpConnection, namespace: str, size: int) -> list[Figure]:
+    sent_before = await _sent_requests(connection)
     api = "/api/v1/instances"
-    _, headers, body = await wire.get(f"{api}?limit=100")
+    _, headers, body = await connection.get(f"{api}?limit=100")
     found = len(json.loads(body)["items"])
-    nodes = min(TREE, size)
+    nodes = min(TREE_SIZE, size)
     figures = [
-        *await _timed(wire, LIST, f"{api}?limit=100", size, found),
-        *await _timed(wire, f"{LIST}, sorted and filtered", f"{api}?limit=100&sort=-created_at&status=running", size),
-        *await _timed(wire, GET, f"{api}/p-00000" if size > nodes else f"{api}/global", size, 1),
-        *await _timed(wire, TREE_READ, f"{api}/global/hierarchy", size, nodes, repeats=_REPEATS // 10),
-        *await _timed(wire, UNCHANGED, f"{api}?limit=100", size, If_None_Match=headers["etag"]),
+        *await _timed(connection, LIST, f"{api}?limit=100", size, found),
+        *await _timed(
+            connection, f"{LIST}, sorted and filtered", f"{api}?limit=100&sort=-created_at&status=running", size
+        ),
+        *await _timed(connection, GET, f"{api}/p-00000" if size > nodes else f"{api}/global", size, 1),
+        *await _timed(connection, TREE_READ, f"{api}/global/hierarchy", size, nodes, repeats=_REPEATS // 10),
+        *await _timed(connection, UNCHANGED, f"{api}?limit=100", size, If_None_Match=headers["etag"]),
     ]
-    figures.append(Figure(f"gateway, {REQUESTS}", size, await _sent(wire) - sent, ""))
+    figures.append(Figure(f"gateway, {REQUESTS}", size, await _sent_requests(connection) - sent_before, ""))
     async with _api_server() as raw:
         path = HOPPER.path(namespace)
         figures += await _timed(raw, RAW_LIST, f"{path}?limit=100", size, found)
@@ -113,94 +117,100 @@ async def _times(wire: Wire, namespace: str, size: int) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _api_server() -> AsyncIterator[Wire]:
-    found = await (await connect()).credentials()
-    tls = ssl.create_default_context(cafile=found.ca_path)
-    if found.certificate_path:
-        tls.load_cert_chain(found.certificate_path, found.private_key_path)
-    address = urlsplit(found.server)
+async def _api_server() -> AsyncIterator[HttpConnection]:
+    credentials = await (await connect()).credentials()
+    tls = ssl.create_default_context(cafile=credentials.ca_path)
+    if credentials.certificate_path:
+        tls.load_cert_chain(credentials.certificate_path, credentials.private_key_path)
+    address = urlsplit(credentials.server)
     assert address.hostname
-    async with Wire(address.hostname, address.port or 443, tls) as wire:
-        yield wire
+    async with HttpConnection(address.hostname, address.port or 443, tls) as connection:
+        yield connection
 
 
 async def _timed(
-    wire: Wire, name: str, path: str, size: int, found: int | None = None, repeats: int = _REPEATS, **headers: str
+    connection: HttpConnection,
+    name: str,
+    path: str,
+    size: int,
+    found: int | None = None,
+    repeats: int = _REPEATS,
+    **headers: str,
 ) -> list[Figure]:
-    """Read one after the other; return the median and the 99th percentile, in milliseconds."""
+    """Send GETs one after the other; return the median and the 99th percentile of the response times."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
-        code, _, _ = await wire.get(path, **headers)
+        code, _, _ = await connection.get(path, **headers)
         times.append((time.perf_counter() - started) * 1000)
         assert code in (200, 304), f"{path}: {code}"
     return _quantiles(name, size, times, found)
 
 
-async def _sent(wire: Wire) -> float:
-    """Return how many requests the gateway has sent to the API server, but for the watches that it keeps open."""
-    _, _, body = await wire.get("/metrics")
-    return sum(float(it) for it in _SENT.findall(body.decode()))
+async def _sent_requests(connection: HttpConnection) -> float:
+    """Return the number of requests the gateway has sent to the API server, without open watches."""
+    _, _, body = await connection.get("/metrics")
+    return sum(float(count) for count in _SENT_REQUESTS.findall(body.decode()))
 
 
 async def _rate(process: Process, port: int, size: int) -> Figure:
-    """Read as fast as some readers can."""
+    """Send GETs from several readers as fast as possible; return the rate per second of the gateway's CPU time."""
     deadline = time.perf_counter() + _RATE_SECONDS
     count = 0
 
     async def read() -> None:
         nonlocal count
-        async with Wire("127.0.0.1", port) as wire:
+        async with HttpConnection("127.0.0.1", port) as connection:
             while time.perf_counter() < deadline:
-                assert (await wire.get("/api/v1/instances/global"))[0] == 200
+                assert (await connection.get("/api/v1/instances/global"))[0] == 200
                 count += 1
 
     started, cpu = time.perf_counter(), process.cpu_seconds
     await asyncio.gather(*(read() for _ in range(_READERS)))
     used = process.cpu_seconds - cpu
     seconds = time.perf_counter() - started
-    # By the gateway's own CPU time: readers, API server and others share the machine with it.
+    # CPU time, because readers, API server and other processes share the machine with the gateway.
     return Figure(f"gateway, {RATE} of CPU ({count / seconds:,.0f} by the clock)", size, count / used, "/s")
 
 
-async def _events(client: Client, namespace: str, port: int, size: int) -> list[Figure]:
-    """Compare when the API server's watch tells of a change, and when the gateway's stream does."""
-    told: asyncio.Queue[float] = asyncio.Queue()
+async def _event_delays(client: Client, namespace: str, port: int, size: int) -> list[Figure]:
+    """Return the delay between a watch event of the API server and the same change in the gateway's event stream."""
+    watch_events: asyncio.Queue[float] = asyncio.Queue()
     version = json.loads(await client.list(HOPPER, namespace, "limit=1"))["metadata"]["resourceVersion"]
 
-    async def watch() -> None:
+    async def record_watch_events() -> None:
         async for _ in client.watch(HOPPER, namespace, f"resourceVersion={version}"):
-            told.put_nowait(time.perf_counter())
+            watch_events.put_nowait(time.perf_counter())
 
-    watching = asyncio.create_task(watch())
+    watching = asyncio.create_task(record_watch_events())
     delays = []
-    async with Wire("127.0.0.1", port) as stream:
+    async with HttpConnection("127.0.0.1", port) as stream:
         await stream.begin("/api/v1/registry/events")
         await stream.until(b"event: snapshot")
         for number in range(_EVENTS):
             change = encode({"spec": {"description": f"change {number}"}})
-            seen = asyncio.create_task(stream.until(b"event: changed"))
+            streamed = asyncio.create_task(stream.until(b"event: changed"))
             await client.send(patch(HOPPER, namespace, "global", change))
-            delays.append(max((await seen) - await told.get(), 0.0) * 1000)
+            delays.append(max((await streamed) - await watch_events.get(), 0.0) * 1000)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    return _quantiles(EVENT, size, delays)
+    return _quantiles(EVENT_DELAY, size, delays)
 
 
-async def _agreement(first: int, second: int, size: int) -> list[Figure]:
-    """Change an instance by one gateway, and ask the other one until it tells the same."""
+async def _second_gateway_delays(first: int, second: int, size: int) -> list[Figure]:
+    """Change an instance through one gateway, and read it through another one until the change is visible."""
     delays = []
     path = "/api/v1/instances/global"
-    async with aiohttp.ClientSession() as session, Wire("127.0.0.1", second) as other:
+    async with aiohttp.ClientSession() as session, HttpConnection("127.0.0.1", second) as other:
         for number in range(_EVENTS):
-            wanted = f"agreed {number}"
-            async with session.put(f"http://127.0.0.1:{first}{path}", json={"description": wanted}) as answer:
+            description = f"change {number}"
+            async with session.put(f"http://127.0.0.1:{first}{path}", json={"description": description}) as answer:
                 answer.raise_for_status()
             answered = time.perf_counter()
-            while json.loads((await other.get(path))[2])["description"] != wanted:
+            while json.loads((await other.get(path))[2])["description"] != description:
                 pass
             delays.append((time.perf_counter() - answered) * 1000)
-    return _quantiles(AGREED, size, delays)
+    return _quantiles(SECOND_GATEWAY_DELAY, size, delays)
 
 
 def _quantiles(name: str, size: int, times: Sequence[float], found: int | None = None) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""From a hundred instances to thousands: cost of each, memory, and a restart on all of them while they are idle."""
+"""From a hundred instances to thousands: cost of each, memory, and a restart of the operator on idle instances."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import time
 
 from tests.bench.client import Client
-from tests.bench.measure import Sample, Stage
-from tests.bench.metrics import Tally
-from tests.bench.objects import HOPPER
+from tests.bench.manifests import HOPPER
+from tests.bench.measure import Sample, SubjectRun
 from tests.bench.operators import THE_OPERATOR, running, started_on
-from tests.bench.rates import Rates
+from tests.bench.raw_rates import RawRates
+from tests.bench.request_tally import RequestTally
 from tests.bench.scenarios.lifecycle import burst, remove
 
 GROWTH = "growth"
@@ -19,20 +19,20 @@ RESTART = "restart"
 LIST = "LIST and parse"
 
 
-async def measure(client: Client, namespace: str, size: int, rates: Rates, restarts: int) -> list[Sample]:
-    """Let `size` instances become Running, then restart the operator on them, `restarts` times."""
+async def measure(client: Client, namespace: str, size: int, rates: RawRates, restarts: int) -> list[Sample]:
+    """Create `size` instances, wait until they are Running, and restart the operator `restarts` times."""
     samples: list[Sample] = []
     async with running(client, THE_OPERATOR, namespace) as process:
-        stage = Stage(client, rates, samples, THE_OPERATOR.name, HOPPER, namespace, process)
-        names = await burst(stage, size, GROWTH)
+        run = SubjectRun(client, rates, samples, THE_OPERATOR.name, HOPPER, namespace, process)
+        names = await burst(run, size, GROWTH)
     for _ in range(restarts):
-        await _list_and_restart(stage, size)
-    await remove(stage, names)
+        await _list_and_restart(run, size)
+    await remove(run, names)
     return samples
 
 
 async def measure_start(client: Client, namespace: str, restarts: int) -> list[Sample]:
-    """Start the operator on an empty namespace: what every start costs, imports above all."""
+    """Start the operator on an empty namespace. Python imports take most of that time."""
     await client.make_namespace(namespace)
     samples = []
     for _ in range(restarts):
@@ -42,23 +42,23 @@ async def measure_start(client: Client, namespace: str, restarts: int) -> list[S
     return samples
 
 
-async def _list_and_restart(stage: Stage, size: int) -> None:
-    listing = await _list_and_parse(stage.client, stage.namespace, size)
-    stage.samples.append(Sample(LIST, "raw", size, listing))
-    tally = await Tally.begin(stage.client, HOPPER)
-    async with started_on(stage.namespace, size) as started:
+async def _list_and_restart(run: SubjectRun, size: int) -> None:
+    list_seconds = await _list_and_parse(run.client, run.namespace, size)
+    run.samples.append(Sample(LIST, "raw", size, list_seconds))
+    tally = await RequestTally.begin(run.client, HOPPER)
+    async with started_on(run.namespace, size) as started:
         requests = await tally.settle()
         sample = Sample(
             RESTART,
-            stage.subject,
+            run.subject,
             size,
             started.idle,
-            ideal=listing,
+            ideal=list_seconds,
             requests=requests,
             cpu_seconds=started.process.cpu_seconds,
             rss_mib=started.process.rss_mib,
         )
-        stage.samples.append(sample)
+        run.samples.append(sample)
 
 
 async def _list_and_parse(client: Client, namespace: str, size: int) -> float:

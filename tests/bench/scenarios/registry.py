@@ -1,4 +1,4 @@
-"""The registry alone, without a cluster: what an entry takes, and how long it takes to find some."""
+"""Indexes of the gateway without a cluster: memory per instance, and time of updates and queries."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from hopper.registry import NamespaceIndex
 NAMESPACE = "default"
 WHEN = "2026-03-01T12:00:00Z"
 PROJECTS = 100
-ENTRY, INDEX = "an instance", "its entries in the indexes"
+INSTANCE_MEMORY, INDEX_MEMORY = "memory per instance", "memory of index entries per instance"
 _REPEATS = 5
 _ROUND_SECONDS = 0.05
-_QUICK_ROUND_SECONDS = 0.002
+_SHORT_ROUND_SECONDS = 0.002
 _FULL_SIZE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number: `found` says how many instances an answer holds, None where that says nothing."""
+    """A measured number. `found` is the number of instances in the answer, None if the figure is not a query."""
 
     name: str
     instances: int
@@ -39,105 +39,106 @@ class Figure:
 
 
 def measure(size: int) -> list[Figure]:
-    """Fill a catalogue with a Global instance, Projects and Orchestrations, and ask it."""
-    catalogue, memory = filled(size)
-    questions = _questions(catalogue, size)
-    seconds = _ROUND_SECONDS if size >= _FULL_SIZE else _QUICK_ROUND_SECONDS
-    answers = [Figure(name, size, _timed(ask, seconds), "µs", len(ask())) for name, ask in questions]
-    return [*memory, *_taking_in(list(catalogue.instances)), *answers]
+    """Fill a catalogue with a Global instance, Projects and Orchestrations, and measure updates and queries."""
+    catalogue, memory = fill_catalogue(size)
+    queries = _queries(catalogue, size)
+    seconds = _ROUND_SECONDS if size >= _FULL_SIZE else _SHORT_ROUND_SECONDS
+    answers = [Figure(name, size, _cpu_microseconds(query, seconds), "µs", len(query())) for name, query in queries]
+    return [*memory, *_update_times(list(catalogue.instances)), *answers]
 
 
-def filled(size: int) -> tuple[Catalogue, list[Figure]]:
-    """Return a catalogue of so many, and what they take in it."""
+def fill_catalogue(size: int) -> tuple[Catalogue, list[Figure]]:
+    """Return a catalogue of `size` instances, and its memory per instance."""
     raws = [_raw(n) for n in range(size)]
     gc.collect()
     tracemalloc.start()
     instances = [parse_instance(raw) for raw in raws]
     gc.collect()
-    entries = tracemalloc.get_traced_memory()[0]
+    instance_bytes = tracemalloc.get_traced_memory()[0]
     catalogue = Catalogue()
     for instance in instances:
         if change := catalogue.instances.put(instance):
             catalogue.on_change(change)
     gc.collect()
-    indexes = tracemalloc.get_traced_memory()[0] - entries
+    index_bytes = tracemalloc.get_traced_memory()[0] - instance_bytes
     tracemalloc.stop()
-    return catalogue, [Figure(ENTRY, size, entries / size, "bytes"), Figure(INDEX, size, indexes / size, "bytes")]
+    memory = {INSTANCE_MEMORY: instance_bytes, INDEX_MEMORY: index_bytes}
+    return catalogue, [Figure(name, size, total / size, "bytes") for name, total in memory.items()]
 
 
-def _taking_in(instances: list[HopperInstance]) -> list[Figure]:
-    """Time new instances, new versions of them, and their heartbeats, each; half of them change their phase."""
+def _update_times(instances: list[HopperInstance]) -> list[Figure]:
+    """Measure storing an instance, a new version of it and its heartbeat. Half of the versions change the phase."""
     size = len(instances)
     newer = [parse_instance(_raw(n, version=size + n + 1, phase="Paused" if n % 2 else "Running")) for n in range(size)]
     catalogue = Catalogue()
     catalogue.journal.open()
 
-    def put(all_of_them: list[HopperInstance]) -> float:
+    def put_all(versions: list[HopperInstance]) -> float:
         started = time.process_time()
-        for instance in all_of_them:
+        for instance in versions:
             if change := catalogue.instances.put(instance):
                 catalogue.on_change(change)
         return (time.process_time() - started) / size * 1e6
 
-    first, again = put(instances), put(newer)
-    maps = _heartbeats(instances)
+    new, updated = put_all(instances), put_all(newer)
+    shards = _heartbeat_shards(instances)
     started = time.process_time()
-    for raw in maps:
-        if news := catalogue.heartbeats.put(raw):
-            catalogue.on_heartbeats(news)
-    beats = (time.process_time() - started) / size * 1e6
+    for raw in shards:
+        if change := catalogue.heartbeats.put(raw):
+            catalogue.on_heartbeats(change)
+    heartbeat = (time.process_time() - started) / size * 1e6
     return [
-        Figure("take in a new one", size, first, "µs"),
-        Figure("take in a new version", size, again, "µs"),
-        Figure("take in a heartbeat", size, beats, "µs"),
+        Figure("store a new instance", size, new, "µs"),
+        Figure("store a new version", size, updated, "µs"),
+        Figure("store a heartbeat", size, heartbeat, "µs"),
     ]
 
 
-def _questions(catalogue: Catalogue, size: int) -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+def _queries(catalogue: Catalogue, size: int) -> Iterator[tuple[str, Callable[[], list[Any]]]]:
     index = catalogue.instances.namespace(NAMESPACE)
     name = index.names[size // 2]
-    one, root = _there(index, name), _there(index, "global")
+    instance, root = _existing(index, name), _existing(index, "global")
     yield "by name", lambda: [index.get(name)]
-    yield "by uid", lambda: [index.by_uid(one.metadata.uid)]
+    yield "by uid", lambda: [index.by_uid(instance.metadata.uid)]
     yield (
-        "by a label that one has",
+        "by a unique label and phase",
         lambda: find_instances(index, Criteria(labels={"app": name}, phases={Phase.RUNNING})),
     )
-    yield "by the beginning of a name", lambda: find_instances(index, Criteria(name=f"{name[:-1]}*"))
+    yield "by name pattern", lambda: find_instances(index, Criteria(name=f"{name[:-1]}*"))
     yield "by parent", lambda: find_instances(index, Criteria(parent="project-1"))
     yield "by ancestor and phase", lambda: find_instances(index, Criteria(ancestor="project-1", phases={Phase.RUNNING}))
     yield "by capability and scope", lambda: find_instances(index, Criteria(capabilities=["gpu"], scope=Scope.PROJECT))
-    yield "those in trouble", lambda: catalogue.find(NAMESPACE, Criteria(healthy=False))
+    yield "unhealthy instances", lambda: catalogue.find(NAMESPACE, Criteria(healthy=False))
     yield "possible parents", lambda: possible_parents(index, Scope.ORCHESTRATION)
-    yield "ancestors", lambda: list(ancestors(one, index))
-    yield "tree of a Project", lambda: [None] * subtree(_there(index, "project-1"), index)[1]
-    yield "tree of all", lambda: [None] * subtree(root, index)[1]
-    yield "all, in order", lambda: find_instances(index, Criteria())
+    yield "ancestors", lambda: list(ancestors(instance, index))
+    yield "tree of a Project", lambda: [None] * subtree(_existing(index, "project-1"), index)[1]
+    yield "tree of all instances", lambda: [None] * subtree(root, index)[1]
+    yield "all instances, sorted", lambda: find_instances(index, Criteria())
 
 
-def _timed(ask: Callable[[], object], seconds: float) -> float:
-    """Return the CPU time of one call in microseconds: the median of some rounds of at least so many seconds."""
+def _cpu_microseconds(query: Callable[[], object], seconds: float) -> float:
+    """Return the CPU time of one call: the median of several rounds that take at least `seconds` each."""
     started, calls = time.process_time(), 0
     while time.process_time() - started < seconds:
-        ask()
+        query()
         calls += 1
     rounds = []
     for _ in range(_REPEATS):
         started = time.process_time()
         for _ in range(calls):
-            ask()
+            query()
         rounds.append((time.process_time() - started) / calls * 1e6)
     return statistics.median(rounds)
 
 
-def _there(index: NamespaceIndex, name: str) -> HopperInstance:
-    found = index.get(name)
-    assert found is not None, name
-    return found
+def _existing(index: NamespaceIndex, name: str) -> HopperInstance:
+    instance = index.get(name)
+    assert instance is not None, name
+    return instance
 
 
 def _raw(n: int, version: int | None = None, phase: str = "Running") -> dict[str, Any]:
-    """Build the n-th instance as the API server sends it, as the operator leaves it behind."""
+    """Return the n-th instance as the API server sends it after the operator has reconciled it."""
     if n == 0:
         name, scope, parent = "global", "Global", None
     elif n <= PROJECTS:
@@ -164,30 +165,34 @@ def _raw(n: int, version: int | None = None, phase: str = "Running") -> dict[str
             "phase": phase,
             "effectiveState": phase,
             "observedGeneration": 1,
-            "conditions": [_true("Ready", phase), _true("HierarchyValid", "ParentAccepted", f"child of {parent}")],
+            "conditions": [
+                _condition("Ready", phase),
+                _condition("HierarchyValid", "ParentAccepted", f"child of {parent}"),
+            ],
             "startedAt": WHEN,
             "lastTransitionTime": WHEN,
-            "history": [_step("Created", "Starting"), _step("Starting", "Running")],
+            "history": [_transition("Created", "Starting"), _transition("Starting", "Running")],
             "path": "/".join(filter(None, ("global", parent, name))),
             "depth": 2,
         },
     }
 
 
-def _true(kind: str, reason: str, message: str = "") -> dict[str, Any]:
-    found = {"type": kind, "status": "True", "reason": reason, "message": message}
-    return found | {"lastTransitionTime": WHEN, "observedGeneration": 1}
+def _condition(kind: str, reason: str, message: str = "") -> dict[str, Any]:
+    condition = {"type": kind, "status": "True", "reason": reason, "message": message}
+    return condition | {"lastTransitionTime": WHEN, "observedGeneration": 1}
 
 
-def _step(source: str, target: str) -> dict[str, str]:
+def _transition(source: str, target: str) -> dict[str, str]:
     return {"from": source, "to": target, "time": WHEN, "reason": "DesiredState", "message": ""}
 
 
-def _heartbeats(instances: list[HopperInstance]) -> list[dict[str, Any]]:
+def _heartbeat_shards(instances: list[HopperInstance]) -> list[dict[str, Any]]:
     data: list[dict[str, str]] = [{} for _ in range(SHARDS)]
-    for it in instances:
-        beat = StoredHeartbeat(uid=it.metadata.uid, at=it.metadata.creation_timestamp, active_tasks=1, queue_depth=2)
-        data[shard_of(it.name)][it.name] = dump_heartbeat(beat)
+    for instance in instances:
+        metadata = instance.metadata
+        heartbeat = StoredHeartbeat(uid=metadata.uid, at=metadata.creation_timestamp, active_tasks=1, queue_depth=2)
+        data[shard_of(instance.name)][instance.name] = dump_heartbeat(heartbeat)
     labels = configmap_labels()
-    metadata = {"namespace": NAMESPACE, "uid": "1", "resourceVersion": "1", "labels": labels}
-    return [{"metadata": metadata | {"name": configmap_name(n)}, "data": it} for n, it in enumerate(data)]
+    common = {"namespace": NAMESPACE, "uid": "1", "resourceVersion": "1", "labels": labels}
+    return [{"metadata": common | {"name": configmap_name(n)}, "data": shard} for n, shard in enumerate(data)]

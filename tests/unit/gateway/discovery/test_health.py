@@ -15,7 +15,7 @@ from hopper.api.instance import HopperInstance
 from hopper.domain.health import worst
 from hopper.domain.tree import descendants
 from hopper.gateway.discovery import Catalogue, Criteria, HealthRollUp
-from tests.bench.scenarios.registry import INDEX, filled
+from tests.bench.scenarios.registry import INDEX_MEMORY, fill_catalogue
 from tests.unit.domain.sample_instances import NOW, condition, instance, seconds
 from tests.unit.registry.beating import beat, beating, configmap, later, same_shard
 
@@ -183,9 +183,9 @@ class TestRollUp:
 
 def test_memory() -> None:
     """Everything that is known of an instance besides itself: by labels, capabilities, owners and health."""
-    catalogue, figures = filled(3000)
+    catalogue, figures = fill_catalogue(3000)
     assert len(catalogue.instances) == 3000
-    assert [it.value <= 2048 for it in figures if it.name == INDEX] == [True]
+    assert [it.value <= 2048 for it in figures if it.name == INDEX_MEMORY] == [True]
 
 
 class TestFind:

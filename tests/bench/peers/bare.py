@@ -1,7 +1,7 @@
-"""The peer without kopf's bookkeeping: a bare `on.event` and one status patch by hand.
+"""Peer without kopf's bookkeeping: one `on.event` handler that sends one status patch per change.
 
-This is about as little as a kopf operator can do: nothing is retried, a failed patch is lost, and nothing but the
-object itself is looked at. It is here for orientation.
+A kopf operator can hardly do less. It never retries, a failed patch is lost, and it reads nothing but the object of
+the event. The bench shows it for orientation.
 """
 
 import ssl
@@ -11,7 +11,7 @@ import aiohttp
 import kopf
 
 from hopper.adapters.connection import connect
-from tests.bench.peer_status import PEER_GROUP, follow_up
+from tests.bench.peers.status import PEER_GROUP, settled_status
 
 
 @kopf.on.startup()
@@ -27,12 +27,12 @@ async def open_session(memo: kopf.Memo, **_: Any) -> None:
 
 @kopf.on.cleanup()
 async def close_session(memo: kopf.Memo, **_: Any) -> None:
-    """Close it."""
+    """Close the connection pool."""
     await memo.session.close()
 
 
 @kopf.on.event(PEER_GROUP, "v1", "hopperinstances")
-async def follow(
+async def settle(
     type: str | None,  # noqa: A002
     spec: kopf.Spec,
     meta: kopf.Meta,
@@ -40,11 +40,12 @@ async def follow(
     memo: kopf.Memo,
     **_: Any,
 ) -> None:
-    """Patch the status unless it answers the spec already."""
+    """Patch the status unless its observedGeneration is current."""
     if type == "DELETED" or status.get("observedGeneration") == meta["generation"]:
         return
     path = f"/apis/{PEER_GROUP}/v1/namespaces/{meta['namespace']}/hopperinstances/{meta['name']}/status"
     headers = {"Content-Type": "application/merge-patch+json"}
-    async with memo.session.patch(path, json={"status": follow_up(spec, meta, status)}, headers=headers) as response:
+    body = {"status": settled_status(spec, meta, status)}
+    async with memo.session.patch(path, json=body, headers=headers) as response:
         response.raise_for_status()
         await response.read()

@@ -1,4 +1,4 @@
-"""What the bench writes: instances, the status that Hopper gives them, and a tree."""
+"""Manifests that the bench writes: instances, a template, the status Hopper would write, and a tree."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from hopper.domain.lifecycle import effective_state
 from hopper.domain.observed import Observed
 from hopper.domain.planner import plan
 from hopper.registry import NamespaceIndex
-from tests.bench.peer_status import PEER_GROUP
+from tests.bench.peers.status import PEER_GROUP
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of Hopper, in one of two API groups with the same schema; or a kind of Kubernetes."""
+    """A kind by API group and plural. The peers serve Hopper's kinds under their own group."""
 
     group: str
     plural: str = INSTANCE_PLURAL
@@ -46,7 +46,7 @@ class Kind:
         return "/".join(part for part in parts if part)
 
     def definition(self) -> str:
-        """Return the CustomResourceDefinition of Hopper's kind for this group, as YAML."""
+        """Return the CustomResourceDefinition of Hopper's kind in this group, as YAML."""
         manifest = custom_resource_definition(next(kind for kind in KINDS if kind.plural == self.plural))
         manifest["metadata"]["name"] = f"{self.plural}.{self.group}"
         manifest["spec"]["group"] = self.group
@@ -70,7 +70,7 @@ def instance(
     owner_uid: str | None = None,
     template: str | None = None,
 ) -> Manifest:
-    """Return a manifest; with `owner_uid` the ownerReference to the parent is in place already."""
+    """Return the manifest of an instance, with an ownerReference to its parent if `owner_uid` is given."""
     metadata: dict[str, Any] = {"name": name}
     if owner_uid:
         owner = {"apiVersion": kind.api_version, "kind": INSTANCE_KIND, "name": parent, "uid": owner_uid}
@@ -94,19 +94,20 @@ def template(kind: Kind, name: str, image: str) -> Manifest:
 
 
 def running_status() -> dict[str, Any]:
-    """Return the status that Hopper's planner gives a new logical instance: what a raw status write is to carry."""
+    """Return the status that Hopper's planner gives a new instance without a template, for raw status writes."""
     created = datetime.now(UTC).replace(microsecond=0)
     metadata = {"name": "i-0000", "namespace": "bench", "uid": "0", "creationTimestamp": created}
-    found = parse_instance({"metadata": metadata, "spec": {"scope": Scope.PROJECT}})
-    link = parent_link(found, NamespaceIndex())
-    decided = plan(Observed(now=created, instance=found, link=link, effective=effective_state(found, link.ancestors)))
-    assert decided.status is not None
-    return dump_status(decided.status)
+    created_instance = parse_instance({"metadata": metadata, "spec": {"scope": Scope.PROJECT}})
+    link = parent_link(created_instance, NamespaceIndex())
+    effective = effective_state(created_instance, link.ancestors)
+    decision = plan(Observed(now=created, instance=created_instance, link=link, effective=effective))
+    assert decision.status is not None
+    return dump_status(decision.status)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place in the tree."""
+    """An instance of the benchmark tree."""
 
     name: str
     scope: Scope
@@ -114,17 +115,19 @@ class Node:
 
 
 def tree(size: int) -> list[list[Node]]:
-    """Return the nodes of a tree level by level: Global → Family or Project → Personal or Event → Orchestration.
+    """Return the levels of a tree: Global → Family or Project → Personal or Event → Orchestration.
 
-    1,000 nodes are 1, 9, 90 and 900. That is as deep as the scope matrix allows.
+    A tree of 1,000 has levels of 1, 9, 90 and 900. The scope matrix allows no deeper tree.
     """
     second = max(1, size * 9 // 1000)
     third = max(second, size * 90 // 1000)
     below = {Scope.FAMILY: Scope.PERSONAL, Scope.PROJECT: Scope.EVENT}
     levels = [[Node(GLOBAL_NAME, Scope.GLOBAL)]]
-    heads = [Scope.FAMILY if index % 2 else Scope.PROJECT for index in range(second)]
-    levels.append([Node(f"b-{index}", scope, GLOBAL_NAME) for index, scope in enumerate(heads)])
-    levels.append([Node(f"c-{index}", below[heads[index % second]], f"b-{index % second}") for index in range(third)])
+    second_scopes = [Scope.FAMILY if index % 2 else Scope.PROJECT for index in range(second)]
+    levels.append([Node(f"b-{index}", scope, GLOBAL_NAME) for index, scope in enumerate(second_scopes)])
+    levels.append(
+        [Node(f"c-{index}", below[second_scopes[index % second]], f"b-{index % second}") for index in range(third)]
+    )
     rest = size - sum(map(len, levels))
     levels.append([Node(f"d-{index}", Scope.ORCHESTRATION, f"c-{index % third}") for index in range(rest)])
     return levels

@@ -1,4 +1,4 @@
-"""Knowing when everything is done, from a watch: polling with LISTs would load the API server under measurement."""
+"""Objects that match a condition, followed by a watch, because polling with LISTs would load the API server."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from hopper.api.resources import Manifest
 from tests.bench.client import Client
-from tests.bench.objects import Kind, Manifest
+from tests.bench.manifests import Kind
 
 STUCK_SECONDS = 60.0
 
 
-class Names:
-    """The names of those objects that match now."""
+class MatchingNames:
+    """The names of the objects that match now."""
 
     def __init__(self) -> None:
-        self.present: set[str] = set()
+        self._names: set[str] = set()
         self._changed = asyncio.Event()
 
-    def seen(self, name: str, *, gone: bool) -> None:
-        (self.present.discard if gone else self.present.add)(name)
+    def update(self, name: str, *, matches: bool) -> None:
+        (self._names.add if matches else self._names.discard)(name)
         self._changed.set()
 
-    async def until(self, fits: Callable[[int], bool]) -> None:
-        """Wait until the number of names fits. Raises `TimeoutError` when nothing happens for `STUCK_SECONDS`."""
-        while not fits(len(self.present)):
+    async def until_count(self, count: int) -> None:
+        """Wait until `count` objects match. Raises `TimeoutError` when nothing changes for `STUCK_SECONDS`."""
+        while len(self._names) != count:
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), STUCK_SECONDS)
             except TimeoutError:
-                raise TimeoutError(f"stuck at {len(self.present)} objects") from None
+                raise TimeoutError(f"stuck at {len(self._names)} of {count} objects") from None
 
 
 @asynccontextmanager
@@ -41,16 +42,16 @@ async def watching(
     namespace: str,
     selector: str = "",
     accept: Callable[[Manifest], bool] = lambda _: True,
-) -> AsyncIterator[Names]:
-    """Follow the objects that match a field selector; the API server sends those that come to match, or cease to.
+) -> AsyncIterator[MatchingNames]:
+    """Watch the objects that match a field selector and `accept`.
 
-    What no selector can tell, `accept` does, at the cost of seeing everything.
+    Conditions that no field selector can express go into `accept`. They cost a watch event for every change.
     """
     query = f"fieldSelector={selector}" if selector else ""
     listed = json.loads(await client.list(kind, namespace, query))
-    names = Names()
+    names = MatchingNames()
     for item in listed["items"]:
-        names.seen(item["metadata"]["name"], gone=not accept(item))
+        names.update(item["metadata"]["name"], matches=accept(item))
     version = listed["metadata"]["resourceVersion"]
     async with asyncio.TaskGroup() as group:
         follower = group.create_task(_follow(client, kind, namespace, query, version, accept, names))
@@ -67,13 +68,13 @@ async def _follow(
     query: str,
     version: str,
     accept: Callable[[Manifest], bool],
-    names: Names,
+    names: MatchingNames,
 ) -> None:
-    """Take in watch events. The API server drops those who fall behind, as the bench may: go on from there."""
+    """Apply watch events to `names`. The API server closes slow watches, so continue from the last version."""
     while True:
         async for event in client.watch(kind, namespace, f"{query}&resourceVersion={version}"):
             if event["type"] == "ERROR":
                 raise RuntimeError(f"the watch of the bench failed: {event['object']}")
             metadata = event["object"]["metadata"]
             version = metadata["resourceVersion"]
-            names.seen(metadata["name"], gone=event["type"] == "DELETED" or not accept(event["object"]))
+            names.update(metadata["name"], matches=event["type"] != "DELETED" and accept(event["object"]))

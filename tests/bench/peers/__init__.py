@@ -1,0 +1,1 @@
+"""Operators that Hopper is compared with."""
