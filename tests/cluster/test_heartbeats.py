@@ -57,7 +57,7 @@ async def test_a_thousand_cost_little(live: LiveInstances, operator: Operator) -
             mark = datetime.now(UTC)
 
             def heard() -> int:
-                beats = (operator.indexes.heartbeats.last(it) for it in operator.instances)
+                beats = (operator.indexes.heartbeats.last_heartbeat(it) for it in operator.instances)
                 return sum(it is not None and it.at > mark for it in beats)
 
             await live.until(lambda: heard() == MANY, "the operator has heard of all", seconds=60)
@@ -124,9 +124,10 @@ async def test_a_restart_of_a_gateway_fails_nobody(live: LiveInstances, operator
     writes, silent_from = await WriteCounter.start(live), time.monotonic()
     await live.until(lambda: time.monotonic() - silent_from > LONG, "longer than anybody may be silent")
     async with running_heartbeat_gateway(live.namespace) as gateway, gateway.sending_heartbeats(*wanted, every=0.3):
-        since = operator.indexes.heartbeats.heard(next(iter(operator.instances))).until
+        since = operator.indexes.heartbeats.record(next(iter(operator.instances))).until
         await live.until(
-            lambda: operator.indexes.heartbeats.heard(next(iter(operator.instances))).until not in (None, since), "news"
+            lambda: operator.indexes.heartbeats.record(next(iter(operator.instances))).until not in (None, since),
+            "news",
         )
         assert {gateway.health(name) for name in wanted} == {Health.HEALTHY}
     await writes.expect("status", 0)
@@ -144,7 +145,9 @@ async def test_a_restart_of_the_operator_fails_nobody(live: LiveInstances) -> No
             writes, away_from = await WriteCounter.start(live), time.monotonic()
             await live.until(lambda: time.monotonic() - away_from > LONG, "longer than anybody may be silent")
             async with running_operator(live.namespace) as operator:
-                await live.until(lambda: all(map(operator.indexes.heartbeats.last, operator.instances)), "heartbeats")
+                await live.until(
+                    lambda: all(map(operator.indexes.heartbeats.last_heartbeat, operator.instances)), "heartbeats"
+                )
                 await live.until(lambda: not len(operator.queue), "an idle operator")
                 await writes.expect("status", 0)
 

@@ -33,7 +33,7 @@ from hopper.gateway.discovery import Criteria, EventKind
 from hopper.gateway.discovery.heartbeat_writer import LONGEST_PRESENCE_SECONDS, TICK_SECONDS
 from hopper.gateway.discovery.journal import CAPACITY
 from hopper.gateway.http.observability import GatewayMetrics
-from hopper.registry.heartbeats import STALE_SECONDS
+from hopper.registry.heartbeats import GATEWAY_TIMEOUT_SECONDS
 from tests.unit import glossary
 
 Row = tuple[str, ...]
@@ -223,7 +223,7 @@ def heartbeats() -> str:
         ),
         (
             "time after which a gateway without an update counts as gone",
-            f"{STALE_SECONDS:g} s",
+            f"{GATEWAY_TIMEOUT_SECONDS:g} s",
         ),
         ("multiple of `timeoutSeconds` without a heartbeat after which an instance enters Error", str(LOST_AFTER)),
         ("events in the journal", f"{CAPACITY:,}"),

@@ -25,9 +25,9 @@ def affected_relatives(change: InstanceChange, tree: Tree) -> Iterator[tuple[str
     """
     old, new = change.old, change.new
     if _affects_descendants(old, new):
-        yield from ((below.name, 0.0) for below in descendants(change.subject.name, tree))
+        yield from ((below.name, 0.0) for below in descendants(change.instance.name, tree))
     elif _affects_children(old, new):
-        yield from ((child.name, 0.0) for child in tree.children(change.subject.name))
+        yield from ((child.name, 0.0) for child in tree.children(change.instance.name))
     if _affects_parents(old, new):
         for parent_name in _parent_names(old) | _parent_names(new):
             parent = tree.get(parent_name)
@@ -35,7 +35,7 @@ def affected_relatives(change: InstanceChange, tree: Tree) -> Iterator[tuple[str
                 yield parent.name, _parent_delay(parent, tree)
     if _affects_siblings(old, new):
         became_ready = bool(new and new.status.is_ready and not (old and _is_ready_below(old, new.parent_name)))
-        yield from ((name, 0.0) for name in _dependents_among_siblings(change.subject, tree, became_ready))
+        yield from ((name, 0.0) for name in _dependents_among_siblings(change.instance, tree, became_ready))
     yield from ((name, 0.0) for name in _affected_by_rename(change, tree))
     if old and (new is None or new.parent_name != old.parent_name):
         yield from ((name, 0.0) for name in _waiting_for_child_slot(old.parent_name, tree))
@@ -131,11 +131,11 @@ def _dependents_among_siblings(sibling: HopperInstance, tree: Tree, became_ready
 
 def _affected_by_rename(change: InstanceChange, tree: Tree) -> Iterator[str]:
     """Yield the instances affected by a rename: successors, predecessor and competing successors."""
-    yield from waiting_successors(change.subject.name, tree)
-    renamed = change.subject.spec.renamed_from
-    if renamed is not None and (change.old or change.subject).status.phase not in ACTIVE:
+    yield from waiting_successors(change.instance.name, tree)
+    renamed = change.instance.spec.renamed_from
+    if renamed is not None and (change.old or change.instance).status.phase not in ACTIVE:
         yield renamed.name
-        yield from (name for name in waiting_successors(renamed.name, tree) if name != change.subject.name)
+        yield from (name for name in waiting_successors(renamed.name, tree) if name != change.instance.name)
 
 
 def _waiting_for_child_slot(parent_name: str | None, tree: Tree) -> Iterator[str]:

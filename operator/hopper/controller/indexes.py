@@ -29,7 +29,7 @@ class Indexes:
 
         `on_instance` is called for each instance affected by a change, and `on_template` for each changed template.
         """
-        self.owned_objects.domains.on_news = on_instance
+        self.owned_objects.domains.on_change = on_instance
         owned = [self._owned_feed(resource, namespaces, on_instance) for resource in (*OWNED_RESOURCES.values(), PODS)]
         return [template_feed(self.templates, on_template, namespaces), *owned]
 
@@ -65,7 +65,7 @@ class Indexes:
         """Requeue instances whose Heartbeat condition would change, and return whether the index has changed."""
         if change is None:
             return False
-        for instance in self.instances.namespace(change.namespace).expecting_beats(change.shard):
-            if is_condition_outdated(instance, self.heartbeats.heard(instance)):
+        for instance in self.instances.namespace(change.namespace).with_heartbeat(change.shard):
+            if is_condition_outdated(instance, self.heartbeats.record(instance)):
                 on_instance(instance.namespace, instance.name)
         return True

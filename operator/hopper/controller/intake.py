@@ -51,7 +51,7 @@ class Intake:
             listener(change)
         if not self.synced.is_set():
             return  # all instances are in the queue already
-        namespace = change.subject.namespace
+        namespace = change.instance.namespace
         for name, delay in affected_relatives(change, self._instances.namespace(namespace)):
             self._queue.add((namespace, name), delay)
 

@@ -234,7 +234,7 @@ class Operator:
         old, new = _template_name(change.old), _template_name(change.new)
         if old != new:
             for template in filter(None, (old, new)):
-                self._template_queue.add((change.subject.namespace, template), SUMMARY_DELAY)
+                self._template_queue.add((change.instance.namespace, template), SUMMARY_DELAY)
 
     async def _reconcile(self, key: NamespacedName) -> float | None:
         """Reconcile one instance, and count the result."""

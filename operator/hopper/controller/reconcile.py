@@ -83,7 +83,7 @@ class Reconciler:
         if instance is None:
             return None
         problems = self._reader.problems(instance)
-        heard = self._heartbeats.heard(instance)
+        heard = self._heartbeats.record(instance)
         now = self._clock().replace(microsecond=0)  # Kubernetes timestamps have whole seconds
         observed = gather(instance, tree, self._runtimes, now, heartbeats=heard, spec_problems=problems)
         with self._metrics.reconcile_seconds.time():

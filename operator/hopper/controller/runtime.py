@@ -59,7 +59,7 @@ class RuntimeGatherer:
             cycle=find_dependency_cycle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
             recheck_after=recheck_after(pods, now),
-            contested_domains=self._owned_objects.domains.rivals(instance.namespace, instance.name),
+            contested_domains=self._owned_objects.domains.contested_domains(instance.namespace, instance.name),
         )
         workload = assess_workload(deployment, pods, now)
         if blueprint and not problem and not runtime.current:

@@ -1,69 +1,76 @@
-"""Who claims which domain, as the Ingresses of the instances say. Whoever came first stays first.
+"""Index of domains: which instances claim a domain in their Ingress. The oldest claim comes first.
 
-So a newcomer is news to nobody but itself and the one that came first, however many claim the same domain.
+A later claim is reported together with the oldest claim, and the oldest claim together with the second. So a new claim
+affects at most one other instance, however many instances claim the domain.
 """
 
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 
 from hopper.api.resources import Manifest, NamespacedName
 
-Claim = tuple[str, str]  # since when, and the name of the instance
+# The creationTimestamp of the Ingress, and the name of the instance.
+Claim = tuple[str, str]
 
 
 class DomainIndex:
-    """Claims by namespace and domain. `on_news` hears namespace and name of those whose rivals are others now."""
+    """Claims of domains. `on_change` is called with namespace and name of each instance with a different competitor."""
 
     def __init__(self) -> None:
-        self.on_news: Callable[[str, str], None] = lambda namespace, name: None
-        self._claims: dict[NamespacedName, list[Claim]] = {}  # namespace and domain → the oldest claim first
-        self._mine: dict[NamespacedName, tuple[str, tuple[str, ...]]] = {}  # namespace and instance → since, domains
+        self.on_change: Callable[[str, str], None] = lambda namespace, name: None
+        self._claims: dict[NamespacedName, list[Claim]] = {}  # namespace and domain → claims, oldest first
+        # Namespace and instance → creationTimestamp of the Ingress, and its domains.
+        self._ingresses: dict[NamespacedName, tuple[str, tuple[str, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._claims) + len(self._ingresses)
 
     def put(self, namespace: str, instance: str, ingress: Manifest | None) -> None:
-        """Take in the Ingress of an instance, None where it has none any more."""
-        since, hosts = self._mine.get((namespace, instance), ("", ()))
-        new: tuple[str, tuple[str, ...]] = _claims(ingress) if ingress else ("", ())
-        if new == (since, hosts):
+        """Store the Ingress of an instance; None if that has been deleted."""
+        old_created, old_domains = self._ingresses.get((namespace, instance), ("", ()))
+        created, domains = _read_ingress(ingress) if ingress else ("", ())
+        if (created, domains) == (old_created, old_domains):
             return
-        self._mine[namespace, instance] = new
-        if not new[1]:
-            del self._mine[namespace, instance]
-        told: set[str] = set()
-        for host in dict.fromkeys((*hosts, *new[1])):
-            claims = self._claims.setdefault((namespace, host), [])
+        if domains:
+            self._ingresses[namespace, instance] = created, domains
+        else:
+            self._ingresses.pop((namespace, instance), None)
+        affected: set[str] = set()
+        for domain in dict.fromkeys((*old_domains, *domains)):
+            claims = self._claims.setdefault((namespace, domain), [])
             before = claims[:2]
-            if host in hosts:
-                claims.remove((since, instance))
-            if host in new[1]:
-                insort(claims, (new[0], instance))
-            told.update(_concerned(before, claims, instance))
+            if domain in old_domains:
+                claims.remove((old_created, instance))
+            if domain in domains:
+                insort(claims, (created, instance))
+            affected.update(_affected_instances(before, claims, instance))
             if not claims:
-                del self._claims[namespace, host]
-        for name in told:
-            self.on_news(namespace, name)
+                del self._claims[namespace, domain]
+        for name in affected:
+            self.on_change(namespace, name)
 
-    def rivals(self, namespace: str, instance: str) -> tuple[tuple[str, str], ...]:
-        """Return the domains that others claim as well, each with the one that has done so for longest."""
-        _, hosts = self._mine.get((namespace, instance), ("", ()))
-        others = ((host, self._claims[namespace, host]) for host in hosts)
-        return tuple((host, _other(claims, instance)) for host, claims in others if len(claims) > 1)
-
-
-def _claims(ingress: Manifest) -> tuple[str, tuple[str, ...]]:
-    hosts = (rule["host"] for rule in ingress.get("spec", {}).get("rules") or () if "host" in rule)
-    return ingress["metadata"].get("creationTimestamp", ""), tuple(dict.fromkeys(hosts))
-
-
-def _other(claims: Collection[Claim], instance: str) -> str:
-    return next(name for _, name in claims if name != instance)
+    def contested_domains(self, namespace: str, instance: str) -> tuple[tuple[str, str], ...]:
+        """Return each domain that other instances claim too, with the oldest of these other instances."""
+        _, domains = self._ingresses.get((namespace, instance), ("", ()))
+        contested = ((domain, self._claims[namespace, domain]) for domain in domains)
+        return tuple(
+            (domain, next(name for _, name in claims if name != instance))
+            for domain, claims in contested
+            if len(claims) > 1
+        )
 
 
-def _concerned(before: list[Claim], now: list[Claim], instance: str) -> Iterator[str]:
-    """Yield who is to say something else: all look at the first one, and the first one at the second."""
-    if all(name == instance for _, name in (*before, *now)):
+def _read_ingress(ingress: Manifest) -> tuple[str, tuple[str, ...]]:
+    domains = (rule["host"] for rule in ingress.get("spec", {}).get("rules") or () if "host" in rule)
+    return ingress["metadata"].get("creationTimestamp", ""), tuple(dict.fromkeys(domains))
+
+
+def _affected_instances(before: list[Claim], claims: list[Claim], instance: str) -> Iterator[str]:
+    """Yield the instances with a different competitor now, given the two oldest claims before the change."""
+    if all(name == instance for _, name in (*before, *claims)):
         return
     yield instance
-    if before[:1] != now[:1]:
-        yield from (name for _, name in now)
-    elif before != now[:2]:
-        yield now[0][1]
+    if before[:1] != claims[:1]:
+        yield from (name for _, name in claims)
+    elif before != claims[:2]:
+        yield claims[0][1]

@@ -1,19 +1,19 @@
-"""Facets: names of instances by what they are. Names, so that a new version of an instance moves only what changed."""
+"""FacetIndex: the properties by which instances are found, and an index of the names of instances that have them."""
 
 from collections.abc import Collection, Iterator
 
 from hopper.api.heartbeat import shard_of
 from hopper.api.instance import HopperInstance
 
-# What is asked about, and the answer: ("scope", "Project").
+# A property and its value, such as ("scope", "Project").
 Facet = tuple[str, str]
 
 
-class Facets:
-    """The names that have a facet, by facet."""
+class FacetIndex:
+    """Names of instances by facet. It holds names, so that a new version of an instance only moves what has changed."""
 
     def __init__(self) -> None:
-        # Many a label is that of one instance only: a set would be most of what its entry takes.
+        # Many labels are on one instance only. A plain string takes much less memory than a set of one.
         self._names: dict[Facet, set[str] | str] = {}
 
     def __getitem__(self, facet: Facet) -> Collection[str]:
@@ -23,23 +23,23 @@ class Facets:
     def __len__(self) -> int:
         return len(self._names)
 
-    def move(self, name: str, old: HopperInstance | None, new: HopperInstance | None) -> None:
-        """Take an instance from where its old version was to where the new one belongs."""
-        before = set(facets_of(old)) if old else set()
-        after = set(facets_of(new)) if new else set()
-        for facet in before - after:
-            self._take_out(facet, name)
-        for facet in after - before:
-            self._put_in(facet, name)
+    def update(self, name: str, old: HopperInstance | None, new: HopperInstance | None) -> None:
+        """Replace the facets of the old version of an instance with those of the new version."""
+        old_facets = set(facets_of(old)) if old else set()
+        new_facets = set(facets_of(new)) if new else set()
+        for facet in old_facets - new_facets:
+            self._remove(facet, name)
+        for facet in new_facets - old_facets:
+            self._add(facet, name)
 
-    def _put_in(self, facet: Facet, name: str) -> None:
+    def _add(self, facet: Facet, name: str) -> None:
         names = self._names.get(facet)
         if isinstance(names, set):
             names.add(name)
         else:
             self._names[facet] = name if names is None else {names, name}
 
-    def _take_out(self, facet: Facet, name: str) -> None:
+    def _remove(self, facet: Facet, name: str) -> None:
         names = self._names[facet]
         if isinstance(names, set):
             names.discard(name)
@@ -48,7 +48,7 @@ class Facets:
 
 
 def facets_of(instance: HopperInstance) -> Iterator[Facet]:
-    """Yield everything an instance is found by."""
+    """Yield all facets of an instance."""
     spec = instance.spec
     yield "scope", spec.scope
     yield "phase", instance.status.phase

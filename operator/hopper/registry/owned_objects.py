@@ -1,4 +1,4 @@
-"""What the instances own in the cluster: workload objects and pods, as they are, by the instance they belong to."""
+"""Index of owned objects: the objects and pods in the cluster that belong to instances."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,14 @@ from hopper.api.resources import Manifest, NamespacedName, ObjectKey
 from hopper.registry.domains import DomainIndex
 
 _POD_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
-_NO_CHILDREN: Mapping[ObjectKey, Manifest] = {}
+_NO_OBJECTS: Mapping[ObjectKey, Manifest] = {}
 
 
 class OwnedObjectIndex:
-    """The newest known version of each child, without what nothing is derived from; and which `domains` they claim."""
+    """The latest version of each owned object, by instance. Unused fields are left out.
+
+    `domains` holds the domains that the Ingresses claim.
+    """
 
     def __init__(self) -> None:
         self.domains = DomainIndex()
@@ -20,40 +23,39 @@ class OwnedObjectIndex:
         self._uids: dict[str, dict[NamespacedName, str]] = {}  # kind → namespace and name → uid
 
     def of(self, namespace: str, instance: str) -> Mapping[ObjectKey, Manifest]:
-        """Return the children of an instance by kind and name."""
-        return self._by_owner.get((namespace, instance), _NO_CHILDREN)
+        """Return the owned objects of an instance by kind and name."""
+        return self._by_owner.get((namespace, instance), _NO_OBJECTS)
 
     def uids(self, kind: str) -> Mapping[NamespacedName, str]:
-        """Return all known objects of a kind: uids by namespace and name."""
+        """Return the uids of all objects of a kind, by namespace and name."""
         return self._uids.get(kind, {})
 
-    def put(self, kind: str, raw: Manifest) -> str | None:
-        """Take in a version; return the name of the instance it concerns, None where nothing of interest changed."""
-        namespace, name, uid = (raw["metadata"][key] for key in ("namespace", "name", "uid"))
-        before = self._owners.get(kind, {}).get((namespace, name))
-        old = self._by_owner[namespace, before][kind, name] if before else None
-        if old and _version(old) >= _version(raw):
+    def put(self, kind: str, manifest: Manifest) -> str | None:
+        """Store a version of an object; return the name of its instance, or None if no relevant field has changed."""
+        namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
+        old_owner = self._owners.get(kind, {}).get((namespace, name))
+        old = self._by_owner[namespace, old_owner][kind, name] if old_owner else None
+        if old and _version(old) >= _version(manifest):
             return None
-        same = old is not None and old["metadata"]["uid"] == uid
-        known = before if same else None
-        owner = _label(raw) if kind == "Pod" else _owner(raw) or known or _label(raw)
-        if old and not (same and owner == before):
+        is_same_object = old is not None and old["metadata"]["uid"] == uid
+        owner = _owner_of(kind, manifest, old_owner if is_same_object else None)
+        if old and not (is_same_object and owner == old_owner):
             self.remove(kind, namespace, name, old["metadata"]["uid"])
         if owner is None:
-            return before
-        new = _trim_pod(raw) if kind == "Pod" else _trim(kind, raw)
+            return old_owner
+        new = _trim_pod(manifest) if kind == "Pod" else _trim(kind, manifest)
         self._by_owner.setdefault((namespace, owner), {})[kind, name] = new
         self._owners.setdefault(kind, {})[namespace, name] = owner
         self._uids.setdefault(kind, {})[namespace, name] = uid
         if kind == "Ingress":
             self.domains.put(namespace, owner, new)
-        return owner if old is None or owner != before or not _same(old, new) else None
+        return owner if old is None or owner != old_owner or not _is_equal(old, new) else None
 
     def remove(self, kind: str, namespace: str, name: str, uid: str, version: str | None = None) -> str | None:
-        """Take out a child that is gone; return the name of the instance it belonged to.
+        """Remove a deleted object; return the name of its instance, or None if the object is not in the index.
 
-        With the `version` in which it went: to a watch by label, an object is gone too when it loses the label, and the
-        news of that may come in after it has got the label back.
+        `version` is the resourceVersion of the deletion event. A watch with a label selector also sends that event when
+        an object loses its label. The event is ignored if the index holds a newer version, which has the label again.
         """
         if self._uids.get(kind, {}).get((namespace, name)) != uid:
             return None
@@ -71,38 +73,50 @@ class OwnedObjectIndex:
         return owner
 
 
-def _version(raw: Manifest) -> int:
-    return int(raw["metadata"]["resourceVersion"])
+def _version(manifest: Manifest) -> int:
+    return int(manifest["metadata"]["resourceVersion"])
 
 
-def _owner(raw: Manifest) -> str | None:
-    """Return the name of the instance that owns an object; the one that controls it comes first."""
-    owners = [it for it in raw["metadata"].get("ownerReferences", ()) if it["kind"] == INSTANCE_KIND]
-    return next((it["name"] for it in sorted(owners, key=lambda it: not it.get("controller"))), None)
+def _owner_of(kind: str, manifest: Manifest, previous: str | None) -> str | None:
+    """Return the name of the instance that an object belongs to.
+
+    Pods have only the label. Another object without ownerReferences still belongs to its previous owner.
+    """
+    label: str | None = manifest["metadata"].get("labels", {}).get(LABEL_INSTANCE)
+    if kind == "Pod":
+        return label
+    return _owner_reference(manifest) or previous or label
 
 
-def _label(raw: Manifest) -> str | None:
-    """Return the name of the instance that a label names: all there is on pods, and on what was stripped of owners."""
-    name: str | None = raw["metadata"].get("labels", {}).get(LABEL_INSTANCE)
-    return name
+def _owner_reference(manifest: Manifest) -> str | None:
+    """Return the name of the instance in the ownerReferences; the controlling owner has precedence."""
+    references = manifest["metadata"].get("ownerReferences", ())
+    instances = [reference for reference in references if reference["kind"] == INSTANCE_KIND]
+    return next(
+        (reference["name"] for reference in sorted(instances, key=lambda reference: not reference.get("controller"))),
+        None,
+    )
 
 
-def _trim(kind: str, raw: Manifest) -> Manifest:
-    metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
-    kept = {"kind": kind, **raw, "metadata": metadata}
+def _trim(kind: str, manifest: Manifest) -> Manifest:
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+    trimmed = {"kind": kind, **manifest, "metadata": metadata}
     if kind != "Deployment":
-        kept.pop("status", None)
-    return kept
+        trimmed.pop("status", None)
+    return trimmed
 
 
-def _trim_pod(raw: Manifest) -> Manifest:
-    metadata = {key: value for key, value in raw["metadata"].items() if key not in ("managedFields", "ownerReferences")}
-    status = {key: value for key, value in raw.get("status", {}).items() if key in _POD_STATUS}
+def _trim_pod(manifest: Manifest) -> Manifest:
+    unused = ("managedFields", "ownerReferences")
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in unused}
+    status = {key: value for key, value in manifest.get("status", {}).items() if key in _POD_STATUS}
     return {"kind": "Pod", "metadata": metadata, "status": status}
 
 
-def _same(old: Manifest, new: Manifest) -> bool:
-    volatile = {"resourceVersion"}
-    before = {key: value for key, value in old["metadata"].items() if key not in volatile}
-    after = {key: value for key, value in new["metadata"].items() if key not in volatile}
-    return before == after and all(old.get(key) == new.get(key) for key in {*old, *new} - {"metadata"})
+def _is_equal(old: Manifest, new: Manifest) -> bool:
+    """Whether two versions are equal except for their resourceVersion."""
+    old_metadata, new_metadata = (
+        {key: value for key, value in manifest["metadata"].items() if key != "resourceVersion"}
+        for manifest in (old, new)
+    )
+    return old_metadata == new_metadata and all(old.get(key) == new.get(key) for key in {*old, *new} - {"metadata"})

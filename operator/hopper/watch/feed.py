@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Feed:
-    """One kind of object, read into one index from lists and watch events. No namespaces stands for all namespaces.
+    """Objects of one kind, read into an index from lists and watch events. No namespaces stands for all namespaces.
 
     `put` stores a version of an object in the index and `remove` deletes an object from it. Both return whether the
     index has changed. `uids` returns the uids of all objects in the index.

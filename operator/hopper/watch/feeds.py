@@ -30,7 +30,7 @@ def instance_feed(
 
     def put(manifest: Manifest) -> bool:
         metadata = manifest["metadata"]
-        if index.knows(metadata["namespace"], metadata["name"], metadata["resourceVersion"]):
+        if index.has_version(metadata["namespace"], metadata["name"], metadata["resourceVersion"]):
             return False  # the answer to a write has put this version into the index
         instance = reader.read(manifest)
         return report(index.put(instance) if instance else None)

@@ -162,7 +162,7 @@ async def _cancel_remaining_tasks(older: Collection[asyncio.Task[Any]]) -> None:
 
 
 def _handle_unseen_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an error that nobody has retrieved; at debug level if it comes from kopf.
+    """Log an error of a task or callback that no code has handled; at debug level if it comes from kopf.
 
     Such errors of kopf repeat the one that `run_kopf` raises, or come from callbacks of tasks that have ended.
     """

@@ -28,7 +28,7 @@ class QueueDrivenNamespace(SimulatedNamespace):
 
     def on_change(self, old: HopperInstance | None, new: HopperInstance | None) -> None:
         change = InstanceChange(old, new)
-        self.queued.add(change.subject.name)
+        self.queued.add(change.instance.name)
         self.queued.update(name for name, _ in affected_relatives(change, self))
 
     def drain(self, order: Random) -> None:

@@ -187,7 +187,7 @@ class TestEvents:
         cluster.send("DELETED", instance_manifest("a", 2))
         assert cluster.indexed == {"b"}
         assert cluster.queue.take() == {"b": 0}
-        assert [(change.subject.name, change.new) for change in cluster.changes[-1:]] == [("a", None)]
+        assert [(change.instance.name, change.new) for change in cluster.changes[-1:]] == [("a", None)]
 
     async def test_an_older_version_after_the_deletion_is_ignored(self) -> None:
         cluster = await WatchedCluster(instance_manifest("a")).sync()
@@ -225,7 +225,7 @@ class TestResync:
         found = cluster.instances.namespace("default").get("b")
         assert found is not None
         assert found.spec.desired_state == "Paused"
-        assert {change.subject.name for change in cluster.changes[-3:]} == {"b", "c", "d"}
+        assert {change.instance.name for change in cluster.changes[-3:]} == {"b", "c", "d"}
         assert cluster.queue.take() == dict.fromkeys(["a", "b", "child", "d"], 0)
 
     async def test_a_resync_finds_an_instance_that_was_deleted_and_created_again(self) -> None:

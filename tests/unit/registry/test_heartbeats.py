@@ -9,85 +9,92 @@ from hypothesis import strategies as st
 from hopper.api.heartbeat import dump_heartbeat, gateway_key, shard_of
 from hopper.domain.heartbeat import HeartbeatRecord
 from hopper.registry import HeartbeatIndex
-from tests.unit.registry.beating import beat, beating, configmap, later, reborn, same_shard
+from tests.unit.registry.sample_heartbeats import (
+    heartbeat,
+    heartbeat_instance,
+    later,
+    names_in_same_shard,
+    recreated,
+    shard_configmap,
+)
 
-WEB = beating()
+WEB = heartbeat_instance()
 
 
 class TestEntries:
     def test_are_those_of_the_newest_version(self) -> None:
         beats = HeartbeatIndex()
-        news = beats.put(configmap(2, ("web", beat(at=2))))
+        news = beats.put(shard_configmap(2, ("web", heartbeat(at=2))))
         assert news is not None
         assert (news.namespace, news.names) == ("default", ("web",))
-        assert beats.put(configmap(1, ("web", beat(at=1)))) is None
-        assert beats.put(configmap(2, ("web", beat(at=3)))) is None
-        assert beats.last(WEB) == beat(at=2)
+        assert beats.put(shard_configmap(1, ("web", heartbeat(at=1)))) is None
+        assert beats.put(shard_configmap(2, ("web", heartbeat(at=3)))) is None
+        assert beats.last_heartbeat(WEB) == heartbeat(at=2)
 
     def test_only_those_that_are_new_are_told_of(self) -> None:
-        beats, (first, second) = HeartbeatIndex(), same_shard(2)
-        beats.put(configmap(1, (first, beat(first)), (second, beat(second))))
-        news = beats.put(configmap(2, (first, beat(first)), (second, beat(second, at=5))))
+        beats, (first, second) = HeartbeatIndex(), names_in_same_shard(2)
+        beats.put(shard_configmap(1, (first, heartbeat(first)), (second, heartbeat(second))))
+        news = beats.put(shard_configmap(2, (first, heartbeat(first)), (second, heartbeat(second, at=5))))
         assert news is not None
         assert news.names == (second,)
 
     def test_a_predecessor_does_not_beat_for_its_successor(self) -> None:
         beats = HeartbeatIndex()
-        beats.put(configmap(1, ("web", beat(at=5)), gateways={"a": (0, 6)}))
-        assert beats.last(reborn(WEB)) is None
-        assert beats.heard(reborn(WEB)) == HeartbeatRecord(None, later(0), later(6))
+        beats.put(shard_configmap(1, ("web", heartbeat(at=5)), gateways={"a": (0, 6)}))
+        assert beats.last_heartbeat(recreated(WEB)) is None
+        assert beats.record(recreated(WEB)) == HeartbeatRecord(None, later(0), later(6))
 
     def test_what_comes_in_here_counts_before_it_is_written(self) -> None:
         beats = HeartbeatIndex()
-        beats.put(configmap(1, ("web", beat(at=1))))
-        beats.note("default", "web", beat(at=2, active_tasks=3))
-        assert beats.last(WEB) == beat(at=2, active_tasks=3)
-        beats.put(configmap(2, ("web", beat(at=1.5))))
-        assert beats.last(WEB) == beat(at=2, active_tasks=3)
-        beats.put(configmap(3, ("web", beat(at=4))))
-        assert beats.last(WEB) == beat(at=4)
+        beats.put(shard_configmap(1, ("web", heartbeat(at=1))))
+        beats.add("default", "web", heartbeat(at=2, active_tasks=3))
+        assert beats.last_heartbeat(WEB) == heartbeat(at=2, active_tasks=3)
+        beats.put(shard_configmap(2, ("web", heartbeat(at=1.5))))
+        assert beats.last_heartbeat(WEB) == heartbeat(at=2, active_tasks=3)
+        beats.put(shard_configmap(3, ("web", heartbeat(at=4))))
+        assert beats.last_heartbeat(WEB) == heartbeat(at=4)
 
     def test_an_entry_that_is_removed_is_forgotten(self) -> None:
-        beats, (first, second) = HeartbeatIndex(), same_shard(2)
-        beats.put(configmap(1, (first, beat(first)), (second, beat(second))))
-        beats.put(configmap(2, (first, beat(first))))
-        assert list(beats.of("default", shard_of(first))) == [first]
+        beats, (first, second) = HeartbeatIndex(), names_in_same_shard(2)
+        beats.put(shard_configmap(1, (first, heartbeat(first)), (second, heartbeat(second))))
+        beats.put(shard_configmap(2, (first, heartbeat(first))))
+        assert list(beats.heartbeats("default", shard_of(first))) == [first]
 
     @pytest.mark.parametrize("text", ["", "x", "{}", "[]", '{"uid":"uid-web"}', '{"uid":"uid-web","at":"yesterday"}'])
     def test_nonsense_is_left_alone(self, text: str) -> None:
         beats = HeartbeatIndex()
-        raw = configmap(1, gateways={"a": (0, 1)})
+        raw = shard_configmap(1, gateways={"a": (0, 1)})
         raw["data"] |= {"web": text, "_gateway.b": text}
         assert beats.put(raw) is not None
-        assert beats.last(WEB) is None
-        assert beats.heard(WEB).until == later(1)
+        assert beats.last_heartbeat(WEB) is None
+        assert beats.record(WEB).until == later(1)
 
     @pytest.mark.parametrize(
         "vitals",
         ['"active_tasks":-1', '"error_rate":2', '"response_time_ms":NaN', '"status":"inactive"', '"status":"x"'],
     )
     def test_values_out_of_range_are_nonsense(self, vitals: str) -> None:
-        beats, raw = HeartbeatIndex(), configmap(1)
-        raw["data"]["web"] = dump_heartbeat(beat()).replace("}", f",{vitals}}}")
+        beats, raw = HeartbeatIndex(), shard_configmap(1)
+        raw["data"]["web"] = dump_heartbeat(heartbeat()).replace("}", f",{vitals}}}")
         beats.put(raw)
-        assert beats.last(WEB) is None
+        assert beats.last_heartbeat(WEB) is None
 
     def test_other_configmaps_are_none_of_ours(self) -> None:
-        raw = configmap(1, ("web", beat()))
+        raw = shard_configmap(1, ("web", heartbeat()))
         for labels in (None, {}, {"hopper.dev/heartbeats": "no"}):
             assert HeartbeatIndex().put({**raw, "metadata": {**raw["metadata"], "labels": labels}}) is None
         for name in ("hopper-heartbeats-4", "hopper-heartbeats-", "hopper-heartbeats-01", "mine"):
             assert HeartbeatIndex().put({**raw, "metadata": {**raw["metadata"], "name": name}}) is None
 
     def test_one_that_is_deleted_leaves_nothing(self) -> None:
-        beats, raw = HeartbeatIndex(), configmap(5, ("web", beat()), gateways={"a": (0, 1)})
+        beats, raw = HeartbeatIndex(), shard_configmap(5, ("web", heartbeat()), gateways={"a": (0, 1)})
         beats.put(raw)
         (key,) = beats.uids()
         assert beats.remove(*key, uid="another") is None
         assert beats.remove(*key, uid="1") is not None
-        assert (beats.last(WEB), beats.heard(WEB), beats.uids()) == (None, HeartbeatRecord(), {})
-        assert not beats.places()
-        assert beats.put(configmap(6, ("web", beat(at=9)), uid="2")) is not None
+        assert (beats.last_heartbeat(WEB), beats.record(WEB), beats.uids()) == (None, HeartbeatRecord(), {})
+        assert not beats.shards()
+        assert beats.put(shard_configmap(6, ("web", heartbeat(at=9)), uid="2")) is not None
 
 
 class TestListening:
@@ -99,8 +106,8 @@ class TestListening:
     def tell(self, at: float, **gateways: tuple[float, float]) -> HeartbeatRecord:
         """Have a ConfigMap come in, by this clock at `at`; return what is known of an instance then."""
         self.now, self.version = at, self.version + 1
-        self.beats.put(configmap(self.version, gateways=gateways))
-        return self.beats.heard(WEB)
+        self.beats.put(shard_configmap(self.version, gateways=gateways))
+        return self.beats.record(WEB)
 
     def test_nobody(self) -> None:
         assert self.tell(0) == HeartbeatRecord()
@@ -115,7 +122,7 @@ class TestListening:
         self.tell(0, a=(0, 50), b=(40, 50))
         assert self.tell(30, a=(0, 50), b=(40, 80)) == HeartbeatRecord(None, later(0), later(50))
         assert self.tell(31, a=(0, 50), b=(40, 81)) == HeartbeatRecord(None, later(40), later(81))
-        assert self.beats.silence_of_gateways("default", shard_of("web")) == {"_gateway.a": 31, "_gateway.b": 0}
+        assert self.beats.gateway_silence_seconds("default", shard_of("web")) == {"_gateway.a": 31, "_gateway.b": 0}
 
     def test_one_that_has_left_is_not_waited_for(self) -> None:
         self.tell(0, a=(0, 50), b=(40, 50))

@@ -1,10 +1,11 @@
-"""The index of instances: the newest version wins in whatever order versions come in, and it costs little."""
+"""Index of instances: the latest version wins whatever the order of arrival, and the index needs little memory."""
 
 from __future__ import annotations
 
 import gc
 import random
 import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -19,111 +20,115 @@ from hopper.registry import InstanceChange, InstanceIndex
 from hopper.registry.instances import NamespaceIndex
 from tests.unit.domain.sample_instances import condition, instance, owned_by
 
-OVERHEAD = 2048  # bytes per instance beside the instance itself
+MAX_OVERHEAD = 2048  # bytes per instance, without the instance itself
 
 
-def at(version: int, name: str = "web", *, uid: str = "", namespace: str = "default", **said: Any) -> HopperInstance:
-    """Build a version of an instance."""
-    it = instance(name, **said)
+def at(version: int, name: str = "web", *, uid: str = "", namespace: str = "default", **fields: Any) -> HopperInstance:
+    """Return a version of an instance."""
+    base = instance(name, **fields)
     uid = uid or f"uid-{namespace}-{name}"
-    return replace(it, metadata=replace(it.metadata, resource_version=str(version), uid=uid, namespace=namespace))
+    return replace(base, metadata=replace(base.metadata, resource_version=str(version), uid=uid, namespace=namespace))
 
 
-def names(found: Any) -> set[str]:
-    return {it.name for it in found}
+def at_version(instance: HopperInstance, version: int) -> HopperInstance:
+    return replace(instance, metadata=replace(instance.metadata, resource_version=str(version)))
+
+
+def names(instances: Iterable[HopperInstance]) -> set[str]:
+    return {instance.name for instance in instances}
 
 
 class TestVersions:
-    def test_the_first_is_new(self) -> None:
-        registry, web = InstanceIndex(), at(1)
-        assert registry.put(web) == InstanceChange(None, web)
+    def test_the_first_version_is_a_change(self) -> None:
+        index, web = InstanceIndex(), at(1)
+        assert index.put(web) == InstanceChange(None, web)
 
-    def test_a_newer_one_replaces_an_older_one(self) -> None:
-        registry, old, new = InstanceIndex(), at(9), at(10)
-        registry.put(old)
-        assert registry.put(new) == InstanceChange(old, new)
-        assert registry.namespace("default").get("web") is new
+    def test_a_newer_version_replaces_an_older_one(self) -> None:
+        index, old, new = InstanceIndex(), at(9), at(10)
+        index.put(old)
+        assert index.put(new) == InstanceChange(old, new)
+        assert index.namespace("default").get("web") is new
 
-    def test_older_ones_and_the_same_again_change_nothing(self) -> None:
-        registry, new = InstanceIndex(), at(10)
-        registry.put(new)
-        assert registry.put(at(9)) is None
-        assert registry.put(at(10)) is None
-        assert registry.namespace("default").get("web") is new
+    def test_older_and_equal_versions_change_nothing(self) -> None:
+        index, new = InstanceIndex(), at(10)
+        index.put(new)
+        assert index.put(at(9)) is None
+        assert index.put(at(10)) is None
+        assert index.namespace("default").get("web") is new
 
-    def test_one_reborn_replaces_its_predecessor(self) -> None:
-        registry, old, new = InstanceIndex(), at(9), at(12, uid="second")
-        registry.put(old)
-        assert registry.put(new) == InstanceChange(old, new)
-        assert registry.remove("default", "web", old.metadata.uid) is None
-        assert registry.put(at(10)) is None
-        assert registry.namespace("default").get("web") is new
+    def test_a_recreated_instance_replaces_the_deleted_one(self) -> None:
+        index, old, new = InstanceIndex(), at(9), at(12, uid="second")
+        index.put(old)
+        assert index.put(new) == InstanceChange(old, new)
+        assert index.remove("default", "web", old.metadata.uid) is None
+        assert index.put(at(10)) is None
+        assert index.namespace("default").get("web") is new
 
-    @given(order=st.permutations(range(6)), gone=st.booleans())
-    def test_in_any_order_the_newest_is_left(self, order: list[int], gone: bool) -> None:
-        registry = InstanceIndex()
+    @given(order=st.permutations(range(6)), deleted=st.booleans())
+    def test_the_latest_version_wins_in_any_order(self, order: list[int], deleted: bool) -> None:
+        index = InstanceIndex()
         for version in order:
-            if gone and version == 5:
-                registry.remove("default", "web", "uid-default-web")
+            if deleted and version == 5:
+                index.remove("default", "web", "uid-default-web")
             else:
-                registry.put(at(version))
-        left = [it.metadata.resource_version for it in registry]
-        assert left == ([] if gone else ["5"])
+                index.put(at(version))
+        versions = [instance.metadata.resource_version for instance in index]
+        assert versions == ([] if deleted else ["5"])
 
 
 class TestTombstones:
-    def test_what_is_gone_does_not_come_back(self) -> None:
-        registry, web = InstanceIndex(), at(1)
-        registry.put(web)
-        assert registry.remove("default", "web", web.metadata.uid) == InstanceChange(web, None)
-        assert registry.put(at(2)) is None
-        assert len(registry) == 0
+    def test_a_deleted_instance_is_not_restored(self) -> None:
+        index, web = InstanceIndex(), at(1)
+        index.put(web)
+        assert index.remove("default", "web", web.metadata.uid) == InstanceChange(web, None)
+        assert index.put(at(2)) is None
+        assert len(index) == 0
 
-    def test_also_where_it_was_gone_before_it_was_known(self) -> None:
-        registry, web = InstanceIndex(), at(1)
-        assert registry.remove("default", "web", web.metadata.uid) is None
-        assert registry.put(web) is None
+    def test_a_deletion_may_arrive_before_the_instance(self) -> None:
+        index, web = InstanceIndex(), at(1)
+        assert index.remove("default", "web", web.metadata.uid) is None
+        assert index.put(web) is None
 
-    def test_twice_gone_is_gone(self) -> None:
-        registry, web = InstanceIndex(), at(1)
-        registry.put(web)
-        registry.remove("default", "web", web.metadata.uid)
-        assert registry.remove("default", "web", web.metadata.uid) is None
+    def test_a_second_deletion_changes_nothing(self) -> None:
+        index, web = InstanceIndex(), at(1)
+        index.put(web)
+        index.remove("default", "web", web.metadata.uid)
+        assert index.remove("default", "web", web.metadata.uid) is None
 
-    def test_a_successor_of_the_same_name_is_welcome(self) -> None:
-        registry, web = InstanceIndex(), at(1)
-        registry.put(web)
-        registry.remove("default", "web", web.metadata.uid)
-        assert registry.put(at(2, uid="second")) is not None
+    def test_a_recreated_instance_is_added(self) -> None:
+        index, web = InstanceIndex(), at(1)
+        index.put(web)
+        index.remove("default", "web", web.metadata.uid)
+        assert index.put(at(2, uid="second")) is not None
 
-    def test_there_are_not_more_and_more_of_them(self) -> None:
-        registry = InstanceIndex()
+    def test_their_number_is_limited(self) -> None:
+        index = InstanceIndex()
         for n in range(30_000):
-            registry.remove("default", "web", str(n))
-        assert len(registry._gone) == 10_000
-        assert registry.put(at(1, uid="29999")) is None
+            index.remove("default", "web", str(n))
+        assert index.tombstones == 10_000
+        assert index.put(at(1, uid="29999")) is None
 
 
 class TestNamespaces:
-    def test_are_apart(self) -> None:
-        registry = InstanceIndex()
-        registry.put(at(1, namespace="one"))
-        registry.put(at(2, "child", namespace="two", scope=Scope.ORCHESTRATION, parent="web"))
-        assert names(registry.namespace("one")) == {"web"}
-        assert names(registry.namespace("one").children("web")) == set()
-        assert names(registry.namespace("two").children("web")) == {"child"}
-        assert names(registry) == {"web", "child"}
-        assert len(registry) == 2
+    def test_do_not_affect_each_other(self) -> None:
+        index = InstanceIndex()
+        index.put(at(1, namespace="one"))
+        index.put(at(2, "child", namespace="two", scope=Scope.ORCHESTRATION, parent="web"))
+        assert names(index.namespace("one")) == {"web"}
+        assert names(index.namespace("one").children("web")) == set()
+        assert names(index.namespace("two").children("web")) == {"child"}
+        assert names(index) == {"web", "child"}
+        assert len(index) == 2
 
-    def test_an_unknown_one_is_empty(self) -> None:
+    def test_an_unknown_namespace_is_empty(self) -> None:
         index = InstanceIndex().namespace("nowhere")
         assert (len(index), index.get("web"), list(index.children("web"))) == (0, None, [])
 
-    def test_an_empty_one_is_forgotten(self) -> None:
-        registry, web = InstanceIndex(), at(1)
-        registry.put(web)
-        registry.remove("default", "web", web.metadata.uid)
-        assert not registry._namespaces
+    def test_an_empty_namespace_is_removed(self) -> None:
+        index, web = InstanceIndex(), at(1)
+        index.put(web)
+        index.remove("default", "web", web.metadata.uid)
+        assert not index.namespaces
 
 
 class TestLookups:
@@ -132,7 +137,7 @@ class TestLookups:
         index.put(at(1, "worker", scope=Scope.ORCHESTRATION, parent="web"))
         assert names(index.children("web")) == {"worker"}
 
-    def test_a_child_that_moves_has_one_parent(self) -> None:
+    def test_a_moved_child_has_one_parent(self) -> None:
         index = NamespaceIndex()
         index.put(at(1, "worker", scope=Scope.ORCHESTRATION, parent="web"))
         index.put(at(2, "worker", scope=Scope.ORCHESTRATION, parent="shop"))
@@ -152,8 +157,8 @@ class TestLookups:
         assert names(index.services("web")) == set()
         assert names(index.users("nginx")) == {"alone"}
 
-    def test_services_that_run_or_wait_for_others_are_not_held_back_by_a_sibling(self) -> None:
-        """The cost of a change does not grow with the number of siblings that are well."""
+    def test_services_that_do_not_wait_for_a_sibling_are_left_out(self) -> None:
+        """The cost of a change must not grow with the number of siblings that run."""
         index, template = NamespaceIndex(), NameRef(name="nginx")
         waits = {"conditions": (condition(ConditionType.READY, "False", "DependencyNotReady"),)}
         away = {"conditions": (condition(ConditionType.READY, "False", "ParentNotReady"),)}
@@ -165,7 +170,7 @@ class TestLookups:
         index.put(at(5, "waits", template_ref=template, phase=Phase.RUNNING, status=waits))
         assert names(index.waiting_services(None)) == set()
 
-    def test_dependents_are_found_by_uid_whatever_parent_they_name(self) -> None:
+    def test_dependents_are_found_by_the_uid_of_their_owner(self) -> None:
         index, parent = NamespaceIndex(), at(1)
         index.put(at(2, "worker", scope=Scope.ORCHESTRATION, parent="shop", owners=(owned_by(parent),)))
         assert names(index.dependents(parent.metadata.uid)) == {"worker"}
@@ -173,7 +178,7 @@ class TestLookups:
         assert names(index.dependents(parent.metadata.uid)) == set()
 
     def test_two_references_to_one_owner(self) -> None:
-        """The API server drops a reference only where all of it is there twice."""
+        """The API server only removes a reference that is equal to another one in all fields."""
         index, parent = NamespaceIndex(), at(1)
         owners = (owned_by(parent), replace(owned_by(parent), controller=False))
         index.put(at(2, "worker", owners=owners))
@@ -182,7 +187,7 @@ class TestLookups:
         index.discard("worker")
         assert names(index.dependents(parent.metadata.uid)) == set()
 
-    def test_a_seat_is_taken_only_while_it_is_being_taken(self) -> None:
+    def test_a_slot_is_reserved_only_during_the_write(self) -> None:
         index, parent, child = NamespaceIndex(), at(1), at(2, "worker", parent="web")
         with index.reserve_slot(child, parent):
             assert index.has_reserved_slot(child, parent)
@@ -193,7 +198,7 @@ class TestLookups:
     @given(
         st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["", "a", "b", "x"]), st.booleans()), max_size=20)
     )
-    def test_after_any_changes_nothing_is_left_of_what_was(self, changes: list[tuple[str, str, bool]]) -> None:
+    def test_lookups_match_the_instances_after_any_changes(self, changes: list[tuple[str, str, bool]]) -> None:
         index, expected = NamespaceIndex(), {}
         for name, parent, there in changes:
             if there:
@@ -214,19 +219,17 @@ class TestLookups:
                 index.discard(name)
         assert names(index) == set(expected)
         for parent in ("a", "b", "x"):
-            below = {name for name, it in expected.items() if it.parent_name == parent}
+            below = {name for name, instance in expected.items() if instance.parent_name == parent}
             assert names(index.children(parent)) == names(index.services(parent)) == below
             assert names(index.successors(f"b{parent}")) == below
             assert names(index.users(f"t{parent}")) == names(index.dependents(f"u-{parent}")) == below
         for name in list(expected):
             index.discard(name)
-        assert not any([index._by_name, index._children, index._services, index._users, index._dependents])
-        assert not index._held_back
-        assert not index._successors
+        assert (len(index), index.groups) == (0, 0)
 
 
 def test_memory() -> None:
-    """Parents, owners and templates included, and half of the instances updated: old versions are not kept."""
+    """With parents, owners and templates. Half of the instances are updated, because old versions must be released."""
     count = 5000
     parent = at(1, "parent")
     given = [
@@ -239,17 +242,17 @@ def test_memory() -> None:
         )
         for n in range(2, count)
     ]
-    newer = [replace(it, metadata=replace(it.metadata, resource_version=str(2 * count))) for it in given[::2]]
+    newer = [at_version(instance, 2 * count) for instance in given[::2]]
     random.Random(1).shuffle(given)
     gc.collect()
     tracemalloc.start()
     try:
-        registry = InstanceIndex()
-        for it in (*given, *newer):
-            registry.put(it)
+        index = InstanceIndex()
+        for version in (*given, *newer):
+            index.put(version)
         gc.collect()
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(registry) == len(given)
-    assert used / count <= OVERHEAD
+    assert len(index) == len(given)
+    assert used / count <= MAX_OVERHEAD

@@ -12,7 +12,7 @@ from hopper.controller.indexes import Indexes
 from hopper.registry import HeartbeatChange, HeartbeatIndex
 from hopper.watch import Feed, heartbeat_feed
 from tests.unit.domain.sample_instances import condition
-from tests.unit.registry.beating import beat, beating, configmap, same_shard
+from tests.unit.registry.sample_heartbeats import heartbeat, heartbeat_instance, names_in_same_shard, shard_configmap
 from tests.unit.watch.fake_lister import FakeLister
 
 
@@ -44,46 +44,51 @@ class TestOperator:
     def test_looks_only_at_those_of_whom_something_else_is_said(
         self, indexes: Indexes, feed: Feed, looks: list[str]
     ) -> None:
-        well, silent, lost, back = same_shard(4)
+        well, silent, lost, back = names_in_same_shard(4)
         for name, status in ((well, "True"), (silent, "True"), (lost, "Unknown"), (back, "Unknown")):
-            indexes.instances.put(said(beating(name), status))
-        beats = ((well, beat(well, 95)), (silent, beat(silent, 85)), (lost, beat(lost, 60)), (back, beat(back, 99)))
-        feed.handle_event("ADDED", configmap(1, *beats, gateways={"a": (0, 100)}))
+            indexes.instances.put(said(heartbeat_instance(name), status))
+        beats = (
+            (well, heartbeat(well, 95)),
+            (silent, heartbeat(silent, 85)),
+            (lost, heartbeat(lost, 60)),
+            (back, heartbeat(back, 99)),
+        )
+        feed.handle_event("ADDED", shard_configmap(1, *beats, gateways={"a": (0, 100)}))
         assert sorted(looks) == sorted([silent, lost, back])
 
     def test_looks_at_nobody_while_nobody_listens(self, indexes: Indexes, feed: Feed, looks: list[str]) -> None:
-        indexes.instances.put(said(beating(), "True"))
-        feed.handle_event("ADDED", configmap(1, ("web", beat(at=-500))))
-        feed.handle_event("MODIFIED", configmap(2, ("web", beat(at=-500)), gateways={"a": (0, 1)}))
+        indexes.instances.put(said(heartbeat_instance(), "True"))
+        feed.handle_event("ADDED", shard_configmap(1, ("web", heartbeat(at=-500))))
+        feed.handle_event("MODIFIED", shard_configmap(2, ("web", heartbeat(at=-500)), gateways={"a": (0, 1)}))
         assert looks == []
 
     def test_heartbeats_belong_to_no_instance(self, indexes: Indexes, feed: Feed) -> None:
-        feed.handle_event("ADDED", configmap(1, ("web", beat())))
-        assert indexes.heartbeats.last(beating()) == beat()
+        feed.handle_event("ADDED", shard_configmap(1, ("web", heartbeat())))
+        assert indexes.heartbeats.last_heartbeat(heartbeat_instance()) == heartbeat()
         assert not indexes.owned_objects.of("default", "web")
-        feed.handle_event("DELETED", configmap(1, ("web", beat())))
-        assert indexes.heartbeats.last(beating()) is None
+        feed.handle_event("DELETED", shard_configmap(1, ("web", heartbeat())))
+        assert indexes.heartbeats.last_heartbeat(heartbeat_instance()) is None
 
     async def test_a_list_finds_out_that_they_are_gone(self, indexes: Indexes, feed: Feed) -> None:
-        lister = FakeLister(configmap(1, ("web", beat())))
+        lister = FakeLister(shard_configmap(1, ("web", heartbeat())))
         await feed.relist(lister, "default")
-        assert indexes.heartbeats.last(beating()) == beat()
+        assert indexes.heartbeats.last_heartbeat(heartbeat_instance()) == heartbeat()
         lister.objects.clear()
         await feed.relist(lister, "default")
-        assert indexes.heartbeats.last(beating()) is None
+        assert indexes.heartbeats.last_heartbeat(heartbeat_instance()) is None
 
 
 class TestGateway:
     async def test_hears_all_news(self) -> None:
         beats, news = HeartbeatIndex(), list[HeartbeatChange]()
         feed = heartbeat_feed(beats, news.append, ["default"])
-        lister = FakeLister(configmap(1, ("web", beat())))
+        lister = FakeLister(shard_configmap(1, ("web", heartbeat())))
         await feed.relist(lister, "default")
         assert [it.names for it in news] == [("web",)]
-        feed.handle_event("MODIFIED", configmap(2, ("web", beat(at=1))))
-        feed.handle_event("MODIFIED", configmap(2, ("web", beat(at=1))))
-        assert beats.last(beating()) == beat(at=1)
+        feed.handle_event("MODIFIED", shard_configmap(2, ("web", heartbeat(at=1))))
+        feed.handle_event("MODIFIED", shard_configmap(2, ("web", heartbeat(at=1))))
+        assert beats.last_heartbeat(heartbeat_instance()) == heartbeat(at=1)
         lister.objects.clear()
         await feed.relist(lister, "default")
-        assert beats.last(beating()) is None
+        assert beats.last_heartbeat(heartbeat_instance()) is None
         assert len(news) == 3

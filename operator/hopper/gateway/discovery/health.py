@@ -87,19 +87,19 @@ class HealthIndex:
 
     def metrics(self, instance: HopperInstance, now: datetime | None = None) -> HealthMetrics:
         """Return the uptime of an instance and the metrics from its last heartbeat."""
-        heartbeat, started = self._heartbeats.last(instance), instance.status.started_at
+        heartbeat, started = self._heartbeats.last_heartbeat(instance), instance.status.started_at
         is_up = started is not None and instance.status.phase in STARTED
         uptime = max(((now or datetime.now(UTC)) - started).total_seconds(), 0.0) if is_up and started else None
         return HealthMetrics(heartbeat or _NO_VITALS, uptime, heartbeat.at if heartbeat else None)
 
     def on_change(self, change: InstanceChange) -> None:
         """Update the verdict after a change of an instance."""
-        namespace = self._namespaces.setdefault(change.subject.namespace, _NamespaceHealth())
+        namespace = self._namespaces.setdefault(change.instance.namespace, _NamespaceHealth())
         if change.new is None:
-            namespace.replace(change.subject.name, None)
+            namespace.replace(change.instance.name, None)
             namespace.roll_ups = None
             if not namespace.verdicts:
-                del self._namespaces[change.subject.namespace]
+                del self._namespaces[change.instance.namespace]
             return
         if change.old is None or change.old.parent_name != change.new.parent_name:
             namespace.roll_ups = None
@@ -113,7 +113,7 @@ class HealthIndex:
         namespace, index = self._namespaces.get(change.namespace), self._instances.namespace(change.namespace)
         if namespace is None:
             return
-        for instance in index.expecting_beats(change.shard):
+        for instance in index.with_heartbeat(change.shard):
             self._judge(namespace, instance)
         for name in change.names:
             sender = index.get(name)
@@ -125,7 +125,7 @@ class HealthIndex:
         return sum(len(namespace.verdicts) for namespace in self._namespaces.values())
 
     def _judge(self, namespace: _NamespaceHealth, instance: HopperInstance) -> None:
-        verdict = health_of(instance, self._heartbeats.heard(instance), self._heartbeats.last(instance))
+        verdict = health_of(instance, self._heartbeats.record(instance), self._heartbeats.last_heartbeat(instance))
         old = namespace.replace(instance.name, verdict)
         is_same = old is not None and old.health is verdict.health
         if old is not None and is_same and (old.reason == verdict.reason or not old.health.is_trouble):

@@ -21,7 +21,7 @@ from hopper.api.heartbeat import (
 from hopper.api.instance import HopperInstance
 from hopper.ports import ApiError, HeartbeatStore, NotFoundError
 from hopper.process.system import wall_clock
-from hopper.registry.heartbeats import STALE_SECONDS, HeartbeatIndex
+from hopper.registry.heartbeats import GATEWAY_TIMEOUT_SECONDS, HeartbeatIndex
 from hopper.registry.instances import InstanceIndex, NamespaceIndex
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 # A gateway refreshes its presence at least this often while heartbeats are expected, and more often for short timeouts.
 LONGEST_PRESENCE_SECONDS = 10.0
-_REMOVE_GATEWAY_SECONDS = 10 * STALE_SECONDS
+_REMOVE_GATEWAY_SECONDS = 10 * GATEWAY_TIMEOUT_SECONDS
 # By then, the watch of every gateway has seen an instance whose heartbeat another gateway has received.
 _WATCH_DELAY = timedelta(seconds=30)
 # A large ConfigMap is written less often, to bound the load on the API server and on every watch.
@@ -77,7 +77,7 @@ class HeartbeatWriter:
         """Store a heartbeat of an instance in the index; the next tick writes it."""
         values = {name: getattr(vitals, name) for name in Vitals.__dataclass_fields__}
         heartbeat = StoredHeartbeat(uid=instance.metadata.uid, at=self._clock(), **values)
-        self._heartbeats.note(instance.namespace, instance.name, heartbeat)
+        self._heartbeats.add(instance.namespace, instance.name, heartbeat)
         self._pending.setdefault((instance.namespace, shard_of(instance.name)), {})[instance.name] = heartbeat
         return heartbeat
 
@@ -127,11 +127,11 @@ class HeartbeatWriter:
     def _shards(self) -> set[ShardKey]:
         """Return all shards that may need a write."""
         served = {(name, shard) for name in self._instances.namespaces for shard in range(SHARDS)}
-        return served | self._heartbeats.places() | set(self._pending)
+        return served | self._heartbeats.shards() | set(self._pending)
 
     def _is_due(self, shard: ShardKey, now: datetime) -> bool:
         written = self._written_at.get(shard)
-        size = len(self._heartbeats.entries(*shard))
+        size = len(self._heartbeats.data(*shard))
         if written and size > _ENTRIES_PER_SECOND and now - written < timedelta(seconds=size / _ENTRIES_PER_SECOND):
             return False
         if self._pending.get(shard):
@@ -143,10 +143,10 @@ class HeartbeatWriter:
 
     def _obsolete_entries(self, shard: ShardKey, now: datetime) -> Changes:
         """Return the removal of entries that are invalid or belong to deleted instances and stopped gateways."""
-        index, heartbeats = self._instances.namespace(shard[0]), self._heartbeats.of(*shard)
-        silence = self._heartbeats.silence_of_gateways(*shard)
+        index, heartbeats = self._instances.namespace(shard[0]), self._heartbeats.heartbeats(*shard)
+        silence = self._heartbeats.gateway_silence_seconds(*shard)
         removals: Changes = {}
-        for key in self._heartbeats.entries(*shard):
+        for key in self._heartbeats.data(*shard):
             if is_gateway_key(key):
                 is_obsolete = silence[key] > _REMOVE_GATEWAY_SECONDS
             else:
@@ -200,7 +200,7 @@ def _is_sender(instance: HopperInstance | None, heartbeat: StoredHeartbeat) -> b
 def _presence_interval(index: NamespaceIndex, shard: int) -> timedelta | None:
     """Return how often a gateway must refresh its presence; None if no instance must send heartbeats."""
     running = (
-        instance for instance in index.expecting_beats(shard) if instance.status.phase in (Phase.RUNNING, Phase.ERROR)
+        instance for instance in index.with_heartbeat(shard) if instance.status.phase in (Phase.RUNNING, Phase.ERROR)
     )
     timeouts = (instance.spec.heartbeat.timeout_seconds for instance in running if instance.spec.heartbeat)
     shortest = min(timeouts, default=None)

@@ -113,8 +113,8 @@ class Journal:
             self.record(InstanceChange(old, None))
             self.record(InstanceChange(None, new))
         elif new is None:
-            self._record_parent(change.subject, change.subject.parent_name, None)
-            self.append(EventKind.UNREGISTERED, change.subject)
+            self._record_parent(change.instance, change.instance.parent_name, None)
+            self.append(EventKind.UNREGISTERED, change.instance)
         elif old is None:
             self.append(EventKind.REGISTERED, new, scope=new.spec.scope, phase=new.status.phase, parent=new.parent_name)
             self._record_parent(new, None, new.parent_name)

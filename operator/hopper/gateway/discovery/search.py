@@ -54,7 +54,7 @@ class Criteria:
         )
 
     def facet_groups(self) -> Iterator[tuple[Facet, ...]]:
-        """Yield one group of alternative facets (OR) per criterion that `NamespaceIndex.having` can look up."""
+        """Yield one group of alternative facets (OR) per criterion, for `NamespaceIndex.names_with_facet`."""
         if self.scope is not None:
             yield (("scope", self.scope),)
         if self.phases:
@@ -121,12 +121,12 @@ def _candidates(index: NamespaceIndex, criteria: Criteria, among: Collection[str
 def _name_sets(index: NamespaceIndex, criteria: Criteria, among: Collection[str] | None) -> Iterator[Collection[str]]:
     """Yield, for each criterion, the names of the instances that meet it."""
     for facets in criteria.facet_groups():
-        yield _union(index.having(facet) for facet in facets)
+        yield _union(index.names_with_facet(facet) for facet in facets)
     if criteria.can_parent is not None:
-        yield _union(index.having(("scope", scope)) for scope in SCOPES[criteria.can_parent].parents)
+        yield _union(index.names_with_facet(("scope", scope)) for scope in SCOPES[criteria.can_parent].parents)
     if criteria.name is not None:
         wildcard = _WILDCARD.search(criteria.name)
-        yield index.names_beginning(criteria.name[: wildcard.start()]) if wildcard else [criteria.name]
+        yield index.names_with_prefix(criteria.name[: wildcard.start()]) if wildcard else [criteria.name]
     if among is not None:
         yield among
 

@@ -28,7 +28,7 @@ class InstanceWaiters:
 
     def on_change(self, change: InstanceChange) -> None:
         """End the waits for this change."""
-        uid = change.subject.metadata.uid
+        uid = change.instance.metadata.uid
         if change.old and change.old.metadata.uid != uid:
             self._check(change.old.metadata.uid, None)
         self._check(uid, change.new)

@@ -116,7 +116,7 @@ class InstanceLists:
         ):
             return None
         index = self._catalogue.instances.namespace(namespace)
-        groups = [[index.having(facet) for facet in facets] for facets in criteria.facet_groups()]
+        groups = [[index.names_with_facet(facet) for facet in facets] for facets in criteria.facet_groups()]
         if not groups:
             return None
         matches = [set[str]().union(*group) for group in groups]

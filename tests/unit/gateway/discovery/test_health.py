@@ -17,7 +17,13 @@ from hopper.domain.tree import descendants
 from hopper.gateway.discovery import Catalogue, Criteria, HealthRollUp
 from tests.bench.scenarios.registry import INDEX_MEMORY, fill_catalogue
 from tests.unit.domain.sample_instances import NOW, condition, instance, seconds
-from tests.unit.registry.beating import beat, beating, configmap, later, same_shard
+from tests.unit.registry.sample_heartbeats import (
+    heartbeat,
+    heartbeat_instance,
+    later,
+    names_in_same_shard,
+    shard_configmap,
+)
 
 LOOKS = {
     Health.INACTIVE: (Phase.STOPPED, "True"),
@@ -48,7 +54,7 @@ class World:
 
     def hear(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
         self._version += 1
-        raw = configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard)
+        raw = shard_configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard)
         if news := self.catalogue.heartbeats.put(raw):
             self.catalogue.on_heartbeats(news)
 
@@ -76,17 +82,17 @@ def looking(name: str, health: Health, parent: str | None = None, scope: Scope =
 
 class TestHeartbeats:
     def test_time_goes_on_with_what_the_gateways_tell(self) -> None:
-        world, (first, second) = World(), same_shard(2)
-        world.put(beating(first))
-        world.put(beating(second))
-        beats = ((first, beat(first, 0)), (second, beat(second, 0)))
+        world, (first, second) = World(), names_in_same_shard(2)
+        world.put(heartbeat_instance(first))
+        world.put(heartbeat_instance(second))
+        beats = ((first, heartbeat(first, 0)), (second, heartbeat(second, 0)))
         world.hear(*beats, until=5)
         assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.HEALTHY)
-        world.hear((first, beat(first, 12)), beats[1], until=15)
+        world.hear((first, heartbeat(first, 12)), beats[1], until=15)
         assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.UNKNOWN)
-        world.hear((first, beat(first, 28)), beats[1], until=30)
+        world.hear((first, heartbeat(first, 28)), beats[1], until=30)
         assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.UNHEALTHY)
-        world.hear((first, beat(first, 28)), (second, beat(second, 31)), until=32)
+        world.hear((first, heartbeat(first, 28)), (second, heartbeat(second, 31)), until=32)
         assert world.of(second) is Health.HEALTHY
         assert world.told() == [
             f"{second} healthy → unknown",
@@ -96,26 +102,28 @@ class TestHeartbeats:
 
     def test_what_one_says_counts_without_a_timeout_too(self) -> None:
         world = World()
-        world.put(beating(timeout=None))
-        world.hear(("web", beat(at=0, status=Health.DEGRADED)), until=1)
+        world.put(heartbeat_instance(timeout=None))
+        world.hear(("web", heartbeat(at=0, status=Health.DEGRADED)), until=1)
         assert world.of("web") is Health.DEGRADED
 
     def test_what_came_in_here_counts_when_it_is_written(self) -> None:
         world = World()
-        world.put(beating(timeout=None))
-        said = beat(at=0, status=Health.DEGRADED)
-        world.catalogue.heartbeats.note("default", "web", said)
+        world.put(heartbeat_instance(timeout=None))
+        said = heartbeat(at=0, status=Health.DEGRADED)
+        world.catalogue.heartbeats.add("default", "web", said)
         world.hear(("web", said), until=1)
         assert world.of("web") is Health.DEGRADED
 
     def test_metrics(self) -> None:
         world = World()
-        world.put(beating(status={"started_at": NOW - seconds(90)}))
+        world.put(heartbeat_instance(status={"started_at": NOW - seconds(90)}))
         it = world.catalogue.instances.namespace("default").get("web")
         assert it
         metrics = world.catalogue.health.metrics(it, NOW)
         assert (metrics.vitals, metrics.uptime_seconds, metrics.last_heartbeat) == (Vitals(), 90, None)
-        world.hear(("web", beat(at=3, active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)), until=4)
+        world.hear(
+            ("web", heartbeat(at=3, active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)), until=4
+        )
         metrics = world.catalogue.health.metrics(it, NOW)
         told = metrics.vitals
         assert (told.active_tasks, told.queue_depth, told.response_time_ms, told.error_rate) == (2, 7, 1.5, 0.25)

@@ -15,7 +15,7 @@ from hopper.api.instance import HISTORY_LIMIT, HistoryEntry, HopperInstance
 from hopper.gateway.discovery import Journal
 from hopper.registry import InstanceChange
 from tests.unit.domain.sample_instances import NOW, instance, transition_entry
-from tests.unit.registry.beating import reborn
+from tests.unit.registry.sample_heartbeats import recreated
 
 
 def journal(capacity: int = 100) -> Journal:
@@ -89,7 +89,7 @@ class TestChanges:
 
     def test_another_object_of_the_same_name(self) -> None:
         written = journal()
-        written.record(InstanceChange(WORKER, reborn(WORKER)))
+        written.record(InstanceChange(WORKER, recreated(WORKER)))
         assert told(written) == [
             "child_removed worker",
             "unregistered worker",

@@ -1,4 +1,4 @@
-"""Instances that beat, the ConfigMaps they beat into, and a store that keeps those in memory."""
+"""Instances that heartbeat, the ConfigMaps they beat into, and a store that keeps those in memory."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.unit.domain.sample_instances import NOW, instance, ready, seconds
 TIMEOUT = 10
 
 
-def beating(
+def heartbeat_instance(
     name: str = "web", *, timeout: int | None = TIMEOUT, phase: Phase = Phase.RUNNING, **said: Any
 ) -> HopperInstance:
-    """Build a Ready instance that is expected to beat, unless without a timeout."""
+    """Build a Ready instance that is expected to heartbeat, unless without a timeout."""
     heartbeat = Heartbeat(timeout_seconds=timeout) if timeout else None
     return ready(instance(name, phase=phase, heartbeat=heartbeat, **said))
 
@@ -39,17 +39,17 @@ def later(count: float) -> datetime:
     return NOW + seconds(count)
 
 
-def beat(name: str = "web", at: float = 0.0, *, uid: str = "", **vitals: Any) -> StoredHeartbeat:
+def heartbeat(name: str = "web", at: float = 0.0, *, uid: str = "", **vitals: Any) -> StoredHeartbeat:
     return StoredHeartbeat(uid=uid or f"uid-{name}", at=later(at), **vitals)
 
 
-def same_shard(count: int, like: str = "web") -> list[str]:
+def names_in_same_shard(count: int, like: str = "web") -> list[str]:
     """Return that many names that share their ConfigMap with `like`, which is the first of them."""
     others = (f"{like}-{n}" for n in range(100 * count))
     return [like, *(name for name in others if shard_of(name) == shard_of(like))][:count]
 
 
-def configmap(
+def shard_configmap(
     version: int,
     *beats: tuple[str, StoredHeartbeat],
     gateways: Mapping[str, tuple[float, float]] | None = None,
@@ -75,7 +75,7 @@ def configmap(
     }
 
 
-class MemoryStore:
+class FakeHeartbeatStore:
     """`ports.HeartbeatStore` in memory; `objects` is what a watch would tell. Every write counts."""
 
     def __init__(self) -> None:
@@ -113,13 +113,16 @@ class MemoryStore:
 
     def _write(self, namespace: str, shard: int, data: dict[str, str]) -> None:
         self._version += 1
-        self.objects[namespace, shard] = {**configmap(self._version, namespace=namespace, shard=shard), "data": data}
+        self.objects[namespace, shard] = {
+            **shard_configmap(self._version, namespace=namespace, shard=shard),
+            "data": data,
+        }
         self.written.set()
 
 
-AWAY = UnavailableError("the API server is away")
+OUTAGE = UnavailableError("the API server is away")
 
 
-def reborn(it: HopperInstance) -> HopperInstance:
+def recreated(it: HopperInstance) -> HopperInstance:
     """Return another object of the same name."""
     return replace(it, metadata=replace(it.metadata, uid=f"{it.metadata.uid}-2", resource_version="99"))
