@@ -136,12 +136,12 @@ class TestErrors:
         assert "no cluster" in said
         assert "Traceback" not in said
 
-    async def test_a_taken_port_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
+    async def test_a_port_in_use_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             code, said = await run_to_exit("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
         assert code == 1
-        assert f"port {port} is taken" in said
+        assert f"port {port} is in use" in said
         assert "Traceback" not in said
 
     async def test_rejected_credentials_are_reported(

@@ -168,7 +168,7 @@ class TestErrors:
         assert code == 2
         assert "omit one of them" in said
 
-    async def test_a_taken_port_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
+    async def test_a_port_in_use_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.socket() as taken:
             taken.bind(("0.0.0.0", 0))
             taken.listen()
