@@ -1,4 +1,4 @@
-"""A real cluster for the tests: one for the whole run, a namespace of its own for each test."""
+"""Cluster fixtures: one embedded cluster for the whole run, and a fresh namespace for each test."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from hopper.local.progress import PlainProgress
 from tests.cluster.support.fixtures import kubeconfig, live, operator, rest, stages, workloads  # noqa: F401
 from tests.cluster.support.kubectl_instances import KubectlInstances
 
-# test-<pid of the test run>, and a suffix for further clusters of the same run.
-NAME = re.compile(r"test-(\d+)(-.*)?")
+# test-<pid of the test run>, with a suffix for additional clusters of the same run.
+CLUSTER_NAME = re.compile(r"test-(\d+)(-.*)?")
 
 
 def cluster_name(suffix: str = "") -> str:
-    """The name of a cluster that only this test run uses."""
+    """Return the name of a cluster that only this test run uses."""
     return "-".join(filter(None, ("test", str(os.getpid()), suffix)))
 
 
 ROOT = Path(__file__).parents[2]
-# How simulated pods behave.
+# Behavior of the simulated pods.
 STAGES = Path(__file__).parent / "stages" / "pods.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything in this directory."""
+    """Mark all tests of this directory as cluster tests."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
@@ -42,38 +42,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A running cluster, gone after the last test; HOPPER_TEST_KUBECONFIG names one to use (and keep) instead."""
+    """Running cluster, removed after the last test; HOPPER_TEST_KUBECONFIG names a cluster to use and keep instead."""
     if path := os.environ.get("HOPPER_TEST_KUBECONFIG"):
         yield CurrentCluster(Path(path))
         return
     _remove_leftovers()
-    own = LocalCluster(cluster_name(), extra_args={"kwok-controller": {"config": str(STAGES)}})
-    start_or_skip(own)
+    started = LocalCluster(cluster_name(), extra_args={"kwok-controller": {"config": str(STAGES)}})
+    start_or_skip(started)
     try:
-        yield own
+        yield started
     finally:
-        own.down()
+        started.down()
 
 
 @pytest.fixture
 def new_cluster() -> Iterator[Callable[..., LocalCluster]]:
-    """Start another cluster, for a test that is rough with it: `new_cluster("x", extra_args=…)`. Gone afterwards."""
+    """Function that starts an additional cluster, `new_cluster("x", extra_args=…)`; removed after the test."""
     started: list[LocalCluster] = []
 
     def start(suffix: str = "own", **options: Any) -> LocalCluster:
-        own = LocalCluster(cluster_name(suffix), **options)
-        started.append(own)
-        start_or_skip(own)
-        return own
+        additional = LocalCluster(cluster_name(suffix), **options)
+        started.append(additional)
+        start_or_skip(additional)
+        return additional
 
     yield start
-    for own in started:
-        own.down()
+    for additional in started:
+        additional.down()
 
 
 @pytest.fixture(scope="session")
 def crds(cluster: Cluster) -> None:
-    """The definitions and the manifests, as a user applies them, ready for use."""
+    """CRDs and the policy for deletion protection, applied as a user applies them and established."""
     for source in ("crds", "manifests/deletion-protection.yaml"):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / source))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(ROOT / "crds"))
@@ -81,7 +81,7 @@ def crds(cluster: Cluster) -> None:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """The name of a fresh namespace. Its deletion goes on after the test."""
+    """Name of a fresh namespace. Its deletion is requested after the test and not waited for."""
     name = f"t-{uuid.uuid4().hex[:10]}"
     cluster.kubectl("create", "namespace", name)
     yield name
@@ -94,10 +94,10 @@ def instances(cluster: Cluster, namespace: str) -> KubectlInstances:
     return KubectlInstances(cluster, namespace)
 
 
-def start_or_skip(own: LocalCluster) -> None:
-    """Start a cluster; where that cannot be, skip the test, or fail it where nothing may be skipped."""
+def start_or_skip(cluster: LocalCluster) -> None:
+    """Start a cluster; if that fails, skip the test, or fail it when HOPPER_REQUIRE_ALL is set."""
     try:
-        own.up(PlainProgress(sys.__stderr__))
+        cluster.up(PlainProgress(sys.__stderr__))
     except LocalError as error:
         if os.environ.get("HOPPER_REQUIRE_ALL"):
             raise
@@ -105,14 +105,14 @@ def start_or_skip(own: LocalCluster) -> None:
 
 
 def _remove_leftovers() -> None:
-    """End the clusters of test runs that were killed."""
+    """Remove the clusters of test runs that were killed."""
     for name in known_clusters():
-        if (match := NAME.fullmatch(name)) and not _runs(int(match[1])):
+        if (match := CLUSTER_NAME.fullmatch(name)) and not _is_running(int(match[1])):
             with contextlib.suppress(LocalError):
                 LocalCluster(name).down()
 
 
-def _runs(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

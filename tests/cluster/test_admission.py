@@ -1,4 +1,4 @@
-"""What the API server admits and refuses, and that each refusal names the field and the fix."""
+"""Validation of HopperInstances by the API server: accepted specs, and errors that name the field and the fix."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("crds")
 
 
 @pytest.fixture(scope="module")
-def anywhere(cluster: Cluster) -> KubectlInstances:
-    """For what writes nothing."""
+def dry_run_instances(cluster: Cluster) -> KubectlInstances:
+    """HopperInstances of the default namespace, for dry runs only."""
     return KubectlInstances(cluster, "default")
 
 
@@ -26,19 +26,22 @@ def overrides(**kinds: Any) -> dict[str, Any]:
     return {"scope": "Project", "overrides": kinds}
 
 
-GOOD: dict[str, tuple[str, dict[str, Any]]] = {
+ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
     "a global instance": ("global", {"scope": "Global"}),
-    "a root of its own": ("a", {"scope": "Project"}),
+    "a project without a parent": ("a", {"scope": "Project"}),
     "the longest name": ("a" * 63, {"scope": "Project"}),
     "a name with dots": ("a.b-c", {"scope": "Federated"}),
     "more than one replica": ("a", {"scope": "Project", "replicas": 3}),
-    "a singleton of one": ("a", {"scope": "Project", "type": "Singleton", "replicas": 1}),
+    "a singleton with one replica": ("a", {"scope": "Project", "type": "Singleton", "replicas": 1}),
     "a stopped singleton": ("global", {"scope": "Global", "replicas": 0}),
     "a global instance of another type": ("global", {"scope": "Global", "type": "Persistent", "replicas": 2}),
-    "an earlier name": ("b", {"scope": "Project", "renamedFrom": {"name": "a.b", "claimPrefix": "hopper-a"}}),
-    "archived from the start": ("a", {"scope": "Project", "desiredState": "Archived"}),
-    "a part of the restart policy": ("a", {"scope": "Project", "restartPolicy": {"maxRetries": 1}}),
-    "one delay for every try": (
+    "a rename with a claim prefix": (
+        "b",
+        {"scope": "Project", "renamedFrom": {"name": "a.b", "claimPrefix": "hopper-a"}},
+    ),
+    "an instance created in state Archived": ("a", {"scope": "Project", "desiredState": "Archived"}),
+    "a restart policy with only one field": ("a", {"scope": "Project", "restartPolicy": {"maxRetries": 1}}),
+    "equal first and longest delays": (
         "a",
         {"scope": "Project", "restartPolicy": {"backoffSeconds": 9, "maxBackoffSeconds": 9}},
     ),
@@ -46,7 +49,7 @@ GOOD: dict[str, tuple[str, dict[str, Any]]] = {
         "a",
         {"scope": "Federated", "config": {"extra": {"a": [1, {"b": None}], "c": 1.5}, "capabilities": ["x", "y"]}},
     ),
-    "a time": ("a", {"scope": "Project", "restartedAt": "2026-01-31T12:00:00+01:00"}),
+    "a restart time with an offset": ("a", {"scope": "Project", "restartedAt": "2026-01-31T12:00:00+01:00"}),
     "every kind of override": (
         "a",
         overrides(
@@ -80,96 +83,96 @@ GOOD: dict[str, tuple[str, dict[str, Any]]] = {
             configFiles=[{"path": "/a", "$remove": True}],
         ),
     ),
-    "the removal of a healthcheck, with fields of no use": (
+    "the removal of a health check, with other fields set": (
         "a",
         overrides(healthcheck={"$remove": True, "retries": 1}),
     ),
-    "a healthcheck that is not removed": ("a", overrides(healthcheck={"$remove": None, "test": ["NONE"]})),
+    "a health check with a null $remove": ("a", overrides(healthcheck={"$remove": None, "test": ["NONE"]})),
 }
 
-# What is refused: the name, the spec, the field that the message must blame, and words of the fix that it must offer.
-BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
+# Name, spec, the field that the message must name, and a part of the fix that it must suggest.
+REJECTED: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "no scope": ("a", {}, "spec.scope", "Required value"),
     "an unknown scope": ("a", {"scope": "Team"}, "spec.scope", 'supported values: "Global", "Project"'),
-    "a global instance by another name": ("a", {"scope": "Global"}, "metadata.name", "must be global"),
-    "the name of the global instance": ("global", {"scope": "Project"}, "metadata.name", "use another name"),
-    "a name too long for a label": ("a" * 64, {"scope": "Project"}, "metadata.name", "use a shorter name"),
-    "its own parent": (
+    "a global instance that is not named global": ("a", {"scope": "Global"}, "metadata.name", "must be global"),
+    "an instance of another scope named global": ("global", {"scope": "Project"}, "metadata.name", "use another name"),
+    "a name that is too long for a label": ("a" * 64, {"scope": "Project"}, "metadata.name", "use a shorter name"),
+    "an instance that is its own parent": (
         "a",
         {"scope": "Event", "parentRef": {"name": "a"}},
         "spec.parentRef.name",
         "set another instance",
     ),
-    "a parent that is not a name": (
+    "an invalid parent name": (
         "a",
         {"scope": "Event", "parentRef": {"name": "A b"}},
         "spec.parentRef.name",
         "use lower-case letters",
     ),
-    "an empty parent": ("a", {"scope": "Event", "parentRef": {}}, "spec.parentRef.name", "Required value"),
-    "renamed from itself": (
+    "an empty parentRef": ("a", {"scope": "Event", "parentRef": {}}, "spec.parentRef.name", "Required value"),
+    "an instance renamed from itself": (
         "a",
         {"scope": "Project", "renamedFrom": {"name": "a"}},
         "spec.renamedFrom.name",
         "set the instance to replace",
     ),
-    "renamed from the global instance": (
+    "an instance renamed from the global instance": (
         "a",
         {"scope": "Project", "renamedFrom": {"name": "global"}},
         "spec.renamedFrom",
         "remove renamedFrom",
     ),
-    "a global instance of another name before": (
+    "a global instance that was renamed": (
         "global",
         {"scope": "Global", "renamedFrom": {"name": "a"}},
         "spec.renamedFrom",
         "remove renamedFrom",
     ),
-    "an earlier name that is none": (
+    "an invalid predecessor name": (
         "a",
         {"scope": "Project", "renamedFrom": {"name": "B"}},
         "spec.renamedFrom.name",
         "use lower-case letters",
     ),
-    "a prefix of claims that is none": (
+    "an invalid claim prefix": (
         "a",
         {"scope": "Project", "renamedFrom": {"name": "b", "claimPrefix": "a."}},
         "spec.renamedFrom.claimPrefix",
         "use lower-case letters",
     ),
-    "an unknown state": (
+    "an unknown desired state": (
         "a",
         {"scope": "Project", "desiredState": "ACTIVE"},
         "spec.desiredState",
         'supported values: "Running", "Paused"',
     ),
-    "a time that is none": ("a", {"scope": "Project", "restartedAt": "now"}, "spec.restartedAt", "date-time"),
+    "an invalid restart time": ("a", {"scope": "Project", "restartedAt": "now"}, "spec.restartedAt", "date-time"),
     "too many replicas": ("a", {"scope": "Project", "replicas": 1001}, "spec.replicas", "less than or equal to 1000"),
-    "replicas of a singleton": (
+    "two replicas of a singleton": (
         "a",
         {"scope": "Project", "type": "Singleton", "replicas": 2},
         "spec.replicas",
         "set replicas to 1",
     ),
-    "replicas of a singleton by default": (
+    "two replicas of the global instance, a singleton by default": (
         "global",
         {"scope": "Global", "replicas": 2},
         "spec.replicas",
         "or choose another type",
     ),
-    "a negative ttl": (
+    "a negative time to live": (
         "a",
         {"scope": "Event", "ttlSecondsAfterFinished": -1},
         "spec.ttlSecondsAfterFinished",
         "greater than or equal to 0",
     ),
-    "a first delay longer than the longest": (
+    "a first delay above the default longest delay": (
         "a",
         {"scope": "Project", "restartPolicy": {"backoffSeconds": 301}},
         "spec.restartPolicy.backoffSeconds",
         "raise maxBackoffSeconds",
     ),
-    "a heartbeat without timeout": (
+    "a heartbeat without a timeout": (
         "a",
         {"scope": "Project", "heartbeat": {}},
         "spec.heartbeat.timeoutSeconds",
@@ -182,19 +185,19 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "spec.config.limits.maxPods",
         "unknown field",
     ),
-    "a limit that is no number": (
+    "a limit that is not a number": (
         "a",
         {"scope": "Project", "config": {"limits": {"maxDepth": "many"}}},
         "spec.config.limits.maxDepth",
         "must be of type integer",
     ),
-    "a capability twice": (
+    "a duplicate capability": (
         "a",
         {"scope": "Project", "config": {"capabilities": ["x", "x"]}},
         "spec.config.capabilities[1]",
         "Duplicate value",
     ),
-    "a port twice": (
+    "a duplicate port": (
         "a",
         overrides(ports=[{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}]),
         "spec.overrides.ports[1]",
@@ -206,61 +209,61 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "spec.overrides.ports[0].containerPort",
         "less than or equal to 65535",
     ),
-    "a mount at a relative path": (
+    "a volume with a relative target": (
         "a",
         overrides(volumes=[{"target": "data"}]),
         "spec.overrides.volumes[0].target",
         "start it with '/'",
     ),
-    "a mount that goes up": (
+    "a volume target with a .. segment": (
         "a",
         overrides(volumes=[{"target": "/data/../etc"}]),
         "spec.overrides.volumes[0].target",
         "set the path without it",
     ),
-    "a mount that ends going up": (
+    "a volume target that ends with a .. segment": (
         "a",
         overrides(volumes=[{"target": "/data/.."}]),
         "spec.overrides.volumes[0].target",
         "set the path without it",
     ),
-    "a path of the node": (
+    "a volume of type bind": (
         "a",
         overrides(volumes=[{"target": "/data", "type": "bind", "source": "/"}]),
         "spec.overrides.volumes[0].type",
         "use volume, tmpfs or config",
     ),
-    "an external volume without name": (
+    "an external volume without a source": (
         "a",
         overrides(volumes=[{"target": "/data", "external": True}]),
         "spec.overrides.volumes[0].source",
         "set source",
     ),
-    "a size that is none": (
+    "an invalid volume size": (
         "a",
         overrides(volumes=[{"target": "/data", "size": "1 GB"}]),
         "spec.overrides.volumes[0].size",
         "such as 1Gi",
     ),
-    "a variable that is none": (
+    "an invalid variable name": (
         "a",
         overrides(env=[{"name": "1A", "value": "x"}]),
         "spec.overrides.env[0].name",
         "rename the variable",
     ),
-    "a value from two places": (
+    "a variable with both value and valueFrom": (
         "a",
         overrides(env=[{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
         "spec.overrides.env[0].valueFrom",
         "remove one of them",
     ),
-    "a value from nowhere": (
+    "a variable with an empty valueFrom": (
         "a",
         overrides(env=[{"name": "A", "valueFrom": {}}]),
         "spec.overrides.env[0].valueFrom",
         "set one",
     ),
-    "a value from a secret and a configmap": (
+    "a variable from both a Secret and a ConfigMap": (
         "a",
         overrides(
             env=[
@@ -276,7 +279,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "spec.overrides.env[0].valueFrom",
         "remove the other",
     ),
-    "a secret from a configmap": (
+    "a secret variable from a ConfigMap": (
         "a",
         overrides(
             env=[{"name": "A", "secret": True, "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k"}}}],
@@ -284,32 +287,32 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "spec.overrides.env[0].secret",
         "use secretKeyRef",
     ),
-    "a label of Hopper's own": (
+    "a label with the prefix of Hopper": (
         "a",
         overrides(labels=[{"name": "hopper.dev/instance", "value": "b"}]),
         "spec.overrides.labels[0].name",
         "use another name",
     ),
-    "a label name that is none": (
+    "an invalid label name": (
         "a",
         overrides(labels=[{"name": "a/b/c"}]),
         "spec.overrides.labels[0].name",
         "with an optional prefix",
     ),
-    "a label value that is none": (
+    "an invalid label value": (
         "a",
         overrides(labels=[{"name": "a", "value": "b c"}]),
         "spec.overrides.labels[0].value",
         "use letters, digits",
     ),
-    "a domain that is none": (
+    "an invalid domain": (
         "a",
         overrides(domains=[{"domain": "https://a.b"}]),
         "spec.overrides.domains[0].domain",
         "parts joined by dots",
     ),
     **{
-        f"a healthcheck without test, {json.dumps(check)}": (
+        f"a health check without a test, {json.dumps(check)}": (
             "a",
             overrides(healthcheck=check),
             "spec.overrides.healthcheck.test: Required value: test is required",
@@ -317,31 +320,31 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         )
         for check in ({}, {"retries": 1}, {"$remove": False}, {"$remove": None}, {"$remove": None, "retries": 1})
     },
-    "a test without words": (
+    "a health check with an empty test": (
         "a",
         overrides(healthcheck={"test": []}),
         "spec.overrides.healthcheck.test",
         "should have at least 1 items",
     ),
-    "a healthcheck without form": (
+    "a health check without CMD or CMD-SHELL": (
         "a",
         overrides(healthcheck={"test": ["curl"]}),
         "spec.overrides.healthcheck.test",
         "add one, as in",
     ),
-    "a file at a relative path": (
+    "a config file with a relative path": (
         "a",
         overrides(configFiles=[{"path": "etc/app.conf"}]),
         "spec.overrides.configFiles[0].path",
         "start it with '/'",
     ),
-    "a file that goes up": (
+    "a config file path with a .. segment": (
         "a",
         overrides(configFiles=[{"path": "/etc/../root/.profile"}]),
         "spec.overrides.configFiles[0].path",
         "set the path without it",
     ),
-    "a mode that is none": (
+    "an invalid file mode": (
         "a",
         overrides(configFiles=[{"path": "/a", "mode": "0888"}]),
         "spec.overrides.configFiles[0].mode",
@@ -350,11 +353,11 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
 }
 
 
-def parents() -> Iterator[Any]:
-    """Every scope with a parent that is Global, with another, and without: whether it may, and the fix if not."""
+def parent_cases() -> Iterator[Any]:
+    """Yield every scope without a parent, below Global and below another instance, with the suggested fix or None."""
     for scope, rule in SCOPES.items():
-        none = rule.may_be_root
-        yield pytest.param(scope, None, None if none else "set parentRef.name to", id=f"{scope} without")
+        fix = None if rule.may_be_root else "set parentRef.name to"
+        yield pytest.param(scope, None, fix, id=f"{scope} without a parent")
         below_global = Scope.GLOBAL in rule.parents
         fix = "set it to" if rule.parents else "remove parentRef"
         yield pytest.param(scope, "global", None if below_global else fix, id=f"{scope} below Global")
@@ -362,33 +365,37 @@ def parents() -> Iterator[Any]:
         yield pytest.param(scope, "other", None if below_other else "remove parentRef", id=f"{scope} below another")
 
 
-@pytest.mark.parametrize(("name", "spec"), GOOD.values(), ids=GOOD.keys())
-def test_admits(anywhere: KubectlInstances, name: str, spec: dict[str, Any]) -> None:
-    anywhere.dry_run(name, spec)
+@pytest.mark.parametrize(("name", "spec"), ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_valid_spec_is_accepted(dry_run_instances: KubectlInstances, name: str, spec: dict[str, Any]) -> None:
+    dry_run_instances.dry_run(name, spec)
 
 
-@pytest.mark.parametrize(("name", "spec", "field", "fix"), BAD.values(), ids=BAD.keys())
-def test_refuses(anywhere: KubectlInstances, name: str, spec: dict[str, Any], field: str, fix: str) -> None:
-    message = refusal(anywhere.dry_run, name, spec)
+@pytest.mark.parametrize(("name", "spec", "field", "fix"), REJECTED.values(), ids=REJECTED.keys())
+def test_invalid_spec_is_rejected_with_field_and_fix(
+    dry_run_instances: KubectlInstances, name: str, spec: dict[str, Any], field: str, fix: str
+) -> None:
+    message = refusal(dry_run_instances.dry_run, name, spec)
     assert field in message
     assert fix in message
 
 
-@pytest.mark.parametrize(("scope", "parent", "fix"), list(parents()))
-def test_parent(anywhere: KubectlInstances, scope: Scope, parent: str | None, fix: str | None) -> None:
+@pytest.mark.parametrize(("scope", "parent", "fix"), list(parent_cases()))
+def test_parent_reference_must_suit_the_scope(
+    dry_run_instances: KubectlInstances, scope: Scope, parent: str | None, fix: str | None
+) -> None:
     name = "global" if scope is Scope.GLOBAL else "a"
     spec = {"scope": scope} | ({"parentRef": {"name": parent}} if parent else {})
     if fix is None:
-        anywhere.dry_run(name, spec)
+        dry_run_instances.dry_run(name, spec)
         return
-    message = refusal(anywhere.dry_run, name, spec)
+    message = refusal(dry_run_instances.dry_run, name, spec)
     assert "spec.parentRef" in message
     assert fix in message
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_configuration_of_the_scope(anywhere: KubectlInstances, scope: Scope) -> None:
-    """All that a scope has is admitted at once; each field that it has not is refused by its name."""
+def test_config_fields_must_belong_to_the_scope(dry_run_instances: KubectlInstances, scope: Scope) -> None:
+    """All fields of a scope are accepted together; the error names each field of another scope."""
     values: dict[str, Any] = {
         "routing.strategy": "Rules",
         "routing.fallback": "Rules",
@@ -403,10 +410,10 @@ def test_configuration_of_the_scope(anywhere: KubectlInstances, scope: Scope) ->
         base["parentRef"] = {"name": "other"}
     name = "global" if scope is Scope.GLOBAL else "a"
 
-    anywhere.dry_run(name, base | {"config": nested({path: values[path] for path in own})})
+    dry_run_instances.dry_run(name, base | {"config": nested({path: values[path] for path in own})})
     foreign = values.keys() - own
     if foreign:
-        message = refusal(anywhere.dry_run, name, base | {"config": nested({p: values[p] for p in foreign})})
+        message = refusal(dry_run_instances.dry_run, name, base | {"config": nested({p: values[p] for p in foreign})})
         for path in foreign:
             assert f"config.{path} is a field of scope" in message
         assert message.count("remove it") == len(foreign)

@@ -1,4 +1,7 @@
-"""What nobody should write, and what it does: a reason that names the field and the fix, and no harm to others."""
+"""Specs that the API server accepts and the operator rejects, odd but valid values, tampering, and rejected writes.
+
+Conditions name the field and the fix, and other instances are not affected.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from hopper.controller.operator import Operator
 from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace, manifest
 
-# Within this time a refused spec says so.
+# Seconds within which the conditions show that a spec is invalid.
 SOON = 5
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
 
 
-class TestConditions:
-    """What only the operator can tell, as it depends on other objects."""
+class TestInvalidInstances:
+    """Errors that only the operator can find, because they depend on other objects."""
 
     BROKEN: ClassVar[dict[str, tuple[dict[str, Any], str, str, str]]] = {
         "wrong-scope": (
@@ -28,10 +31,10 @@ class TestConditions:
             "spec.parentRef.name",
             "needs a Global or Project or Family",
         ),
-        "circle": (manifest("circle", "Personal", "circle-2"), "ParentCycle", "spec.parentRef.name", "change one"),
-        "circle-2": (manifest("circle-2", "Personal", "circle"), "ParentCycle", "spec.parentRef.name", "change one"),
-        "crowd": (
-            manifest("crowd", "Event", "full"),
+        "cycle-1": (manifest("cycle-1", "Personal", "cycle-2"), "ParentCycle", "spec.parentRef.name", "change one"),
+        "cycle-2": (manifest("cycle-2", "Personal", "cycle-1"), "ParentCycle", "spec.parentRef.name", "change one"),
+        "too-many": (
+            manifest("too-many", "Event", "full"),
             "TooManyChildren",
             "config.limits.maxChildInstances",
             "choose another spec.parentRef.name",
@@ -59,8 +62,8 @@ class TestConditions:
         manifest("bottom", "Event", "top"),
     )
 
-    async def test_name_the_field_and_the_fix(self, live: LiveInstances, operator: Operator) -> None:
-        healthy = [it["metadata"]["name"] for it in self.HEALTHY]
+    async def test_show_the_field_and_the_fix_in_a_condition(self, live: LiveInstances, operator: Operator) -> None:
+        healthy = [instance["metadata"]["name"] for instance in self.HEALTHY]
         await live.create_from(*self.HEALTHY)
         await live.until_phase("Running", *healthy)
         await live.create_from(*(entry[0] for entry in self.BROKEN.values()))
@@ -72,35 +75,35 @@ class TestConditions:
             assert live.phase(name) == "Created"
         assert all(live.is_ready(name) for name in healthy)
 
-    async def test_do_no_harm_to_siblings(self, live: LiveInstances, operator: Operator) -> None:
-        """Many broken ones, edited all the time, and others that come, change and go as if nothing was."""
+    async def test_do_not_delay_valid_instances(self, live: LiveInstances, operator: Operator) -> None:
+        """Thirty invalid instances are edited all the time while others are created, changed and deleted."""
         broken = [manifest(f"broken-{n}", "Event", "leaf") for n in range(30)]
         await live.create_from(manifest("home"), manifest("leaf", "Orchestration", "home"), *broken)
-        fine = [f"fine-{n}" for n in range(10)]
+        valid = [f"valid-{n}" for n in range(10)]
 
-        async def worry() -> None:
+        async def edit_broken() -> None:
             while True:
-                for it in broken:
-                    await live.edit(it["metadata"]["name"], displayName=str(len(live.instances.log)))
+                for instance in broken:
+                    await live.edit(instance["metadata"]["name"], displayName=str(len(live.instances.log)))
 
-        worrying = asyncio.create_task(worry())
+        editing = asyncio.create_task(edit_broken())
         try:
-            await live.create_from(*(manifest(name, "Orchestration", "home") for name in fine))
-            await live.until_phase("Running", *fine, seconds=SOON)
+            await live.create_from(*(manifest(name, "Orchestration", "home") for name in valid))
+            await live.until_phase("Running", *valid, seconds=SOON)
             await live.edit("home", desiredState="Paused")
-            await live.until_phase("Paused", *fine, seconds=SOON)
-            await asyncio.gather(*map(live.delete, fine))
-            await live.until_gone(*fine, seconds=SOON)
-            assert not worrying.done(), "nobody was edited any more"
+            await live.until_phase("Paused", *valid, seconds=SOON)
+            await asyncio.gather(*map(live.delete, valid))
+            await live.until_gone(*valid, seconds=SOON)
+            assert not editing.done(), "the edits have stopped"
         finally:
-            worrying.cancel()
-            await asyncio.gather(worrying, return_exceptions=True)
+            editing.cancel()
+            await asyncio.gather(editing, return_exceptions=True)
 
 
-class TestUnreadable:
-    """The API server knows dates that Python does not."""
+class TestDateOutOfRange:
+    """The API server accepts dates that Python cannot represent."""
 
-    async def test_does_not_keep_the_operator_from_starting(self, live: LiveInstances) -> None:
+    async def test_does_not_prevent_the_operator_from_starting(self, live: LiveInstances) -> None:
         await live.create_from(manifest("year-0", restartedAt="0000-01-01T00:00:00Z"), manifest("a"))
         async with running_operator(live.namespace):
             await live.until_phase("Running", "a")
@@ -109,7 +112,7 @@ class TestUnreadable:
             await live.until_phase("Running", "year-0")
             assert live.is_ready("year-0")
 
-    async def test_what_runs_goes_on(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_does_not_stop_a_running_instance(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("a", restartedAt="0000-01-01T00:00:00Z")
@@ -122,7 +125,7 @@ class TestUnreadable:
         await live.until_phase("Running", "a", "b")
         assert live.is_ready("a")
 
-    async def test_can_be_deleted(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_does_not_prevent_deletion(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("a", restartedAt="0000-01-01T00:00:00Z"),
             manifest("b", "Event", "a", restartedAt="0000-01-01T00:00:00Z"),
@@ -132,28 +135,9 @@ class TestUnreadable:
         await live.delete("a")
         await live.until_gone("a", "b")
 
-    @pytest.mark.parametrize(
-        "moment",
-        [
-            "2026-01-01t00:00:00z",
-            "2026-01-01T00:00:00.123456789Z",
-            "9999-12-31T23:59:59-23:59",
-            "0001-01-01T00:00:00+23:59",
-            "2024-02-29T12:00:00-00:00",
-        ],
-    )
-    async def test_odd_dates_restart_once(self, live: LiveInstances, operator: Operator, moment: str) -> None:
-        await live.create("a")
-        await live.until_phase("Running", "a")
-        await live.edit("a", restartedAt=moment)
-        await live.until(lambda: live.status("a")["restarts"] == 1 and live.is_ready("a"), "a restart")
-        await live.edit("a", displayName="look again")
-        await live.until_phase("Running", "a")
-        assert live.status("a")["restarts"] == 1
 
-
-class TestOddInput:
-    async def test_long_and_strange_texts(self, live: LiveInstances, operator: Operator) -> None:
+class TestUnusualValues:
+    async def test_long_texts_with_any_characters_are_kept(self, live: LiveInstances, operator: Operator) -> None:
         reason = 'Ünïcödé 🦗 \n\t"quoted" {braces} %s \\ \u202e' + "x" * 900
         extra = {"deep": {"a": [{"b": [[[[None, 1e300, -(2**53), True, "\u0000" * 3]]]]}]}, "": {"": ""}}
         name = "a" * 61 + ".b"
@@ -166,7 +150,7 @@ class TestOddInput:
         await live.edit(name, desiredState="Terminated")
         await live.until_phase("Terminated", name, "b")
 
-    async def test_everything_at_its_limit(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_values_at_their_limits_are_valid(self, live: LiveInstances, operator: Operator) -> None:
         policy = {"maxRetries": 1000, "backoffSeconds": 86400, "maxBackoffSeconds": 86400}
         limits = {"maxChildInstances": 0, "maxDepth": 0, "maxConcurrentTasks": 1_000_000}
         await live.create("a", restartPolicy=policy, config={"limits": limits}, replicas=0, description="x" * 4096)
@@ -177,35 +161,56 @@ class TestOddInput:
         await live.until_phase("Stopped", "a")
         assert "a" in live
 
+    @pytest.mark.parametrize(
+        "moment",
+        [
+            "2026-01-01t00:00:00z",
+            "2026-01-01T00:00:00.123456789Z",
+            "9999-12-31T23:59:59-23:59",
+            "0001-01-01T00:00:00+23:59",
+            "2024-02-29T12:00:00-00:00",
+        ],
+    )
+    async def test_unusual_dates_restart_an_instance_once(
+        self, live: LiveInstances, operator: Operator, moment: str
+    ) -> None:
+        await live.create("a")
+        await live.until_phase("Running", "a")
+        await live.edit("a", restartedAt=moment)
+        await live.until(lambda: live.status("a")["restarts"] == 1 and live.is_ready("a"), "one restart")
+        await live.edit("a", displayName="reconcile again")
+        await live.until_phase("Running", "a")
+        assert live.status("a")["restarts"] == 1
 
-class TestTampering:
-    """The status is the operator's: others may write it, but not for long."""
+
+class TestForeignStatusWrite:
+    """The operator restores the status when another client writes it."""
 
     @pytest.fixture
     async def tampered(self, kubeconfig: str) -> AsyncIterator[LiveInstances]:
-        """A namespace with an operator and a running `a`, where the test may make impossible things happen."""
+        """Namespace with an operator and the instance `a`; no invariants are checked, because tests violate them."""
         async with fresh_namespace() as live, running_operator(live.namespace):
             await live.create("a")
             await live.until_phase("Running", "a")
             yield live
 
-    async def test_with_the_phase(self, tampered: LiveInstances) -> None:
+    async def test_of_the_phase_is_reverted(self, tampered: LiveInstances) -> None:
         await tampered.patch("a", {"status": {"phase": "Stopped", "conditions": []}}, "/status")
         await tampered.until_phase("Running", "a")
         assert tampered.is_ready("a")
 
-    async def test_with_everything(self, tampered: LiveInstances) -> None:
+    async def test_of_a_null_status_is_reverted(self, tampered: LiveInstances) -> None:
         await tampered.patch("a", {"status": None}, "/status")
-        await tampered.until(lambda: tampered.is_ready("a"), "the status is back")
+        await tampered.until(lambda: tampered.is_ready("a"), "the status of a is restored")
         assert tampered.phase("a") == "Running"
 
 
-class TestRefusedWrites:
-    """Somebody's policy is in the way of the operator."""
+class TestRejectedWrite:
+    """An admission policy rejects writes of the operator."""
 
     @pytest.fixture
     async def policy(self, live: LiveInstances) -> AsyncIterator[str]:
-        """The name of a policy that refuses ownerReferences of instances whose name starts with `locked`."""
+        """Name of a policy that rejects ownerReferences of instances whose name starts with `locked`."""
         name = f"{live.namespace}.example.com"
         rule = {
             "apiGroups": ["hopper.dev"],
@@ -248,7 +253,7 @@ class TestRefusedWrites:
             except RefusedError:
                 return
 
-    async def test_are_told_and_tried_again(self, live: LiveInstances, policy: str) -> None:
+    async def test_is_shown_in_a_condition_and_retried(self, live: LiveInstances, policy: str) -> None:
         async with running_operator(live.namespace):
             await live.create_from(manifest("a"), manifest("locked", "Event", "a"), manifest("free", "Event", "a"))
             refused = await live.until_reason("locked", "Stalled", "WriteRefused", seconds=SOON)

@@ -1,6 +1,7 @@
-"""The bench itself, small: every scenario yields its numbers, and the request budgets hold. No wall-clock times.
+"""Short run of the benchmark: every scenario yields numbers, and the request budgets hold.
 
-On a cluster of its own: it goes by what the API server counts, where namespaces of other tests may still be ending.
+It has a cluster of its own, because the API server counts requests of all clients, also for the namespaces of other
+tests that are still being deleted. Durations are not compared.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ ROOT = Path(__file__).parents[2]
 OPERATORS = {"Hopper", "plain kopf", "bare on.event"}
 
 
-def test_the_bench_measures_every_scenario_and_the_budgets_hold(
+def test_benchmark_measures_every_scenario_and_keeps_the_budgets(
     new_cluster: Callable[..., LocalCluster], tmp_path: Path
 ) -> None:
-    own = new_cluster("bench")
+    cluster = new_cluster("bench")
     report = tmp_path / "bench.json"
     command = [sys.executable, "-m", "tests.bench", "--quick", "--json", str(report)]
     done = subprocess.run(
-        [*command, "--kubeconfig", str(own.kubeconfig)],
+        [*command, "--kubeconfig", str(cluster.kubeconfig)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -32,8 +33,8 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(report.read_text())
-    assert {(row["scenario"], row["subject"]) for row in found["rows"]} == {
+    results = json.loads(report.read_text())
+    assert {(row["scenario"], row["subject"]) for row in results["rows"]} == {
         *((scenario, subject) for scenario in _LIFECYCLE for subject in OPERATORS),
         *((scenario, subject) for scenario in _WORKLOADS for subject in ("Hopper", "plain kopf")),
         ("tree to Running", "Hopper"),
@@ -44,13 +45,13 @@ def test_the_bench_measures_every_scenario_and_the_budgets_hold(
         ("LIST and parse", "raw"),
         ("restart", "Hopper"),
     }
-    assert all(rate > 0 for rates in found["raw"].values() for rate in rates.values())
-    assert all(row["seconds"] > 0 for row in found["rows"])
-    budgets = [goal for goal in found["goals"] if goal["budget"]]
+    assert all(rate > 0 for rates in results["raw"].values() for rate in rates.values())
+    assert all(row["seconds"] > 0 for row in results["rows"])
+    budgets = [goal for goal in results["goals"] if goal["budget"]]
     assert len(budgets) == 17
-    assert all(it["value"] > 0 for it in found["registry"])
-    assert {it["unit"] for it in found["registry"]} == {"bytes", "µs"}
-    assert all(it["value"] > 0 for it in found["gateway"] if it["unit"])
+    assert all(figure["value"] > 0 for figure in results["registry"])
+    assert {figure["unit"] for figure in results["registry"]} == {"bytes", "µs"}
+    assert all(figure["value"] > 0 for figure in results["gateway"] if figure["unit"])
     assert all(goal["met"] for goal in budgets), budgets
 
 

@@ -1,4 +1,4 @@
-"""The operator is killed again and again; a tree of 100 ends up as if nothing had happened."""
+"""An operator that is killed many times: a tree of 100 instances has the outcome of a run without kills."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ pytestmark = pytest.mark.chaos
 
 KILLS = 10
 RUN_SECONDS = 60
-# A start takes about as many requests.
-LATEST_REQUEST = 30
+# About the number of requests that a start takes.
+MAX_REQUESTS_BEFORE_KILL = 30
 
 
 class Killer:
-    """Ends the operator in the middle of a request: before it arrives, or before its answer does."""
+    """Killer of an operator process in the middle of a request: before the request or before the response arrives."""
 
     def __init__(self, proxy: FaultProxy, rng: random.Random) -> None:
         self._proxy = proxy
         self._rng = rng
         self.writes = 0
-        self.moments: list[str] = []
+        self.kills: list[str] = []
 
-    def spread(self, kills: int, within: float) -> list[int]:
-        """Return so many random numbers of writes, in order."""
+    def random_write_counts(self, kills: int, within: float) -> list[int]:
+        """Return random numbers of writes after which to kill, in ascending order."""
         return sorted(self._rng.randint(0, int(within)) for _ in range(kills))
 
-    async def strike(self, operator: OperatorProcess, writes: int) -> None:
-        """Kill it once that many writes have gone through, all runs together, but not at its very start."""
-        self._requests_left = self._rng.randint(1, LATEST_REQUEST)
+    async def kill_after(self, operator: OperatorProcess, writes: int) -> None:
+        """Kill the operator after this total number of writes of all runs, and after a few requests of this run."""
+        self._requests_left = self._rng.randint(1, MAX_REQUESTS_BEFORE_KILL)
         self._writes_due = writes
-        before = self._rng.random() < 0.5
-        self._proxy.rule = self._before(operator) if before else lambda call: None
-        self._proxy.on_response = self._after(operator, kills=not before)
+        kills_before_request = self._rng.random() < 0.5
+        self._proxy.rule = self._kill_before_request(operator) if kills_before_request else lambda call: None
+        self._proxy.on_response = self._count_and_kill_after_request(operator, kills=not kills_before_request)
         await operator.wait(RUN_SECONDS)
-        self._proxy.rule = lambda call: None
+        self._proxy.reconnect()
         self._proxy.on_response = lambda call: None
 
-    def _before(self, operator: OperatorProcess) -> Rule:
+    def _kill_before_request(self, operator: OperatorProcess) -> Rule:
         killed = False
 
         def rule(call: Call) -> Fault | None:
@@ -60,8 +60,8 @@ class Killer:
 
         return rule
 
-    def _after(self, operator: OperatorProcess, kills: bool) -> Callable[[Call], None]:
-        def on_answer(call: Call) -> None:
+    def _count_and_kill_after_request(self, operator: OperatorProcess, kills: bool) -> Callable[[Call], None]:
+        def on_response(call: Call) -> None:
             nonlocal kills
             self.writes += call.writes_instances
             self._requests_left -= 1
@@ -69,17 +69,17 @@ class Killer:
                 kills = False
                 self._kill(operator, f"after {call.method} {call.path}")
 
-        return on_answer
+        return on_response
 
     def _is_due(self) -> bool:
         return self._requests_left <= 0 and self.writes >= self._writes_due
 
-    def _kill(self, operator: OperatorProcess, moment: str) -> None:
+    def _kill(self, operator: OperatorProcess, description: str) -> None:
         operator.kill()
-        self.moments.append(f"{moment}, {self.writes} writes in all")
+        self.kills.append(f"{description}, {self.writes} writes in all")
 
 
-async def test_killed_while_a_tree_converges_and_while_it_is_deleted(
+async def test_tree_converges_and_is_deleted_although_the_operator_is_killed(
     cluster: Cluster, live: LiveInstances, tmp_path: Path
 ) -> None:
     rng = seeded_random("kills")
@@ -87,40 +87,41 @@ async def test_killed_while_a_tree_converges_and_while_it_is_deleted(
     log = tmp_path / "operator.log"
     async with (
         reference_run([*manifests, *unrelated_instances()]) as (reference, _),
-        running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (man, path),
+        running_fault_proxy(local_cluster_or_skip(cluster), tmp_path) as (proxy, path),
     ):
         expected = outcome(reference)
-        killer = Killer(man, rng)
+        killer = Killer(proxy, rng)
         await live.create_from(*unrelated_instances(), *manifests)
         await _run_and_kill(live, path, log, killer, within=1.5 * SIZE)
-        assert not has_converged(live, len(expected)), f"all was done before the last kill: {killer.moments}"
+        assert not has_converged(live, len(expected)), f"the tree converged before the last kill: {killer.kills}"
         async with running_operator_process(live.namespace, path, log) as operator:
             await until_outcome(live, expected)
             assert await operator.metric("hopper_illegal_transitions_total") == 0
             assert await operator.stop() == 0
 
-        apart = {name: it for name, it in outcome(live).items() if name in _names(unrelated_instances())}
-        before = {name: live[name]["metadata"]["uid"] for name in apart}
+        names = _names(unrelated_instances())
+        unrelated = {name: state for name, state in outcome(live).items() if name in names}
+        uids = {name: live[name]["metadata"]["uid"] for name in names}
         await live.delete("global")
         await _run_and_kill(live, path, log, killer, within=0.7 * SIZE)
-        assert len(live.names) > len(apart), f"all was gone before the last kill: {killer.moments}"
+        assert len(live.names) > len(unrelated), f"the tree was deleted before the last kill: {killer.kills}"
         async with running_operator_process(live.namespace, path, log) as operator:
             await live.until_gone(*_names(manifests), seconds=RUN_SECONDS)
             await operator.until_ready()
             assert await operator.metric("hopper_illegal_transitions_total") == 0
-        assert outcome(live) == apart
-        assert {name: live[name]["metadata"]["uid"] for name in apart} == before
-    assert len(killer.moments) == 2 * KILLS
-    print(*killer.moments, sep="\n")  # noqa: T201
+        assert outcome(live) == unrelated
+        assert {name: live[name]["metadata"]["uid"] for name in names} == uids
+    assert len(killer.kills) == 2 * KILLS
+    print(*killer.kills, sep="\n")  # noqa: T201
 
 
 async def _run_and_kill(live: LiveInstances, kubeconfig: Path, log: Path, killer: Killer, within: float) -> None:
-    """Run it and kill it, ten times, at moments spread at random over so many writes."""
-    begun = killer.writes
-    for moment in killer.spread(KILLS, within):
+    """Run an operator and kill it, ten times, at random points within this number of writes."""
+    start = killer.writes
+    for count in killer.random_write_counts(KILLS, within):
         async with running_operator_process(live.namespace, kubeconfig, log) as operator:
-            await killer.strike(operator, begun + moment)
+            await killer.kill_after(operator, start + count)
 
 
 def _names(manifests: list[Manifest]) -> set[str]:
-    return {it["metadata"]["name"] for it in manifests}
+    return {instance["metadata"]["name"] for instance in manifests}

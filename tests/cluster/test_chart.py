@@ -1,4 +1,4 @@
-"""The chart through its life: installed, upgraded, rolled back, uninstalled, installed again; and what stays."""
+"""Helm chart: installation, upgrade, rollback, removal and reinstallation, and the objects that each step keeps."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.cluster.support.live_instances import LiveInstances, RefusedError, fr
 from tests.cluster.support.operator_process import OperatorProcess
 from tests.packaging.helm import CHART, NAMESPACE, RELEASE, ROOT, HelmError, Manifest, helm, render
 
-DEFINITIONS = ["hopperinstances.hopper.dev", "hoppertemplates.hopper.dev"]
-OURS = f"--selector=app.kubernetes.io/instance={RELEASE}"
+CRD_NAMES = ["hopperinstances.hopper.dev", "hoppertemplates.hopper.dev"]
+RELEASE_SELECTOR = f"--selector=app.kubernetes.io/instance={RELEASE}"
 KINDS = (
     "deployments,replicasets,pods,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"
     "validatingadmissionpolicies,validatingadmissionpolicybindings,secrets,configmaps"
@@ -32,7 +32,7 @@ KINDS = (
 
 
 class Release:
-    """One release of the chart on a cluster."""
+    """Release of the chart on a cluster."""
 
     def __init__(self, cluster: LocalCluster, namespace: str = NAMESPACE) -> None:
         self.cluster = cluster
@@ -52,88 +52,92 @@ class Release:
         return self.helm("uninstall", "--wait", "--timeout=120s")
 
     def objects(self) -> list[str]:
-        """Name everything that belongs to it, definitions left out."""
-        shown = "--output=jsonpath={range .items[*]}{.kind}/{.metadata.name}{'\\n'}{end}"
-        return self.cluster.kubectl("get", KINDS, "--all-namespaces", OURS, shown).split()
+        """Return the names of all objects of the release, without CRDs."""
+        output = "--output=jsonpath={range .items[*]}{.kind}/{.metadata.name}{'\\n'}{end}"
+        return self.cluster.kubectl("get", KINDS, "--all-namespaces", RELEASE_SELECTOR, output).split()
 
-    def definitions(self) -> list[str]:
+    def crds(self) -> list[str]:
         names = self.cluster.kubectl("get", "customresourcedefinitions", "--output=name").split()
         return [name.partition("/")[2] for name in names if name.endswith(".hopper.dev")]
 
     def deployment(self, component: str) -> Manifest:
         name = f"{RELEASE}-{component}"
-        found: Manifest = json.loads(
-            self.cluster.kubectl("get", "deployment", name, f"--namespace={self.namespace}", "--output=json")
-        )
-        return found
+        output = self.cluster.kubectl("get", "deployment", name, f"--namespace={self.namespace}", "--output=json")
+        deployment: Manifest = json.loads(output)
+        return deployment
 
 
 @pytest.fixture
-def own(new_cluster: Callable[..., LocalCluster], monkeypatch: pytest.MonkeyPatch) -> LocalCluster:
+def chart_cluster(new_cluster: Callable[..., LocalCluster], monkeypatch: pytest.MonkeyPatch) -> LocalCluster:
     cluster = new_cluster("chart", extra_args={"kwok-controller": {"config": str(STAGES)}})
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     return cluster
 
 
-async def operator(cluster: LocalCluster, log: Path) -> OperatorProcess:
-    """Do what the simulated pod of the operator does not."""
+async def start_operator(cluster: LocalCluster, log: Path) -> OperatorProcess:
+    """Start an operator in a process, because the pods of the chart are simulated and run nothing."""
     port = free_ports(1)[0]
     command = ["operator", "run", "--all-namespaces", f"--metrics-port={port}"]
-    started = await OperatorProcess.launch(command, port, cluster.kubeconfig, log)
-    await started.until_ready()
-    return started
+    operator = await OperatorProcess.launch(command, port, cluster.kubeconfig, log)
+    await operator.until_ready()
+    return operator
 
 
-async def test_from_installation_to_the_last_trace(own: LocalCluster, tmp_path: Path) -> None:
-    release = Release(own)
-    own.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
+async def test_instances_survive_upgrade_rollback_and_reinstallation(
+    chart_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    release = Release(chart_cluster)
+    chart_cluster.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
     with pytest.raises(HelmError, match="invalid ownership metadata"):
         await asyncio.to_thread(release.install)
     await asyncio.to_thread(release.helm, "uninstall", "--ignore-not-found")
-    told = await asyncio.to_thread(release.install, None, "--take-ownership")
-    says_what_to_do_next(told)
-    assert release.definitions() == DEFINITIONS
+    output = await asyncio.to_thread(release.install, None, "--take-ownership")
+    check_notes(output)
+    assert release.crds() == CRD_NAMES
     async with fresh_namespace() as live:
-        working = await operator(own, tmp_path / "log")
+        operator = await start_operator(chart_cluster, tmp_path / "log")
         try:
             await live.create("shop", deletionProtection=True)
             await live.create("shop-mail", "Orchestration", "shop")
             await live.until_phase("Running", "shop", "shop-mail")
             with pytest.raises(RefusedError, match="lift the protection first"):
                 await live.delete("shop")
-            await asyncio.to_thread(smoke, own, working.url, tmp_path)
+            await asyncio.to_thread(run_helm_test, chart_cluster, operator.url, tmp_path)
             before = identities(live)
-            await asyncio.to_thread(upgrade_and_back, release)
+            await asyncio.to_thread(upgrade_and_roll_back, release)
             assert identities(live) == before
         finally:
-            await working.stop()
+            await operator.stop()
         await asyncio.to_thread(release.uninstall)
         assert release.objects() == []
-        assert release.definitions() == DEFINITIONS
+        assert release.crds() == CRD_NAMES
         assert identities(live) == before
-        # The same release may have the definitions again, and finds the instances where they were.
+        # The same release can take over its CRDs again, and the instances are unchanged.
         await asyncio.to_thread(release.install, {"crds": {"keep": False}})
         assert identities(live) == before
-        working = await operator(own, tmp_path / "log")
+        operator = await start_operator(chart_cluster, tmp_path / "log")
         try:
             await live.edit("shop", deletionProtection=False)
             await live.delete("shop")
             await live.until_gone("shop", "shop-mail")
         finally:
-            await working.stop()
+            await operator.stop()
     await asyncio.to_thread(release.uninstall)
-    assert release.definitions() == []
+    assert release.crds() == []
     assert release.objects() == []
 
 
 def identities(live: LiveInstances) -> dict[str, tuple[str, int, str | None]]:
-    """Return what must not change: which objects they are, what is wanted of them, how they are."""
-    found = ((it["metadata"], it) for it in live.instances.objects.values())
-    return {meta["name"]: (meta["uid"], meta["generation"], it["status"]["phase"]) for meta, it in found}
+    """Return uid, generation and phase of each instance, which no step of the test may change."""
+    return {
+        name: (instance["metadata"]["uid"], instance["metadata"]["generation"], instance["status"]["phase"])
+        for name, instance in live.instances.objects.items()
+    }
 
 
-def says_what_to_do_next(told: str) -> None:
-    notes = told.partition("NOTES:")[2]
+def check_notes(output: str) -> None:
+    """Check that the notes show the next commands, with a manifest that is valid."""
+    notes = output.partition("NOTES:")[2]
     commands = re.findall(r"^ {7}((?:helm|kubectl) .*)$", notes, re.MULTILINE)
     assert [command.split()[:2] for command in commands] == [
         ["helm", "test"],
@@ -145,8 +149,8 @@ def says_what_to_do_next(told: str) -> None:
     assert yaml.safe_load(manifest)["spec"] == {"scope": "Project"}
 
 
-def upgrade_and_back(release: Release) -> None:
-    """Change something of each component, then take it back."""
+def upgrade_and_roll_back(release: Release) -> None:
+    """Change the operator and the gateway, and then roll back the release."""
     release.upgrade({"operator": {"replicas": 2, "podLabels": {"round": "two"}}, "gateway": {"replicas": 3}})
     assert release.deployment("operator")["status"]["readyReplicas"] == 2
     assert release.deployment("operator")["spec"]["template"]["metadata"]["labels"]["round"] == "two"
@@ -156,13 +160,13 @@ def upgrade_and_back(release: Release) -> None:
     assert "round" not in release.deployment("operator")["spec"]["template"]["metadata"]["labels"]
 
 
-def smoke(cluster: LocalCluster, operator_url: str, scratch: Path) -> None:
-    """Run what the pod of `helm test` runs, with its rights: simulated nodes run nothing."""
-    hooks = [it for it in render(tests=True) if "helm.sh/hook" in it["metadata"].get("annotations", {})]
-    (pod,) = (it for it in hooks if it["kind"] == "Pod")
-    for it in hooks:
-        if it["kind"] != "Pod":
-            cluster.kubectl("create", "--filename=-", input=json.dumps(it))
+def run_helm_test(cluster: LocalCluster, operator_url: str, scratch: Path) -> None:
+    """Run the program of the `helm test` pod in a process with the rights of the pod: simulated pods run nothing."""
+    hooks = [hook for hook in render(tests=True) if "helm.sh/hook" in hook["metadata"].get("annotations", {})]
+    (pod,) = (hook for hook in hooks if hook["kind"] == "Pod")
+    others = [hook for hook in hooks if hook["kind"] != "Pod"]
+    for hook in others:
+        cluster.kubectl("create", "--filename=-", input=json.dumps(hook))
     (container,) = pod["spec"]["containers"]
     account = pod["spec"]["serviceAccountName"]
     config = json.loads(cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
@@ -172,7 +176,7 @@ def smoke(cluster: LocalCluster, operator_url: str, scratch: Path) -> None:
     server = urlsplit(config["clusters"][0]["cluster"]["server"])
     environment = {
         **os.environ,
-        **{it["name"]: it["value"] for it in container["env"]},
+        **{variable["name"]: variable["value"] for variable in container["env"]},
         "KUBERNETES_SERVICE_HOST": server.hostname or "",
         "KUBERNETES_SERVICE_PORT": str(server.port),
         "SERVICE_ACCOUNT": str(scratch),
@@ -182,16 +186,15 @@ def smoke(cluster: LocalCluster, operator_url: str, scratch: Path) -> None:
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["ok"] * 3
-    for it in hooks:
-        if it["kind"] != "Pod":
-            cluster.kubectl("delete", "--filename=-", input=json.dumps(it))
+    for hook in others:
+        cluster.kubectl("delete", "--filename=-", input=json.dumps(hook))
 
 
-def test_two_releases_of_one_name(own: LocalCluster) -> None:
-    """They share the cluster: each serves a namespace of its own, and one of them has brought the definitions."""
+def test_two_releases_share_a_cluster(chart_cluster: LocalCluster) -> None:
+    """Each release watches a namespace of its own, and only one of them installs the CRDs."""
     for name in ("team-a", "team-b"):
-        own.kubectl("create", "namespace", name)
-    first, second = Release(own, "first"), Release(own, "second")
+        chart_cluster.kubectl("create", "namespace", name)
+    first, second = Release(chart_cluster, "first"), Release(chart_cluster, "second")
     first.install({"watchNamespaces": ["team-a"]})
     with pytest.raises(HelmError, match="invalid ownership metadata"):
         second.install({"watchNamespaces": ["team-b"]})
@@ -201,4 +204,4 @@ def test_two_releases_of_one_name(own: LocalCluster) -> None:
     )
     second.uninstall()
     assert first.deployment("operator")["status"]["readyReplicas"] == 1
-    assert first.definitions() == DEFINITIONS
+    assert first.crds() == CRD_NAMES

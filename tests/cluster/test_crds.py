@@ -1,4 +1,4 @@
-"""The definitions on the real API server: updates, subresources, selectors, and what kubectl shows."""
+"""CRDs on a real API server: rules for updates, subresources, field selectors, and the output of kubectl."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SAMPLES = sorted((Path(__file__).parents[2] / "manifests" / "samples").glob("*.y
 pytestmark = pytest.mark.usefixtures("crds")
 
 
-class TestUpdates:
-    def test_scope_is_immutable(self, instances: KubectlInstances) -> None:
+class TestUpdate:
+    def test_of_the_scope_is_rejected(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         message = refusal(instances.patch, "a", {"scope": "Event"})
         assert "spec.scope" in message
         assert "delete the instance and create it again" in message
 
-    def test_whom_it_replaces_is_immutable(self, instances: KubectlInstances) -> None:
-        """Whether it takes over is decided when it is created; nothing may look as if it was still to come."""
+    def test_of_renamed_from_is_rejected(self, instances: KubectlInstances) -> None:
+        """A takeover begins when the successor is created, so a later change would have no effect."""
         instances.apply("plain", {"scope": "Project"})
         instances.apply("renamed", {"scope": "Project", "renamedFrom": {"name": "a", "claimPrefix": "hopper-a"}})
         for name, value in (
@@ -38,13 +38,13 @@ class TestUpdates:
             assert "restore the value" in message
         instances.patch("renamed", {"description": "new", "desiredState": "Stopped"})
 
-    def test_reparenting_is_allowed_within_the_rules(self, instances: KubectlInstances) -> None:
+    def test_of_the_parent_is_accepted_within_the_rules_of_the_scope(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Orchestration", "parentRef": {"name": "b"}})
         instances.patch("a", {"parentRef": {"name": "c"}})
         assert "set parentRef.name to" in refusal(instances.patch, "a", {"parentRef": None})
 
     @pytest.mark.parametrize("state", ["Running", "Paused", "Stopped", "Archived", None])
-    def test_terminated_is_final(self, instances: KubectlInstances, state: str | None) -> None:
+    def test_of_the_desired_state_terminated_is_rejected(self, instances: KubectlInstances, state: str | None) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Terminated"})
         message = refusal(instances.patch, "a", {"desiredState": state})
         assert "spec.desiredState" in message
@@ -52,13 +52,17 @@ class TestUpdates:
         assert instances.get("a")["spec"]["desiredState"] == "Terminated"
 
     @pytest.mark.parametrize("state", ["Running", "Paused", "Stopped", None])
-    def test_archived_does_not_come_back(self, instances: KubectlInstances, state: str | None) -> None:
+    def test_of_the_desired_state_archived_to_an_active_state_is_rejected(
+        self, instances: KubectlInstances, state: str | None
+    ) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         message = refusal(instances.patch, "a", {"desiredState": state})
         assert "spec.desiredState" in message
         assert "set Terminated" in message
 
-    def test_archived_can_be_terminated_and_protected_with_a_reason(self, instances: KubectlInstances) -> None:
+    def test_of_an_archived_instance_to_terminated_and_of_its_protection_is_accepted(
+        self, instances: KubectlInstances
+    ) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         instances.patch("a", {"deletionProtection": True})
         instances.patch("a", {"deletionProtection": False, "reason": "no longer needed"})
@@ -83,7 +87,7 @@ class TestUpdates:
             ("heartbeat", {"timeoutSeconds": 5}),
         ],
     )
-    def test_the_rest_of_an_archived_spec_is_read_only(
+    def test_of_other_fields_of_an_archived_instance_is_rejected(
         self, instances: KubectlInstances, field: str, value: Any
     ) -> None:
         spec = {"scope": "Project", "desiredState": "Archived", "parentRef": {"name": "global"}}
@@ -93,16 +97,19 @@ class TestUpdates:
         assert f"spec.{field}" in message
         assert "restore its value" in message
 
-    def test_metadata_and_status_of_an_archived_instance_stay_open(self, instances: KubectlInstances) -> None:
+    def test_of_metadata_and_status_of_an_archived_instance_is_accepted(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project", "desiredState": "Archived"})
         instances.kubectl("label", KIND, "a", "team=blue")
         instances.set_status("a", {"phase": "Archived"})
         assert instances.get("a")["status"]["phase"] == "Archived"
 
 
-class TestReading:
-    def test_explain(self, instances: KubectlInstances) -> None:
-        until(lambda: "DESCRIPTION" in instances.kubectl("explain", "hopperinstance"), "the definition is published")
+class TestKubectl:
+    def test_explains_every_field(self, instances: KubectlInstances) -> None:
+        until(
+            lambda: "DESCRIPTION" in instances.kubectl("explain", "hopperinstance"),
+            "the OpenAPI schema of the CRD is published",
+        )
         tree = instances.kubectl("explain", "hopperinstance.spec", "--recursive")
         for line in (
             "scope\t<string> -required-",
@@ -117,24 +124,24 @@ class TestReading:
         assert "Defaults to Running." in " ".join(instances.kubectl("explain", "hi.spec.desiredState").split())
         assert "Standard object's metadata" in instances.kubectl("explain", "hi.metadata")
 
-    def test_short_name_and_category(self, instances: KubectlInstances) -> None:
+    def test_finds_instances_by_short_name_and_category(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         assert "a" in instances.kubectl("get", "hi")
         assert "hopperinstance.hopper.dev/a" in instances.kubectl("get", "hopper", "--output=name")
 
-    def test_defaults(self, instances: KubectlInstances) -> None:
+    def test_shows_defaults(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project", "overrides": {"ports": [{"containerPort": 80}]}})
-        found = instances.get("a")
-        assert found["spec"] == {
+        instance = instances.get("a")
+        assert instance["spec"] == {
             "scope": "Project",
             "desiredState": "Running",
             "replicas": 1,
             "deletionProtection": False,
             "overrides": {"ports": [{"containerPort": 80, "protocol": "TCP"}]},
         }
-        assert "status" not in found
+        assert "status" not in instance
 
-    def test_columns(self, instances: KubectlInstances) -> None:
+    def test_prints_the_columns_of_an_instance(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Personal", "type": "Ephemeral", "parentRef": {"name": "global"}})
         ready = {"type": "Ready", "status": "False", "reason": "X", "message": "waits for its parent"}
         ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
@@ -148,7 +155,7 @@ class TestReading:
         assert head.split()[7:] == ["TYPE", "TEMPLATE", "CHILDREN", "RESTARTS", "MESSAGE"]
         assert row.split()[7:] == ["Ephemeral", "2", "7", "waits", "for", "its", "parent"]
 
-    def test_field_selectors(self, instances: KubectlInstances) -> None:
+    def test_filters_by_field_selectors(self, instances: KubectlInstances) -> None:
         instances.apply("global", {"scope": "Global"})
         instances.apply("a", {"scope": "Project", "parentRef": {"name": "global"}})
         instances.apply("b", {"scope": "Project"})
@@ -158,30 +165,30 @@ class TestReading:
         assert instances.names("--field-selector=status.phase=Running,spec.scope=Project") == {"b"}
 
 
-class TestSubresources:
-    def test_status_and_spec_are_written_apart(self, instances: KubectlInstances) -> None:
+class TestSubresource:
+    def test_status_is_written_separately_from_the_spec(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         patch = json.dumps({"spec": {"replicas": 5}, "status": {"phase": "Running"}})
         instances.kubectl("patch", KIND, "a", "--type=merge", "--subresource=status", f"--patch={patch}")
-        found = instances.get("a")
-        assert (found["spec"]["replicas"], found["status"], found["metadata"]["generation"]) == (
+        instance = instances.get("a")
+        assert (instance["spec"]["replicas"], instance["status"], instance["metadata"]["generation"]) == (
             1,
             {"phase": "Running"},
             1,
         )
         instances.kubectl("patch", KIND, "a", "--type=merge", f"--patch={patch.replace('Running', 'Error')}")
-        found = instances.get("a")
-        assert (found["spec"]["replicas"], found["status"]["phase"], found["metadata"]["generation"]) == (
+        instance = instances.get("a")
+        assert (instance["spec"]["replicas"], instance["status"]["phase"], instance["metadata"]["generation"]) == (
             5,
             "Running",
             2,
         )
 
-    def test_a_status_in_unknown_words_is_refused(self, instances: KubectlInstances) -> None:
+    def test_status_with_an_unknown_phase_is_rejected(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         assert "status.phase" in refusal(instances.set_status, "a", {"phase": "ACTIVE"})
 
-    def test_scale(self, instances: KubectlInstances) -> None:
+    def test_scale_changes_the_replicas(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Project"})
         instances.set_status("a", {"replicas": 1, "selector": "hopper.dev/instance=a"})
         instances.kubectl("scale", KIND, "a", "--replicas=3", "--current-replicas=1")
@@ -190,14 +197,14 @@ class TestSubresources:
         assert scale["spec"] == {"replicas": 3}
         assert scale["status"] == {"replicas": 1, "selector": "hopper.dev/instance=a"}
 
-    def test_scale_obeys_the_rules(self, instances: KubectlInstances) -> None:
+    def test_scale_obeys_the_rules_for_replicas(self, instances: KubectlInstances) -> None:
         instances.apply("global", {"scope": "Global"})
         message = refusal(instances.kubectl, "scale", KIND, "global", "--replicas=2")
         assert "set replicas to 1" in message
 
 
-class TestSamples:
-    def test_all_apply_together(self, instances: KubectlInstances) -> None:
+class TestSample:
+    def test_manifests_can_be_applied_together(self, instances: KubectlInstances) -> None:
         for sample in SAMPLES:
             instances.kubectl("apply", "--filename", str(sample))
         documents = [document for sample in SAMPLES for document in yaml.safe_load_all(sample.read_text())]
@@ -208,5 +215,5 @@ class TestSamples:
         instances.patch("records", {"deletionProtection": False})
 
     @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-    def test_says_what_it_shows(self, sample: Path) -> None:
+    def test_file_begins_with_a_comment(self, sample: Path) -> None:
         assert sample.read_text().startswith("# ")

@@ -1,4 +1,4 @@
-"""Deletion protection: who is refused, who waits, and how it is lifted."""
+"""Deletion protection: which deletions the API server rejects or delays, and how to lift the protection."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ pytestmark = pytest.mark.usefixtures("crds")
 
 @pytest.fixture
 def protected(instances: KubectlInstances) -> Iterator[str]:
-    """The name of an instance whose protection is in force."""
+    """Name of a protected instance; the admission policy is in force."""
     name = "kept"
     instances.apply(name, {"scope": "Project", "deletionProtection": True})
-    until(lambda: not may_delete(instances, name), "the policy is in force")
+    until(lambda: not can_delete(instances, name), "the admission policy rejects the deletion")
     yield name
     if name in instances.names():
         instances.patch(name, {"deletionProtection": False})
 
 
-def may_delete(instances: KubectlInstances, name: str) -> bool:
+def can_delete(instances: KubectlInstances, name: str) -> bool:
     try:
         instances.kubectl("delete", KIND, name, "--dry-run=server")
     except KubectlError:
@@ -32,7 +32,7 @@ def may_delete(instances: KubectlInstances, name: str) -> bool:
     return True
 
 
-def test_refuses_and_says_how_to_lift_it(instances: KubectlInstances, protected: str) -> None:
+def test_rejected_deletion_says_how_to_lift_the_protection(instances: KubectlInstances, protected: str) -> None:
     message = refusal(instances.kubectl, "delete", KIND, protected)
     assert "Forbidden" in message
     assert f"spec.deletionProtection of {protected} is true" in message
@@ -42,13 +42,13 @@ def test_refuses_and_says_how_to_lift_it(instances: KubectlInstances, protected:
     assert instances.names() == set()
 
 
-def test_others_are_deleted(instances: KubectlInstances, protected: str) -> None:
+def test_unprotected_instances_are_deleted(instances: KubectlInstances, protected: str) -> None:
     instances.apply("other", {"scope": "Project"})
     assert protected in refusal(instances.kubectl, "delete", KIND, "--all")
     assert instances.names() == {protected}
 
 
-def test_garbage_collection_waits_for_it(instances: KubectlInstances, protected: str) -> None:
+def test_garbage_collector_waits_for_protected_instance(instances: KubectlInstances, protected: str) -> None:
     instances.apply("global", {"scope": "Global"})
     owner = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "global"}
     owner["uid"] = instances.get("global")["metadata"]["uid"]
@@ -57,31 +57,31 @@ def test_garbage_collection_waits_for_it(instances: KubectlInstances, protected:
         instances.apply(name, {"scope": "Project", "deletionProtection": name == protected})
         instances.kubectl("patch", KIND, name, "--type=merge", f"--patch={patch}")
     instances.kubectl("delete", KIND, "global")
-    # Garbage collection looks for new kinds only every 30 s, and backs off after a refusal.
-    until(lambda: instances.names() == {protected}, "all but the protected instance are collected", seconds=120)
+    # The garbage collector discovers new kinds only every 30 s, and backs off after an error.
+    until(lambda: instances.names() == {protected}, "only the protected instance is left", seconds=120)
     instances.patch(protected, {"deletionProtection": False})
-    until(lambda: instances.names() == set(), "the rest is collected", seconds=120)
+    until(lambda: instances.names() == set(), "the protected instance is collected", seconds=120)
 
 
-def test_a_deletion_that_has_begun_is_not_held_up(instances: KubectlInstances, protected: str) -> None:
+def test_protection_does_not_stop_a_deletion_in_progress(instances: KubectlInstances, protected: str) -> None:
     finalizers = {"metadata": {"finalizers": ["example.com/hold"]}, "spec": {"deletionProtection": False}}
     instances.kubectl("patch", KIND, protected, "--type=merge", f"--patch={json.dumps(finalizers)}")
     instances.kubectl("delete", KIND, protected, "--wait=false")
     instances.patch(protected, {"deletionProtection": True})
     instances.kubectl("delete", KIND, protected, "--wait=false")
     instances.kubectl("patch", KIND, protected, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
-    until(lambda: instances.names() == set(), "the instance is gone")
+    until(lambda: instances.names() == set(), "the instance is deleted")
 
 
-def test_a_namespace_waits_and_says_why(instances: KubectlInstances, protected: str) -> None:
+def test_namespace_deletion_waits_and_names_the_protected_instance(instances: KubectlInstances, protected: str) -> None:
     instances.apply("other", {"scope": "Project"})
     instances.kubectl("delete", "namespace", instances.namespace, "--wait=false")
 
-    def told() -> bool:
-        conditions = instances.kubectl("get", "namespace", instances.namespace, "--output=jsonpath={.status}")
-        return f"spec.deletionProtection of {protected} is true" in conditions
+    def names_the_instance() -> bool:
+        status = instances.kubectl("get", "namespace", instances.namespace, "--output=jsonpath={.status}")
+        return f"spec.deletionProtection of {protected} is true" in status
 
-    until(told, "the namespace names the protected instance")
+    until(names_the_instance, "the namespace status names the protected instance")
     assert protected in instances.names()
     instances.patch(protected, {"deletionProtection": False})
     instances.kubectl("wait", f"namespace/{instances.namespace}", "--for=delete", "--timeout=60s")

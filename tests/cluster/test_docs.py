@@ -1,4 +1,4 @@
-"""Every manifest in the documentation is accepted by the API server, as it stands there."""
+"""Manifests in the documentation: the API server accepts each one unchanged."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ MANIFESTS = [
 
 @pytest.mark.usefixtures("crds")
 @pytest.mark.parametrize("document", MANIFESTS)
-def test_manifest_is_accepted(instances: KubectlInstances, document: dict[str, Any]) -> None:
+def test_manifest_in_the_docs_is_accepted(instances: KubectlInstances, document: dict[str, Any]) -> None:
     text = yaml.safe_dump(document)
     instances.kubectl("create", "--filename=-", "--dry-run=server", "--validate=strict", input=text)

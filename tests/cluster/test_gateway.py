@@ -1,4 +1,4 @@
-"""The REST API on a real API server, beside a working operator: what is asked for happens, and is told as it is."""
+"""REST API on a real API server beside a running operator: actions, concurrent calls, events, and secrets."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
+from hopper.api.resources import Manifest
 from hopper.domain.actions import Action
 from tests.cluster.support.in_process_gateway import GatewayClient, running_gateway, until_gateways_agree
 from tests.cluster.support.live_instances import LiveInstances, manifest
 
-ACROSS = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "name", "generation")
+INDIVIDUAL_FIELDS = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "name", "generation")
 
 
-def wanted(obj: dict[str, Any]) -> dict[str, Any]:
-    """What two objects with different names have in common if they were made the same way."""
-    metadata = {key: value for key, value in obj["metadata"].items() if key not in ACROSS}
-    return {"metadata": metadata, "spec": obj["spec"], "apiVersion": obj["apiVersion"], "kind": obj["kind"]}
+def without_individual_fields(instance: Manifest) -> Manifest:
+    """Return the part of an object that two objects created in the same way share."""
+    metadata = {key: value for key, value in instance["metadata"].items() if key not in INDIVIDUAL_FIELDS}
+    return {"metadata": metadata, **{key: instance[key] for key in ("spec", "apiVersion", "kind")}}
 
 
-async def test_a_life(rest: GatewayClient, live: LiveInstances) -> None:
-    """From creation to termination and the next one of the same name, as one user sees it."""
+async def test_instance_from_creation_to_termination_and_recreation(rest: GatewayClient, live: LiveInstances) -> None:
     assert (await rest.post("/instances", {"name": "Root", "scope": "GLOBAL"})).code == 201
     created = await rest.post(
         "/instances", {"name": "Web shop", "scope": "PROJECT", "id": "web", "parent_id": "global"}
@@ -38,10 +38,12 @@ async def test_a_life(rest: GatewayClient, live: LiveInstances) -> None:
 
     paused = await rest.post("/instances/web/pause?wait=true", {"reason": "maintenance"})
     assert (paused.code, paused["success"], paused["current_status"]) == (200, True, "paused")
-    below = await rest.until("/instances/worker", status="paused", desired_state="running", effective_state="paused")
-    assert "maintenance" in below["history"][-1]["message"]
-    again = await rest.post("/instances/worker/resume")
-    assert (again.code, "already has desired state Running" in again["detail"]) == (409, True)
+    worker_view = await rest.until(
+        "/instances/worker", status="paused", desired_state="running", effective_state="paused"
+    )
+    assert "maintenance" in worker_view["history"][-1]["message"]
+    rejected = await rest.post("/instances/worker/resume")
+    assert (rejected.code, "already has desired state Running" in rejected["detail"]) == (409, True)
     assert (await rest.post("/instances/web/resume?wait=true"))["success"]
     await rest.until("/instances/worker", status="running")
 
@@ -51,49 +53,51 @@ async def test_a_life(rest: GatewayClient, live: LiveInstances) -> None:
 
     tree = await rest.get("/instances/global/hierarchy")
     assert (tree["total_instances"], tree["root"]["children"][0]["instance"]["id"]) == (3, "web")
-    found = await rest.get("/registry/discover?capability=gpu&ancestor_id=global&healthy=true")
-    assert [it["id"] for it in found["items"]] == ["worker"]
+    matches = await rest.get("/registry/discover?capability=gpu&ancestor_id=global&healthy=true")
+    assert [match["id"] for match in matches["items"]] == ["worker"]
 
-    refused = await rest.delete("/instances/web")
-    assert (refused.code, "worker" in refused["detail"]) == (409, True)
+    rejected = await rest.delete("/instances/web")
+    assert (rejected.code, "worker" in rejected["detail"]) == (409, True)
     assert (await rest.delete("/instances/web?cascade=true")).code == 204
     await rest.until("/instances/worker", status="terminated")
     await rest.until("/instances/web", status="terminated")
     assert (await rest.post("/instances/web/start")).code == 400
-    successor = await rest.post("/instances", {"name": "web", "scope": "PROJECT", "parent_id": "global"})
-    assert (successor.code, successor["uid"] != created["uid"]) == (201, True)
+    recreated = await rest.post("/instances", {"name": "web", "scope": "PROJECT", "parent_id": "global"})
+    assert (recreated.code, recreated["uid"] != created["uid"]) == (201, True)
     await rest.until("/instances/web", status="running")
 
 
-async def test_created_as_with_kubectl(rest: GatewayClient, live: LiveInstances) -> None:
-    """The same object, and the same end state."""
+async def test_instance_created_through_rest_equals_one_created_with_kubectl(
+    rest: GatewayClient, live: LiveInstances
+) -> None:
     config = {"capabilities": ["gpu"], "limits": {"maxDepth": 3}, "extra": {"a": {"b": [1, "x"]}}}
     overrides = {"env": [{"name": "MODE", "value": "fast"}], "ports": [{"containerPort": 80, "protocol": "TCP"}]}
     spec = {"displayName": "Web", "description": "sells", "config": config, "overrides": overrides, "type": "Singleton"}
     await live.create_from(manifest("by-kubectl", **spec))
     body = {"name": "Web", "id": "by-rest", "scope": "PROJECT", "description": "sells", "config": config}
-    made = await rest.post("/instances", body | {"overrides": overrides, "instance_type": "SINGLETON"})
-    assert made.code == 201, made.text
+    created = await rest.post("/instances", body | {"overrides": overrides, "instance_type": "SINGLETON"})
+    assert created.code == 201, created.text
     await live.until_phase("Running", "by-kubectl", "by-rest")
     for name in ("by-kubectl", "by-rest"):
         await rest.until(f"/instances/{name}", status="running", ready=True)
-    one, other = live["by-kubectl"], live["by-rest"]
-    assert wanted(one) == wanted(other)
+    by_kubectl, by_rest = live["by-kubectl"], live["by-rest"]
+    assert without_individual_fields(by_kubectl) == without_individual_fields(by_rest)
     assert live.phase_history("by-kubectl") == live.phase_history("by-rest")
-    managers = {it["manager"] for it in other["metadata"]["managedFields"]}
+    managers = {entry["manager"] for entry in by_rest["metadata"]["managedFields"]}
     assert managers == {"hopper-gateway", "hopper-operator"}
-    views = [(await rest.get(f"/instances/{it}")).body for it in ("by-kubectl", "by-rest")]
-    same = ("name", "scope", "status", "config", "description", "overrides", "conditions", "instance_type")
-    assert [views[0][key] for key in same[:6]] == [views[1][key] for key in same[:6]]
+    views = [(await rest.get(f"/instances/{name}")).body for name in ("by-kubectl", "by-rest")]
+    keys = ("name", "scope", "status", "config", "description", "overrides")
+    assert [views[0][key] for key in keys] == [views[1][key] for key in keys]
 
 
-# What leads to each phase that an instance can stay in, and what each action answers there.
-STAYS: dict[str, list[str]] = {
+# Actions that lead from Running to each phase.
+ACTIONS_TO_PHASE: dict[str, list[str]] = {
     "running": [],
     "paused": ["pause"],
     "stopped": ["stop"],
     "archived": ["archive"],
 }
+# Status code of each action in each phase.
 CODES = {
     "running": {"start": 409, "stop": 200, "restart": 200, "pause": 200, "resume": 409, "archive": 200},
     "paused": {"start": 200, "stop": 200, "restart": 200, "pause": 409, "resume": 200, "archive": 200},
@@ -104,30 +108,30 @@ CODES = {
     "created": {"start": 409, "stop": 200, "restart": 200, "pause": 200, "resume": 409, "archive": 200},
 }
 
+# Phase that each action leads to.
+PHASE_AFTER = {"start": "running", "stop": "stopped", "pause": "paused", "resume": "running", "archive": "archived"}
 
-ENDS = {"start": "running", "stop": "stopped", "pause": "paused", "resume": "running", "archive": "archived"}
 
-
-async def test_every_action_from_every_phase(rest: GatewayClient, live: LiveInstances, stages: None) -> None:
-    """Each on an instance of its own, and each that is allowed leads where it should."""
-    await live.request("POST", live.path.replace("instances", "templates"), template("crash", "crash:1"))
+async def test_every_action_in_every_phase(rest: GatewayClient, live: LiveInstances, stages: None) -> None:
+    """Each case has an instance of its own; an accepted action leads to its phase."""
+    await live.request("POST", live.path.replace("instances", "templates"), template_manifest("crash", "crash:1"))
 
     async def check(phase: str, action: str) -> None:
         name = f"{phase}-{action}"
-        await prepare(rest, live, name, phase)
-        answer = await rest.post(f"/instances/{name}/{action}")
-        assert answer.code == CODES[phase][action], f"{phase} {action}: {answer.text}"
-        if answer.code == 200:
-            assert (answer["previous_status"], answer["success"]) == (phase, True)
+        await create_in_phase(rest, live, name, phase)
+        response = await rest.post(f"/instances/{name}/{action}")
+        assert response.code == CODES[phase][action], f"{phase} {action}: {response.text}"
+        if response.code == 200:
+            assert (response["previous_status"], response["success"]) == (phase, True)
             if phase not in ("created", "error"):
-                await rest.until(f"/instances/{name}", status=ENDS.get(action, phase))
+                await rest.until(f"/instances/{name}", status=PHASE_AFTER.get(action, phase))
 
     await asyncio.gather(*(check(phase, action) for phase in CODES for action in Action))
 
 
-async def prepare(rest: GatewayClient, live: LiveInstances, name: str, phase: str) -> None:
-    """Have an instance that stays in a phase."""
-    if phase == "created":  # its parent is missing, which only kubectl lets happen
+async def create_in_phase(rest: GatewayClient, live: LiveInstances, name: str, phase: str) -> None:
+    """Create an instance and bring it to a phase in which it stays."""
+    if phase == "created":  # the parent does not exist, which the gateway would reject
         await live.create(name, "Orchestration", "nobody")
     elif phase == "error":
         await live.create(name, restartPolicy={"policy": "Never"}, templateRef={"name": "crash"})
@@ -135,62 +139,63 @@ async def prepare(rest: GatewayClient, live: LiveInstances, name: str, phase: st
         assert (await rest.post("/instances", {"name": name, "scope": "PROJECT"})).code == 201
     if phase == "terminated":
         assert (await rest.delete(f"/instances/{name}")).code == 204
-    for step in STAYS.get(phase, []):
-        assert (await rest.post(f"/instances/{name}/{step}?wait=true"))["success"]
+    for action in ACTIONS_TO_PHASE.get(phase, []):
+        assert (await rest.post(f"/instances/{name}/{action}?wait=true"))["success"]
     await rest.until(f"/instances/{name}", status=phase)
 
 
-def template(name: str, image: str) -> dict[str, Any]:
+def template_manifest(name: str, image: str) -> Manifest:
     metadata = {"name": name}
     return {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": metadata, "spec": {"image": image}}
 
 
-class TestManyAtOnce:
-    """Fifty calls that contradict each other: one wins, and the others hear so."""
+class TestFiftyConcurrent:
+    """Concurrent calls that exclude each other: one succeeds, and the others get 409."""
 
     @pytest.mark.parametrize("action", ["stop", "pause", "archive"])
-    async def test_an_action(self, rest: GatewayClient, action: str) -> None:
+    async def test_actions_succeed_once(self, rest: GatewayClient, action: str) -> None:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
-        answers = await asyncio.gather(*(rest.post(f"/instances/web/{action}") for _ in range(50)))
-        codes = Counter(it.code for it in answers)
+        responses = await asyncio.gather(*(rest.post(f"/instances/web/{action}") for _ in range(50)))
+        codes = Counter(response.code for response in responses)
         assert codes == {200: 1, 409: 49}
-        await rest.until("/instances/web", status=ENDS[action])
+        await rest.until("/instances/web", status=PHASE_AFTER[action])
 
-    async def test_a_creation(self, rest: GatewayClient) -> None:
-        answers = await asyncio.gather(
+    async def test_creations_succeed_once(self, rest: GatewayClient) -> None:
+        responses = await asyncio.gather(
             *(rest.post("/instances", {"name": f"Web {n}", "id": "web", "scope": "PROJECT"}) for n in range(50))
         )
-        assert Counter(it.code for it in answers) == {201: 1, 409: 49}
-        (winner,) = (it["name"] for it in answers if it.code == 201)
+        assert Counter(response.code for response in responses) == {201: 1, 409: 49}
+        (winner,) = (response["name"] for response in responses if response.code == 201)
         assert (await rest.get("/instances/web"))["name"] == winner
 
-    async def test_a_replacement(self, rest: GatewayClient) -> None:
+    async def test_recreations_of_a_terminated_instance_succeed_once(self, rest: GatewayClient) -> None:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         assert (await rest.delete("/instances/web")).code == 204
         await rest.until("/instances/web", status="terminated")
-        answers = await asyncio.gather(*(rest.post("/instances", {"name": "web", "scope": "EVENT"}) for _ in range(50)))
-        assert Counter(it.code for it in answers) == {201: 1, 409: 49}
+        responses = await asyncio.gather(
+            *(rest.post("/instances", {"name": "web", "scope": "EVENT"}) for _ in range(50))
+        )
+        assert Counter(response.code for response in responses) == {201: 1, 409: 49}
         await rest.until("/instances/web", status="running", scope="EVENT")
 
-    async def test_a_change(self, rest: GatewayClient, live: LiveInstances) -> None:
-        """Without a version: what two decided on the same spec excludes each other, a status in between does not."""
+    async def test_changes_of_one_version_succeed_once(self, rest: GatewayClient, live: LiveInstances) -> None:
+        """The version covers the spec only, so a status write in between causes no conflict."""
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         await rest.until("/instances/web", status="running")
         tag = (await rest.get("/instances/web")).headers["etag"]
         puts = (rest.put("/instances/web", {"description": f"by {n}"}, If_Match=tag) for n in range(50))
-        answers = await asyncio.gather(*puts)
-        assert Counter(it.code for it in answers) == {200: 1, 409: 49}
-        (winner,) = (it["description"] for it in answers if it.code == 200)
+        responses = await asyncio.gather(*puts)
+        assert Counter(response.code for response in responses) == {200: 1, 409: 49}
+        (winner,) = (response["description"] for response in responses if response.code == 200)
         await live.until(lambda: live["web"]["spec"].get("description") == winner, f"description {winner}")
 
-    async def test_an_end(self, rest: GatewayClient) -> None:
+    async def test_deletions_succeed_once(self, rest: GatewayClient) -> None:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
-        answers = await asyncio.gather(*(rest.delete("/instances/web") for _ in range(50)))
-        assert Counter(it.code for it in answers) == {204: 1, 409: 49}
+        responses = await asyncio.gather(*(rest.delete("/instances/web") for _ in range(50)))
+        assert Counter(response.code for response in responses) == {204: 1, 409: 49}
 
 
-async def test_two_gateways_agree(rest: GatewayClient, live: LiveInstances) -> None:
-    """What one has written, the other tells soon."""
+async def test_two_gateways_return_the_writes_of_each_other(rest: GatewayClient, live: LiveInstances) -> None:
     async with running_gateway(live.namespace) as other:
         assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
         await other.until("/instances/web", status="running")
@@ -199,11 +204,11 @@ async def test_two_gateways_agree(rest: GatewayClient, live: LiveInstances) -> N
         await until_gateways_agree(rest, other)
 
 
-async def test_reads_cost_the_api_server_nothing(rest: GatewayClient, live: LiveInstances) -> None:
+async def test_reads_send_no_request_to_the_api_server(rest: GatewayClient, live: LiveInstances) -> None:
     assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
     await rest.until("/instances/web", status="running")
-    sent = rest.gateway.context.metrics.api_requests
-    before = {tuple(it.labels.items()): it.value for metric in sent.collect() for it in metric.samples}
+    requests = rest.gateway.context.metrics.api_requests
+    before = {tuple(sample.labels.items()): sample.value for metric in requests.collect() for sample in metric.samples}
     for path in (
         "",
         "/web",
@@ -217,45 +222,50 @@ async def test_reads_cost_the_api_server_nothing(rest: GatewayClient, live: Live
         assert (await rest.get(f"/instances{path}")).code == 200
     for path in ("instances", "discover", "health", "topology"):
         assert (await rest.get(f"/registry/{path}")).code == 200
-    after = {tuple(it.labels.items()): it.value for metric in sent.collect() for it in metric.samples}
+    after = {tuple(sample.labels.items()): sample.value for metric in requests.collect() for sample in metric.samples}
     assert after == before
 
 
-class TestEvents:
-    async def test_what_happens_is_told_and_can_be_gone_on_from(self, rest: GatewayClient) -> None:
-        async with following(rest) as events:
+class TestEventStream:
+    async def test_can_be_resumed_after_the_last_event(self, rest: GatewayClient) -> None:
+        async with event_stream(rest) as events:
             kind, _, first = await anext(events)
             assert (kind, first["total"]) == ("snapshot", 0)
             assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
-            seen = [await until_event(events, "registered")]
-            assert seen[0][2]["id"] == "web"
-            steps = [(await until_event(events, "transition"))[2] for _ in range(2)]
-            assert [(it["from"], it["to"]) for it in steps] == [("created", "starting"), ("starting", "running")]
+            registered = await until_event(events, "registered")
+            assert registered[2]["id"] == "web"
+            transitions = [(await until_event(events, "transition"))[2] for _ in range(2)]
+            assert [(data["from"], data["to"]) for data in transitions] == [
+                ("created", "starting"),
+                ("starting", "running"),
+            ]
         assert (await rest.delete("/instances/web")).code == 204
         await rest.until("/instances/web", status="terminated")
-        async with following(rest, Last_Event_ID=seen[0][1]) as events:
-            again = [(await until_event(events, "transition"))[2] for _ in range(5)]
-            assert [it["to"] for it in again] == ["starting", "running", "stopping", "stopped", "terminated"]
+        async with event_stream(rest, Last_Event_ID=registered[1]) as events:
+            transitions = [(await until_event(events, "transition"))[2] for _ in range(5)]
+            assert [data["to"] for data in transitions] == ["starting", "running", "stopping", "stopped", "terminated"]
             assert rest.gateway.context.stream_limit.open == 1
 
-    async def test_another_gateway_begins_anew(self, rest: GatewayClient, live: LiveInstances) -> None:
+    async def test_of_another_gateway_cannot_be_resumed_and_starts_over(
+        self, rest: GatewayClient, live: LiveInstances
+    ) -> None:
         revision = (await rest.get("/registry/topology"))["revision"]
-        async with running_gateway(live.namespace) as other, following(other, Last_Event_ID=revision) as events:
+        async with running_gateway(live.namespace) as other, event_stream(other, Last_Event_ID=revision) as events:
             kind, _, data = await anext(events)
             assert (kind, data["reset"]) == ("snapshot", True)
 
 
-Told = tuple[str, str, dict[str, Any]]
+StreamEvent = tuple[str, str, dict[str, Any]]  # kind, id, data
 
 
 @asynccontextmanager
-async def following(rest: GatewayClient, **headers: str) -> AsyncIterator[AsyncIterator[Told]]:
-    """Follow the events of a gateway: kind, id, data."""
+async def event_stream(rest: GatewayClient, **headers: str) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+    """Open the event stream of a gateway, and yield its events."""
     sent = {key.replace("_", "-"): value for key, value in headers.items()}
     async with rest.session.get(f"{rest.url}/api/v1/registry/events", headers=sent) as response:
         assert response.status == 200
 
-        async def read() -> AsyncIterator[Told]:
+        async def read() -> AsyncIterator[StreamEvent]:
             fields: dict[str, str] = {}
             async for raw in response.content:
                 line = raw.decode().rstrip("\n")
@@ -269,31 +279,31 @@ async def following(rest: GatewayClient, **headers: str) -> AsyncIterator[AsyncI
         yield read()
 
 
-async def until_event(
-    events: AsyncIterator[tuple[str, str, dict[str, Any]]], kind: str
-) -> tuple[str, str, dict[str, Any]]:
+async def until_event(events: AsyncIterator[StreamEvent], kind: str) -> StreamEvent:
+    """Skip events until one of this kind; return that event."""
     async with asyncio.timeout(10):
-        while (found := await anext(events))[0] != kind:
+        while (event := await anext(events))[0] != kind:
             pass
-    return found
+    return event
 
 
-async def test_secrets_are_nowhere(rest: GatewayClient, live: LiveInstances, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither in an answer, nor in what is refused, nor in the log."""
-    await live.request("POST", live.path.replace("instances", "templates"), template("shop", "shop:1"))
+async def test_secret_values_appear_neither_in_responses_nor_in_the_log(
+    rest: GatewayClient, live: LiveInstances, caplog: pytest.LogCaptureFixture
+) -> None:
+    await live.request("POST", live.path.replace("instances", "templates"), template_manifest("shop", "shop:1"))
     secret = "s3cret-value"
     overrides = {"env": [{"name": "TOKEN", "value": secret, "secret": True}]}
     body = {"name": "web", "scope": "PROJECT", "template": "shop", "overrides": overrides}
     with caplog.at_level("INFO"):
-        answers = [await rest.post("/instances", body)]
+        responses = [await rest.post("/instances", body)]
         await rest.until("/instances/web", status="running")
-        answers += [await rest.post("/instances", body), await rest.put("/instances/web", {"overrides": overrides})]
+        responses += [await rest.post("/instances", body), await rest.put("/instances/web", {"overrides": overrides})]
         twice = {"env": [*overrides["env"], *overrides["env"]]}
-        answers.append(await rest.put("/instances/web", {"overrides": twice}))
+        responses.append(await rest.put("/instances/web", {"overrides": twice}))
         for path in ("", "/web", "/web/hierarchy", "/web/status", "/active", "/projects/web"):
-            answers.append(await rest.get(f"/instances{path}"))
-        answers += [await rest.get(f"/registry/{it}") for it in ("instances", "discover", "health", "topology")]
-    assert [it.code for it in answers[:4]] == [201, 409, 200, 422]
-    assert not [it.text for it in answers if secret in it.text]
+            responses.append(await rest.get(f"/instances{path}"))
+        responses += [await rest.get(f"/registry/{path}") for path in ("instances", "discover", "health", "topology")]
+    assert [response.code for response in responses[:4]] == [201, 409, 200, 422]
+    assert not [response.text for response in responses if secret in response.text]
     assert secret not in caplog.text
     assert live["web"]["spec"]["overrides"]["env"][0]["value"] == secret
