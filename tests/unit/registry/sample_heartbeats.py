@@ -1,4 +1,4 @@
-"""Instances that heartbeat, the ConfigMaps they beat into, and a store that keeps those in memory."""
+"""Instances with heartbeats, heartbeat shards, and a store of shards in memory."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ TIMEOUT = 10
 
 
 def heartbeat_instance(
-    name: str = "web", *, timeout: int | None = TIMEOUT, phase: Phase = Phase.RUNNING, **said: Any
+    name: str = "web", *, timeout: int | None = TIMEOUT, phase: Phase = Phase.RUNNING, **fields: Any
 ) -> HopperInstance:
-    """Build a Ready instance that is expected to heartbeat, unless without a timeout."""
-    heartbeat = Heartbeat(timeout_seconds=timeout) if timeout else None
-    return ready(instance(name, phase=phase, heartbeat=heartbeat, **said))
+    """Return a Ready instance with `spec.heartbeat`; without that if `timeout` is None."""
+    spec_heartbeat = Heartbeat(timeout_seconds=timeout) if timeout else None
+    return ready(instance(name, phase=phase, heartbeat=spec_heartbeat, **fields))
 
 
 def later(count: float) -> datetime:
+    """Return the time some seconds after NOW."""
     return NOW + seconds(count)
 
 
@@ -44,21 +45,21 @@ def heartbeat(name: str = "web", at: float = 0.0, *, uid: str = "", **vitals: An
 
 
 def names_in_same_shard(count: int, like: str = "web") -> list[str]:
-    """Return that many names that share their ConfigMap with `like`, which is the first of them."""
+    """Return `like` and more names whose heartbeats are in the same shard, `count` in all."""
     others = (f"{like}-{n}" for n in range(100 * count))
     return [like, *(name for name in others if shard_of(name) == shard_of(like))][:count]
 
 
 def shard_configmap(
     version: int,
-    *beats: tuple[str, StoredHeartbeat],
+    *heartbeats: tuple[str, StoredHeartbeat],
     gateways: Mapping[str, tuple[float, float]] | None = None,
     namespace: str = "default",
     shard: int | None = None,
     uid: str = "1",
 ) -> dict[str, Any]:
-    """Build a ConfigMap of heartbeats; `gateways` gives seconds of since and seen for each."""
-    number = shard_of(beats[0][0] if beats else "web") if shard is None else shard
+    """Return a heartbeat shard. `gateways` gives `since` and `seen` of each gateway in seconds after NOW."""
+    number = shard_of(heartbeats[0][0] if heartbeats else "web") if shard is None else shard
     present = {
         gateway_key(name): dump_presence(GatewayPresence(since=later(since), seen=later(seen)))
         for name, (since, seen) in (gateways or {}).items()
@@ -71,12 +72,12 @@ def shard_configmap(
             "resourceVersion": str(version),
             "labels": configmap_labels(),
         },
-        "data": {**{name: dump_heartbeat(it) for name, it in beats}, **present},
+        "data": {**{name: dump_heartbeat(stored) for name, stored in heartbeats}, **present},
     }
 
 
 class FakeHeartbeatStore:
-    """`ports.HeartbeatStore` in memory; `objects` is what a watch would tell. Every write counts."""
+    """`ports.HeartbeatStore` in memory. `objects` are the ConfigMaps, `writes` the written shards."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, int], dict[str, Any]] = {}
@@ -86,11 +87,11 @@ class FakeHeartbeatStore:
         self._version = 0
 
     def data(self, namespace: str = "default") -> dict[str, str]:
-        """Return what stands in the ConfigMaps of a namespace, all together."""
-        found: dict[str, str] = {}
+        """Return the entries of all shards of a namespace."""
+        entries: dict[str, str] = {}
         for shard in range(SHARDS):
-            found |= self.objects.get((namespace, shard), {"data": {}})["data"]
-        return found
+            entries |= self.objects.get((namespace, shard), {"data": {}})["data"]
+        return entries
 
     async def merge(self, namespace: str, shard: int, changes: Mapping[str, str | None]) -> None:
         self._begin(namespace, shard)
@@ -123,6 +124,7 @@ class FakeHeartbeatStore:
 OUTAGE = UnavailableError("the API server is away")
 
 
-def recreated(it: HopperInstance) -> HopperInstance:
-    """Return another object of the same name."""
-    return replace(it, metadata=replace(it.metadata, uid=f"{it.metadata.uid}-2", resource_version="99"))
+def recreated(instance: HopperInstance) -> HopperInstance:
+    """Return an instance of the same name with another uid."""
+    metadata = replace(instance.metadata, uid=f"{instance.metadata.uid}-2", resource_version="99")
+    return replace(instance, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Objects that do not fit the contract: what is read of them, and what is said."""
+"""Instances with invalid fields: which fields are kept, and which problems are reported."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import pytest
 from hopper.watch import InstanceReader
 
 
-def raw(version: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+def manifest(version: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     metadata = {"name": "a", "namespace": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     metadata["resourceVersion"] = str(version)
     return {"metadata": metadata, "spec": {"scope": "Project", **spec}, "status": status or {}}
 
 
-def test_what_fits_has_no_problems() -> None:
+def test_a_valid_instance_has_no_problems() -> None:
     reader = InstanceReader()
-    instance = reader.read(raw(displayName="A"))
+    instance = reader.read(manifest(displayName="A"))
     assert instance is not None
     assert reader.problems(instance) == ()
 
 
-def test_a_wrong_field_is_left_out_and_named() -> None:
+def test_an_invalid_field_is_left_out_and_reported() -> None:
     reader = InstanceReader()
-    instance = reader.read(raw(displayName="A", restartPolicy={"maxRetries": "many", "policy": "Always"}))
+    instance = reader.read(manifest(displayName="A", restartPolicy={"maxRetries": "many", "policy": "Always"}))
     assert instance is not None
     assert instance.spec.display_name == "A"
     assert instance.spec.restart_policy is None
@@ -34,39 +34,39 @@ def test_a_wrong_field_is_left_out_and_named() -> None:
     )
 
 
-def test_a_status_in_unknown_words_is_no_problem_of_the_spec() -> None:
+def test_an_invalid_status_is_no_problem_of_the_spec() -> None:
     reader = InstanceReader()
-    dreamt = {"from": "Running", "to": "Dreaming", "time": "2026-01-01T00:00:00Z", "reason": "Night"}
-    instance = reader.read(raw(status={"phase": "Dreaming", "restarts": 3, "history": [dreamt]}))
+    unknown = {"from": "Running", "to": "Dreaming", "time": "2026-01-01T00:00:00Z", "reason": "Night"}
+    instance = reader.read(manifest(status={"phase": "Dreaming", "restarts": 3, "history": [unknown]}))
     assert instance is not None
     assert (instance.status.phase, instance.status.restarts) == ("Created", 3)
-    assert [(it.from_, it.to) for it in instance.status.history] == [("Running", "Dreaming")]
+    assert [(transition.from_, transition.to) for transition in instance.status.history] == [("Running", "Dreaming")]
     assert reader.problems(instance) == ()
 
 
 def test_problems_belong_to_one_version() -> None:
-    """An answer to an older write may come in after the watch has told of a newer version."""
+    """The answer to an older write may arrive after the watch event of a newer version."""
     reader = InstanceReader()
-    wrong, right = raw(1, replicas="two"), raw(2, replicas=2)
-    mended = reader.read(right)
-    late = reader.read(wrong)
-    assert mended is not None
-    assert late is not None
-    assert reader.problems(mended) == ()
-    assert reader.problems(late)
+    invalid, valid = manifest(1, replicas="two"), manifest(2, replicas=2)
+    valid_instance = reader.read(valid)
+    older_instance = reader.read(invalid)
+    assert valid_instance is not None
+    assert older_instance is not None
+    assert reader.problems(valid_instance) == ()
+    assert reader.problems(older_instance)
 
 
-def test_nothing_can_be_made_of_an_unknown_scope(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_instance_with_an_unknown_scope_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
     reader = InstanceReader()
-    assert reader.read(raw(scope="Galaxy")) is None
+    assert reader.read(manifest(scope="Galaxy")) is None
     assert "spec.scope" in caplog.text
-    assert reader.read(raw()) is not None
+    assert reader.read(manifest()) is not None
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_the_problems_of_a_deleted_instance_are_forgotten() -> None:
     reader = InstanceReader()
-    wrong = reader.read(raw(1, replicas="two"))
-    assert wrong is not None
-    assert reader.problems(wrong)
+    instance = reader.read(manifest(1, replicas="two"))
+    assert instance is not None
+    assert reader.problems(instance)
     reader.forget("u")
-    assert reader.problems(wrong) == ()
+    assert reader.problems(instance) == ()
