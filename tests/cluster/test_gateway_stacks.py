@@ -48,7 +48,7 @@ async def service_names(rest: GatewayClient) -> list[str]:
 async def create_after_removal(rest: GatewayClient, path: str, body: Any) -> GatewayResponse:
     """Repeat a creation until the earlier instance of the same name is gone, which the garbage collector may delay."""
     async with asyncio.timeout(SECONDS):
-        while (response := await rest.post(path, body)).code == 409 and "being removed" in response["detail"]:
+        while (response := await rest.post(path, body)).code == 409 and "being deleted" in response["detail"]:
             pass
     assert response.code == 201, response.text
     return response

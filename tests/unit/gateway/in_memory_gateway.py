@@ -94,7 +94,7 @@ class InMemoryGateway:
         return spec
 
     def release_app(self) -> None:
-        """Let other tests reuse the application."""
+        """Make the application available to other tests."""
         _UNUSED_APPS.append(self.app)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""Whether those who were let in still may, for as long as a stream of theirs is open."""
+"""Whether the caller of an open stream still has the permission."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WATCH = Requires("watch")
 
 
 @dataclass
-class Changing:
-    """An authority that changes its mind."""
+class ChangingAuthority:
+    """An authority with a result that tests can change."""
 
     scheme: str | None = "bearer"
     name: str = "alice"
@@ -54,8 +54,8 @@ def request_to(gateway: InMemoryGateway) -> Request:
         ({"away": True}, True),
     ],
 )
-async def test_who_was_let_in(change: dict[str, object], expected: bool) -> None:
-    authority = Changing()
+async def test_permission_of_an_open_stream(change: dict[str, object], expected: bool) -> None:
+    authority = ChangingAuthority()
     gateway = InMemoryGateway(authority)
     request = request_to(gateway)
     access = await WATCH(request)
@@ -65,8 +65,8 @@ async def test_who_was_let_in(change: dict[str, object], expected: bool) -> None
     assert len(authority.asked) == 2
 
 
-async def test_who_asks_too_often_meanwhile_may_go_on_listening() -> None:
-    gateway = InMemoryGateway(Changing(), settings_with(requests_per_second=0.001, burst=1))
+async def test_the_rate_limit_does_not_end_a_stream() -> None:
+    gateway = InMemoryGateway(ChangingAuthority(), settings_with(requests_per_second=0.001, burst=1))
     request = request_to(gateway)
     access = await WATCH(request)
     assert await WATCH.is_still_granted(access, request)

@@ -1,4 +1,4 @@
-"""Who callers are and what they may do: tokens of the cluster, API keys, and nobody on loopback."""
+"""Authentication and permissions: Kubernetes tokens, API keys, and none on a loopback address."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ WRITE = Permission("patch", INSTANCES)
 TEMPLATE = Permission("create", TEMPLATES)
 
 
-class Cluster:
-    """`ports.AccessReviews` that knows some tokens and rights, and counts how often it is asked."""
+class RecordedReviews:
+    """`ports.AccessReviews` with some tokens and permissions, and a record of all requests."""
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {"t-alice": User("alice", groups=("dev",)), "t-bob": User("bob")}
@@ -53,18 +53,20 @@ def sends(token: str) -> Mapping[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-class TestTokens:
-    async def test_the_cluster_decides(self) -> None:
-        cluster = Cluster()
+class TestTokenAuthority:
+    async def test_the_api_server_decides(self) -> None:
+        cluster = RecordedReviews()
         tokens = TokenAuthority(cluster)
         alice = await tokens.identify(sends("t-alice"))
         assert alice.name == "alice"
-        answers = [await tokens.allows(alice, it, where) for it in (READ, WRITE) for where in ("a", "b")]
-        assert answers == [True, False, False, False]
+        responses = [
+            await tokens.allows(alice, permission, where) for permission in (READ, WRITE) for where in ("a", "b")
+        ]
+        assert responses == [True, False, False, False]
 
-    async def test_it_is_asked_once(self) -> None:
-        """Also about what it refuses, and by many at the same time."""
-        cluster = Cluster()
+    async def test_reviews_are_cached(self) -> None:
+        """Also negative ones, and concurrent requests share one review."""
+        cluster = RecordedReviews()
         tokens = TokenAuthority(cluster)
         for _ in range(3):
             callers = await asyncio.gather(*(tokens.identify(sends("t-alice")) for _ in range(20)))
@@ -78,16 +80,16 @@ class TestTokens:
     @pytest.mark.parametrize(
         "value", [None, "", "Bearer", "Bearer ", "Basic YTpi", "t-alice", "Bearer " + "x" * 20_000]
     )
-    async def test_without_a_token(self, value: str | None) -> None:
-        cluster = Cluster()
+    async def test_a_missing_or_malformed_token_is_rejected(self, value: str | None) -> None:
+        cluster = RecordedReviews()
         with pytest.raises(UnauthorizedError) as caught:
             await TokenAuthority(cluster).identify({} if value is None else {"authorization": value})
         assert caught.value.headers
         assert "Bearer" in caught.value.headers["WWW-Authenticate"]
         assert cluster.asked == []
 
-    async def test_an_outage_is_not_remembered(self) -> None:
-        cluster = Cluster()
+    async def test_errors_are_not_cached(self) -> None:
+        cluster = RecordedReviews()
         tokens, cluster.error = TokenAuthority(cluster), UnavailableError("no answer")
         with pytest.raises(UnavailableError):
             await tokens.identify(sends("t-alice"))
@@ -99,8 +101,8 @@ class TestTokens:
         with pytest.raises(ServiceUnavailableError):
             await tokens.allows(alice, READ, "a")
 
-    async def test_through_http(self) -> None:
-        cluster = Cluster()
+    async def test_status_codes(self) -> None:
+        cluster = RecordedReviews()
         gateway = InMemoryGateway(TokenAuthority(cluster))
         gateway.instance("web", namespace="a")
         assert_problem(await gateway.get("/instances/web?namespace=a"), 401, "Unauthorized")
@@ -112,8 +114,8 @@ class TestTokens:
         assert_problem(await gateway.get("/instances", headers=sends("t-new")), 503, "ServiceUnavailable")
 
 
-class TestCache:
-    async def test_forgets_in_time(self) -> None:
+class TestReviewCache:
+    async def test_results_expire(self) -> None:
         now = [0.0]
         cache: ReviewCache[str, int] = ReviewCache(lambda value: float(value), 10, clock=lambda: now[0])
         asked: list[int] = []
@@ -127,7 +129,7 @@ class TestCache:
             assert await cache.get("k", ask) == 10
         assert len(asked) == 3
 
-    async def test_is_bounded(self) -> None:
+    async def test_the_number_of_results_is_bounded(self) -> None:
         cache: ReviewCache[int, int] = ReviewCache(lambda value: 60.0, max_size=10)
         for number in range(100):
 
@@ -137,7 +139,7 @@ class TestCache:
             assert await cache.get(number, ask) == number
         assert len(cache) == 10
 
-    async def test_one_who_leaves_does_not_take_the_answer_along(self) -> None:
+    async def test_a_cancelled_request_does_not_cancel_the_review(self) -> None:
         cache: ReviewCache[str, int] = ReviewCache(lambda value: 60.0, 10)
         go = asyncio.Event()
 
@@ -159,8 +161,8 @@ def secret(namespace: str, name: str = "keys", uid: str = "1", **entries: Any) -
     return {"metadata": {"namespace": namespace, "name": name, "uid": uid}, "data": data}
 
 
-class TestKeys:
-    async def test_roles(self) -> None:
+class TestApiKeyAuthority:
+    async def test_permissions_of_each_role(self) -> None:
         keys = ApiKeyAuthority("home")
         sent = {role: new_key() for role in ("view", "edit", "admin")}
         keys.put(secret("home", **{role: {"hash": hash_of(key), "role": role} for role, key in sent.items()}))
@@ -168,16 +170,16 @@ class TestKeys:
         for role, key in sent.items():
             caller = await keys.identify({"x-api-key": key})
             assert caller.name == f"key:{role}"
-            allowed[role] = [await keys.allows(caller, it, "home") for it in (READ, WRITE, TEMPLATE)]
+            allowed[role] = [await keys.allows(caller, permission, "home") for permission in (READ, WRITE, TEMPLATE)]
             assert not await keys.allows(caller, READ, "elsewhere")
         assert allowed == {"view": [True, False, False], "edit": [True, True, False], "admin": [True, True, True]}
 
-    async def test_as_a_bearer(self) -> None:
+    async def test_a_key_may_be_sent_as_bearer_token(self) -> None:
         keys, key = ApiKeyAuthority("home"), new_key()
         keys.put(secret("home", ci={"hash": hash_of(key)}))
         assert (await keys.identify(sends(key))).name == "key:ci"
 
-    async def test_is_revoked_at_once(self) -> None:
+    async def test_a_removed_key_is_rejected_at_once(self) -> None:
         keys, key = ApiKeyAuthority("home"), new_key()
         raw = secret("home", ci={"hash": hash_of(key)})
         assert keys.put(raw)
@@ -193,7 +195,7 @@ class TestKeys:
         with pytest.raises(UnauthorizedError):
             await keys.identify({"x-api-key": key})
 
-    async def test_runs_out(self) -> None:
+    async def test_an_expired_key_is_rejected(self) -> None:
         now = datetime(2026, 3, 1, tzinfo=UTC)
         keys, key = ApiKeyAuthority("home", clock=lambda: now), new_key()
         keys.put(secret("home", old={"hash": hash_of(key), "expires": "2026-02-28T23:59:59Z"}))
@@ -202,27 +204,40 @@ class TestKeys:
         keys.put(secret("home", old={"hash": hash_of(key), "expires": "2026-03-02T00:00:00"}))
         await keys.identify({"x-api-key": key})
 
-    async def test_other_namespaces(self) -> None:
-        """Only a Secret at home can give rights elsewhere."""
+    async def test_keys_for_other_namespaces(self) -> None:
+        """Only a Secret in the gateway's own namespace can give permissions in other namespaces."""
         keys, home, away = ApiKeyAuthority("home"), new_key(), new_key()
         keys.put(secret("home", h={"hash": hash_of(home), "namespaces": ["a", "b"]}, all={"hash": hash_of("x" * 40)}))
         keys.put(secret("away", a={"hash": hash_of(away), "role": "admin", "namespaces": ["home", "away", "*"]}))
         caller = await keys.identify({"x-api-key": home})
-        assert [await keys.allows(caller, READ, it) for it in ("home", "a", "b", "c")] == [False, True, True, False]
+        assert [await keys.allows(caller, READ, namespace) for namespace in ("home", "a", "b", "c")] == [
+            False,
+            True,
+            True,
+            False,
+        ]
         caller = await keys.identify({"x-api-key": away})
-        assert [await keys.allows(caller, READ, it) for it in ("home", "away", "c")] == [False, True, False]
+        assert [await keys.allows(caller, READ, namespace) for namespace in ("home", "away", "c")] == [
+            False,
+            True,
+            False,
+        ]
         everywhere = new_key()
         keys.put(secret("home", e={"hash": hash_of(everywhere), "namespaces": ["*"]}))
         assert await keys.allows(await keys.identify({"x-api-key": everywhere}), READ, "anywhere")
 
-    async def test_all_are_those_it_may_name(self) -> None:
+    async def test_all_namespaces_from_a_foreign_secret_means_its_own(self) -> None:
         keys, key = ApiKeyAuthority("home"), new_key()
         keys.put(secret("away", a={"hash": hash_of(key), "namespaces": ["*"]}))
         caller = await keys.identify({"x-api-key": key})
-        assert [await keys.allows(caller, READ, it) for it in ("home", "away", "c")] == [False, True, False]
+        assert [await keys.allows(caller, READ, namespace) for namespace in ("home", "away", "c")] == [
+            False,
+            True,
+            False,
+        ]
 
-    async def test_in_several_secrets(self) -> None:
-        """One that has run out, or has a lesser role, takes nothing from the others, whichever came first."""
+    async def test_a_key_in_several_secrets(self) -> None:
+        """An expired entry or a lesser role does not restrict the others, in any order."""
         key = new_key()
         told = {
             "away": {"called-so-away": {"hash": hash_of(key), "role": "edit"}},
@@ -235,10 +250,10 @@ class TestKeys:
                 keys.put(secret(namespace, **told[namespace]))
             caller = await keys.identify({"x-api-key": key})
             assert caller.name == "key:ci"
-            assert [await keys.allows(caller, READ, it) for it in told] == [True, True, False]
-            assert [await keys.allows(caller, WRITE, it) for it in told] == [True, False, False]
+            assert [await keys.allows(caller, READ, namespace) for namespace in told] == [True, True, False]
+            assert [await keys.allows(caller, WRITE, namespace) for namespace in told] == [True, False, False]
 
-    async def test_what_is_no_key(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_invalid_entries_are_ignored(self, caplog: pytest.LogCaptureFixture) -> None:
         keys, key = ApiKeyAuthority("home"), new_key()
         raw = secret("home", good={"hash": hash_of(key)}, plain={"hash": key}, list=[], odd={"role": "king"})
         raw["data"] |= {"binary": "////", "broken": "no base64!"}
@@ -250,21 +265,21 @@ class TestKeys:
     @pytest.mark.parametrize(
         "headers", [{}, {"x-api-key": ""}, {"x-api-key": "guess"}, {"authorization": "Bearer guess"}]
     )
-    async def test_nobody(self, headers: Mapping[str, str]) -> None:
+    async def test_a_missing_or_unknown_key_is_rejected(self, headers: Mapping[str, str]) -> None:
         keys = ApiKeyAuthority("home")
         keys.put(secret("home", ci={"hash": hash_of(new_key())}))
         with pytest.raises(UnauthorizedError):
             await keys.identify(headers)
 
-    async def test_a_secret_without_entries(self) -> None:
+    async def test_a_secret_without_data(self) -> None:
         raw = secret("home")
         del raw["data"]
         assert ApiKeyAuthority("home").put(raw)
 
 
-class TestOpen:
+class TestNoAuthentication:
     @pytest.mark.parametrize("host", ["localhost:8090", "127.0.0.1", "127.8.8.8:8090", "[::1]:8090"])
-    async def test_programs_on_this_machine(self, host: str) -> None:
+    async def test_local_requests_are_allowed(self, host: str) -> None:
         caller = await NoAuthentication().identify({"host": host})
         assert not caller.is_known
         assert await NoAuthentication().allows(caller, WRITE, "a")
@@ -279,6 +294,6 @@ class TestOpen:
             {},
         ],
     )
-    async def test_a_page_from_elsewhere(self, headers: Mapping[str, str]) -> None:
+    async def test_requests_from_foreign_web_pages_are_rejected(self, headers: Mapping[str, str]) -> None:
         with pytest.raises(ForbiddenError):
             await NoAuthentication().identify(headers)

@@ -1,4 +1,4 @@
-"""Server-sent events: the first one, what happens, going on after a break, and the end of a stream."""
+"""Server-sent events: snapshot, events, resumption and the end of a stream."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 SECONDS = 5
 
 
-class Follower:
-    """Reads one stream."""
+class StreamReader:
+    """Reads the events of one stream."""
 
     def __init__(self, stream: EventStream) -> None:
         self._chunks = stream.chunks()
         self._events: list[tuple[str, str, dict[str, Any]]] = []
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield everything, to its end."""
+        """Return the rest of the stream."""
         return self._chunks
 
     async def chunk(self) -> bytes:
@@ -56,8 +56,8 @@ async def allowed() -> bool:
 @asynccontextmanager
 async def following(
     gateway: InMemoryGateway, last_id: str | None = None, namespace: str = "default"
-) -> AsyncIterator[Follower]:
-    follower = Follower(EventStream(gateway.context, namespace, last_id, allowed))
+) -> AsyncIterator[StreamReader]:
+    follower = StreamReader(EventStream(gateway.context, namespace, last_id, allowed))
     try:
         yield follower
     finally:
@@ -65,7 +65,7 @@ async def following(
 
 
 class TestEvents:
-    async def test_what_happens_is_told(self, gateway: InMemoryGateway) -> None:
+    async def test_events_of_an_instance(self, gateway: InMemoryGateway) -> None:
         gateway.instance("global", "Global")
         async with following(gateway) as follower:
             kind, token, data = await follower.next()
@@ -92,14 +92,14 @@ class TestEvents:
             kind, _, data = await follower.next()
             assert (kind, data["id"], data["uid"]) == ("unregistered", "web", uid)
 
-    async def test_only_of_the_namespace(self, gateway: InMemoryGateway) -> None:
+    async def test_events_of_other_namespaces_are_omitted(self, gateway: InMemoryGateway) -> None:
         async with following(gateway) as follower:
             await follower.next()
             gateway.instance("far", namespace="other")
             gateway.instance("near")
             assert (await follower.next())[2]["id"] == "near"
 
-    async def test_goes_on_after_a_break(self, gateway: InMemoryGateway) -> None:
+    async def test_resume_after_an_event(self, gateway: InMemoryGateway) -> None:
         gateway.instance("a")
         async with following(gateway) as follower:
             _, token, _ = await follower.next()
@@ -111,7 +111,7 @@ class TestEvents:
         async with following(gateway, seen[0][1]) as follower:
             assert await follower.next() == seen[1]
 
-    async def test_goes_on_from_the_topology(self, gateway: InMemoryGateway) -> None:
+    async def test_resume_after_the_revision_of_the_topology(self, gateway: InMemoryGateway) -> None:
         gateway.instance("a")
         revision = (await gateway.get("/registry/topology")).json()["revision"]
         gateway.instance("b")
@@ -119,13 +119,13 @@ class TestEvents:
             assert (await follower.next())[2]["id"] == "b"
 
     @pytest.mark.parametrize("last", ["", "other-1", "nonsense", "-", "other"])
-    async def test_what_is_not_known_any_more(self, gateway: InMemoryGateway, last: str) -> None:
+    async def test_an_unknown_event_id_resets_the_stream(self, gateway: InMemoryGateway, last: str) -> None:
         gateway.instance("a")
         async with following(gateway, last) as follower:
             kind, _, data = await follower.next()
             assert (kind, data["reset"]) == ("snapshot", bool(last))
 
-    async def test_one_that_is_too_slow_hears_so(self) -> None:
+    async def test_a_slow_client_gets_a_reset(self) -> None:
         gateway = InMemoryGateway()
         journal = Journal(capacity=5)
         journal.open()
@@ -141,27 +141,27 @@ class TestEvents:
 
 
 class TestEnd:
-    async def test_a_sign_of_life(self) -> None:
+    async def test_an_idle_stream_gets_comments(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(keepalive_seconds=0.01))
         async with following(gateway) as follower:
             await follower.next()
             assert [await follower.chunk() for _ in range(3)] == [KEEP_ALIVE] * 3
 
-    async def test_who_may_no_longer_follow(self) -> None:
+    async def test_a_revoked_permission_ends_an_idle_stream(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(keepalive_seconds=0.01))
         verdicts = [True, False]
 
         async def pop() -> bool:
             return verdicts.pop(0)
 
-        follower = Follower(EventStream(gateway.context, "default", None, pop))
+        follower = StreamReader(EventStream(gateway.context, "default", None, pop))
         await follower.next()
         assert await follower.chunk() == KEEP_ALIVE
         with pytest.raises(StopAsyncIteration):
             await follower.chunk()
 
-    async def test_who_may_no_longer_follow_is_not_kept_by_news(self) -> None:
-        """Where something happens all the time, there is never a sign of life."""
+    async def test_a_revoked_permission_ends_a_busy_stream(self) -> None:
+        """A busy stream has no idle intervals."""
         gateway = InMemoryGateway(settings=settings_with(keepalive_seconds=0.05))
         verdicts = [True, False]
 
@@ -176,14 +176,14 @@ class TestEnd:
                 await asyncio.sleep(0.001)
 
         busy = asyncio.create_task(happen())
-        follower = Follower(EventStream(gateway.context, "default", None, pop))
+        follower = StreamReader(EventStream(gateway.context, "default", None, pop))
         async with asyncio.timeout(SECONDS):
             told = [chunk async for chunk in follower.chunks()]
         busy.cancel()
         assert KEEP_ALIVE not in told
         assert verdicts == []
 
-    async def test_the_gateway_ends(self, gateway: InMemoryGateway) -> None:
+    async def test_shutdown_ends_the_stream(self, gateway: InMemoryGateway) -> None:
         async with following(gateway) as follower:
             await follower.next()
             gateway.context.stopping.set()
@@ -191,8 +191,8 @@ class TestEnd:
                 await follower.chunk()
 
 
-class Connection:
-    """One HTTP request, as a server hands it to the application."""
+class AsgiConnection:
+    """An HTTP request as a server passes it to the application."""
 
     def __init__(self, gateway: InMemoryGateway, path: str) -> None:
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -212,9 +212,9 @@ class Connection:
             return await self.sent.get()
 
 
-async def test_through_the_application() -> None:
+async def test_a_stream_over_asgi() -> None:
     gateway = InMemoryGateway(settings=settings_with(max_streams=1))
-    first = Connection(gateway, "/api/v1/registry/events")
+    first = AsgiConnection(gateway, "/api/v1/registry/events")
     start = await first.next()
     headers = dict(start["headers"])
     assert (start["status"], headers[b"content-type"][:17]) == (200, b"text/event-stream")
@@ -223,13 +223,13 @@ async def test_through_the_application() -> None:
     assert (await first.next())["body"].startswith(b"retry:")
     assert b"event: snapshot" in (await first.next())["body"]
     # No more than one at a time, until it is closed.
-    second = Connection(gateway, "/api/v1/registry/events")
+    second = AsgiConnection(gateway, "/api/v1/registry/events")
     assert (await second.next())["status"] == 429
     first.gone.set()
     async with asyncio.timeout(SECONDS):
         await first.task
     assert gateway.context.stream_limit.open == 0
-    third = Connection(gateway, "/api/v1/registry/events")
+    third = AsgiConnection(gateway, "/api/v1/registry/events")
     assert (await third.next())["status"] == 200
     gateway.context.stopping.set()
     async with asyncio.timeout(SECONDS):

@@ -16,7 +16,7 @@ MAX_HEAD_SECONDS = 30.0
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection. A request head that is too large or too slow closes the connection with an error response."""
+    """A connection. A request head that is too large or too slow closes the connection with an error response."""
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes: int | None = None  # bytes received of an incomplete head; None between requests

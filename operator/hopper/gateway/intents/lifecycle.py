@@ -21,7 +21,7 @@ from hopper.gateway.models.requests import ActionRequest
 
 @dataclass(frozen=True, slots=True)
 class WaitOptions:
-    """How long a request waits for the result: at most `seconds`, and only while its client is connected."""
+    """Options of a request that waits for the result: at most `seconds`, and only while its client is connected."""
 
     seconds: float
     until_disconnected: UntilDisconnected

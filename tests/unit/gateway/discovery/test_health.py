@@ -1,4 +1,4 @@
-"""Health of all instances: kept up to date by changes and heartbeats alone, and passed up the tree."""
+"""Health of instances: kept up to date by changes and heartbeats, and rolled up the tree."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.registry.sample_heartbeats import (
     shard_configmap,
 )
 
-LOOKS = {
+STATE_BY_HEALTH = {
     Health.INACTIVE: (Phase.STOPPED, "True"),
     Health.HEALTHY: (Phase.RUNNING, "True"),
     Health.PROGRESSING: (Phase.STARTING, "False"),
@@ -34,184 +34,190 @@ LOOKS = {
 }
 
 
-class World:
-    """A catalogue that is fed as the watch feeds it."""
+class CatalogueFeed:
+    """Feeds a catalogue as the watch does."""
 
     def __init__(self) -> None:
         self.catalogue = Catalogue()
         self.catalogue.journal.open()
         self._version = 0
 
-    def put(self, it: HopperInstance) -> None:
+    def put(self, instance: HopperInstance) -> None:
         self._version += 1
-        it = replace(it, metadata=replace(it.metadata, resource_version=str(self._version)))
-        if change := self.catalogue.instances.put(it):
+        instance = replace(instance, metadata=replace(instance.metadata, resource_version=str(self._version)))
+        if change := self.catalogue.instances.put(instance):
             self.catalogue.on_change(change)
 
-    def remove(self, it: HopperInstance) -> None:
-        if change := self.catalogue.instances.remove("default", it.name, it.metadata.uid):
+    def remove(self, instance: HopperInstance) -> None:
+        if change := self.catalogue.instances.remove("default", instance.name, instance.metadata.uid):
             self.catalogue.on_change(change)
 
-    def hear(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
+    def receive_shard(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
         self._version += 1
         raw = shard_configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard)
-        if news := self.catalogue.heartbeats.put(raw):
-            self.catalogue.on_heartbeats(news)
+        if change := self.catalogue.heartbeats.put(raw):
+            self.catalogue.on_heartbeats(change)
 
     def of(self, name: str) -> Health:
-        it = self.catalogue.instances.namespace("default").get(name)
-        assert it
-        return self.catalogue.health.of(it).health
+        instance = self.catalogue.instances.namespace("default").get(name)
+        assert instance
+        return self.catalogue.health.of(instance).health
 
     def rolled_up(self, name: str) -> HealthRollUp:
-        it = self.catalogue.instances.namespace("default").get(name)
-        assert it
-        return self.catalogue.health.rolled_up(it)
+        instance = self.catalogue.instances.namespace("default").get(name)
+        assert instance
+        return self.catalogue.health.rolled_up(instance)
 
-    def told(self) -> list[str]:
+    def health_events(self) -> list[str]:
         entries = self.catalogue.journal.since(0) or ()
-        return [f"{it.name} {it.detail['from']} → {it.detail['to']}" for it in entries if it.kind == "health"]
+        return [
+            f"{entry.name} {entry.detail['from']} → {entry.detail['to']}" for entry in entries if entry.kind == "health"
+        ]
 
 
-def looking(name: str, health: Health, parent: str | None = None, scope: Scope = Scope.PROJECT) -> HopperInstance:
-    phase, ready = LOOKS[health]
+def instance_with_health(
+    name: str, health: Health, parent: str | None = None, scope: Scope = Scope.PROJECT
+) -> HopperInstance:
+    phase, ready = STATE_BY_HEALTH[health]
     reason = "Starting" if health is Health.PROGRESSING else phase.value
     conditions = (condition(ConditionType.READY, ready, reason),)
     return instance(name, scope, parent=parent, phase=phase, status={"conditions": conditions})
 
 
 class TestHeartbeats:
-    def test_time_goes_on_with_what_the_gateways_tell(self) -> None:
-        world, (first, second) = World(), names_in_same_shard(2)
-        world.put(heartbeat_instance(first))
-        world.put(heartbeat_instance(second))
+    def test_heartbeats_time_out_by_the_time_of_the_gateways(self) -> None:
+        feed, (first, second) = CatalogueFeed(), names_in_same_shard(2)
+        feed.put(heartbeat_instance(first))
+        feed.put(heartbeat_instance(second))
         beats = ((first, heartbeat(first, 0)), (second, heartbeat(second, 0)))
-        world.hear(*beats, until=5)
-        assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.HEALTHY)
-        world.hear((first, heartbeat(first, 12)), beats[1], until=15)
-        assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.UNKNOWN)
-        world.hear((first, heartbeat(first, 28)), beats[1], until=30)
-        assert (world.of(first), world.of(second)) == (Health.HEALTHY, Health.UNHEALTHY)
-        world.hear((first, heartbeat(first, 28)), (second, heartbeat(second, 31)), until=32)
-        assert world.of(second) is Health.HEALTHY
-        assert world.told() == [
+        feed.receive_shard(*beats, until=5)
+        assert (feed.of(first), feed.of(second)) == (Health.HEALTHY, Health.HEALTHY)
+        feed.receive_shard((first, heartbeat(first, 12)), beats[1], until=15)
+        assert (feed.of(first), feed.of(second)) == (Health.HEALTHY, Health.UNKNOWN)
+        feed.receive_shard((first, heartbeat(first, 28)), beats[1], until=30)
+        assert (feed.of(first), feed.of(second)) == (Health.HEALTHY, Health.UNHEALTHY)
+        feed.receive_shard((first, heartbeat(first, 28)), (second, heartbeat(second, 31)), until=32)
+        assert feed.of(second) is Health.HEALTHY
+        assert feed.health_events() == [
             f"{second} healthy → unknown",
             f"{second} unknown → unhealthy",
             f"{second} unhealthy → healthy",
         ]
 
-    def test_what_one_says_counts_without_a_timeout_too(self) -> None:
-        world = World()
-        world.put(heartbeat_instance(timeout=None))
-        world.hear(("web", heartbeat(at=0, status=Health.DEGRADED)), until=1)
-        assert world.of("web") is Health.DEGRADED
+    def test_a_reported_status_counts_without_a_timeout(self) -> None:
+        feed = CatalogueFeed()
+        feed.put(heartbeat_instance(timeout=None))
+        feed.receive_shard(("web", heartbeat(at=0, status=Health.DEGRADED)), until=1)
+        assert feed.of("web") is Health.DEGRADED
 
-    def test_what_came_in_here_counts_when_it_is_written(self) -> None:
-        world = World()
-        world.put(heartbeat_instance(timeout=None))
+    def test_a_received_heartbeat_counts_when_it_is_written(self) -> None:
+        feed = CatalogueFeed()
+        feed.put(heartbeat_instance(timeout=None))
         said = heartbeat(at=0, status=Health.DEGRADED)
-        world.catalogue.heartbeats.add("default", "web", said)
-        world.hear(("web", said), until=1)
-        assert world.of("web") is Health.DEGRADED
+        feed.catalogue.heartbeats.add("default", "web", said)
+        feed.receive_shard(("web", said), until=1)
+        assert feed.of("web") is Health.DEGRADED
 
-    def test_metrics(self) -> None:
-        world = World()
-        world.put(heartbeat_instance(status={"started_at": NOW - seconds(90)}))
-        it = world.catalogue.instances.namespace("default").get("web")
-        assert it
-        metrics = world.catalogue.health.metrics(it, NOW)
+    def test_metrics_come_from_the_last_heartbeat(self) -> None:
+        feed = CatalogueFeed()
+        feed.put(heartbeat_instance(status={"started_at": NOW - seconds(90)}))
+        instance = feed.catalogue.instances.namespace("default").get("web")
+        assert instance
+        metrics = feed.catalogue.health.metrics(instance, NOW)
         assert (metrics.vitals, metrics.uptime_seconds, metrics.last_heartbeat) == (Vitals(), 90, None)
-        world.hear(
+        feed.receive_shard(
             ("web", heartbeat(at=3, active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)), until=4
         )
-        metrics = world.catalogue.health.metrics(it, NOW)
+        metrics = feed.catalogue.health.metrics(instance, NOW)
         told = metrics.vitals
         assert (told.active_tasks, told.queue_depth, told.response_time_ms, told.error_rate) == (2, 7, 1.5, 0.25)
         assert metrics.last_heartbeat == later(3)
 
-    def test_there_is_no_uptime_of_what_is_not_up(self) -> None:
-        world, it = World(), instance(phase=Phase.STOPPED, status={"started_at": NOW})
-        world.put(it)
-        assert world.catalogue.health.metrics(it, NOW).uptime_seconds is None
+    def test_a_stopped_instance_has_no_uptime(self) -> None:
+        feed, subject = CatalogueFeed(), instance(phase=Phase.STOPPED, status={"started_at": NOW})
+        feed.put(subject)
+        assert feed.catalogue.health.metrics(subject, NOW).uptime_seconds is None
 
 
 class TestRollUp:
-    def test_the_worst_below_counts_and_is_named(self) -> None:
-        world = World()
-        world.put(looking("global", Health.HEALTHY, scope=Scope.GLOBAL))
-        world.put(looking("web", Health.HEALTHY, "global"))
-        world.put(looking("worker", Health.DEGRADED, "web"))
-        world.put(looking("mail", Health.HEALTHY, "global"))
-        assert world.rolled_up("global") == world.rolled_up("web") == HealthRollUp(Health.DEGRADED, "worker")
-        assert world.rolled_up("mail") == HealthRollUp(Health.HEALTHY, "mail")
-        assert world.of("global") is Health.HEALTHY
-        world.put(looking("worker", Health.DEGRADED, "mail"))
-        assert (world.rolled_up("web").health, world.rolled_up("mail").health) == (Health.HEALTHY, Health.DEGRADED)
-        world.remove(looking("worker", Health.DEGRADED))
-        assert world.rolled_up("global").health is Health.HEALTHY
+    def test_an_ancestor_reports_the_worst_health_and_its_source(self) -> None:
+        feed = CatalogueFeed()
+        feed.put(instance_with_health("global", Health.HEALTHY, scope=Scope.GLOBAL))
+        feed.put(instance_with_health("web", Health.HEALTHY, "global"))
+        feed.put(instance_with_health("worker", Health.DEGRADED, "web"))
+        feed.put(instance_with_health("mail", Health.HEALTHY, "global"))
+        assert feed.rolled_up("global") == feed.rolled_up("web") == HealthRollUp(Health.DEGRADED, "worker")
+        assert feed.rolled_up("mail") == HealthRollUp(Health.HEALTHY, "mail")
+        assert feed.of("global") is Health.HEALTHY
+        feed.put(instance_with_health("worker", Health.DEGRADED, "mail"))
+        assert (feed.rolled_up("web").health, feed.rolled_up("mail").health) == (Health.HEALTHY, Health.DEGRADED)
+        feed.remove(instance_with_health("worker", Health.DEGRADED))
+        assert feed.rolled_up("global").health is Health.HEALTHY
 
-    def test_of_one_that_is_not_known(self) -> None:
-        world, stranger = World(), instance("stranger")
-        assert world.catalogue.health.of(stranger).health is Health.UNKNOWN
-        assert world.catalogue.health.rolled_up(stranger) == HealthRollUp(Health.UNKNOWN, "stranger")
+    def test_an_unknown_instance_has_unknown_health(self) -> None:
+        feed, stranger = CatalogueFeed(), instance("stranger")
+        assert feed.catalogue.health.of(stranger).health is Health.UNKNOWN
+        assert feed.catalogue.health.rolled_up(stranger) == HealthRollUp(Health.UNKNOWN, "stranger")
 
     @given(
         st.lists(
             st.tuples(
                 st.sampled_from("abcdef"),
                 st.sampled_from([None, *"abcdef", "x"]),
-                st.sampled_from([None, *LOOKS]),
+                st.sampled_from([None, *STATE_BY_HEALTH]),
             ),
             max_size=30,
         )
     )
-    def test_agrees_with_a_look_at_all_below(self, changes: list[tuple[str, str | None, Health | None]]) -> None:
-        """After any changes, circles and missing parents among them."""
-        world, expected = World(), {}
+    def test_roll_ups_match_a_walk_over_all_descendants(
+        self, changes: list[tuple[str, str | None, Health | None]]
+    ) -> None:
+        """After any changes, also with cycles and missing parents."""
+        feed, expected = CatalogueFeed(), {}
         for name, parent, health in changes:
             if health is not None:
-                world.put(looking(name, health, parent))
+                feed.put(instance_with_health(name, health, parent))
                 expected[name] = health
             elif name in expected:
-                it = world.catalogue.instances.namespace("default").get(name)
-                assert it
-                world.remove(it)
+                instance = feed.catalogue.instances.namespace("default").get(name)
+                assert instance
+                feed.remove(instance)
                 del expected[name]
                 break  # its uid does not come back
-            index = world.catalogue.instances.namespace("default")
+            index = feed.catalogue.instances.namespace("default")
             for each, own in expected.items():
-                assert world.of(each) is own
-                below = [expected[it.name] for it in descendants(each, index)]
-                assert world.rolled_up(each).health is worst([own, *below])
-                assert expected[world.rolled_up(each).source] is world.rolled_up(each).health
-        for health in LOOKS:
+                assert feed.of(each) is own
+                below = [expected[instance.name] for instance in descendants(each, index)]
+                assert feed.rolled_up(each).health is worst([own, *below])
+                assert expected[feed.rolled_up(each).source] is feed.rolled_up(each).health
+        for health in STATE_BY_HEALTH:
             there = {name for name, own in expected.items() if own is health}
-            assert world.catalogue.health.names("default", health) == there
+            assert feed.catalogue.health.names("default", health) == there
 
 
-def test_memory() -> None:
-    """Everything that is known of an instance besides itself: by labels, capabilities, owners and health."""
+def test_memory_per_instance() -> None:
+    """Memory for the index by labels, capabilities, owners and health, without the instance itself."""
     catalogue, figures = fill_catalogue(3000)
     assert len(catalogue.instances) == 3000
-    assert [it.value <= 2048 for it in figures if it.name == INDEX_MEMORY] == [True]
+    assert [figure.value <= 2048 for figure in figures if figure.name == INDEX_MEMORY] == [True]
 
 
-class TestFind:
-    def test_by_health(self) -> None:
-        world = World()
-        for health in LOOKS:
-            world.put(looking(health.value, health))
+class TestCriteria:
+    def test_healthy_excludes_inactive_instances(self) -> None:
+        feed = CatalogueFeed()
+        for health in STATE_BY_HEALTH:
+            feed.put(instance_with_health(health.value, health))
         good, bad, any_ = (
-            [it.name for it in world.catalogue.find("default", Criteria(healthy=healthy))]
+            [instance.name for instance in feed.catalogue.find("default", Criteria(healthy=healthy))]
             for healthy in (True, False, None)
         )
         assert (good, bad) == (["healthy"], ["degraded", "unhealthy"])
-        assert len(any_) == len(LOOKS)
-        assert world.catalogue.find("default", Criteria(healthy=False, phases={Phase.ERROR}))[0].name == "unhealthy"
+        assert len(any_) == len(STATE_BY_HEALTH)
+        assert feed.catalogue.find("default", Criteria(healthy=False, phases={Phase.ERROR}))[0].name == "unhealthy"
 
-    def test_nothing_is_kept_of_what_is_gone(self) -> None:
-        world, it = World(), looking("web", Health.HEALTHY)
-        world.put(it)
-        world.remove(it)
-        assert world.catalogue.find("default", Criteria(healthy=True)) == []
-        assert len(world.catalogue.health) == 0
+    def test_a_deleted_instance_leaves_no_verdict(self) -> None:
+        feed, instance = CatalogueFeed(), instance_with_health("web", Health.HEALTHY)
+        feed.put(instance)
+        feed.remove(instance)
+        assert feed.catalogue.find("default", Criteria(healthy=True)) == []
+        assert len(feed.catalogue.health) == 0

@@ -1,4 +1,4 @@
-"""Discovery finds what a filter over everything would find, after any changes, and looks only at what it has to."""
+"""The search returns the same as a filter over all instances, and reads only the smallest index."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PHASES = (Phase.CREATED, Phase.RUNNING, Phase.STOPPED, Phase.ERROR)
 def build(name: str, version: int, **said: Any) -> HopperInstance:
     labels, capabilities = said.pop("labels", None), said.pop("capabilities", ())
     config = InstanceConfig(capabilities=capabilities) if capabilities else None
-    it = instance(name, **said, config=config)
-    return replace(it, metadata=replace(it.metadata, resource_version=str(version), labels=labels or None))
+    subject = instance(name, **said, config=config)
+    return replace(subject, metadata=replace(subject.metadata, resource_version=str(version), labels=labels or None))
 
 
 @st.composite
@@ -67,49 +67,51 @@ def questions(draw: st.DrawFn) -> Criteria:
     )
 
 
-def fits(it: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
-    """Say it once more, in other words."""
+def meets(instance: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
+    """Whether an instance meets the criteria, by a walk over the whole tree."""
     facts = [
-        asked.ancestor is None or it.name in [below.name for below in descendants(asked.ancestor, index)],
-        asked.can_parent is None or (asked.can_parent in allowed_children(it.spec.scope) and has_free_slot(it, index)),
-        asked.match(it),
+        asked.ancestor is None or instance.name in [below.name for below in descendants(asked.ancestor, index)],
+        asked.can_parent is None
+        or (asked.can_parent in allowed_children(instance.spec.scope) and has_free_slot(instance, index)),
+        asked.match(instance),
     ]
     return all(facts)
 
 
 class TestFind:
     @given(changes=st.lists(versions(), max_size=25), asked=st.lists(questions(), min_size=1, max_size=5))
-    def test_agrees_with_a_filter_over_everything(self, changes: list[dict[str, Any]], asked: list[Criteria]) -> None:
+    def test_matches_a_filter_over_all_instances(self, changes: list[dict[str, Any]], asked: list[Criteria]) -> None:
         registry, expected = InstanceIndex(), {}
         for version, said in enumerate(changes, start=1):
             name, there = said.pop("name"), said.pop("there")
             known = expected.get(name)
             if there:
-                it = build(name, version, **said)
+                instance = build(name, version, **said)
                 # One that was gone comes back as another object.
-                it = replace(
-                    it, metadata=replace(it.metadata, uid=known.metadata.uid if known else f"{name}-{version}")
+                instance = replace(
+                    instance,
+                    metadata=replace(instance.metadata, uid=known.metadata.uid if known else f"{name}-{version}"),
                 )
-                assert registry.put(it) == InstanceChange(known, it)
-                expected[name] = it
+                assert registry.put(instance) == InstanceChange(known, instance)
+                expected[name] = instance
             elif known:
                 registry.remove("default", name, expected.pop(name).metadata.uid)
         index = registry.namespace("default")
         assert list(index.names) == sorted(expected)
-        for it in expected.values():
-            assert index.by_uid(it.metadata.uid) is it
+        for instance in expected.values():
+            assert index.by_uid(instance.metadata.uid) is instance
         for criteria in asked:
-            right = [it.name for _, it in sorted(expected.items()) if fits(it, criteria, index)]
-            assert [it.name for it in find_instances(index, criteria)] == right
+            right = [instance.name for _, instance in sorted(expected.items()) if meets(instance, criteria, index)]
+            assert [instance.name for instance in find_instances(index, criteria)] == right
             among = {name for name in expected if name.endswith(("1", "2"))}
-            assert [it.name for it in find_instances(index, criteria, among)] == [
+            assert [instance.name for instance in find_instances(index, criteria, among)] == [
                 name for name in right if name in among
             ]
         for name in list(expected):
             index.discard(name)
         assert (len(index), len(index._facets), index._by_uid) == (0, 0, {})
 
-    def test_looks_only_at_what_the_smallest_index_holds(self) -> None:
+    def test_reads_only_the_smallest_index(self) -> None:
         index = NamespaceIndex()
         index.put(build("global", 1, scope=Scope.GLOBAL, phase=Phase.RUNNING))
         for n in range(500):
@@ -126,47 +128,47 @@ class TestFind:
             (Criteria(parent="p-7", scope=Scope.PROJECT), 0),
         ):
             looked.clear()
-            found = find_instances(index, criteria)
-            assert len(set(looked) - {"global"}) == len(found) == most
+            result = find_instances(index, criteria)
+            assert len(set(looked) - {"global"}) == len(result) == most
 
-    def test_without_criteria_all_are_found_in_order(self) -> None:
+    def test_without_criteria_all_instances_are_returned_in_order(self) -> None:
         index = NamespaceIndex()
         for version, name in enumerate(("b", "a", "c"), start=1):
             index.put(build(name, version))
-        assert [it.name for it in find_instances(index, Criteria())] == ["a", "b", "c"]
+        assert [instance.name for instance in find_instances(index, Criteria())] == ["a", "b", "c"]
 
 
 class TestPossibleParents:
-    def test_of_the_right_scope(self) -> None:
+    def test_parents_have_an_allowed_scope(self) -> None:
         index = NamespaceIndex()
         for version, scope in enumerate(Scope, start=1):
             index.put(build(scope.lower(), version, scope=scope, phase=Phase.RUNNING))
         for scope in Scope:
             expected = sorted(parent.lower() for parent in SCOPES[scope].parents if parent is not Scope.ORCHESTRATION)
-            assert [it.name for it in possible_parents(index, scope)] == expected
+            assert [instance.name for instance in possible_parents(index, scope)] == expected
 
-    def test_with_room_left(self) -> None:
-        """A child that waits for its seat has it before one that comes later."""
+    def test_parents_have_a_free_slot(self) -> None:
+        """A child that waits for its slot comes before a later one."""
         index = NamespaceIndex()
         narrow = instance("narrow", config=InstanceConfig(limits=Limits(max_child_instances=1)), phase=Phase.RUNNING)
         index.put(narrow)
         index.put(instance("wide", phase=Phase.RUNNING))
-        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["narrow", "wide"]
+        assert [instance.name for instance in possible_parents(index, Scope.ORCHESTRATION)] == ["narrow", "wide"]
         index.put(build("worker", 2, scope=Scope.ORCHESTRATION, parent="narrow"))
-        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["wide"]
+        assert [instance.name for instance in possible_parents(index, Scope.ORCHESTRATION)] == ["wide"]
         index.put(build("worker", 3, scope=Scope.ORCHESTRATION, parent="wide"))
-        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["narrow", "wide"]
+        assert [instance.name for instance in possible_parents(index, Scope.ORCHESTRATION)] == ["narrow", "wide"]
 
-    def test_not_too_deep(self) -> None:
+    def test_parents_are_above_the_maximum_depth(self) -> None:
         index = NamespaceIndex()
         limits = InstanceConfig(limits=Limits(max_depth=1))
         root = instance("global", Scope.GLOBAL, config=limits, phase=Phase.RUNNING)
         index.put(root)
         index.put(instance("web", parent=root, phase=Phase.RUNNING))
-        assert [it.name for it in possible_parents(index, Scope.PROJECT)] == ["global"]
+        assert [instance.name for instance in possible_parents(index, Scope.PROJECT)] == ["global"]
         assert possible_parents(index, Scope.ORCHESTRATION) == []
 
-    def test_not_what_is_going_or_over(self) -> None:
+    def test_parents_are_not_being_deleted_or_finished(self) -> None:
         index = NamespaceIndex()
         root = instance("global", Scope.GLOBAL, phase=Phase.RUNNING)
         index.put(root)
@@ -175,7 +177,7 @@ class TestPossibleParents:
         index.put(instance("kept", phase=Phase.ARCHIVED))
         index.put(instance("ending", desired=DesiredState.TERMINATED, phase=Phase.STOPPING))
         index.put(instance("stopped", desired=DesiredState.STOPPED, phase=Phase.STOPPED))
-        assert [it.name for it in possible_parents(index, Scope.ORCHESTRATION)] == ["stopped"]
+        assert [instance.name for instance in possible_parents(index, Scope.ORCHESTRATION)] == ["stopped"]
 
 
 class TestTree:
@@ -185,41 +187,44 @@ class TestTree:
             index.put(instance(name, parent=parent))
         return index
 
-    def test_nearest_first(self) -> None:
+    def test_walks_return_the_nearest_first(self) -> None:
         index = self.index()
         worker = index.get("w1")
         assert worker
-        assert [it.name for it in ancestors(worker, index)] == ["web", "global"]
-        below = [it.name for it in descendants("global", index)]
+        assert [instance.name for instance in ancestors(worker, index)] == ["web", "global"]
+        below = [instance.name for instance in descendants("global", index)]
         assert (set(below[:2]), set(below[2:])) == ({"web", "mail"}, {"w1", "w2"})
 
-    def test_subtree(self) -> None:
+    def test_subtree_is_limited_by_depth(self) -> None:
         index = self.index()
         root = index.get("global")
         assert root
         top, count = subtree(root, index)
         assert count == 5
-        assert [(it.instance.name, it.depth) for it in top.children] == [("mail", 1), ("web", 1)]
-        assert [(it.instance.name, it.depth) for it in top.children[1].children] == [("w1", 2), ("w2", 2)]
+        assert [(node.instance.name, node.depth) for node in top.children] == [("mail", 1), ("web", 1)]
+        assert [(node.instance.name, node.depth) for node in top.children[1].children] == [("w1", 2), ("w2", 2)]
         top, count = subtree(root, index, depth=1)
-        assert (count, [it.children for it in top.children]) == (3, [[], []])
+        assert (count, [node.children for node in top.children]) == (3, [[], []])
         assert subtree(root, index, depth=0)[1] == 1
 
-    def test_those_above_one_that_is_missing_are_not_known(self) -> None:
+    def test_a_missing_parent_ends_the_walk(self) -> None:
         index = self.index()
         index.discard("web")
         worker = index.get("w1")
         assert worker
         assert list(ancestors(worker, index)) == []
-        assert {it.name for it in descendants("web", index)} == {"w1", "w2"}
-        assert [it.name for it in find_instances(index, Criteria(ancestor="web", name="w*"))] == ["w1", "w2"]
+        assert {instance.name for instance in descendants("web", index)} == {"w1", "w2"}
+        assert [instance.name for instance in find_instances(index, Criteria(ancestor="web", name="w*"))] == [
+            "w1",
+            "w2",
+        ]
 
-    def test_no_walk_goes_round(self) -> None:
+    def test_walks_end_at_a_cycle(self) -> None:
         index = NamespaceIndex()
         for name, parent in {"a": "b", "b": "c", "c": "a", "d": "a"}.items():
             index.put(instance(name, parent=parent))
         first = index.get("a")
         assert first
-        assert [it.name for it in ancestors(first, index)] == ["b", "c"]
-        assert {it.name for it in descendants("a", index)} == {"b", "c", "d"}
+        assert [instance.name for instance in ancestors(first, index)] == ["b", "c"]
+        assert {instance.name for instance in descendants("a", index)} == {"b", "c", "d"}
         assert subtree(first, index)[1] == 4

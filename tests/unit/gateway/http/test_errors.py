@@ -1,4 +1,4 @@
-"""Every error has the same form, whatever it comes from, and gives nothing away."""
+"""Every error response has the same form, and reveals nothing about the server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.unit.gateway.error_responses import assert_problem
 from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 
-class Guarded(NoAuthentication):
-    """Knows one token, which may only do one thing."""
+class OneVerbAuthority(NoAuthentication):
+    """An authority with one token and one permitted verb."""
 
     def __init__(self, may: str = "list") -> None:
         self.may = may
@@ -33,99 +33,99 @@ class Guarded(NoAuthentication):
 
 
 class TestRouting:
-    async def test_an_unknown_route(self, gateway: InMemoryGateway) -> None:
+    async def test_an_unknown_route_gets_404(self, gateway: InMemoryGateway) -> None:
         body = assert_problem(await gateway.get("/nothing"), 404, "NotFound")
         assert "/openapi.json" in body["detail"]
 
-    async def test_a_wrong_method(self, gateway: InMemoryGateway) -> None:
-        answer = await gateway.client.patch("/instances")
-        assert_problem(answer, 405, "MethodNotAllowed")
-        assert "GET" in answer.headers["allow"]
+    async def test_a_wrong_method_gets_405(self, gateway: InMemoryGateway) -> None:
+        response = await gateway.client.patch("/instances")
+        assert_problem(response, 405, "MethodNotAllowed")
+        assert "GET" in response.headers["allow"]
 
-    async def test_a_wrong_method_beside_the_api(self, gateway: InMemoryGateway) -> None:
-        answer = await gateway.client.post("http://gateway/openapi.json")
+    async def test_a_wrong_method_outside_the_api_gets_405(self, gateway: InMemoryGateway) -> None:
+        response = await gateway.client.post("http://gateway/openapi.json")
         assert (
-            assert_problem(answer, 405, "MethodNotAllowed")["detail"]
+            assert_problem(response, 405, "MethodNotAllowed")["detail"]
             == "POST is not allowed for /openapi.json; use GET"
         )
-        assert answer.headers["allow"] == "GET"
+        assert response.headers["allow"] == "GET"
 
-    async def test_a_missing_instance(self, gateway: InMemoryGateway) -> None:
+    async def test_a_missing_instance_gets_404(self, gateway: InMemoryGateway) -> None:
         assert (
             assert_problem(await gateway.get("/instances/web"), 404, "NotFound")["detail"] == "Instance web not found"
         )
 
-    async def test_a_wrong_parameter(self, gateway: InMemoryGateway) -> None:
+    async def test_invalid_parameters_get_422_with_their_fields(self, gateway: InMemoryGateway) -> None:
         body = assert_problem(await gateway.get("/instances?limit=many&scope=moon"), 422, "ValidationError")
-        assert {it["field"] for it in body["errors"]} == {"query -> limit", "query -> scope"}
-        assert all(it.keys() == {"field", "message", "type"} for it in body["errors"])
+        assert {error["field"] for error in body["errors"]} == {"query -> limit", "query -> scope"}
+        assert all(error.keys() == {"field", "message", "type"} for error in body["errors"])
 
 
 class TestAccess:
-    async def test_nobody_knows_who_it_is(self) -> None:
-        answer = await InMemoryGateway(Guarded()).get("/instances")
-        assert_problem(answer, 401, "Unauthorized")
-        assert answer.headers["www-authenticate"] == "Bearer"
+    async def test_missing_credentials_get_401(self) -> None:
+        response = await InMemoryGateway(OneVerbAuthority()).get("/instances")
+        assert_problem(response, 401, "Unauthorized")
+        assert response.headers["www-authenticate"] == "Bearer"
 
-    async def test_may_not(self) -> None:
-        gateway = InMemoryGateway(Guarded())
+    async def test_a_missing_permission_gets_403(self) -> None:
+        gateway = InMemoryGateway(OneVerbAuthority())
         gateway.instance("web")
         right = {"Authorization": "Bearer right"}
         assert (await gateway.get("/instances", headers=right)).status_code == 200
         body = assert_problem(await gateway.get("/instances/web", headers=right), 403, "Forbidden")
         assert body["detail"] == "alice lacks the permission to get hopperinstances in namespace default"
 
-    async def test_who_may_not_list_is_not_told_of_others(self) -> None:
-        gateway = InMemoryGateway(Guarded("get"))
+    async def test_routes_that_reveal_other_names_require_list(self) -> None:
+        gateway = InMemoryGateway(OneVerbAuthority("get"))
         gateway.instance("global", "Global")
         gateway.instance("web", parent="global")
-        answers = {
+        responses = {
             path: (await gateway.get(path, headers={"Authorization": "Bearer right"})).status_code
             for path in (
                 *("/instances", "/instances/active", "/instances/projects/web", "/registry/topology"),
-                *(f"/instances/global/{it}" for it in ("children", "descendants", "hierarchy", "tree")),
+                *(f"/instances/global/{instance}" for instance in ("children", "descendants", "hierarchy", "tree")),
             )
         }
-        assert set(answers.values()) == {403}, answers
+        assert set(responses.values()) == {403}, responses
         for path in ("", "/status", "/tasks", "/ancestors"):
             assert (await gateway.get(f"/instances/web{path}", headers={"Authorization": "Bearer right"})).is_success
 
-    async def test_another_namespace(self) -> None:
+    async def test_a_namespace_that_is_not_served_gets_403(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(namespaces=frozenset({"default"})))
         assert_problem(await gateway.get("/instances?namespace=other"), 403, "Forbidden")
 
-    async def test_too_often(self) -> None:
+    async def test_too_many_requests_get_429(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(requests_per_second=1.0, burst=2))
         codes = [(await gateway.get("/instances")).status_code for _ in range(2)]
-        answer = await gateway.get("/instances")
+        response = await gateway.get("/instances")
         assert codes == [200, 200]
-        assert_problem(answer, 429, "TooManyRequests")
-        assert int(answer.headers["retry-after"]) >= 1
+        assert_problem(response, 429, "TooManyRequests")
+        assert int(response.headers["retry-after"]) >= 1
 
-    async def test_guessing_is_bounded(self) -> None:
-        gateway = InMemoryGateway(Guarded(), settings_with(requests_per_second=1.0, burst=2))
+    async def test_failed_authentication_counts_as_a_request(self) -> None:
+        gateway = InMemoryGateway(OneVerbAuthority(), settings_with(requests_per_second=1.0, burst=2))
         assert [(await gateway.get("/instances")).status_code for _ in range(3)] == [401, 401, 429]
 
     @pytest.mark.parametrize(
         "content", [b"{", b"x" * 2_000_000, b'{"name": "a", "scope": "PROJECT"}', b'{"colour": 1}']
     )
-    async def test_nobody_knows_who_it_is_before_the_body_is_read(self, content: bytes) -> None:
-        """To read it costs time, and so do its mistakes."""
-        gateway = InMemoryGateway(Guarded(), settings_with(requests_per_second=1.0, burst=2))
+    async def test_authentication_precedes_the_body(self, content: bytes) -> None:
+        """Reading and validating a body costs time."""
+        gateway = InMemoryGateway(OneVerbAuthority(), settings_with(requests_per_second=1.0, burst=2))
         json = {"Content-Type": "application/json"}
-        answers = [await gateway.client.post("/instances", content=content, headers=json) for _ in range(3)]
-        assert [it.status_code for it in answers] == [401, 401, 429]
+        responses = [await gateway.client.post("/instances", content=content, headers=json) for _ in range(3)]
+        assert [response.status_code for response in responses] == [401, 401, 429]
 
-    async def test_a_request_counts_once(self) -> None:
+    async def test_a_request_with_a_body_counts_once(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(requests_per_second=0.001, burst=2))
         body = {"name": "a", "scope": "PROJECT"}
         assert [(await gateway.post("/instances", body)).status_code for _ in range(3)] == [201, 409, 429]
 
-    async def test_the_registry_is_not_complete(self, gateway: InMemoryGateway) -> None:
+    async def test_requests_before_the_initial_list_get_503(self, gateway: InMemoryGateway) -> None:
         gateway.not_ready_reasons.append("the initial list is not complete")
-        answer = await gateway.get("/instances")
-        assert "not complete" in assert_problem(answer, 503, "ServiceUnavailable")["detail"]
-        assert answer.headers["retry-after"] == "1"
+        response = await gateway.get("/instances")
+        assert "not complete" in assert_problem(response, 503, "ServiceUnavailable")["detail"]
+        assert response.headers["retry-after"] == "1"
 
 
 CAUSE = Cause("spec.scope", "is immutable", "FieldValueInvalid")
@@ -143,7 +143,7 @@ class TestApiErrors:
             (UnavailableError("connection refused"), 503, "ServiceUnavailable"),
         ],
     )
-    async def test_each(self, error: ApiError, code: int, kind: str) -> None:
+    async def test_api_server_errors_become_responses(self, error: ApiError, code: int, kind: str) -> None:
         gateway = InMemoryGateway()
 
         @gateway.app.get("/api/v1/fails")
@@ -158,7 +158,7 @@ class TestApiErrors:
             wrong = {"field": "body -> spec -> scope", "message": "is immutable", "type": "FieldValueInvalid"}
             assert body["errors"] == [wrong]
 
-    async def test_what_nobody_expected(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_an_unexpected_error_gets_500_without_details(self, caplog: pytest.LogCaptureFixture) -> None:
         gateway = InMemoryGateway()
 
         @gateway.app.get("/api/v1/fails")
@@ -166,14 +166,14 @@ class TestApiErrors:
             raise ZeroDivisionError("a secret")
 
         with caplog.at_level(logging.CRITICAL):
-            answer = await gateway.get("/fails")
-        assert_problem(answer, 500, "InternalError")
-        assert "secret" not in answer.text
-        assert "Traceback" not in answer.text
+            response = await gateway.get("/fails")
+        assert_problem(response, 500, "InternalError")
+        assert "secret" not in response.text
+        assert "Traceback" not in response.text
 
 
-async def test_what_is_cut_short_when_the_gateway_ends(gateway: InMemoryGateway) -> None:
-    """uvicorn cancels what is not done in time, and would answer that with an error of its own."""
+async def test_a_request_cancelled_by_shutdown_gets_503(gateway: InMemoryGateway) -> None:
+    """uvicorn cancels requests after the grace period, and would send a response in another form."""
     gateway.instance("web")
     asked = asyncio.Event()
 
@@ -186,11 +186,11 @@ async def test_what_is_cut_short_when_the_gateway_ends(gateway: InMemoryGateway)
     await asked.wait()
     gateway.context.stop()
     task.cancel()
-    answer = await task
-    assert_problem(answer, 503, "ServiceUnavailable")
-    assert answer.headers["retry-after"] == "1"
+    response = await task
+    assert_problem(response, 503, "ServiceUnavailable")
+    assert response.headers["retry-after"] == "1"
 
 
-def test_every_code_of_the_contract_has_a_name() -> None:
+def test_every_documented_code_has_an_exception() -> None:
     kinds = errors.ProblemError.__subclasses__()
     assert {kind.code for kind in kinds} == {400, 401, 403, 404, 408, 409, 413, 422, 429, 503}

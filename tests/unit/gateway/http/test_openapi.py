@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, with examples that fit, and the files that are made of it."""
+"""The OpenAPI document is complete, its examples are valid, and the generated files match it."""
 
 from __future__ import annotations
 
@@ -22,65 +22,67 @@ cached = cache(openapi_document)
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, found in cached()["paths"].items():
-        for method, it in found.items():
-            yield method, path, it
+    for path, by_method in cached()["paths"].items():
+        for method, operation in by_method.items():
+            yield method, path, operation
 
 
-OPERATIONS = [pytest.param(*it, id=f"{it[0]} {it[1]}") for it in operations()]
-SCHEMAS = [pytest.param(name, it, id=name) for name, it in cached()["components"]["schemas"].items()]
+OPERATIONS = [pytest.param(*operation, id=f"{operation[0]} {operation[1]}") for operation in operations()]
+SCHEMAS = [pytest.param(name, schema, id=name) for name, schema in cached()["components"]["schemas"].items()]
 
 
 @pytest.mark.parametrize("name", rest_docs())
-def test_the_files_are_up_to_date(name: str) -> None:
+def test_the_generated_files_are_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == rest_docs()[name], "run `make openapi`"
 
 
-@pytest.mark.parametrize(("method", "path", "it"), OPERATIONS)
-def test_an_operation_is_described(method: str, path: str, it: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
+def test_every_operation_is_described(method: str, path: str, operation: dict[str, Any]) -> None:
     assert method in METHODS
-    assert it["summary"]
-    assert it["description"]
-    assert it["tags"]
-    assert all(parameter.get("description") or parameter["schema"] for parameter in it.get("parameters", ()))
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["tags"]
+    assert all(parameter.get("description") or parameter["schema"] for parameter in operation.get("parameters", ()))
     if path.startswith("/api/v1"):
-        assert it["responses"].keys() >= {"401", "403", "422", "429", "503"}
-        assert ("404" in it["responses"]) or "{" not in path
+        assert operation["responses"].keys() >= {"401", "403", "422", "429", "503"}
+        assert ("404" in operation["responses"]) or "{" not in path
 
 
-def test_every_operation_has_a_name_of_its_own() -> None:
-    names = [it["operationId"] for _, _, it in operations()]
+def test_operation_ids_are_unique() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
     assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize(("name", "schema"), SCHEMAS)
-def test_examples_fit(name: str, schema: dict[str, Any]) -> None:
+def test_examples_are_valid(name: str, schema: dict[str, Any]) -> None:
     whole = schema | {"components": cached()["components"]}
     jsonschema.Draft202012Validator.check_schema(schema)
     for example in schema.get("examples", ()):
         jsonschema.validate(example, whole, jsonschema.Draft202012Validator)
-    for it in schema.get("properties", {}).values():
-        for example in it.get("examples", ()):
-            jsonschema.validate(example, it | {"components": cached()["components"]}, jsonschema.Draft202012Validator)
+    for field in schema.get("properties", {}).values():
+        for example in field.get("examples", ()):
+            jsonschema.validate(
+                example, field | {"components": cached()["components"]}, jsonschema.Draft202012Validator
+            )
 
 
-def test_what_takes_a_body_has_an_example_of_it() -> None:
+def test_every_body_has_an_example() -> None:
     schemas = cached()["components"]["schemas"]
-    for method, path, it in operations():
-        if "requestBody" not in it:
+    for method, path, operation in operations():
+        if "requestBody" not in operation:
             continue
-        schema = it["requestBody"]["content"]["application/json"]["schema"]
-        either = [schema, *(it for it in schema.get("anyOf", ()) if it.get("type") != "null")]
-        either += [schemas[it["$ref"].rpartition("/")[2]] for it in either if "$ref" in it]
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        either = [schema, *(schema for schema in schema.get("anyOf", ()) if schema.get("type") != "null")]
+        either += [schemas[schema["$ref"].rpartition("/")[2]] for schema in either if "$ref" in schema]
         # Entries of overrides are as in the spec of an instance.
-        of_entries = path.endswith("/healthcheck") or any(it.get("type") == "array" for it in either)
-        assert of_entries or any("examples" in it for it in either), f"{method} {path}"
+        of_entries = path.endswith("/healthcheck") or any(schema.get("type") == "array" for schema in either)
+        assert of_entries or any("examples" in schema for schema in either), f"{method} {path}"
 
 
-def test_no_parameter_is_null() -> None:
-    """A URL cannot say so. Where the document does, `?capability=true` is no list to those who check by it."""
-    for method, path, it in operations():
-        for parameter in it.get("parameters", ()):
+def test_no_parameter_allows_null() -> None:
+    """A URL cannot express null. A schema that allows it would not accept `?capability=true` as a list."""
+    for method, path, operation in operations():
+        for parameter in operation.get("parameters", ()):
             assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), f"{method} {path}: {parameter}"
 
 
@@ -90,25 +92,25 @@ def patterns_in(part: Any) -> Iterator[str]:
             yield part["pattern"]
         part = list(part.values())
     if isinstance(part, list):
-        for it in part:
-            yield from patterns_in(it)
+        for item in part:
+            yield from patterns_in(item)
 
 
-def test_every_pattern_has_words() -> None:
-    """Whoever does not write as one wants is told what to write, not an expression."""
+def test_every_pattern_has_a_message() -> None:
+    """Error messages show an example instead of a regular expression."""
     assert set(patterns_in(cached())) == PATTERN_MESSAGES.keys()
 
 
-async def test_the_page_to_try_it_out_needs_nothing_from_elsewhere() -> None:
-    """In a cluster that reaches no other site, and without a stranger's script beside the caller's token."""
+async def test_the_docs_page_loads_nothing_from_other_servers() -> None:
+    """A cluster may have no internet access, and a foreign script could read the caller's token."""
     gateway = InMemoryGateway()
     page = await gateway.client.get("http://gateway/docs")
     assert page.status_code == 200
     needed = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
     paths = [one or other for one, other in needed]
-    assert any(it.endswith(".js") for it in paths)
-    assert any(it.endswith(".css") for it in paths)
-    assert any(it.endswith("openapi.json") for it in paths)
+    assert any(path.endswith(".js") for path in paths)
+    assert any(path.endswith(".css") for path in paths)
+    assert any(path.endswith("openapi.json") for path in paths)
     for path in paths:
         assert path.startswith("/"), f"{path} is elsewhere"
         assert (await gateway.client.get(f"http://gateway{path}")).status_code == 200, path

@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, fitting and not: no 5xx, no hang, and answers as the document says."""
+"""Requests generated from the OpenAPI document, valid and invalid, get documented responses and no 5xx."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ schema.app = gateway.app
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_it_answers_as_described(case: Case) -> None:
+def test_responses_match_the_document(case: Case) -> None:
     # What fits the schema may still be refused: a parent of the wrong scope, say.
     excluded = [positive_data_acceptance]
     if case.path in ("/api/v1/instances/global", "/api/v1/instances/active"):

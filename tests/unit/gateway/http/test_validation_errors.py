@@ -1,4 +1,4 @@
-"""What is said of bad input: which field, what is wrong with it in the words of this API, and what to write instead."""
+"""Messages about invalid input: which field is wrong, and what value it must have."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def gateway(gateway: InMemoryGateway) -> InMemoryGateway:
         ("/registry/discover?healthy=perhaps", "query -> healthy", "must be true or false"),
     ],
 )
-async def test_parameters(gateway: InMemoryGateway, path: str, field: str, message: str) -> None:
+async def test_messages_for_parameters(gateway: InMemoryGateway, path: str, field: str, message: str) -> None:
     body = assert_problem(await gateway.get(path), 422, "ValidationError")
-    assert [(it["field"], it["message"]) for it in body["errors"]] == [(field, message)]
+    assert [(error["field"], error["message"]) for error in body["errors"]] == [(field, message)]
     assert body["detail"] == f"{field}: {message}"
 
 
@@ -71,43 +71,43 @@ async def test_parameters(gateway: InMemoryGateway, path: str, field: str, messa
         ),
     ],
 )
-async def test_bodies(gateway: InMemoryGateway, body: dict[str, Any], field: str, message: str) -> None:
-    answer = assert_problem(await gateway.post("/instances", body), 422, "ValidationError")
-    assert [(it["field"], it["message"]) for it in answer["errors"]] == [(field, message)]
+async def test_messages_for_bodies(gateway: InMemoryGateway, body: dict[str, Any], field: str, message: str) -> None:
+    response = assert_problem(await gateway.post("/instances", body), 422, "ValidationError")
+    assert [(error["field"], error["message"]) for error in response["errors"]] == [(field, message)]
 
 
-async def test_how_an_instance_may_find_itself(gateway: InMemoryGateway) -> None:
-    """There are other words for health, but those are not a matter of opinion."""
+async def test_only_some_values_of_health_can_be_reported(gateway: InMemoryGateway) -> None:
+    """The gateway derives the other values."""
     for status in ("unknown", "inactive", "fine", 1):
-        answer = await gateway.post("/registry/instances/web/heartbeat", {"status": status})
-        (error,) = assert_problem(answer, 422, "ValidationError")["errors"]
+        response = await gateway.post("/registry/instances/web/heartbeat", {"status": status})
+        (error,) = assert_problem(response, 422, "ValidationError")["errors"]
         assert error["message"] == "has to be one of healthy, degraded, unhealthy"
     schema = gateway.app.openapi()["components"]["schemas"]["Vitals"]["properties"]["status"]
     assert schema["anyOf"][0]["enum"] == ["healthy", "degraded", "unhealthy"]
 
 
-async def test_a_second_global_instance(gateway: InMemoryGateway) -> None:
-    """Another id is no way out: that of a Global instance cannot be chosen."""
-    answer = await gateway.post("/instances", {"name": "Another", "scope": "GLOBAL", "id": "another"})
-    assert assert_problem(answer, 409, "Conflict")["detail"].startswith(
+async def test_a_second_global_instance_gets_409(gateway: InMemoryGateway) -> None:
+    """The message does not suggest another id, because a Global instance always has the same one."""
+    response = await gateway.post("/instances", {"name": "Another", "scope": "GLOBAL", "id": "another"})
+    assert assert_problem(response, 409, "Conflict")["detail"].startswith(
         "the namespace already has its one Global instance, global"
     )
 
 
-async def test_children_are_named_in_order(gateway: InMemoryGateway) -> None:
+async def test_live_children_are_listed_in_order(gateway: InMemoryGateway) -> None:
     detail = assert_problem(await gateway.delete("/instances/web"), 409, "Conflict")["detail"]
     assert detail == "web has live children: web-a, web-b; terminate them first, or use cascade=true"
 
 
-async def test_what_a_path_is_for(gateway: InMemoryGateway) -> None:
+async def test_a_wrong_method_lists_the_allowed_ones(gateway: InMemoryGateway) -> None:
     detail = assert_problem(await gateway.client.patch("/instances/web"), 405, "MethodNotAllowed")["detail"]
     assert detail == "PATCH is not allowed for /api/v1/instances/web; use DELETE, GET, PUT"
 
 
-async def test_a_body_of_nothing_but_mistakes(gateway: InMemoryGateway) -> None:
-    """To list 50,000 of them takes a second, in which nobody else is served, and five megabytes."""
-    answer = await gateway.post("/instances", {f"k{number}": 1 for number in range(50_000)})
-    (error,) = assert_problem(answer, 422, "ValidationError")["errors"]
+async def test_a_body_with_too_many_errors_gets_one(gateway: InMemoryGateway) -> None:
+    """A response with 50,000 errors would have five megabytes, and block other requests for a second."""
+    response = await gateway.post("/instances", {f"k{number}": 1 for number in range(50_000)})
+    (error,) = assert_problem(response, 422, "ValidationError")["errors"]
     assert error["message"] == "has 50002 errors: see /openapi.json for the expected fields"
     assert (
         len(

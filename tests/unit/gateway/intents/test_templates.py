@@ -1,4 +1,4 @@
-"""Templates through the REST API: what is written, what is answered, and everything that is refused."""
+"""Templates through the REST API: writes, responses and errors."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ SHOWN = {
 
 
 def stored(gateway: InMemoryGateway, name: str = "web") -> dict[str, Any]:
-    found: dict[str, Any] = gateway.store.objects[TEMPLATES.plural, "default", name]["spec"]
-    return found
+    result: dict[str, Any] = gateway.store.objects[TEMPLATES.plural, "default", name]["spec"]
+    return result
 
 
-async def test_create_read_change_delete(gateway: InMemoryGateway) -> None:
-    answer = await gateway.post("/templates", {"name": "web", "spec": SPEC})
-    assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/templates/web")
-    assert (answer.json()["name"], answer.json()["spec"]) == ("web", SHOWN)
+async def test_create_read_update_delete(gateway: InMemoryGateway) -> None:
+    response = await gateway.post("/templates", {"name": "web", "spec": SPEC})
+    assert (response.status_code, response.headers["location"]) == (201, "/api/v1/templates/web")
+    assert (response.json()["name"], response.json()["spec"]) == ("web", SHOWN)
     assert stored(gateway)["env"] == SPEC["env"]
     read = await gateway.get("/templates/web")
-    assert read.json() == answer.json()
+    assert read.json() == response.json()
     assert (await gateway.get("/templates/web", headers={"If-None-Match": read.headers["etag"]})).status_code == 304
 
     changed = await gateway.put("/templates/web", {"spec": SHOWN | {"image": "web:2"}})
@@ -50,17 +50,17 @@ async def test_create_read_change_delete(gateway: InMemoryGateway) -> None:
         assert (await gone).status_code in (404, 422)
 
 
-async def test_list(gateway: InMemoryGateway) -> None:
+async def test_list_is_paged(gateway: InMemoryGateway) -> None:
     for name in ("c", "a", "b"):
         gateway.template(name)
     gateway.template("d", "other")
-    answer = await gateway.get("/templates?limit=2")
-    found = answer.json()
-    assert [it["name"] for it in found["items"]] == ["a", "b"]
-    assert (found["total"], found["skip"], found["limit"], found["has_more"]) == (3, 0, 2, True)
-    assert [it["name"] for it in (await gateway.get("/templates?skip=2")).json()["items"]] == ["c"]
+    response = await gateway.get("/templates?limit=2")
+    body = response.json()
+    assert [item["name"] for item in body["items"]] == ["a", "b"]
+    assert (body["total"], body["skip"], body["limit"], body["has_more"]) == (3, 0, 2, True)
+    assert [item["name"] for item in (await gateway.get("/templates?skip=2")).json()["items"]] == ["c"]
     assert (
-        await gateway.get("/templates?limit=2", headers={"If-None-Match": answer.headers["etag"]})
+        await gateway.get("/templates?limit=2", headers={"If-None-Match": response.headers["etag"]})
     ).status_code == 304
 
 
@@ -77,51 +77,51 @@ async def test_list(gateway: InMemoryGateway) -> None:
         ({"name": "web", "spec": {"image": "w", "domains": [{"domain": "a.b"}]}}, "body -> spec -> domains -> 0"),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_is_named(gateway: InMemoryGateway, body: Any, field: str) -> None:
-    found = assert_problem(await gateway.post("/templates", body), 422, "ValidationError")
-    assert [it["field"] for it in found["errors"]] == [field]
+async def test_invalid_fields_are_named(gateway: InMemoryGateway, body: Any, field: str) -> None:
+    problem = assert_problem(await gateway.post("/templates", body), 422, "ValidationError")
+    assert [error["field"] for error in problem["errors"]] == [field]
 
 
-async def test_the_name_is_taken(gateway: InMemoryGateway) -> None:
+async def test_a_name_in_use_gets_409(gateway: InMemoryGateway) -> None:
     gateway.template("web")
-    found = assert_problem(await gateway.post("/templates", {"name": "web", "spec": SPEC}), 409, "Conflict")
-    assert found["detail"] == "template web already exists; choose another name, or change that template"
-    found = assert_problem(await gateway.put("/templates/web", {"name": "other", "spec": SPEC}), 422, "ValidationError")
-    assert found["errors"][0]["field"] == "body -> name"
+    body = assert_problem(await gateway.post("/templates", {"name": "web", "spec": SPEC}), 409, "Conflict")
+    assert body["detail"] == "template web already exists; choose another name, or change that template"
+    body = assert_problem(await gateway.put("/templates/web", {"name": "other", "spec": SPEC}), 422, "ValidationError")
+    assert body["errors"][0]["field"] == "body -> name"
 
 
-async def test_one_in_use_is_not_deleted(gateway: InMemoryGateway) -> None:
+async def test_a_template_in_use_is_not_deleted(gateway: InMemoryGateway) -> None:
     gateway.template("web")
     gateway.instance("shop")
     gateway.instance("shop-a", "Orchestration", "shop", templateRef={"name": "web"})
     gateway.instance("shop-b", "Orchestration", "shop", "Terminated", templateRef={"name": "web"})
-    found = assert_problem(await gateway.delete("/templates/web"), 409, "Conflict")
-    assert found["detail"] == "template web is used by shop-a; give them another template, or terminate them first"
+    body = assert_problem(await gateway.delete("/templates/web"), 409, "Conflict")
+    assert body["detail"] == "template web is used by shop-a; give them another template, or terminate them first"
     gateway.instance(
         "shop-a", "Orchestration", "shop", "Running", desiredState="Terminated", templateRef={"name": "web"}
     )
     assert (await gateway.delete("/templates/web")).status_code == 204
 
 
-async def test_edited_by_someone_else(gateway: InMemoryGateway) -> None:
+async def test_a_concurrent_change_gets_409(gateway: InMemoryGateway) -> None:
     gateway.template("web")
     etag = (await gateway.get("/templates/web")).headers["etag"]
     gateway.template("web", image="other:1")
-    answer = await gateway.put("/templates/web", {"spec": SPEC}, headers={"If-Match": etag})
-    assert_problem(answer, 409, "Conflict")
+    response = await gateway.put("/templates/web", {"spec": SPEC}, headers={"If-Match": etag})
+    assert_problem(response, 409, "Conflict")
     newest = (await gateway.get("/templates/web")).headers["etag"]
     assert (await gateway.put("/templates/web", {"spec": SPEC}, headers={"If-Match": newest})).status_code == 200
     for wrong in ('"k"', '"0"', '"1", "2"'):
-        answer = await gateway.put("/templates/web", {"spec": SPEC}, headers={"If-Match": wrong})
-        assert "header -> if-match" in assert_problem(answer, 422, "ValidationError")["detail"]
+        response = await gateway.put("/templates/web", {"spec": SPEC}, headers={"If-Match": wrong})
+        assert "header -> if-match" in assert_problem(response, 422, "ValidationError")["detail"]
     gateway.store.error = ConflictError("409: modified", code=409)
     assert_problem(await gateway.delete("/templates/web"), 409, "Conflict")
 
 
-async def test_a_refusal_does_not_repeat_a_secret(gateway: InMemoryGateway) -> None:
+async def test_api_server_errors_contain_no_secret(gateway: InMemoryGateway) -> None:
     cause = Cause("spec.env[0].value", "s3cret is too secret", "FieldValueInvalid")
     gateway.store.error = RefusedError("422: s3cret", code=422, causes=[cause])
-    answer = await gateway.post("/templates", {"name": "web", "spec": SPEC})
-    found = assert_problem(answer, 422, "ValidationError")
-    assert found["errors"][0]["field"] == "body -> spec -> env -> 0 -> value"
-    assert "s3cret" not in answer.text
+    response = await gateway.post("/templates", {"name": "web", "spec": SPEC})
+    body = assert_problem(response, 422, "ValidationError")
+    assert body["errors"][0]["field"] == "body -> spec -> env -> 0 -> value"
+    assert "s3cret" not in response.text

@@ -1,4 +1,4 @@
-"""Creating, changing and terminating instances: what is written, what is answered, and everything that is refused."""
+"""Creation, update and termination of instances: writes, responses and errors."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ SECRET = {"env": [{"name": "TOKEN", "value": "s3cret", "secret": True}]}
 
 class TestCreate:
     @pytest.mark.parametrize("healthcheck", [{"$remove": True}, {"$remove": None}, {}], ids=str)
-    async def test_a_healthcheck_without_a_test_is_written_without_one(
+    async def test_a_healthcheck_without_a_test_is_written_unchanged(
         self, gateway: InMemoryGateway, healthcheck: Any
     ) -> None:
-        """What an empty one means says the API server, which refuses it."""
+        """The API server decides whether it is valid."""
         body = {"name": "web", "scope": "PROJECT", "overrides": {"healthcheck": healthcheck}}
-        answer = await gateway.post("/instances", body)
-        assert answer.status_code == 201, answer.text
+        response = await gateway.post("/instances", body)
+        assert response.status_code == 201, response.text
         written = gateway.spec("web")["overrides"]["healthcheck"]
         assert "test" not in written
         assert written.get("$remove") == healthcheck.get("$remove")
-        answer = await gateway.put("/instances/web", {"description": "still readable"})
-        assert answer.status_code == 200, answer.text
+        response = await gateway.put("/instances/web", {"description": "still readable"})
+        assert response.status_code == 200, response.text
 
-    async def test_the_least(self, gateway: InMemoryGateway) -> None:
-        answer = await gateway.post("/instances", {"name": "web", "scope": "PROJECT"})
-        assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/instances/web")
-        assert (answer.json()["id"], answer.json()["status"]) == ("web", "created")
+    async def test_minimal_body(self, gateway: InMemoryGateway) -> None:
+        response = await gateway.post("/instances", {"name": "web", "scope": "PROJECT"})
+        assert (response.status_code, response.headers["location"]) == (201, "/api/v1/instances/web")
+        assert (response.json()["id"], response.json()["status"]) == ("web", "created")
         assert gateway.spec("web") == {"scope": "Project"}
-        assert (await gateway.get("/instances/web")).json() == answer.json()
+        assert (await gateway.get("/instances/web")).json() == response.json()
 
-    async def test_everything(self, gateway: InMemoryGateway) -> None:
+    async def test_full_body(self, gateway: InMemoryGateway) -> None:
         gateway.instance("global", "Global")
         gateway.template("shop")
         body = {
@@ -56,9 +56,9 @@ class TestCreate:
             "template": "shop",
             "overrides": {"ports": [{"containerPort": 80}], **SECRET},
         }
-        answer = await gateway.post("/instances", body)
-        assert answer.status_code == 201, answer.text
-        assert "s3cret" not in answer.text
+        response = await gateway.post("/instances", body)
+        assert response.status_code == 201, response.text
+        assert "s3cret" not in response.text
         assert gateway.spec("web") == {
             "scope": "Project",
             "displayName": "Web shop",
@@ -69,38 +69,38 @@ class TestCreate:
             "templateRef": {"name": "shop"},
             "overrides": {"ports": [{"containerPort": 80, "protocol": "TCP"}], **SECRET},
         }
-        found = answer.json()
-        assert (found["created_by"], found["runtime_metadata"]) == ("bob", body["runtime_metadata"])
-        assert (found["template"], found["override_count"], found["parent_id"]) == ("shop", 2, "global")
+        created = response.json()
+        assert (created["created_by"], created["runtime_metadata"]) == ("bob", body["runtime_metadata"])
+        assert (created["template"], created["override_count"], created["parent_id"]) == ("shop", 2, "global")
 
     @pytest.mark.parametrize(
         ("name", "expected"), [("Web Shop!", "web-shop"), ("  a__b ", "a-b"), ("Ä1", "1"), ("x" * 200, "x" * 63)]
     )
-    async def test_an_id_is_made_of_the_name(self, gateway: InMemoryGateway, name: str, expected: str) -> None:
-        answer = await gateway.post("/instances", {"name": name, "scope": "PROJECT"})
-        assert (answer.status_code, answer.json()["id"], answer.json()["name"]) == (201, expected, name)
+    async def test_the_id_is_derived_from_the_name(self, gateway: InMemoryGateway, name: str, expected: str) -> None:
+        response = await gateway.post("/instances", {"name": name, "scope": "PROJECT"})
+        assert (response.status_code, response.json()["id"], response.json()["name"]) == (201, expected, name)
 
-    async def test_the_global_one_is_called_global(self, gateway: InMemoryGateway) -> None:
-        answer = await gateway.post("/instances", {"name": "The Root", "scope": "Global", "id": "anything"})
-        assert (answer.status_code, answer.json()["id"], answer.json()["name"]) == (201, "global", "The Root")
+    async def test_the_id_of_a_global_instance_is_global(self, gateway: InMemoryGateway) -> None:
+        response = await gateway.post("/instances", {"name": "The Root", "scope": "Global", "id": "anything"})
+        assert (response.status_code, response.json()["id"], response.json()["name"]) == (201, "global", "The Root")
         assert_problem(await gateway.post("/instances", {"name": "Another", "scope": "Global"}), 409, "Conflict")
 
-    async def test_a_parent_by_uid(self, gateway: InMemoryGateway) -> None:
+    async def test_the_parent_may_be_given_by_uid(self, gateway: InMemoryGateway) -> None:
         uid = gateway.instance("web")["metadata"]["uid"]
-        answer = await gateway.post("/instances", {"name": "a", "scope": "ORCHESTRATION", "parent_id": uid})
-        assert answer.json()["parent_id"] == "web"
+        response = await gateway.post("/instances", {"name": "a", "scope": "ORCHESTRATION", "parent_id": uid})
+        assert response.json()["parent_id"] == "web"
 
-    async def test_a_parent_that_the_watch_has_not_told_of(self, gateway: InMemoryGateway) -> None:
+    async def test_a_parent_missing_in_the_index_is_read_from_the_api_server(self, gateway: InMemoryGateway) -> None:
         gateway.store.listeners.clear()
         gateway.instance("web")
-        answer = await gateway.post("/instances", {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"})
-        assert answer.status_code == 201
+        response = await gateway.post("/instances", {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"})
+        assert response.status_code == 201
 
-    async def test_a_template_that_the_watch_has_not_told_of(self, gateway: InMemoryGateway) -> None:
+    async def test_a_template_missing_in_the_index_is_read_from_the_api_server(self, gateway: InMemoryGateway) -> None:
         gateway.store.listeners.clear()
         gateway.template("shop")
-        answer = await gateway.post("/instances", {"name": "a", "scope": "PROJECT", "template": "shop"})
-        assert answer.status_code == 201
+        response = await gateway.post("/instances", {"name": "a", "scope": "PROJECT", "template": "shop"})
+        assert response.status_code == 201
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -130,10 +130,10 @@ class TestCreate:
             ({"name": "fair", "id": "fair2", "scope": "EVENT", "parent_id": "fair"}, "body -> parent_id"),
         ],
     )  # fmt: skip
-    async def test_what_is_wrong_is_named(self, gateway: InMemoryGateway, body: Any, field: str) -> None:
+    async def test_invalid_fields_are_named(self, gateway: InMemoryGateway, body: Any, field: str) -> None:
         gateway.instance("fair", "Event")
-        found = assert_problem(await gateway.post("/instances", body), 422, "ValidationError")
-        assert field in [it["field"] for it in found["errors"]]
+        problem = assert_problem(await gateway.post("/instances", body), 422, "ValidationError")
+        assert field in [error["field"] for error in problem["errors"]]
         assert (await gateway.get("/instances")).json()["total"] == 1
 
     @pytest.mark.parametrize(
@@ -150,26 +150,28 @@ class TestCreate:
             b'{"a":' * 40 + b"1" + b"}" * 40,
         ],
     )
-    async def test_what_is_no_proper_json(self, gateway: InMemoryGateway, content: bytes) -> None:
-        answer = await gateway.client.post("/instances", content=content, headers={"Content-Type": "application/json"})
-        assert_problem(answer, 422, "ValidationError")
+    async def test_invalid_json_gets_422(self, gateway: InMemoryGateway, content: bytes) -> None:
+        response = await gateway.client.post(
+            "/instances", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert_problem(response, 422, "ValidationError")
 
-    async def test_another_content_type(self, gateway: InMemoryGateway) -> None:
+    async def test_another_content_type_gets_422(self, gateway: InMemoryGateway) -> None:
         body = json.dumps({"name": "a", "scope": "PROJECT"}).encode()
         for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/xml"}):
-            answer = await gateway.client.post("/instances", content=body, headers=headers)
-            (error,) = assert_problem(answer, 422, "ValidationError")["errors"]
+            response = await gateway.client.post("/instances", content=body, headers=headers)
+            (error,) = assert_problem(response, 422, "ValidationError")["errors"]
             assert error["message"] == "requires the header Content-Type: application/json"
         for kind in ("application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"):
-            answer = await gateway.client.put("/instances/nobody", content=b"{}", headers={"Content-Type": kind})
-            assert_problem(answer, 404, "NotFound")
+            response = await gateway.client.put("/instances/nobody", content=b"{}", headers={"Content-Type": kind})
+            assert_problem(response, 404, "NotFound")
 
-    async def test_a_large_body(self) -> None:
+    async def test_a_large_body_gets_413(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(max_body_bytes=1000))
         body = {"name": "a", "scope": "PROJECT", "description": "x" * 1000}
         assert_problem(await gateway.post("/instances", body), 413, "PayloadTooLarge")
 
-    async def test_a_body_that_does_not_come(self) -> None:
+    async def test_a_slow_body_gets_408(self) -> None:
         gateway = InMemoryGateway(settings=settings_with(max_body_seconds=0.01))
 
         async def dribble() -> AsyncIterator[bytes]:
@@ -177,22 +179,22 @@ class TestCreate:
             await asyncio.Event().wait()
 
         json_type = {"Content-Type": "application/json"}
-        answer = await gateway.client.post("/instances", content=dribble(), headers=json_type)
-        assert_problem(answer, 408, "RequestTimeout")
+        response = await gateway.client.post("/instances", content=dribble(), headers=json_type)
+        assert_problem(response, 408, "RequestTimeout")
 
-    async def test_a_secret_is_not_repeated(self, gateway: InMemoryGateway) -> None:
+    async def test_errors_contain_no_secret(self, gateway: InMemoryGateway) -> None:
         long = "s3cret" * 10_000
         for env in ({"name": "T", "value": long, "secret": True}, {"name": "T", "value": "s3cret", "secret": "s3cret"}):
             body = {"name": "a", "scope": "PROJECT", "overrides": {"env": [env]}}
-            answer = await gateway.post("/instances", body)
-            assert_problem(answer, 422, "ValidationError")
-            assert "s3cret" not in answer.text
+            response = await gateway.post("/instances", body)
+            assert_problem(response, 422, "ValidationError")
+            assert "s3cret" not in response.text
         cause = Cause("spec.overrides.env[0]", 'Invalid value: "s3cret"', "FieldValueInvalid")
         gateway.store.error = RefusedError('422: Invalid value: "s3cret"', code=422, causes=[cause])
-        answer = await gateway.post("/instances", {"name": "a", "scope": "PROJECT", "overrides": SECRET})
-        found = assert_problem(answer, 422, "ValidationError")
-        assert found["errors"][0]["field"] == "body -> overrides -> env -> 0"
-        assert "s3cret" not in answer.text
+        response = await gateway.post("/instances", {"name": "a", "scope": "PROJECT", "overrides": SECRET})
+        problem = assert_problem(response, 422, "ValidationError")
+        assert problem["errors"][0]["field"] == "body -> overrides -> env -> 0"
+        assert "s3cret" not in response.text
 
     @pytest.mark.parametrize(
         ("field", "told"),
@@ -209,47 +211,49 @@ class TestCreate:
             ("specification", "specification"),
         ],
     )
-    async def test_a_refusal_names_the_field_of_the_body(self, gateway: InMemoryGateway, field: str, told: str) -> None:
+    async def test_api_server_errors_name_the_field_of_the_body(
+        self, gateway: InMemoryGateway, field: str, told: str
+    ) -> None:
         gateway.instance("web")
         gateway.store.error = RefusedError("422: no", code=422, causes=[Cause(field, "is wrong", "FieldValueInvalid")])
-        for answer in (
+        for response in (
             await gateway.post("/instances", {"name": "a", "scope": "PROJECT"}),
             await gateway.put("/instances/web", {"description": "a"}),
         ):
-            found = assert_problem(answer, 422, "ValidationError")
-            assert (found["detail"], found["errors"][0]["field"]) == (f"body -> {told}: is wrong", f"body -> {told}")
+            body = assert_problem(response, 422, "ValidationError")
+            assert (body["detail"], body["errors"][0]["field"]) == (f"body -> {told}: is wrong", f"body -> {told}")
 
-    async def test_what_does_not_exist(self, gateway: InMemoryGateway) -> None:
-        found = assert_problem(
+    async def test_a_missing_parent_or_template_gets_400(self, gateway: InMemoryGateway) -> None:
+        problem = assert_problem(
             await gateway.post("/instances", {"name": "a", "scope": "PROJECT", "template": "no"}), 400, "BadRequest"
         )
-        assert found["detail"] == "template no does not exist in namespace default; create it first"
+        assert problem["detail"] == "template no does not exist in namespace default; create it first"
         body = {"name": "a", "scope": "PROJECT", "parent_id": "no"}
         assert (
             "no does not exist" in assert_problem(await gateway.post("/instances", body), 400, "BadRequest")["detail"]
         )
 
-    async def test_a_name_that_is_taken(self, gateway: InMemoryGateway) -> None:
+    async def test_a_name_in_use_gets_409(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
-        found = assert_problem(await gateway.post("/instances", {"name": "Web", "scope": "PROJECT"}), 409, "Conflict")
-        assert "choose another id" in found["detail"]
+        body = assert_problem(await gateway.post("/instances", {"name": "Web", "scope": "PROJECT"}), 409, "Conflict")
+        assert "choose another id" in body["detail"]
         gateway.instance("mail", phase="Stopping", desiredState="Terminated")
         assert_problem(await gateway.post("/instances", {"name": "mail", "scope": "PROJECT"}), 409, "Conflict")
 
-    async def test_a_name_that_is_taken_in_between(self, gateway: InMemoryGateway) -> None:
+    async def test_a_name_taken_concurrently_gets_409(self, gateway: InMemoryGateway) -> None:
         gateway.store.listeners.clear()
         gateway.instance("web")
         assert_problem(await gateway.post("/instances", {"name": "web", "scope": "PROJECT"}), 409, "Conflict")
 
-    async def test_a_terminated_one_is_replaced(self, gateway: InMemoryGateway) -> None:
+    async def test_a_terminated_instance_is_replaced(self, gateway: InMemoryGateway) -> None:
         old = gateway.instance("web", phase="Terminated", desiredState="Terminated")["metadata"]["uid"]
-        answer = await gateway.post("/instances", {"name": "web", "scope": "EVENT"})
-        assert answer.status_code == 201
-        assert answer.json()["uid"] != old
+        response = await gateway.post("/instances", {"name": "web", "scope": "EVENT"})
+        assert response.status_code == 201
+        assert response.json()["uid"] != old
         assert (await gateway.get("/instances/web")).json()["scope"] == "EVENT"
 
-    async def test_what_outlives_the_one_that_is_replaced(self, gateway: InMemoryGateway) -> None:
-        """Volumes, and with them the children who have some, ended as they are."""
+    async def test_replacing_keeps_volumes_and_children(self, gateway: InMemoryGateway) -> None:
+        """Children with volumes are orphaned, and set to Terminated."""
         deleted: dict[str, bool] = {}
         delete = gateway.store.delete
 
@@ -277,43 +281,43 @@ class TestCreate:
             "Running",
         )
 
-    async def test_no_room_left(self, gateway: InMemoryGateway) -> None:
+    async def test_a_parent_without_a_free_slot_gets_409(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web", config={"limits": {"maxChildInstances": 1}})
         first = {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"}
         assert (await gateway.post("/instances", first)).status_code == 201
-        found = assert_problem(await gateway.post("/instances", first | {"name": "b"}), 409, "Conflict")
-        assert "maxChildInstances" in found["detail"]
+        body = assert_problem(await gateway.post("/instances", first | {"name": "b"}), 409, "Conflict")
+        assert "maxChildInstances" in body["detail"]
 
-    async def test_below_one_that_is_over(self, gateway: InMemoryGateway) -> None:
+    async def test_a_terminated_parent_gets_400(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web", phase="Terminated", desiredState="Terminated")
         body = {"name": "a", "scope": "ORCHESTRATION", "parent_id": "web"}
         assert "terminated" in assert_problem(await gateway.post("/instances", body), 400, "BadRequest")["detail"]
 
-    async def test_the_api_server_is_away(self, gateway: InMemoryGateway) -> None:
+    async def test_an_unavailable_api_server_gets_503(self, gateway: InMemoryGateway) -> None:
         gateway.store.error = UnavailableError("connection refused")
         assert_problem(await gateway.post("/instances", {"name": "a", "scope": "PROJECT"}), 503, "ServiceUnavailable")
 
 
 class TestUpdate:
-    async def test_fields_left_out_stay(self, gateway: InMemoryGateway) -> None:
+    async def test_omitted_fields_keep_their_value(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web", displayName="Web", description="old", config={"capabilities": ["a"], "extra": {"x": 1}})
-        answer = await gateway.put("/instances/web", {"description": "new"})
-        assert (answer.status_code, answer.json()["description"], answer.json()["name"]) == (200, "new", "Web")
+        response = await gateway.put("/instances/web", {"description": "new"})
+        assert (response.status_code, response.json()["description"], response.json()["name"]) == (200, "new", "Web")
         assert gateway.spec("web")["config"] == {"capabilities": ["a"], "extra": {"x": 1}}
 
-    async def test_null_removes_and_an_object_replaces(self, gateway: InMemoryGateway) -> None:
+    async def test_null_removes_a_field_and_an_object_replaces_it(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web", displayName="Web", description="old", config={"capabilities": ["a"], "extra": {"x": 1}})
         body = {"name": None, "description": None, "config": {"extra": {"y": {"z": 2}}}, "runtime_metadata": {"pid": 1}}
-        answer = await gateway.put("/instances/web", body)
-        assert answer.status_code == 200, answer.text
+        response = await gateway.put("/instances/web", body)
+        assert response.status_code == 200, response.text
         spec = gateway.spec("web")
         assert spec["config"] == {"extra": {"y": {"z": 2}}}
         assert "displayName" not in spec
         assert "description" not in spec
-        assert answer.json()["runtime_metadata"] == {"pid": 1}
+        assert response.json()["runtime_metadata"] == {"pid": 1}
         assert (await gateway.put("/instances/web", {"runtime_metadata": None})).json()["runtime_metadata"] == {}
 
-    async def test_everything_else(self, gateway: InMemoryGateway) -> None:
+    async def test_all_other_fields(self, gateway: InMemoryGateway) -> None:
         gateway.template("shop")
         gateway.instance("global", "Global")
         gateway.instance("web")
@@ -324,9 +328,9 @@ class TestUpdate:
             "template": "shop",
             "overrides": SECRET,
         }
-        answer = await gateway.put("/instances/web", body)
-        assert answer.status_code == 200, answer.text
-        assert "s3cret" not in answer.text
+        response = await gateway.put("/instances/web", body)
+        assert response.status_code == 200, response.text
+        assert "s3cret" not in response.text
         spec = gateway.spec("web")
         assert (spec["type"], spec["parentRef"], spec["templateRef"]) == (
             "Singleton",
@@ -341,8 +345,8 @@ class TestUpdate:
             {},
         )
 
-    async def test_what_was_read_can_be_sent_back(self, gateway: InMemoryGateway) -> None:
-        """The values of secrets are not answered, and not lost either."""
+    async def test_a_response_can_be_sent_back(self, gateway: InMemoryGateway) -> None:
+        """Responses omit the values of secrets; an update without them keeps them."""
         gateway.template("shop")
         gateway.instance("web", templateRef={"name": "shop"}, overrides=SECRET, description="old")
         read = (await gateway.get("/instances/web")).json()
@@ -352,41 +356,45 @@ class TestUpdate:
         assert gateway.spec("web")["overrides"]["env"] == SECRET["env"]
         fresh = {"env": [{"name": "TOKEN", "value": "new", "secret": True}, {"name": "OTHER", "secret": True}]}
         assert (await gateway.put("/instances/web", {"overrides": fresh})).status_code == 200
-        assert [it.get("value") for it in gateway.spec("web")["overrides"]["env"]] == ["new", None]
+        assert [entry.get("value") for entry in gateway.spec("web")["overrides"]["env"]] == ["new", None]
 
     @pytest.mark.parametrize(
         "parent", ["../../other/hopperinstances/a", "../hoppertemplates/shop", "..", ".", "web/status", "web?x=y", "W"]
     )
-    async def test_below_what_is_no_name(self, gateway: InMemoryGateway, parent: str) -> None:
-        """The gateway has rights that its callers lack: no path of theirs gets to the API server."""
+    async def test_an_invalid_parent_name_is_not_sent_to_the_api_server(
+        self, gateway: InMemoryGateway, parent: str
+    ) -> None:
+        """A path from a caller must not be read with the permissions of the gateway."""
         await self._given(gateway)
         gateway.store.error = UnavailableError("it was asked")
         wanted = [
             await gateway.post("/instances", {"name": "a", "scope": "PROJECT", "parent_id": parent}),
             await gateway.put("/instances/web", {"parent_id": parent}),
         ]
-        for answer in wanted:
-            assert assert_problem(answer, 400, "BadRequest")["detail"] == f"parent_id: instance {parent} does not exist"
+        for response in wanted:
+            assert (
+                assert_problem(response, 400, "BadRequest")["detail"] == f"parent_id: instance {parent} does not exist"
+            )
 
-    async def test_with_a_version(self, gateway: InMemoryGateway) -> None:
+    async def test_an_outdated_version_gets_409(self, gateway: InMemoryGateway) -> None:
         tag = (await self._given(gateway)).headers["etag"]
         assert (await gateway.put("/instances/web", {"description": "a"}, headers={"If-Match": tag})).status_code == 200
-        answer = await gateway.put("/instances/web", {"description": "b"}, headers={"If-Match": tag})
-        assert "another client" in assert_problem(answer, 409, "Conflict")["detail"]
+        response = await gateway.put("/instances/web", {"description": "b"}, headers={"If-Match": tag})
+        assert "another client" in assert_problem(response, 409, "Conflict")["detail"]
         stale = {"description": "b", "resource_version": tag.strip('"')}
         assert_problem(await gateway.put("/instances/web", stale), 409, "Conflict")
         assert (await gateway.put("/instances/web", {"description": "c"}, headers={"If-Match": "*"})).status_code == 200
 
     @pytest.mark.parametrize("version", ["k", "0", "1e3", "-1", "1, 2", "99999999999999999999"])
-    async def test_with_what_is_no_version(self, gateway: InMemoryGateway, version: str) -> None:
-        """The API server answers 500 to most of these, and takes 0 for any version at all."""
+    async def test_an_invalid_version_gets_422(self, gateway: InMemoryGateway, version: str) -> None:
+        """The API server answers 500 to most of these values, and takes 0 for any version."""
         await self._given(gateway)
-        answer = await gateway.put("/instances/web", {"description": "a"}, headers={"If-Match": f'"{version}"'})
-        (error,) = assert_problem(answer, 422, "ValidationError")["errors"]
+        response = await gateway.put("/instances/web", {"description": "a"}, headers={"If-Match": f'"{version}"'})
+        (error,) = assert_problem(response, 422, "ValidationError")["errors"]
         assert error["field"] == "header -> if-match"
         assert error["message"] == 'must be the ETag of a response, for example "1207", or *'
-        answer = await gateway.put("/instances/web", {"description": "a", "resource_version": version})
-        (error,) = assert_problem(answer, 422, "ValidationError")["errors"]
+        response = await gateway.put("/instances/web", {"description": "a", "resource_version": version})
+        (error,) = assert_problem(response, 422, "ValidationError")["errors"]
         assert error["field"] == "body -> resource_version"
 
     @staticmethod
@@ -394,13 +402,13 @@ class TestUpdate:
         gateway.instance("web")
         return await gateway.get("/instances/web")
 
-    async def test_a_status_written_in_between_does_not_matter(self, gateway: InMemoryGateway) -> None:
+    async def test_a_concurrent_status_write_is_no_conflict(self, gateway: InMemoryGateway) -> None:
         raw = gateway.instance("web")
         gateway.store.listeners.clear()  # the watch lags behind
         gateway.store.put(INSTANCES, "default", "web", {"spec": raw["spec"], "status": {"phase": "Paused"}})
         assert (await gateway.put("/instances/web", {"description": "new"})).status_code == 200
 
-    async def test_a_spec_written_in_between_does(self, gateway: InMemoryGateway) -> None:
+    async def test_a_concurrent_spec_write_is_a_conflict(self, gateway: InMemoryGateway) -> None:
         raw = gateway.instance("web")
         gateway.store.listeners.clear()
         gateway.store.put(INSTANCES, "default", "web", {"spec": raw["spec"] | {"description": "by kubectl"}})
@@ -409,7 +417,7 @@ class TestUpdate:
         # What it was told in the meantime is known now.
         assert (await gateway.put("/instances/web", {"description": "new"})).status_code == 200
 
-    async def test_gone_in_between(self, gateway: InMemoryGateway) -> None:
+    async def test_a_concurrent_deletion_gets_404(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
         gateway.store.listeners.clear()
         gateway.store.objects.clear()
@@ -426,66 +434,66 @@ class TestUpdate:
             ({"name": ""}, "body -> name"),
         ],
     )
-    async def test_what_is_wrong_is_named(self, gateway: InMemoryGateway, body: Any, field: str) -> None:
+    async def test_invalid_fields_are_named(self, gateway: InMemoryGateway, body: Any, field: str) -> None:
         gateway.instance("web")
         gateway.instance("worker", "Orchestration", "web")
-        found = assert_problem(await gateway.put("/instances/web", body), 422, "ValidationError")
-        assert field in [it["field"] for it in found["errors"]]
+        problem = assert_problem(await gateway.put("/instances/web", body), 422, "ValidationError")
+        assert field in [error["field"] for error in problem["errors"]]
 
     @pytest.mark.parametrize("body", [{"template": "no"}, {"parent_id": "no"}])
-    async def test_what_does_not_exist(self, gateway: InMemoryGateway, body: Any) -> None:
+    async def test_a_missing_object_gets_an_error(self, gateway: InMemoryGateway, body: Any) -> None:
         gateway.instance("web")
         assert_problem(await gateway.put("/instances/web", body), 400, "BadRequest")
         assert_problem(await gateway.put("/instances/no", body), 404, "NotFound")
 
     @pytest.mark.parametrize("state", ["Archived", "Terminated"])
-    async def test_the_record_is_read_only(self, gateway: InMemoryGateway, state: str) -> None:
+    async def test_an_archived_instance_is_read_only(self, gateway: InMemoryGateway, state: str) -> None:
         gateway.instance("web", phase=state, desiredState=state)
         assert_problem(await gateway.put("/instances/web", {"description": "new"}), 400, "BadRequest")
 
-    async def test_fifty_at_once_have_one_winner(self, gateway: InMemoryGateway) -> None:
+    async def test_one_of_fifty_concurrent_updates_succeeds(self, gateway: InMemoryGateway) -> None:
         tag = (await self._given(gateway)).headers["etag"]
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(gateway.put("/instances/web", {"description": str(n)}, headers={"If-Match": tag}) for n in range(50))
         )
-        codes = [it.status_code for it in answers]
+        codes = [response.status_code for response in responses]
         assert (codes.count(200), codes.count(409)) == (1, 49)
-        (winner,) = (it.json()["description"] for it in answers if it.status_code == 200)
+        (winner,) = (response.json()["description"] for response in responses if response.status_code == 200)
         assert gateway.spec("web")["description"] == winner
 
 
 class TestTerminate:
-    async def test_is_soft(self, gateway: InMemoryGateway) -> None:
+    async def test_the_object_stays(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
-        answer = await gateway.delete("/instances/web")
-        assert (answer.status_code, answer.content) == (204, b"")
+        response = await gateway.delete("/instances/web")
+        assert (response.status_code, response.content) == (204, b"")
         assert gateway.spec("web")["desiredState"] == "Terminated"
         assert_problem(await gateway.delete("/instances/web"), 409, "Conflict")
         assert_problem(await gateway.delete("/instances/nobody"), 404, "NotFound")
 
-    async def test_live_children_are_named(self, gateway: InMemoryGateway) -> None:
+    async def test_live_children_require_cascade(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
         gateway.instance("gone", "Orchestration", "web", "Terminated", desiredState="Terminated")
         for n in range(7):
             gateway.instance(f"w-{n}", "Orchestration", "web")
-        found = assert_problem(await gateway.delete("/instances/web"), 409, "Conflict")
-        assert "w-0, w-1, w-2, w-3, w-4 and 2 more" in found["detail"]
+        body = assert_problem(await gateway.delete("/instances/web"), 409, "Conflict")
+        assert "w-0, w-1, w-2, w-3, w-4 and 2 more" in body["detail"]
         assert gateway.spec("web")["desiredState"] == "Running"
         assert (await gateway.delete("/instances/web?cascade=true")).status_code == 204
         assert gateway.spec("web")["desiredState"] == "Terminated"
 
-    async def test_terminated_children_do_not_matter(self, gateway: InMemoryGateway) -> None:
+    async def test_terminated_children_are_ignored(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
         gateway.instance("gone", "Orchestration", "web", "Terminated", desiredState="Terminated")
         assert (await gateway.delete("/instances/web")).status_code == 204
 
-    async def test_protection_holds(self, gateway: InMemoryGateway) -> None:
+    async def test_a_protected_instance_gets_403(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
         gateway.instance("safe", "Orchestration", "web", deletionProtection=True)
         for path in ("/instances/safe", "/instances/web?cascade=true"):
             assert "safe" in assert_problem(await gateway.delete(path), 403, "Forbidden")["detail"]
 
-    async def test_an_edit_in_between(self, gateway: InMemoryGateway) -> None:
+    async def test_a_concurrent_change_gets_409(self, gateway: InMemoryGateway) -> None:
         gateway.instance("web")
         gateway.store.error = ConflictError("409: modified", code=409)
         assert_problem(await gateway.delete("/instances/web"), 409, "Conflict")

@@ -1,4 +1,4 @@
-"""Long answers: made once for many, in slices, kept while nothing changes, within bounds."""
+"""Caches of rendered JSON: shared renderings, versions and bounds."""
 
 from __future__ import annotations
 
@@ -9,69 +9,71 @@ import pytest
 from hopper.gateway.views.caches import ResponseCache, render_in_slices
 
 
-async def test_slices_keep_the_order() -> None:
-    assert await render_in_slices(range(1000), lambda it: b"%d" % it) == [b"%d" % it for it in range(1000)]
+async def test_render_in_slices_keeps_the_order() -> None:
+    assert await render_in_slices(range(1000), lambda number: b"%d" % number) == [
+        b"%d" % number for number in range(1000)
+    ]
     assert await render_in_slices([], bytes) == []
 
 
-class Maker:
-    """Makes an answer when it may, and counts."""
+class PausedRenderer:
+    """Renders a body when allowed, and counts the calls."""
 
-    def __init__(self, answer: bytes = b"all") -> None:
-        self.may = asyncio.Event()
-        self.made = 0
-        self.answer = answer
+    def __init__(self, body: bytes = b"all") -> None:
+        self.allowed = asyncio.Event()
+        self.calls = 0
+        self.body = body
 
     async def __call__(self) -> bytes:
-        self.made += 1
-        await self.may.wait()
-        return self.answer
+        self.calls += 1
+        await self.allowed.wait()
+        return self.body
 
 
-async def test_one_answer_for_many() -> None:
-    whole, make = ResponseCache(), Maker()
-    asked = [asyncio.create_task(whole.get("a", 1, make)) for _ in range(10)]
+async def test_concurrent_requests_share_one_rendering() -> None:
+    cache, render = ResponseCache(), PausedRenderer()
+    asked = [asyncio.create_task(cache.get("a", 1, render)) for _ in range(10)]
     await asyncio.sleep(0)
-    asked[0].cancel()  # who goes away takes it from nobody
-    make.may.set()
+    asked[0].cancel()  # must not cancel the rendering for the others
+    render.allowed.set()
     assert set(await asyncio.gather(*asked[1:])) == {b"all"}
-    assert await whole.get("a", 1, make) == b"all"
-    assert make.made == 1
-    assert await whole.get("a", 2, make) == b"all"
-    assert (make.made, len(whole)) == (2, 1)
+    assert await cache.get("a", 1, render) == b"all"
+    assert render.calls == 1
+    assert await cache.get("a", 2, render) == b"all"
+    assert (render.calls, len(cache)) == (2, 1)
 
 
-async def test_the_oldest_make_room() -> None:
-    whole, make = ResponseCache(max_bytes=25_000), Maker(b"x" * 10_000)
-    make.may.set()
+async def test_the_least_recently_used_body_is_removed() -> None:
+    cache, render = ResponseCache(max_bytes=25_000), PausedRenderer(b"x" * 10_000)
+    render.allowed.set()
     for key in "abac":
-        await whole.get(key, 1, make)
-    assert (make.made, len(whole)) == (3, 2)
-    await whole.get("a", 1, make)
-    assert make.made == 3
-    make.answer = b"x" * 25_000
-    await whole.get("huge", 1, make)
-    assert len(whole) == 0
+        await cache.get(key, 1, render)
+    assert (render.calls, len(cache)) == (3, 2)
+    await cache.get("a", 1, render)
+    assert render.calls == 3
+    render.body = b"x" * 25_000
+    await cache.get("huge", 1, render)
+    assert len(cache) == 0
 
 
-async def test_long_questions_count_too() -> None:
-    whole, make = ResponseCache(max_bytes=100_000), Maker(b"")
-    make.may.set()
+async def test_the_size_includes_the_key() -> None:
+    cache, render = ResponseCache(max_bytes=100_000), PausedRenderer(b"")
+    render.allowed.set()
     for number in range(1000):
-        await whole.get(f"{number} {'x' * 10_000}", 1, make)
-    assert len(whole) == 9
+        await cache.get(f"{number} {'x' * 10_000}", 1, render)
+    assert len(cache) == 9
     for number in range(1000):
-        await whole.get(f"{number}", 1, make)
-    assert len(whole) <= 200
+        await cache.get(f"{number}", 1, render)
+    assert len(cache) <= 200
 
 
-async def test_a_failure_is_not_kept() -> None:
-    whole, make = ResponseCache(), Maker()
-    make.may.set()
+async def test_a_failure_is_not_cached() -> None:
+    cache, render = ResponseCache(), PausedRenderer()
+    render.allowed.set()
 
     async def fail() -> bytes:
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        await whole.get("a", 1, fail)
-    assert await whole.get("a", 1, make) == b"all"
+        await cache.get("a", 1, fail)
+    assert await cache.get("a", 1, render) == b"all"

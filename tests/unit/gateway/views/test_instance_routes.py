@@ -1,4 +1,4 @@
-"""Reading instances: one, lists with every parameter, the tree, and answers that have not changed."""
+"""Reading instances: details, lists, trees and conditional requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AT = "2026-03-01T11:00:00Z"
 
 @pytest.fixture
 def gateway(gateway: InMemoryGateway) -> InMemoryGateway:
-    """Two projects, one with two workers, and an event of nobody's."""
+    """Two projects, one with two workers, and an event without a parent."""
     gateway.instance("global", "Global")
     gateway.instance("web", "Project", "global", displayName="Web shop", description="sells shoes")
     gateway.instance("mail", "Project", "global", "Stopped", desiredState="Stopped")
@@ -26,75 +26,75 @@ def gateway(gateway: InMemoryGateway) -> InMemoryGateway:
     return gateway
 
 
-def ids(answer: Any) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    return [it["id"] for it in (body["items"] if isinstance(body, dict) else body)]
+def ids(response: Any) -> list[str]:
+    assert response.status_code == 200, response.text
+    body = response.json()
+    return [item["id"] for item in (body["items"] if isinstance(body, dict) else body)]
 
 
-class TestOne:
+class TestDetail:
     async def test_by_id_and_by_uid(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/instances/web")).json()
-        assert (found["id"], found["name"], found["scope"], found["status"]) == (
+        body = (await gateway.get("/instances/web")).json()
+        assert (body["id"], body["name"], body["scope"], body["status"]) == (
             "web",
             "Web shop",
             "PROJECT",
             "running",
         )
-        assert (found["instance_type"], found["parent_id"]) == ("PERSISTENT", "global")
-        assert found["description"] == "sells shoes"
-        assert (found["desired_state"], found["created_at"]) == ("running", AT)
-        assert (await gateway.get(f"/instances/{found['uid']}")).json() == found
+        assert (body["instance_type"], body["parent_id"]) == ("PERSISTENT", "global")
+        assert body["description"] == "sells shoes"
+        assert (body["desired_state"], body["created_at"]) == ("running", AT)
+        assert (await gateway.get(f"/instances/{body['uid']}")).json() == body
 
-    async def test_without_a_status_yet(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/instances/fair")).json()
-        assert (found["status"], found["effective_state"], found["conditions"]) == ("created", None, [])
-        assert (found["started_at"], found["stopped_at"], found["history"]) == (None, None, [])
-        assert found["instance_type"] == "EPHEMERAL"
+    async def test_an_instance_without_a_status(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/instances/fair")).json()
+        assert (body["status"], body["effective_state"], body["conditions"]) == ("created", None, [])
+        assert (body["started_at"], body["stopped_at"], body["history"]) == (None, None, [])
+        assert body["instance_type"] == "EPHEMERAL"
 
-    async def test_status_is_told_as_it_is(self, gateway: InMemoryGateway) -> None:
+    async def test_status_is_returned_unchanged(self, gateway: InMemoryGateway) -> None:
         condition = {"type": "Ready", "status": "False", "reason": "BackOff", "message": "m", "lastTransitionTime": AT}
         step = {"from": "Running", "to": "Error", "time": AT, "reason": "CrashLoopBackOff", "message": "exit 1"}
         status = {"conditions": [condition], "history": [step], "startedAt": AT, "restarts": 3, "path": "global/bad"}
         gateway.instance(
             "bad", parent="global", phase="Error", status=status | {"depth": 1, "effectiveState": "Running"}
         )
-        found = (await gateway.get("/instances/bad")).json()
-        assert (found["status"], found["effective_state"], found["ready"]) == ("error", "running", False)
-        assert found["conditions"][0]["last_transition_time"] == AT
-        assert found["history"] == [{**step, "from": "running", "to": "error"}]
-        assert (found["restarts"], found["path"], found["depth"], found["started_at"]) == (3, "global/bad", 1, AT)
+        body = (await gateway.get("/instances/bad")).json()
+        assert (body["status"], body["effective_state"], body["ready"]) == ("error", "running", False)
+        assert body["conditions"][0]["last_transition_time"] == AT
+        assert body["history"] == [{**step, "from": "running", "to": "error"}]
+        assert (body["restarts"], body["path"], body["depth"], body["started_at"]) == (3, "global/bad", 1, AT)
 
-    async def test_configuration_is_as_in_the_spec(self, gateway: InMemoryGateway) -> None:
+    async def test_config_is_returned_as_in_the_spec(self, gateway: InMemoryGateway) -> None:
         config = {"limits": {"maxDepth": 3}, "capabilities": ["gpu"], "extra": {"Some_Key": [1, None]}}
         gateway.instance("web2", config=config)
         assert (await gateway.get("/instances/web2")).json()["config"] == config
 
     @pytest.mark.parametrize("text", ["[1]", "{", '"x"', "[" * 5000])
-    async def test_a_broken_annotation_is_no_error(self, gateway: InMemoryGateway, text: str) -> None:
+    async def test_an_invalid_annotation_is_ignored(self, gateway: InMemoryGateway, text: str) -> None:
         raw = gateway.instance("odd")
         metadata = {"annotations": {"hopper.dev/runtime-metadata": text, "hopper.dev/created-by": "bob"}}
         gateway.store.put(INSTANCES, "default", "odd", {"spec": raw["spec"], "metadata": metadata})
-        found = (await gateway.get("/instances/odd")).json()
-        assert (found["runtime_metadata"], found["created_by"]) == ({}, "bob")
+        body = (await gateway.get("/instances/odd")).json()
+        assert (body["runtime_metadata"], body["created_by"]) == ({}, "bob")
 
-    async def test_secrets_are_not_answered(self, gateway: InMemoryGateway) -> None:
+    async def test_secrets_are_omitted(self, gateway: InMemoryGateway) -> None:
         env = [{"name": "TOKEN", "value": "s3cret", "secret": True}, {"name": "MODE", "value": "fast"}]
         gateway.template("shop")
         gateway.instance("web3", templateRef={"name": "shop"}, overrides={"env": env, "ports": [{"containerPort": 80}]})
         for path in ("/instances/web3", "/instances?name=web3", "/instances/web3/hierarchy", "/instances/active"):
-            answer = await gateway.get(path)
-            assert answer.status_code == 200
-            assert "s3cret" not in answer.text
-        found = (await gateway.get("/instances/web3")).json()
-        assert found["overrides"]["env"] == [{"name": "TOKEN", "secret": True}, {"name": "MODE", "value": "fast"}]
-        assert found["override_count"] == 3
+            response = await gateway.get(path)
+            assert response.status_code == 200
+            assert "s3cret" not in response.text
+        body = (await gateway.get("/instances/web3")).json()
+        assert body["overrides"]["env"] == [{"name": "TOKEN", "secret": True}, {"name": "MODE", "value": "fast"}]
+        assert body["override_count"] == 3
 
-    async def test_the_global_one(self, gateway: InMemoryGateway) -> None:
+    async def test_the_global_instance(self, gateway: InMemoryGateway) -> None:
         assert (await gateway.get("/instances/global")).json()["scope"] == "GLOBAL"
         assert_problem(await gateway.get("/instances/global?namespace=other"), 404, "NotFound")
 
-    async def test_another_namespace(self, gateway: InMemoryGateway) -> None:
+    async def test_an_instance_in_another_namespace(self, gateway: InMemoryGateway) -> None:
         assert_problem(await gateway.get("/instances/elsewhere"), 404, "NotFound")
         assert (await gateway.get("/instances/elsewhere?namespace=other")).json()["namespace"] == "other"
 
@@ -123,46 +123,46 @@ class TestLists:
             ("?skip=100", []),
         ],
     )
-    async def test_parameters(self, gateway: InMemoryGateway, query: str, expected: list[str]) -> None:
-        found = ids(await gateway.get(f"/instances{query}"))
-        assert found == expected
+    async def test_filters_and_sorting(self, gateway: InMemoryGateway, query: str, expected: list[str]) -> None:
+        result = ids(await gateway.get(f"/instances{query}"))
+        assert result == expected
 
-    async def test_a_parent_by_uid(self, gateway: InMemoryGateway) -> None:
+    async def test_the_parent_may_be_given_by_uid(self, gateway: InMemoryGateway) -> None:
         uid = (await gateway.get("/instances/web")).json()["uid"]
         assert ids(await gateway.get(f"/instances?parent_id={uid}")) == ["web-a", "web-b"]
 
-    async def test_a_page_says_where_it_is(self, gateway: InMemoryGateway) -> None:
+    async def test_a_page_contains_its_position(self, gateway: InMemoryGateway) -> None:
         page = (await gateway.get("/instances?skip=2&limit=3")).json()
         assert (page["total"], page["skip"], page["limit"], page["has_more"]) == (6, 2, 3, True)
         page = (await gateway.get("/instances?skip=3&limit=3")).json()
         assert (page["total"], len(page["items"]), page["has_more"]) == (6, 3, False)
 
-    async def test_pages_together_are_everything(self, gateway: InMemoryGateway) -> None:
+    async def test_pages_cover_the_whole_list(self, gateway: InMemoryGateway) -> None:
         for number in range(40):
             gateway.instance(f"p-{number}")
         for query in ("", "sort=-created_at&", "scope=project&"):
             whole = ids(await gateway.get(f"/instances?{query}limit=1000"))
             parts = [ids(await gateway.get(f"/instances?{query}skip={skip}&limit=7")) for skip in range(0, 49, 7)]
-            assert [it for part in parts for it in part] == whole
+            assert [item for part in parts for item in part] == whole
 
-    async def test_what_changes_is_seen_at_once(self, gateway: InMemoryGateway) -> None:
+    async def test_a_change_appears_at_once(self, gateway: InMemoryGateway) -> None:
         assert ids(await gateway.get("/instances?status=stopped")) == ["mail"]
         gateway.instance("web", "Project", "global", "Stopped")
         assert ids(await gateway.get("/instances?status=stopped")) == ["mail", "web"]
 
-    async def test_active(self, gateway: InMemoryGateway) -> None:
+    async def test_active_instances(self, gateway: InMemoryGateway) -> None:
         assert ids(await gateway.get("/instances/active")) == ["global", "web", "web-a", "web-b"]
         assert ids(await gateway.get("/instances/active?limit=1&skip=1")) == ["web"]
 
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=1001", "skip=-1", "sort=colour", "status=fine", "scope=", "skip=1e3"]
     )
-    async def test_bad_parameters(self, gateway: InMemoryGateway, query: str) -> None:
+    async def test_invalid_parameters_get_422(self, gateway: InMemoryGateway, query: str) -> None:
         assert_problem(await gateway.get(f"/instances?{query}"), 422, "ValidationError")
 
 
 class TestTree:
-    async def test_nearest_first(self, gateway: InMemoryGateway) -> None:
+    async def test_ancestors_and_descendants_are_sorted_by_distance(self, gateway: InMemoryGateway) -> None:
         assert ids(await gateway.get("/instances/global/children")) == ["mail", "web"]
         assert ids(await gateway.get("/instances/web-a/ancestors")) == ["web", "global"]
         below = ids(await gateway.get("/instances/global/descendants"))
@@ -171,48 +171,48 @@ class TestTree:
 
     @pytest.mark.parametrize("path", ["hierarchy", "tree"])
     async def test_hierarchy(self, gateway: InMemoryGateway, path: str) -> None:
-        found = (await gateway.get(f"/instances/global/{path}")).json()
-        assert found["total_instances"] == 5
-        root = found["root"]
+        body = (await gateway.get(f"/instances/global/{path}")).json()
+        assert body["total_instances"] == 5
+        root = body["root"]
         assert (root["instance"]["id"], root["depth"]) == ("global", 0)
-        assert [(it["instance"]["id"], it["depth"]) for it in root["children"]] == [("mail", 1), ("web", 1)]
-        assert [it["instance"]["id"] for it in root["children"][1]["children"]] == ["web-a", "web-b"]
+        assert [(node["instance"]["id"], node["depth"]) for node in root["children"]] == [("mail", 1), ("web", 1)]
+        assert [node["instance"]["id"] for node in root["children"][1]["children"]] == ["web-a", "web-b"]
         short = (await gateway.get(f"/instances/global/{path}?depth=1")).json()
         assert (short["total_instances"], short["root"]["children"][1]["children"]) == (3, [])
 
-    async def test_a_project(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/instances/projects/web")).json()
-        assert found["project"]["id"] == "web"
-        assert [it["id"] for it in found["orchestrations"]] == ["web-a", "web-b"]
-        assert found["total"] == 2
+    async def test_a_project_with_its_orchestrations(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/instances/projects/web")).json()
+        assert body["project"]["id"] == "web"
+        assert [instance["id"] for instance in body["orchestrations"]] == ["web-a", "web-b"]
+        assert body["total"] == 2
         assert_problem(await gateway.get("/instances/projects/web-a"), 404, "NotFound")
 
-    async def test_no_tasks(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/instances/web/tasks")).json()
-        assert found == {"instance_id": "web", "instance_name": "Web shop", "tasks": [], "total": 0}
+    async def test_tasks_are_empty(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/instances/web/tasks")).json()
+        assert body == {"instance_id": "web", "instance_name": "Web shop", "tasks": [], "total": 0}
 
-    async def test_a_circle_does_no_harm(self, gateway: InMemoryGateway) -> None:
+    async def test_a_cycle_ends(self, gateway: InMemoryGateway) -> None:
         gateway.instance("x", "Project", "y")
         gateway.instance("y", "Project", "x")
-        found = (await gateway.get("/instances/x/hierarchy")).json()
-        assert found["total_instances"] == 2
+        body = (await gateway.get("/instances/x/hierarchy")).json()
+        assert body["total_instances"] == 2
         assert ids(await gateway.get("/instances/x/ancestors")) == ["y"]
 
-    async def test_a_long_chain(self, gateway: InMemoryGateway) -> None:
-        """No place in it is valid, but it can be written."""
+    async def test_a_chain_of_a_thousand_instances(self, gateway: InMemoryGateway) -> None:
+        """Beyond the maximum depth, instances are invalid but can exist."""
         for number in range(300):
             gateway.instance(f"n-{number}", "Project", f"n-{number - 1}" if number else None)
-        found = await gateway.get("/instances/n-0/hierarchy")
-        assert found.status_code == 200
-        assert found.text.count('"instance"') == 300
+        result = await gateway.get("/instances/n-0/hierarchy")
+        assert result.status_code == 200
+        assert result.text.count('"instance"') == 300
 
 
 PATHS = ("", "/web", "/active", "/global", "/projects/web", "/web/children", "/web-a/ancestors", "/global/descendants")
 
 
-class TestUnchanged:
+class TestConditionalRequests:
     @pytest.mark.parametrize("path", [*PATHS, "/global/hierarchy", "/web/tree"])
-    async def test_is_not_sent_again(self, gateway: InMemoryGateway, path: str) -> None:
+    async def test_an_unchanged_response_gets_304(self, gateway: InMemoryGateway, path: str) -> None:
         first = await gateway.get(f"/instances{path}")
         tag = first.headers["etag"]
         for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -222,7 +222,7 @@ class TestUnchanged:
         assert (other.status_code, other.content) == (200, first.content)
 
     @pytest.mark.parametrize("path", PATHS)
-    async def test_is_sent_after_a_change(self, gateway: InMemoryGateway, path: str) -> None:
+    async def test_a_changed_response_gets_200(self, gateway: InMemoryGateway, path: str) -> None:
         tag = (await gateway.get(f"/instances{path}")).headers["etag"]
         for name, scope, parent in (
             ("web", "Project", "global"),
@@ -234,22 +234,22 @@ class TestUnchanged:
         assert again.status_code == 200
         assert again.headers["etag"] != tag
 
-    async def test_two_gateways_agree(self, gateway: InMemoryGateway) -> None:
+    async def test_two_gateways_return_the_same_etag(self, gateway: InMemoryGateway) -> None:
         other = InMemoryGateway()
         for raw in gateway.store.objects.values():
             other.handle_watch_event("ADDED", raw)
         for path in PATHS:
-            answers = [await it.get(f"/instances{path}") for it in (gateway, other)]
-            assert answers[0].headers["etag"] == answers[1].headers["etag"]
+            responses = [await replica.get(f"/instances{path}") for replica in (gateway, other)]
+            assert responses[0].headers["etag"] == responses[1].headers["etag"]
 
 
 @pytest.mark.parametrize("status", [None, "running", "stopped", "error"])
 @pytest.mark.parametrize("scope", [None, "project", "orchestration", "family"])
 @pytest.mark.parametrize("parent", [None, "web", "nobody"])
-async def test_lists_agree_with_discovery(
+async def test_lists_match_the_search(
     gateway: InMemoryGateway, status: str | None, scope: str | None, parent: str | None
 ) -> None:
-    """One takes the names from the indexes, the other looks at each instance."""
+    """Lists read names from the facets, the search checks each instance."""
     given = {"status": status, "scope": scope, "parent_id": parent}
     query = "&".join(f"{key}={value}" for key, value in given.items() if value)
     assert ids(await gateway.get(f"/instances?{query}")) == ids(await gateway.get(f"/registry/discover?{query}"))

@@ -1,4 +1,4 @@
-"""`/registry`: everybody with their health, discovery by any mix of criteria, the graph, and heartbeats."""
+"""`/registry`: instances with their health, search, topology and heartbeats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BAD = {"conditions": [READY | {"status": "False", "reason": "CrashLoopBackOff", 
 
 @pytest.fixture
 def gateway(gateway: InMemoryGateway) -> InMemoryGateway:
-    """A project with one worker that is well and one that is not, and somebody whose parent is missing."""
+    """A Project with a healthy and a failed worker, and an instance with a missing parent."""
     gateway.instance("global", "Global", status=GOOD)
     gateway.instance(
         "web", "Project", "global", labels={"tier": "web", "team": "a"}, status=GOOD, displayName="Web shop"
@@ -39,29 +39,29 @@ def gateway(gateway: InMemoryGateway) -> InMemoryGateway:
     return gateway
 
 
-def ids(answer: Any) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    return [it["id"] for it in answer.json()["items"]]
+def ids(response: Any) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
 
 
-class TestEverybody:
-    async def test_with_health(self, gateway: InMemoryGateway) -> None:
-        answer = (await gateway.get("/registry/instances")).json()
-        found = {it["id"]: it for it in answer["items"]}
-        assert sorted(found) == ["global", "lost", "web", "web-a", "web-b"]
-        assert answer["total"] == 5
-        assert (found["web-a"]["health"], found["web-a"]["capabilities"]) == ("healthy", ["gpu", "eu"])
-        assert (found["web-b"]["health"], found["web-b"]["reason"]) == ("unhealthy", "CrashLoopBackOff")
-        assert found["web-b"]["message"] == "exit 1"
-        assert (found["web"]["health"], found["web"]["worst_health"]) == ("healthy", "unhealthy")
-        assert found["web"]["worst_id"] == "web-b"
-        assert (found["web"]["labels"], found["web"]["name"]) == ({"tier": "web", "team": "a"}, "Web shop")
+class TestList:
+    async def test_instances_have_their_health(self, gateway: InMemoryGateway) -> None:
+        response = (await gateway.get("/registry/instances")).json()
+        result = {item["id"]: item for item in response["items"]}
+        assert sorted(result) == ["global", "lost", "web", "web-a", "web-b"]
+        assert response["total"] == 5
+        assert (result["web-a"]["health"], result["web-a"]["capabilities"]) == ("healthy", ["gpu", "eu"])
+        assert (result["web-b"]["health"], result["web-b"]["reason"]) == ("unhealthy", "CrashLoopBackOff")
+        assert result["web-b"]["message"] == "exit 1"
+        assert (result["web"]["health"], result["web"]["worst_health"]) == ("healthy", "unhealthy")
+        assert result["web"]["worst_id"] == "web-b"
+        assert (result["web"]["labels"], result["web"]["name"]) == ({"tier": "web", "team": "a"}, "Web shop")
 
-    async def test_another_namespace(self, gateway: InMemoryGateway) -> None:
+    async def test_instances_of_another_namespace(self, gateway: InMemoryGateway) -> None:
         assert ids(await gateway.get("/registry/instances?namespace=other")) == ["far"]
 
     @pytest.mark.parametrize("path", ["/registry/instances", "/registry/discover?scope=PROJECT", "/registry/topology"])
-    async def test_is_not_sent_again(self, gateway: InMemoryGateway, path: str) -> None:
+    async def test_an_unchanged_response_gets_304(self, gateway: InMemoryGateway, path: str) -> None:
         first = await gateway.get(path)
         known = {"If-None-Match": first.headers["etag"]}
         assert (await gateway.get(path, headers=known)).status_code == 304
@@ -93,15 +93,15 @@ class TestDiscover:
             ("can_parent=PROJECT&name=nothing", []),
         ],
     )
-    async def test_all_criteria(self, gateway: InMemoryGateway, query: str, expected: list[str]) -> None:
+    async def test_each_criterion(self, gateway: InMemoryGateway, query: str, expected: list[str]) -> None:
         assert ids(await gateway.get(f"/registry/discover?{query}")) == expected
 
-    async def test_by_uid(self, gateway: InMemoryGateway) -> None:
+    async def test_parent_and_ancestor_may_be_given_by_uid(self, gateway: InMemoryGateway) -> None:
         uid = (await gateway.get("/instances/web")).json()["uid"]
         for field in ("parent_id", "ancestor_id"):
             assert ids(await gateway.get(f"/registry/discover?{field}={uid}")) == ["web-a", "web-b"]
 
-    async def test_a_capability_may_be_called_anything(self, gateway: InMemoryGateway) -> None:
+    async def test_capabilities_may_have_any_name(self, gateway: InMemoryGateway) -> None:
         gateway.instance("odd", "Orchestration", "web", config={"capabilities": ["true", "null", "1"]})
         for word in ("true", "null", "1"):
             assert ids(await gateway.get(f"/registry/discover?capability={word}")) == ["odd"]
@@ -115,30 +115,30 @@ class TestDiscover:
             ("namespace=Web", "query -> namespace: must consist of lower-case letters, digits and hyphens"),
         ],
     )
-    async def test_what_is_said_of_bad_parameters(self, gateway: InMemoryGateway, query: str, said: str) -> None:
+    async def test_messages_for_invalid_parameters(self, gateway: InMemoryGateway, query: str, said: str) -> None:
         body = assert_problem(await gateway.get(f"/registry/discover?{query}"), 422, "ValidationError")
         assert body["detail"].startswith(said)
 
     @pytest.mark.parametrize("query", ["label=tier", "label==x", "healthy=perhaps", "status=fine", "can_parent=moon"])
-    async def test_bad_parameters(self, gateway: InMemoryGateway, query: str) -> None:
+    async def test_invalid_parameters_get_422(self, gateway: InMemoryGateway, query: str) -> None:
         assert_problem(await gateway.get(f"/registry/discover?{query}"), 422, "ValidationError")
 
 
 class TestHealth:
-    async def test_totals_and_complaints(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/registry/health")).json()
-        assert (found["health"], found["total"]) == ("unhealthy", 5)
-        assert found["by_status"] == {"created": 1, "error": 1, "running": 3}
-        assert found["by_health"]["healthy"] == 3
-        (bad,) = (it for it in found["unhealthy"] if it["health"] == "unhealthy")
+    async def test_totals_and_instances_in_trouble(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/registry/health")).json()
+        assert (body["health"], body["total"]) == ("unhealthy", 5)
+        assert body["by_status"] == {"created": 1, "error": 1, "running": 3}
+        assert body["by_health"]["healthy"] == 3
+        (bad,) = (complaint for complaint in body["unhealthy"] if complaint["health"] == "unhealthy")
         assert bad == {"id": "web-b", "health": "unhealthy", "reason": "CrashLoopBackOff", "message": "exit 1"}
-        assert [it["id"] for it in found["instances"]] == ["global", "lost", "web", "web-a", "web-b"]
+        assert [instance["id"] for instance in body["instances"]] == ["global", "lost", "web", "web-a", "web-b"]
 
-    async def test_of_nobody(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/registry/health?namespace=empty")).json()
-        assert (found["health"], found["total"], found["unhealthy"]) == ("inactive", 0, [])
+    async def test_an_empty_namespace(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/registry/health?namespace=empty")).json()
+        assert (body["health"], body["total"], body["unhealthy"]) == ("inactive", 0, [])
 
-    async def test_heartbeats_are_told(self, gateway: InMemoryGateway) -> None:
+    async def test_metrics_of_a_heartbeat(self, gateway: InMemoryGateway) -> None:
         vitals = {
             "active_tasks": 3,
             "queue_depth": 7,
@@ -147,14 +147,18 @@ class TestHealth:
             "status": "degraded",
         }
         before = gateway.store.objects[INSTANCES.plural, "default", "web-a"]
-        answer = await gateway.post("/registry/instances/web-a/heartbeat", vitals | {"status": "degraded"})
-        assert (answer.status_code, answer.content) == (204, b"")
-        (found,) = (it for it in (await gateway.get("/registry/health")).json()["instances"] if it["id"] == "web-a")
-        assert {key: found[key] for key in vitals if key != "status"} == {
+        response = await gateway.post("/registry/instances/web-a/heartbeat", vitals | {"status": "degraded"})
+        assert (response.status_code, response.content) == (204, b"")
+        (result,) = (
+            instance
+            for instance in (await gateway.get("/registry/health")).json()["instances"]
+            if instance["id"] == "web-a"
+        )
+        assert {key: result[key] for key in vitals if key != "status"} == {
             k: v for k, v in vitals.items() if k != "status"
         }
-        assert found["uptime"] > 0
-        assert found["last_heartbeat"]
+        assert result["uptime"] > 0
+        assert result["last_heartbeat"]
         status = (await gateway.get("/instances/web-a/status")).json()
         assert (status["queue_size"], status["active_tasks"], status["status"]) == (7, 3, "running")
         assert status["uptime"] > 0
@@ -167,24 +171,24 @@ class TestHealth:
         "body",
         [{"error_rate": 2}, {"active_tasks": -1}, {"status": "inactive"}, {"colour": 1}, [], {"queue_depth": "many"}],
     )
-    async def test_what_is_no_heartbeat(self, gateway: InMemoryGateway, body: Any) -> None:
+    async def test_invalid_heartbeats_get_an_error(self, gateway: InMemoryGateway, body: Any) -> None:
         assert_problem(await gateway.post("/registry/instances/web-a/heartbeat", body), 422, "ValidationError")
         assert_problem(await gateway.post("/registry/instances/nobody/heartbeat", {}), 404, "NotFound")
 
-    async def test_the_status_of_one(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/instances/web-b/status")).json()
-        assert (found["status"], found["health"], found["reason"]) == ("error", "unhealthy", "CrashLoopBackOff")
-        assert (found["uptime"], found["queue_size"], found["last_heartbeat"]) == (None, None, None)
+    async def test_the_status_of_an_instance(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/instances/web-b/status")).json()
+        assert (body["status"], body["health"], body["reason"]) == ("error", "unhealthy", "CrashLoopBackOff")
+        assert (body["uptime"], body["queue_size"], body["last_heartbeat"]) == (None, None, None)
         assert (await gateway.get("/instances/web/status")).json()["worst_id"] == "web-b"
         assert_problem(await gateway.get("/instances/nobody/status"), 404, "NotFound")
 
-    async def test_is_never_older_than_a_heartbeat_or_a_second(self, gateway: InMemoryGateway) -> None:
+    async def test_health_is_cached_until_a_heartbeat_or_for_a_second(self, gateway: InMemoryGateway) -> None:
         now = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         gateway.context.clock = lambda: now
 
         async def of_web_a() -> dict[str, Any]:
-            found = (await gateway.get("/registry/health")).json()["instances"]
-            return next(it for it in found if it["id"] == "web-a")
+            body = (await gateway.get("/registry/health")).json()["instances"]
+            return next(entry for entry in body if entry["id"] == "web-a")
 
         assert (await of_web_a())["uptime"] == 3600
         await gateway.post("/registry/instances/web-a/heartbeat", {"active_tasks": 5})
@@ -195,8 +199,8 @@ class TestHealth:
         assert (await of_web_a())["status"] == "stopped"
 
 
-class TestMany:
-    """What takes long must not keep others waiting, nor be done twice for nothing."""
+class TestManyInstances:
+    """Large responses do not block other requests, and are rendered once."""
 
     @pytest.mark.parametrize(
         ("path", "model"),
@@ -207,7 +211,7 @@ class TestMany:
             ("/registry/topology", models.Topology),
         ],
     )
-    async def test_others_get_their_turn(self, gateway: InMemoryGateway, path: str, model: type) -> None:
+    async def test_other_requests_are_served_in_between(self, gateway: InMemoryGateway, path: str, model: type) -> None:
         for number in range(1000):
             gateway.instance(f"w-{number:04}", "Orchestration", "web", "Error" if number % 2 else "Running")
         gateway.context.clock = lambda: datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -235,7 +239,7 @@ class TestMany:
     @pytest.mark.parametrize(
         "path", ["/instances?limit=1000", "/instances/web/hierarchy", "/instances/web/descendants"]
     )
-    async def test_also_with_long_lists(self, gateway: InMemoryGateway, path: str) -> None:
+    async def test_other_requests_are_served_during_long_lists(self, gateway: InMemoryGateway, path: str) -> None:
         for number in range(1000):
             gateway.instance(f"w-{number:04}", "Orchestration", "web")
         turns = 0
@@ -253,13 +257,13 @@ class TestMany:
 
 
 class TestTopology:
-    async def test_the_graph(self, gateway: InMemoryGateway) -> None:
-        found = (await gateway.get("/registry/topology")).json()
-        assert [it["id"] for it in found["nodes"]] == ["global", "lost", "web", "web-a", "web-b"]
-        edges = {(it["parent"], it["child"]) for it in found["edges"]}
+    async def test_nodes_edges_and_orphans(self, gateway: InMemoryGateway) -> None:
+        body = (await gateway.get("/registry/topology")).json()
+        assert [node["id"] for node in body["nodes"]] == ["global", "lost", "web", "web-a", "web-b"]
+        edges = {(edge["parent"], edge["child"]) for edge in body["edges"]}
         assert edges == {("global", "web"), ("web", "web-a"), ("web", "web-b")}
-        assert (found["roots"], found["orphans"]) == (["global"], ["lost"])
-        assert found["nodes"][2] | {"name": ""} == {
+        assert (body["roots"], body["orphans"]) == (["global"], ["lost"])
+        assert body["nodes"][2] | {"name": ""} == {
             "id": "web",
             "name": "",
             "scope": "PROJECT",

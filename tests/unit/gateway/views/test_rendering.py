@@ -1,4 +1,4 @@
-"""JSON that is put together by hand says what the models say, and follows what changes."""
+"""JSON that is joined from parts matches the models, and follows changes."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ TREE = TreeNode(FIRST, 0, [TreeNode(SECOND, 1, [TreeNode(THIRD, 2)]), TreeNode(T
 
 
 def as_model(node: TreeNode) -> models.Node:
-    return models.Node(view_instance(node.instance), [as_model(it) for it in node.children], node.depth)
+    return models.Node(view_instance(node.instance), [as_model(node) for node in node.children], node.depth)
 
 
-async def test_a_page() -> None:
+async def test_a_page_matches_its_model() -> None:
     adapter = TypeAdapter(models.InstancePage)
-    for found, total, skip, limit, more in (
+    for result, total, skip, limit, more in (
         ([FIRST, SECOND], 3, 0, 2, True),
         ([THIRD], 3, 2, 2, False),
         ([], 3, 9, 2, False),
     ):
-        page = models.InstancePage([view_instance(it) for it in found], total, skip, limit, more)
-        text = await InstanceRenderer(int).page(found, total, skip, limit)
+        page = models.InstancePage([view_instance(entry) for entry in result], total, skip, limit, more)
+        text = await InstanceRenderer(int).page(result, total, skip, limit)
         assert adapter.validate_json(text) == page
         assert len(text) == len(adapter.dump_json(page))
 
 
-async def test_a_list() -> None:
-    found = TypeAdapter(list[models.InstanceView]).validate_json(await InstanceRenderer(int).list_of([FIRST, SECOND]))
-    assert found == [view_instance(FIRST), view_instance(SECOND)]
+async def test_a_list_matches_its_models() -> None:
+    result = TypeAdapter(list[models.InstanceView]).validate_json(await InstanceRenderer(int).list_of([FIRST, SECOND]))
+    assert result == [view_instance(FIRST), view_instance(SECOND)]
     assert await InstanceRenderer(int).list_of([]) == b"[]"
 
 
-async def test_a_tree() -> None:
-    found = TypeAdapter(models.Hierarchy).validate_json(await InstanceRenderer(int).hierarchy(TREE, 4))
-    assert found == models.Hierarchy(as_model(TREE), 4)
-    assert [it.name for it in instances_in(TREE)] == ["a", "b", "c", "c"]
+async def test_a_tree_matches_its_model() -> None:
+    result = TypeAdapter(models.Hierarchy).validate_json(await InstanceRenderer(int).hierarchy(TREE, 4))
+    assert result == models.Hierarchy(as_model(TREE), 4)
+    assert [instance.name for instance in instances_in(TREE)] == ["a", "b", "c", "c"]
 
 
-def test_a_new_version_is_written_anew() -> None:
+def test_a_new_version_is_rendered_again() -> None:
     renderer = InstanceRenderer(int)
     before = renderer.instance(FIRST)
     assert renderer.instance(FIRST) is before
@@ -56,8 +56,8 @@ def test_a_new_version_is_written_anew() -> None:
     assert b'"x":"y"' in renderer.instance(newer)
 
 
-def test_is_bounded_by_how_many_there_are() -> None:
-    """More than there are is never of use, and fewer would be none: who reads them all in turn would find none left."""
+def test_the_size_is_bounded_by_the_number_of_objects() -> None:
+    """The cache holds all existing objects, so that a repeated read of all of them hits it."""
     texts: RenderCache[str] = RenderCache(lambda: 5000)
     written = Counter[str]()
 
