@@ -160,7 +160,7 @@ HOSTILE: dict[str, HostileOverride] = {
     "Python classes through a filter": _operator(_text("{{ instance|attr('__class__') }}"), ".content"),
     "Python globals through a value": _operator(_text("{{ instance.__init__.__globals__ }}"), ".content"),
     "the environment of the operator": _operator(_text("{{ environ.KUBERNETES_SERVICE_HOST }}"), ".content"),
-    "the template object of Jinja": _operator(_text("{{ self.__init__ }}"), ".content"),
+    "the template object of a template engine": _operator(_text("{{ self.__init__ }}"), ".content"),
     "a file of the operator": _operator(_text("{% include '/etc/passwd' %}"), ".content"),
     "an import": _operator(_text("{% import 'os' as os %}"), ".content"),
     "a macro that calls itself": _operator(_text("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}"), ".content"),

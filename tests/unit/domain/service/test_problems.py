@@ -116,7 +116,7 @@ class TestProblem:
     def test_in_a_file_names_path_and_line(self) -> None:
         file = {"path": "/etc/a.conf", "content": "\n{{ env.X }}", "template": True}
         (found,) = problems_of({}, {"configFiles": [file]})
-        assert found.startswith("spec.overrides.configFiles[/etc/a.conf].content: line 2: 'X' does not exist")
+        assert found.startswith("spec.overrides.configFiles[/etc/a.conf].content: line 2: env.X does not exist")
 
     def test_names_a_variable_whose_value_only_the_pod_knows(self) -> None:
         env = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]

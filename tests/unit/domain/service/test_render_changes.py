@@ -83,7 +83,7 @@ class TestRevision:
     )
     def test_changes_with_other_inputs_of_the_pods(self, change: dict[str, Any]) -> None:
         """Otherwise the instance would be Ready before the pods are updated."""
-        text = "{{ instance.displayName | default }} {{ config.extra.x }}"
+        text = "{{ instance.displayName | default('') }} {{ config.extra.x }}"
         spec = {**FULL, "configFiles": [{"path": "/etc/web/x", "content": text, "template": True}]}
         before = {"displayName": "Web", "config": {"extra": {"x": 1}}}
         assert revision(blueprint(spec, **before | change)) != revision(blueprint(spec, **before))
