@@ -1,7 +1,7 @@
 """Templated configuration files: substitution of values, and nothing else.
 
 `{{ path.to.value }}` is replaced by a value, `{{ path | default("text") }}` by a value or else a text, and
-`{{ "text" }}` by the text itself. A path may use brackets: `labels["example.com/tier"]`, `ports[0].port`.
+`{{ "text" }}` by the text itself. A path may use brackets: `labels["example.org/tier"]`, `ports[0].port`.
 
 There are no loops, conditions, comparisons or filters. Time and output are linear in the text and its values, and no
 value decides what is rendered, so an error never depends on the value of a secret variable.
