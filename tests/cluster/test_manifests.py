@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,9 @@ class TestManifests:
         assert images == {"registry.example.org/hopper:0.1.0"}
         wide = [it["metadata"]["name"] for it in objects if it["kind"] == "ClusterRoleBinding"]
         assert wide == ["team-a:hopper-gateway-authentication"]
+        policies = [it for it in objects if it["kind"] == "ValidatingAdmissionPolicy"]
+        users = {name for policy in policies for name in re.findall("system:serviceaccount:[^']+", json.dumps(policy))}
+        assert users == {f"system:serviceaccount:team-a:hopper-{part}" for part in ("operator", "gateway")}
 
 
 def _relative(target: Path, start: Path) -> str:

@@ -68,7 +68,8 @@ def _split(everything: Sequence[Manifest]) -> tuple[dict[str, list[Manifest]], l
     rest = [_for_own_namespace(manifest) for manifest in everything if manifest not in cluster_wide]
     files: dict[str, Callable[[Manifest], bool]] = {
         "crds": lambda manifest: manifest["kind"] == "CustomResourceDefinition",
-        "deletion-protection": lambda manifest: manifest["kind"].startswith("ValidatingAdmissionPolicy"),
+        "deletion-protection": lambda manifest: manifest["metadata"]["name"] == "deletion-protection.hopper.dev",
+        "admission": lambda manifest: manifest["kind"].startswith("ValidatingAdmissionPolicy"),
         "operator": lambda manifest: _component(manifest) == "operator",
         "gateway": lambda manifest: _component(manifest) == "gateway",
         "roles": lambda manifest: True,
