@@ -27,7 +27,7 @@ spec:
 {{- if .Values.gateway.enabled -}}
 {{- $users = append $users (include "hopper.gateway.username" .) -}}
 {{- end -}}
-{{- concat $users .Values.admission.trustedAuthors | toJson | replace "\"" "'" -}}
+{{- concat $users .Values.admission.trustedAuthors | default list | toJson | replace "\"" "'" -}}
 {{- end }}
 
 {{- define "hopper.gateway.username" -}}
