@@ -128,7 +128,9 @@ def _unquote(quoted: str, line: int) -> str:
         text: str = json.loads(quoted)
         text.encode()  # fails for half of a surrogate pair
     except ValueError:
-        raise TemplateTextError(f"line {line}: {quoted[:_MAX_SHOWN]} is not a valid text: quote it as in JSON") from None
+        raise TemplateTextError(
+            f"line {line}: {quoted[:_MAX_SHOWN]} is not a valid text: quote it as in JSON"
+        ) from None
     return text
 
 
