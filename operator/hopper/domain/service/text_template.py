@@ -142,7 +142,7 @@ def _value_text(part: _Substitution, values: Mapping[str, Any]) -> str:
                 value = value[str(segment)]
             except ValueError as error:  # a variable whose value only the pod knows
                 raise TemplateTextError(f"line {part.line}: {error}") from None
-        elif isinstance(value, Sequence) and not isinstance(value, str) and segment in range(len(value)):
+        elif _is_list(value) and isinstance(segment, int) and segment < len(value):
             value = value[segment]
         elif part.default is not None:
             return part.default
@@ -153,8 +153,12 @@ def _value_text(part: _Substitution, values: Mapping[str, Any]) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    kind = "list" if isinstance(value, Sequence) else "mapping"
+    kind = "list" if _is_list(value) else "mapping"
     raise TemplateTextError(f"line {part.line}: {part.shown[:_MAX_SHOWN]} is a {kind}: name one entry of it")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _unsupported(text: str, start: int, line: int) -> TemplateTextError:
