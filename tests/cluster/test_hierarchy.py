@@ -1,4 +1,4 @@
-"""Who may live below whom, in whatever order they come; moving house; and ownerReferences that are always right."""
+"""Parents and children: scopes, creation order, cycles, limits, moves and ownerReferences."""
 
 from __future__ import annotations
 
@@ -15,61 +15,64 @@ from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, RefusedError, fresh_namespace, manifest
 
 
-def owner(live: LiveInstances, name: str, **more: Any) -> dict[str, Any]:
+def owner_reference(live: LiveInstances, name: str, **more: Any) -> dict[str, Any]:
+    """Return an ownerReference to an instance."""
     uid = live[name]["metadata"]["uid"]
     return {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": name, "uid": uid, **more}
 
 
-def place(live: LiveInstances, name: str) -> tuple[str | None, int | None]:
+def path_and_depth(live: LiveInstances, name: str) -> tuple[str | None, int | None]:
     status = live.status(name)
     return status.get("path"), status.get("depth")
 
 
-async def until_place(live: LiveInstances, name: str, path: str) -> None:
-    await live.until(lambda: place(live, name) == (path, path.count("/")), f"{name} at {path}")
+async def until_path(live: LiveInstances, name: str, path: str) -> None:
+    await live.until(lambda: path_and_depth(live, name) == (path, path.count("/")), f"{name} at {path}")
 
 
 class TestScopes:
-    async def test_every_pair(self, live: LiveInstances, operator: Operator) -> None:
-        """Each scope below each: admission refuses what it can tell, the operator the rest, and nobody else suffers."""
+    async def test_each_scope_accepts_only_its_allowed_parents(self, live: LiveInstances, operator: Operator) -> None:
+        """Admission rejects some wrong parents and the operator the others. The parents are not affected."""
         parents = {scope: "global" if scope is Scope.GLOBAL else f"p-{scope.lower()}" for scope in Scope}
-        homeless = parents[Scope.ORCHESTRATION]
+        not_a_root = parents[Scope.ORCHESTRATION]
         await live.create_from(
-            *(manifest(name, scope) for scope, name in parents.items() if name != homeless),
-            manifest(homeless, "Orchestration", parents[Scope.PROJECT]),
+            *(manifest(name, scope) for scope, name in parents.items() if name != not_a_root),
+            manifest(not_a_root, "Orchestration", parents[Scope.PROJECT]),
         )
         await live.until_phase("Running", *parents.values())
         for child in Scope:
             for parent in Scope:
-                name, above = f"{child}-below-{parent}".lower(), parents[parent]
+                name, parent_name = f"{child}-below-{parent}".lower(), parents[parent]
                 allowed = parent in SCOPES[child].parents
-                refused = await refusal(live, manifest(name, child, above))
-                if refused:
-                    assert not allowed, refused
-                    assert "spec.parentRef" in refused
+                rejected = await rejection(live, manifest(name, child, parent_name))
+                if rejected:
+                    assert not allowed, rejected
+                    assert "spec.parentRef" in rejected
                 elif allowed:
                     await live.until_phase("Running", name)
-                    assert live.owner_names(name) == [above]
+                    assert live.owner_names(name) == [parent_name]
                 else:
-                    wrong = await live.until_reason(name, "Stalled", "WrongParentScope")
-                    assert wrong["message"].startswith(f'spec.parentRef.name: "{above}" ')
-                    assert all(fit in wrong["message"] for fit in SCOPES[child].parents)
+                    stalled = await live.until_reason(name, "Stalled", "WrongParentScope")
+                    assert stalled["message"].startswith(f'spec.parentRef.name: "{parent_name}" ')
+                    assert all(scope in stalled["message"] for scope in SCOPES[child].parents)
                     assert live.condition(name, "HierarchyValid")["status"] == "False"
                     assert live.phase(name) == "Created"
                     assert live.owner_names(name) == []
         assert all(live.is_ready(name) for name in parents.values())
 
-    async def test_roots(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_scopes_that_need_no_parent_run_as_roots(self, live: LiveInstances, operator: Operator) -> None:
         roots = [scope for scope, rule in SCOPES.items() if rule.may_be_root]
         names = {scope: "global" if scope is Scope.GLOBAL else scope.lower() for scope in roots}
         await live.create_from(*(manifest(name, scope) for scope, name in names.items()))
         await live.until_phase("Running", *names.values())
         for name in names.values():
-            assert place(live, name) == (name, 0)
+            assert path_and_depth(live, name) == (name, 0)
             assert live.condition(name, "HierarchyValid") == {}
             assert FINALIZER not in live[name]["metadata"].get("finalizers", [])
 
-    async def test_the_wrong_one_goes_on_below_the_right_one(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_child_of_a_wrong_scope_runs_after_moving_to_a_right_one(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create_from(manifest("a", "Federated"), manifest("b", "Event", "a"), manifest("c", "Project"))
         await live.until_reason("b", "Stalled", "WrongParentScope")
         await live.edit("b", parentRef={"name": "c"})
@@ -78,7 +81,7 @@ class TestScopes:
         assert live.condition("b", "HierarchyValid")["status"] == "True"
 
 
-class TestOrderOfArrival:
+class TestCreationOrder:
     async def test_a_child_waits_for_its_parent(self, live: LiveInstances, operator: Operator) -> None:
         await live.create("worker", "Orchestration", "web")
         missing = await live.until_reason("worker", "HierarchyValid", "ParentNotFound")
@@ -91,38 +94,42 @@ class TestOrderOfArrival:
         assert live.condition("worker", "HierarchyValid")["status"] == "True"
         assert live.owner_names("worker") == ["web"]
         assert FINALIZER in live["web"]["metadata"]["finalizers"]
-        await live.until(lambda: live.status("web").get("children") == {"total": 1, "ready": 1}, "web counts it")
+        await live.until(lambda: live.status("web").get("children") == {"total": 1, "ready": 1}, "web counts one child")
         assert (await live.until_event("web", "ChildAdded"))["note"] == "worker is now a child"
 
     @pytest.mark.parametrize("seed", range(2))
-    async def test_any(self, live: LiveInstances, operator: Operator, seed: int) -> None:
-        """50 instances in a random order."""
-        tree = random_tree()
+    async def test_a_tree_created_in_any_order_ends_up_the_same(
+        self, live: LiveInstances, operator: Operator, seed: int
+    ) -> None:
+        tree = tree_of_50()
         manifests = [manifest(*entry) for entry in tree]
         random.Random(seed).shuffle(manifests)
         await live.create_from(*manifests)
-        await live.until(lambda: len(live.names) == 50, "all are there")
+        await live.until(lambda: len(live.names) == 50, "50 instances exist")
         await live.until_phase("Running")
         paths = {"global": "global"}
         for name, _, parent in tree:
             if parent:
                 paths[name] = f"{paths[parent]}/{name}"
-            assert place(live, name) == (paths[name], paths[name].count("/"))
+            assert path_and_depth(live, name) == (paths[name], paths[name].count("/"))
             assert live.owner_names(name) == ([parent] if parent else [])
             assert live.phase_history(name) == ["Created", "Starting", "Running"]
             count = sum(entry[2] == name for entry in tree)
             summary = {"total": count, "ready": count} if count else None
-            await live.until(lambda name=name, summary=summary: live.status(name).get("children") == summary, name)
+            await live.until(
+                lambda name=name, summary=summary: live.status(name).get("children") == summary,
+                f"{name} counts {count} children",
+            )
             assert (FINALIZER in live[name]["metadata"].get("finalizers", [])) == bool(count)
 
-    async def test_before_the_operator(self, live: LiveInstances) -> None:
-        await live.create_from(*(manifest(*entry) for entry in reversed(random_tree())))
+    async def test_a_tree_created_before_the_operator_starts_runs(self, live: LiveInstances) -> None:
+        await live.create_from(*(manifest(*entry) for entry in reversed(tree_of_50())))
         async with running_operator(live.namespace):
             await live.until_phase("Running")
 
 
 class TestCycles:
-    async def test_are_named_and_can_be_broken(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_cycle_is_reported_and_can_be_broken(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("a", "Personal", "b"),
             manifest("b", "Personal", "c"),
@@ -131,18 +138,18 @@ class TestCycles:
             manifest("family", "Family"),
             manifest("bystander", "Personal", "family"),
         )
-        for name, circle in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
+        for name, cycle in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
             stalled = await live.until_reason(name, "Stalled", "ParentCycle")
-            assert stalled["message"].startswith(f"spec.parentRef.name forms a cycle: {circle}; change")
+            assert stalled["message"].startswith(f"spec.parentRef.name forms a cycle: {cycle}; change")
             assert live.owner_names(name) == []
         await live.until_reason("below", "Ready", "ParentNotReady")
         await live.until_phase("Running", "bystander")
         for name in "abc":
             await live.edit(name, parentRef={"name": "family"})
         await live.until_phase("Running", "a", "b", "c", "below")
-        assert place(live, "below") == ("family/a/below", 2)
+        assert path_and_depth(live, "below") == ("family/a/below", 2)
 
-    async def test_of_those_who_run_harm_nobody(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_running_instances_in_a_cycle_keep_running(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a", "Personal"), manifest("b", "Personal"), manifest("f", "Family"))
         await live.until_phase("Running")
         await live.edit("a", parentRef={"name": "b"})
@@ -152,32 +159,34 @@ class TestCycles:
             assert live.phase(name) == "Running"
         await live.edit("a", parentRef=None)
         await live.edit("b", parentRef={"name": "f"})
-        await live.until(lambda: live.is_ready("a") and live.is_ready("b"), "both are well")
+        await live.until(lambda: live.is_ready("a") and live.is_ready("b"), "a and b are ready")
         assert live.phase_history("a") == live.phase_history("b") == ["Created", "Starting", "Running"]
 
 
 class TestLimits:
-    async def test_a_newcomer_displaces_nobody(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_child_over_the_limit_displaces_no_accepted_child(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create("home", config={"limits": {"maxChildInstances": 2}})
         await live.create_from(manifest("m", "Event", "home"), manifest("n", "Event", "home"))
         await live.until_phase("Running", "home", "m", "n")
         await live.create_from(manifest("a", "Event", "home"), manifest("z", "Event", "home"))
         for name in "az":
             stalled = await live.until_reason(name, "Stalled", "TooManyChildren")
-            told = 'parent "home" allows at most 2 children (config.limits.maxChildInstances), but '
-            assert stalled["message"].startswith(told)
+            message = 'parent "home" allows at most 2 children (config.limits.maxChildInstances), but '
+            assert stalled["message"].startswith(message)
             assert live.phase(name) == "Created"
             assert live.owner_names(name) == []
         assert live.is_ready("m")
         assert live.is_ready("n")
 
         await live.delete("m")
-        await live.until(lambda: live.is_ready("a") != live.is_ready("z"), "the free seat is taken")
+        await live.until(lambda: live.is_ready("a") != live.is_ready("z"), "a or z has the free slot")
         await live.edit("home", config={"limits": {"maxChildInstances": 3}})
         await live.until_phase("Running", "a", "n", "z")
         assert live.phase_history("n") == ["Created", "Starting", "Running"]
 
-    async def test_a_seat_is_freed_by_moving_out(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_moving_a_child_away_frees_its_slot(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("home", config={"limits": {"maxChildInstances": 1}}),
             manifest("away"),
@@ -190,34 +199,39 @@ class TestLimits:
         await live.until_phase("Running", "m", "n")
         assert (live.owner_names("m"), live.owner_names("n")) == (["away"], ["home"])
 
-    async def test_a_lower_limit_sends_nobody_away(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_lowered_limit_stops_no_running_child(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("home"), *(manifest(name, "Event", "home") for name in "abc"))
         await live.until_phase("Running", "home", *"abc")
         await live.edit("home", config={"limits": {"maxChildInstances": 1}})
-        await live.until(lambda: sum(map(live.is_ready, "abc")) == 1, "those over the limit say so")
+        await live.until(lambda: sum(map(live.is_ready, "abc")) == 1, "only one of a, b and c is ready")
         assert [live.phase(name) for name in "abc"] == ["Running"] * 3
 
-    async def test_a_crowd_at_once(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_of_many_children_at_once_only_the_limit_is_accepted(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create("home", config={"limits": {"maxChildInstances": 5}})
-        crowd = [f"c-{number}" for number in range(20)]
-        await live.create_from(*(manifest(name, "Event", "home") for name in crowd))
-        await live.until(lambda: sum(map(live.is_ready, crowd)) == 5, "five have a seat")
-        await live.until(lambda: all(live.status(name) for name in crowd), "everybody has an answer")
-        waiting = [name for name in crowd if not live.is_ready(name)]
+        names = [f"c-{number}" for number in range(20)]
+        await live.create_from(*(manifest(name, "Event", "home") for name in names))
+        await live.until(lambda: sum(map(live.is_ready, names)) == 5, "5 children are accepted")
+        await live.until(lambda: all(live.status(name) for name in names), "all children have a status")
+        waiting = [name for name in names if not live.is_ready(name)]
         assert {live.condition(name, "Stalled").get("reason") for name in waiting} == {"TooManyChildren"}
         assert {live.phase(name) for name in waiting} == {"Created"}
 
-    async def test_the_default_of_a_global_instance(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_global_instance_accepts_100_children_by_default(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create("global", "Global")
-        crowd = [f"c-{number}" for number in range(102)]
-        await live.create_from(*(manifest(name, "Federated", "global") for name in crowd))
-        await live.until(lambda: all(live.status(name) for name in crowd), "everybody has an answer")
-        await live.until(lambda: sum(map(live.is_ready, crowd)) == 100, "a hundred have a seat")
+        names = [f"c-{number}" for number in range(102)]
+        await live.create_from(*(manifest(name, "Federated", "global") for name in names))
+        await live.until(lambda: all(live.status(name) for name in names), "all children have a status")
+        await live.until(lambda: sum(map(live.is_ready, names)) == 100, "100 children are accepted")
         await live.edit("global", config={"limits": {"maxChildInstances": 102}})
-        await live.until_phase("Running", *crowd)
+        await live.until_phase("Running", *names)
 
-    async def test_depth(self, live: LiveInstances, operator: Operator) -> None:
-        """The smallest limit above holds, whoever set it."""
+    async def test_the_smallest_depth_limit_of_all_ancestors_applies(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create_from(
             manifest("global", "Global", config={"limits": {"maxDepth": 2}}),
             manifest("web", "Project", "global", config={"limits": {"maxDepth": 7}}),
@@ -233,7 +247,7 @@ class TestLimits:
 
 
 class TestMoving:
-    async def test_takes_the_subtree_along(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_moving_a_child_moves_its_subtree(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(
             manifest("global", "Global"),
             manifest("garden", "Family", "global"),
@@ -241,32 +255,38 @@ class TestMoving:
             manifest("notes", "Orchestration", "ada"),
         )
         await live.until_phase("Running")
-        await until_place(live, "notes", "global/garden/ada/notes")
+        await until_path(live, "notes", "global/garden/ada/notes")
         await live.edit("ada", parentRef={"name": "global"})
-        await until_place(live, "notes", "global/ada/notes")
-        await until_place(live, "ada", "global/ada")
+        await until_path(live, "notes", "global/ada/notes")
+        await until_path(live, "ada", "global/ada")
         assert live.owner_names("ada") == ["global"]
-        await live.until(lambda: live.status("garden").get("children") is None, "garden counts nobody")
-        await live.until(lambda: live.status("global").get("children", {}).get("total") == 2, "global counts two")
-        await live.until(lambda: FINALIZER not in live["garden"]["metadata"].get("finalizers", []), "nothing to guard")
+        await live.until(lambda: live.status("garden").get("children") is None, "garden counts no child")
+        await live.until(
+            lambda: live.status("global").get("children", {}).get("total") == 2, "global counts 2 children"
+        )
+        await live.until(
+            lambda: FINALIZER not in live["garden"]["metadata"].get("finalizers", []), "garden has no finalizer"
+        )
         assert (await live.until_event("garden", "ChildRemoved"))["note"] == "ada is no longer a child"
         assert (await live.until_event("ada", "ParentChanged"))["note"] == "parent changed from garden to global"
-        await live.until(lambda: "ada is now a child" in notes(live, "global", "ChildAdded"), "the Event")
+        await live.until(
+            lambda: "ada is now a child" in notes(live, "global", "ChildAdded"), "Event ChildAdded of global"
+        )
         for name in ("ada", "notes"):
             assert live.phase_history(name) == ["Created", "Starting", "Running"]
 
-    async def test_out_into_the_open(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_child_without_its_parentref_becomes_a_root(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("b", parentRef=None)
-        await until_place(live, "b", "b")
+        await until_path(live, "b", "b")
         assert live.owner_names("b") == []
         assert (await live.until_event("b", "ParentChanged"))["note"] == "parent changed from a to none"
         await live.delete("a")
         await live.until_gone("a")
         assert live.is_ready("b")
 
-    async def test_to_one_who_is_not_there_yet(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_child_moved_to_a_missing_parent_waits(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("b", parentRef={"name": "later"})
@@ -275,10 +295,12 @@ class TestMoving:
         assert live.phase("b") == "Running"
         assert live.owner_names("b") == []
         await live.create("later")
-        await until_place(live, "b", "later/b")
+        await until_path(live, "b", "later/b")
         assert live.owner_names("b") == ["later"]
 
-    async def test_changes_what_is_inherited(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_a_moved_child_inherits_the_state_of_its_new_parent(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create_from(manifest("a", desiredState="Stopped"), manifest("b"), manifest("c", "Event", "a"))
         await live.until_phase("Stopped", "c")
         await live.edit("c", parentRef={"name": "b"})
@@ -289,62 +311,69 @@ class TestMoving:
 
 class TestOwnerReferences:
     @pytest.fixture
-    async def family(self, live: LiveInstances, operator: Operator) -> None:
+    async def parent_and_child(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(manifest("a"), manifest("b", "Event", "a"), manifest("stranger"))
         await live.until_phase("Running", "a", "b", "stranger")
 
-    async def test_form(self, live: LiveInstances, family: None) -> None:
-        expected = owner(live, "a", controller=True, blockOwnerDeletion=True)
+    async def test_the_owner_reference_names_the_parent_as_controller(
+        self, live: LiveInstances, parent_and_child: None
+    ) -> None:
+        expected = owner_reference(live, "a", controller=True, blockOwnerDeletion=True)
         assert live["b"]["metadata"]["ownerReferences"] == [expected]
 
-    async def test_come_back_when_stripped(self, live: LiveInstances, family: None) -> None:
+    async def test_a_removed_owner_reference_is_restored(self, live: LiveInstances, parent_and_child: None) -> None:
         await live.patch("b", {"metadata": {"ownerReferences": None}})
         await live.until(lambda: live.owner_names("b") == ["a"], "the ownerReference is back")
         assert live.phase_history("b") == ["Created", "Starting", "Running"]
 
-    async def test_come_back_though_a_limit_was_lowered(self, live: LiveInstances, family: None) -> None:
+    async def test_a_removed_owner_reference_is_restored_above_a_lowered_limit(
+        self, live: LiveInstances, parent_and_child: None
+    ) -> None:
         await live.create("c", "Event", "a")
         await live.until_phase("Running", "c")
         await live.edit("a", config={"limits": {"maxChildInstances": 1}})
-        await live.until(lambda: not (live.is_ready("b") and live.is_ready("c")), "one is over the limit")
+        await live.until(lambda: not (live.is_ready("b") and live.is_ready("c")), "b or c is over the limit")
         for name in "bc":
             await live.patch(name, {"metadata": {"ownerReferences": None}})
             await live.until(lambda name=name: live.owner_names(name) == ["a"], f"the ownerReference of {name} is back")
         await live.edit("a", desiredState="Paused")
         await live.until_phase("Paused", "a", "b", "c")
 
-    async def test_are_put_right(self, live: LiveInstances, family: None) -> None:
-        wrong = owner(live, "stranger", controller=True)
+    async def test_a_wrong_owner_reference_is_corrected(self, live: LiveInstances, parent_and_child: None) -> None:
+        wrong = owner_reference(live, "stranger", controller=True)
         await live.patch("b", {"metadata": {"ownerReferences": [wrong]}})
-        await live.until(lambda: live.owner_names("b") == ["a"], "the ownerReference is right")
-        await live.patch("stranger", {"metadata": {"ownerReferences": [owner(live, "a")]}})
-        await live.until(lambda: live.owner_names("stranger") == [], "a root has none")
+        await live.until(lambda: live.owner_names("b") == ["a"], "the ownerReference is corrected")
+        await live.patch("stranger", {"metadata": {"ownerReferences": [owner_reference(live, "a")]}})
+        await live.until(lambda: live.owner_names("stranger") == [], "stranger, a root, has no ownerReference")
 
-    async def test_of_other_kinds_are_kept(self, live: LiveInstances, family: None) -> None:
+    async def test_owner_references_of_other_kinds_are_kept(self, live: LiveInstances, parent_and_child: None) -> None:
         maps = f"/api/v1/namespaces/{live.namespace}/configmaps"
-        made = await live.request("POST", maps, {"metadata": {"name": "application"}})
-        foreign = {"apiVersion": "v1", "kind": "ConfigMap", "name": "application", "uid": made["metadata"]["uid"]}
+        config_map = await live.request("POST", maps, {"metadata": {"name": "application"}})
+        foreign = {"apiVersion": "v1", "kind": "ConfigMap", "name": "application", "uid": config_map["metadata"]["uid"]}
         await live.patch("b", {"metadata": {"ownerReferences": [foreign | {"controller": True}]}})
-        await live.until(lambda: live.owner_names("b") == ["application", "a"], "both own it")
-        assert live["b"]["metadata"]["ownerReferences"][1] == owner(
+        await live.until(lambda: live.owner_names("b") == ["application", "a"], "the ConfigMap and a own b")
+        assert live["b"]["metadata"]["ownerReferences"][1] == owner_reference(
             live, "a", controller=False, blockOwnerDeletion=True
         )
         await live.edit("b", parentRef=None)
-        await live.until(lambda: live.owner_names("b") == ["application"], "the other kind's reference stays")
+        await live.until(lambda: live.owner_names("b") == ["application"], "only the ConfigMap owns b")
 
-    async def test_finalizers_of_others_are_kept(self, live: LiveInstances, family: None) -> None:
+    async def test_finalizers_of_other_controllers_are_kept(self, live: LiveInstances, parent_and_child: None) -> None:
         await live.patch("a", {"metadata": {"finalizers": ["example.com/audit", FINALIZER]}})
         await live.delete("b")
-        await live.until(lambda: live["a"]["metadata"].get("finalizers") == ["example.com/audit"], "ours is gone")
+        await live.until(
+            lambda: live["a"]["metadata"].get("finalizers") == ["example.com/audit"],
+            "only the finalizer of the other controller is left",
+        )
 
-    async def test_a_stripped_finalizer_comes_back(self, live: LiveInstances, family: None) -> None:
+    async def test_a_removed_finalizer_is_restored(self, live: LiveInstances, parent_and_child: None) -> None:
         await live.patch("a", {"metadata": {"finalizers": None}})
         await live.until(lambda: live["a"]["metadata"].get("finalizers") == [FINALIZER], "the finalizer is back")
 
 
 class TestNamespaces:
-    async def test_do_not_mix(self, live: LiveInstances, kubeconfig: str) -> None:
-        """One operator, two namespaces with the same names in them."""
+    async def test_a_parent_is_found_only_in_the_same_namespace(self, live: LiveInstances, kubeconfig: str) -> None:
+        """One operator serves two namespaces that use the same names."""
         async with fresh_namespace() as other, running_operator(live.namespace, other.namespace):
             await live.create_from(manifest("global", "Global"), manifest("web", "Project", "global"))
             await other.create("web", "Project", "global")
@@ -356,9 +385,10 @@ class TestNamespaces:
             await other.until_phase("Running", "global", "web")
 
 
-class TestConfiguration:
-    async def test_is_inherited(self, live: LiveInstances, operator: Operator) -> None:
-        """A limit cannot be loosened further down, and what is changed above holds below."""
+class TestInheritedConfiguration:
+    async def test_a_child_cannot_exceed_the_limits_of_its_ancestors(
+        self, live: LiveInstances, operator: Operator
+    ) -> None:
         await live.create_from(
             manifest("garden", "Family", config={"limits": {"maxDepth": 1}}),
             manifest("ada", "Personal", "garden", config={"limits": {"maxDepth": 5}}),
@@ -373,24 +403,26 @@ class TestConfiguration:
         assert live.phase("notes") == "Running"
 
 
-def random_tree() -> list[tuple[str, str, str | None]]:
-    """50 instances: a Global one, 4 Projects, 3 Families, Events, Personals and Orchestrations below; parents first."""
+def tree_of_50() -> list[tuple[str, str, str | None]]:
+    """Return name, scope and parent of 50 instances of all scopes but Federated; parents come before children."""
     tree: list[tuple[str, str, str | None]] = [("global", "Global", None)]
     tree += [(f"web-{n}", "Project", "global") for n in range(4)]
     tree += [(f"family-{n}", "Family", "global") for n in range(3)]
     tree += [(f"event-{n}", "Event", f"web-{n % 4}") for n in range(6)]
     tree += [(f"person-{n}", "Personal", f"family-{n % 3}") for n in range(6)]
-    homes = [name for name, scope, _ in tree if scope in ("Project", "Event", "Personal")]
-    tree += [(f"worker-{n}", "Orchestration", homes[n % len(homes)]) for n in range(50 - len(tree))]
+    possible_parents = [name for name, scope, _ in tree if scope in ("Project", "Event", "Personal")]
+    tree += [
+        (f"worker-{n}", "Orchestration", possible_parents[n % len(possible_parents)]) for n in range(50 - len(tree))
+    ]
     return tree
 
 
-async def refusal(live: LiveInstances, body: dict[str, Any]) -> str | None:
-    """Create an instance; return what the API server says where it refuses."""
+async def rejection(live: LiveInstances, body: dict[str, Any]) -> str | None:
+    """Create an instance; return the error if the API server rejects it."""
     try:
         await live.create_from(body)
-    except RefusedError as refused:
-        return str(refused)
+    except RefusedError as error:
+        return str(error)
     return None
 
 

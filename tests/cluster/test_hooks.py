@@ -1,4 +1,4 @@
-"""Hooks before and after transitions, and the Error that a refused start is: back-off, giving up, coming back."""
+"""Hooks before and after transitions, and restart policies for starts that a hook refuses."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import LiveInstances, manifest
 from tests.cluster.support.steered_hooks import SteeredHook
 
-AT_ONCE = {"backoffSeconds": 0, "maxBackoffSeconds": 1}
+NO_BACKOFF = {"backoffSeconds": 0, "maxBackoffSeconds": 1}
 UP = ["Starting", "Running"]
 
-INSTALLED = """
+INSTALLED_HOOKS = """
 calls = []
 
 class One:
@@ -38,51 +38,49 @@ class Two(One):
 
 
 @pytest.fixture
-def steered() -> SteeredHook:
+def hook() -> SteeredHook:
     return SteeredHook()
 
 
 @pytest.fixture
-async def operator(live: LiveInstances, steered: SteeredHook) -> AsyncIterator[Operator]:
-    """An operator with a hook that the test steers."""
-    async with running_operator(live.namespace, hooks=[steered]) as operator:
+async def operator(live: LiveInstances, hook: SteeredHook) -> AsyncIterator[Operator]:
+    """Operator with a hook that the test controls."""
+    async with running_operator(live.namespace, hooks=[hook]) as operator:
         yield operator
 
 
-def failed(live: LiveInstances, name: str) -> int:
-    """Count how often an instance came into Error, as far as the history goes back."""
+def error_count(live: LiveInstances, name: str) -> int:
+    """Return how often the history enters phase Error."""
     return live.phase_history(name).count("Error")
 
 
 class TestHooks:
-    async def test_run_around_every_transition(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    async def test_hooks_run_before_and_after_every_transition(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
     ) -> None:
         await live.create("a", desiredState="Paused")
         await live.until_phase("Paused", "a")
         await live.edit("a", desiredState="Archived")
         await live.until_phase("Archived", "a")
         phases = [Phase(step) for step in live.phase_history("a")[1:]]
-        await live.until(lambda: len(steered.after_calls) == len(phases), "all hooks have run")
-        assert steered.before_calls == steered.after_calls == [("a", phase) for phase in phases]
+        await live.until(lambda: len(hook.after_calls) == len(phases), "the after hooks of all phases have run")
+        assert hook.before_calls == hook.after_calls == [("a", phase) for phase in phases]
 
-    async def test_before_comes_before_the_write_and_after_comes_after(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    async def test_the_phase_is_written_between_the_before_and_after_hooks(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
     ) -> None:
-        go_on = steered.block("a", Phase.RUNNING)
+        release = hook.block("a", Phase.RUNNING)
         await live.create("a")
         await live.create("sibling")
         await live.until_phase("Running", "sibling")
-        assert steered.before_calls[:2] == [("a", Phase.STARTING), ("a", Phase.RUNNING)]
+        assert hook.before_calls[:2] == [("a", Phase.STARTING), ("a", Phase.RUNNING)]
         assert live.phase("a") is None
-        assert ("a", Phase.STARTING) not in steered.after_calls
-        go_on.set()
+        assert ("a", Phase.STARTING) not in hook.after_calls
+        release.set()
         await live.until_phase("Running", "a")
 
-    async def test_a_refused_pause_is_tried_again(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook
-    ) -> None:
-        steered.refuse("a", Phase.PAUSED)
+    async def test_a_refused_pause_is_retried(self, live: LiveInstances, operator: Operator, hook: SteeredHook) -> None:
+        hook.refuse("a", Phase.PAUSED)
         await live.create("a")
         await live.until_phase("Running", "a")
         await live.edit("a", desiredState="Paused")
@@ -92,94 +90,94 @@ class TestHooks:
         )
         assert live.phase("a") == "Running"
         assert not live.is_ready("a")
-        steered.allow("a", Phase.PAUSED)
-        await live.edit("a", displayName="look again")
+        hook.allow("a", Phase.PAUSED)
+        await live.edit("a", displayName="requeue")
         await live.until_phase("Paused", "a")
         assert live.phase_history("a") == ["Created", *UP, "Paused"]
 
-    async def test_a_refused_stop_keeps_the_parent_up(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    async def test_a_refused_stop_of_a_child_holds_up_its_parent(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
     ) -> None:
-        steered.refuse("b", Phase.STOPPED)
+        hook.refuse("b", Phase.STOPPED)
         await live.create_from(manifest("a"), manifest("b", "Orchestration", "a"))
         await live.until_phase("Running", "a", "b")
         await live.edit("a", desiredState="Stopped")
         await live.until_reason("b", "Ready", "HookFailed")
         await live.until_reason("a", "Ready", "ChildrenStopping")
-        steered.allow("b", Phase.STOPPED)
-        await live.edit("b", displayName="look again")
+        hook.allow("b", Phase.STOPPED)
+        await live.edit("b", displayName="requeue")
         await live.until_phase("Stopped", "a", "b")
         assert live.index_of_phase("b", "Stopped") < live.index_of_phase("a", "Stopped")
 
-    async def test_what_takes_too_long_is_refused(
-        self, live: LiveInstances, steered: SteeredHook, monkeypatch: pytest.MonkeyPatch
+    async def test_a_before_hook_that_times_out_refuses_the_transition(
+        self, live: LiveInstances, hook: SteeredHook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Hooks, "installed", lambda extra, without_slot: Hooks(extra, 0.1, without_slot))
-        steered.block("a", Phase.RUNNING)
-        async with running_operator(live.namespace, hooks=[steered]):
+        hook.block("a", Phase.RUNNING)
+        async with running_operator(live.namespace, hooks=[hook]):
             await live.create("a", restartPolicy={"policy": "Never"})
             stalled = await live.until_reason("a", "Stalled", "RestartNever")
         assert "hook SteeredHook refused Running: timed out" in stalled["message"]
 
-    async def test_after_cannot_do_harm(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook, caplog: pytest.LogCaptureFixture
+    async def test_a_failed_after_hook_is_only_logged(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def fail(*_: object) -> None:
-            raise RuntimeError("cannot notify anybody")
+            raise RuntimeError("mail server not found")
 
-        steered.after = fail  # type: ignore[method-assign]
+        hook.after = fail  # type: ignore[method-assign]
         await live.create("a")
         await live.until_phase("Running", "a")
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         assert live.phase_history("a") == ["Created", *UP, "Stopping", "Stopped"]
         assert "hook SteeredHook failed after Running" in caplog.text
-        assert "cannot notify anybody" in caplog.text
+        assert "mail server not found" in caplog.text
 
-    async def test_nobody_can_refuse_an_error(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook, caplog: pytest.LogCaptureFixture
+    async def test_a_hook_cannot_refuse_a_transition_to_error(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook, caplog: pytest.LogCaptureFixture
     ) -> None:
-        steered.refuse("a", Phase.STARTING)
-        steered.refuse("a", Phase.ERROR)
+        hook.refuse("a", Phase.STARTING)
+        hook.refuse("a", Phase.ERROR)
         await live.create("a", restartPolicy={"policy": "Never"})
         await live.until_phase("Error", "a")
 
-    async def test_deletion_of_what_hangs_in_a_hook(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    async def test_an_instance_can_be_deleted_while_its_hook_hangs(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
     ) -> None:
-        go_on = steered.block("a", Phase.STARTING)
+        release = hook.block("a", Phase.STARTING)
         await live.create("a")
-        await live.until(lambda: steered.before_calls, "the hook hangs")
+        await live.until(lambda: hook.before_calls, "the hook has been called")
         await live.delete("a")
         await live.until_gone("a")
         await live.create("a")
-        go_on.set()
+        release.set()
         await live.until_phase("Running", "a")
 
-    async def test_installed_ones_run_by_name_before_the_given_ones(
-        self, live: LiveInstances, steered: SteeredHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    async def test_installed_hooks_run_in_the_order_of_their_names(
+        self, live: LiveInstances, hook: SteeredHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A package offers its hooks as entry points."""
+        """Installed hooks are entry points of a package. They run before the hooks passed to the operator."""
         metadata = tmp_path / "hopper_licences-1.0.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hopper-licences\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text("[hopper.hooks]\nb = licences:Two\na = licences:One\n")
-        (tmp_path / "licences.py").write_text(INSTALLED)
+        (tmp_path / "licences.py").write_text(INSTALLED_HOOKS)
         monkeypatch.syspath_prepend(tmp_path)
-        async with running_operator(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[hook]):
             await live.create("a", desiredState="Stopped")
             await live.until_phase("Stopped", "a")
             calls = importlib.import_module("licences").calls
-            await live.until(lambda: steered.after_calls, "all have run")
+            await live.until(lambda: hook.after_calls, "all hooks have run")
         assert calls == ["One before Stopped", "Two before Stopped", "One after Stopped", "Two after Stopped"]
 
 
 class TestRestartPolicy:
-    async def test_tries_again_until_it_works(
-        self, live: LiveInstances, operator: Operator, steered: SteeredHook
+    async def test_a_failed_start_is_retried_until_it_succeeds(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
     ) -> None:
-        steered.refuse("a", Phase.STARTING, 2)
-        await live.create("a", restartPolicy=AT_ONCE)
+        hook.refuse("a", Phase.STARTING, 2)
+        await live.create("a", restartPolicy=NO_BACKOFF)
         await live.until_phase("Running", "a")
         assert live.phase_history("a") == ["Created", *["Starting", "Error"] * 2, *UP]
         status = live.status("a")
@@ -188,137 +186,150 @@ class TestRestartPolicy:
         assert status["history"][-2]["reason"] == "RestartPolicy"
         assert (await live.until_event("a", "Error"))["type"] == "Warning"
 
-    async def test_waits_longer_each_time(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
-        steered.refuse("a", Phase.STARTING, 2)
+    async def test_the_backoff_grows_with_each_retry(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
+    ) -> None:
+        hook.refuse("a", Phase.STARTING, 2)
         await live.create("a", restartPolicy={"backoffSeconds": 1, "maxBackoffSeconds": 60})
-        held = await live.until_reason("a", "Reconciling", "BackOff")
-        assert "no licence for a" in held["message"]
+        backoff = await live.until_reason("a", "Reconciling", "BackOff")
+        assert "no licence for a" in backoff["message"]
         assert not live.is_ready("a")
         await live.until_phase("Running", "a")
         history = live.status("a")["history"]
         waits = [
-            (moment(two) - moment(one)).total_seconds()
-            for one, two in pairwise(history)
-            if (one["to"], two["to"]) == ("Error", "Starting")
+            (entry_time(restart) - entry_time(failure)).total_seconds()
+            for failure, restart in pairwise(history)
+            if (failure["to"], restart["to"]) == ("Error", "Starting")
         ]
         assert len(waits) == 2
         assert waits[0] >= 1
         assert waits[1] >= 2
 
-    async def test_gives_up(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
-        steered.refuse("a", Phase.STARTING)
-        await live.create("a", restartPolicy=AT_ONCE | {"maxRetries": 2})
+    async def test_the_instance_stalls_after_its_last_retry(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
+    ) -> None:
+        hook.refuse("a", Phase.STARTING)
+        await live.create("a", restartPolicy=NO_BACKOFF | {"maxRetries": 2})
         stalled = await live.until_reason("a", "Stalled", "RestartsExhausted")
         assert live.phase("a") == "Error"
         assert live.status("a")["restarts"] == 2
-        assert failed(live, "a") == 3
+        assert error_count(live, "a") == 3
         assert live.condition("a", "Reconciling") == {}
         for word in ("no licence for a", "2 restarts", "restartedAt"):
             assert word in stalled["message"]
 
-    async def test_never(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
-        steered.refuse("a", Phase.STARTING)
+    async def test_policy_never_means_no_retry(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
+    ) -> None:
+        hook.refuse("a", Phase.STARTING)
         await live.create("a", restartPolicy={"policy": "Never"})
         stalled = await live.until_reason("a", "Stalled", "RestartNever")
         assert "restartPolicy.policy is Never" in stalled["message"]
-        assert (failed(live, "a"), live.status("a")["restarts"]) == (1, 0)
+        assert (error_count(live, "a"), live.status("a")["restarts"]) == (1, 0)
 
-    async def test_always_does_not_give_up(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
-        steered.refuse("a", Phase.STARTING, 3)
-        await live.create("a", restartPolicy=AT_ONCE | {"policy": "Always", "maxRetries": 1})
+    async def test_policy_always_ignores_the_retry_limit(
+        self, live: LiveInstances, operator: Operator, hook: SteeredHook
+    ) -> None:
+        hook.refuse("a", Phase.STARTING, 3)
+        await live.create("a", restartPolicy=NO_BACKOFF | {"policy": "Always", "maxRetries": 1})
         await live.until_phase("Running", "a")
         assert live.status("a")["restarts"] == 3
-        assert not any(it["type"] == "Stalled" for seen in live.instances.log for it in conditions_of(seen.object))
+        conditions = (condition for event in live.instances.log for condition in conditions_of(event.object))
+        assert not any(condition["type"] == "Stalled" for condition in conditions)
 
-    async def test_goes_on_after_an_operator_restart(self, live: LiveInstances, steered: SteeredHook) -> None:
-        steered.refuse("a", Phase.STARTING, 1)
-        async with running_operator(live.namespace, hooks=[steered]):
+    async def test_retries_continue_after_an_operator_restart(self, live: LiveInstances, hook: SteeredHook) -> None:
+        hook.refuse("a", Phase.STARTING, 1)
+        async with running_operator(live.namespace, hooks=[hook]):
             await live.create("a", restartPolicy={"backoffSeconds": 2, "maxBackoffSeconds": 2})
             await live.until_phase("Error", "a")
-        async with running_operator(live.namespace, hooks=[steered]):
+        async with running_operator(live.namespace, hooks=[hook]):
             await live.until_phase("Running", "a")
         assert live.phase_history("a") == ["Created", "Starting", "Error", *UP]
 
 
-class TestComingBack:
+class TestRecovery:
     @pytest.fixture
-    async def given_up(self, live: LiveInstances, operator: Operator, steered: SteeredHook) -> str:
-        """The name of an instance that is Stalled, though its trouble is over."""
-        steered.refuse("a", Phase.STARTING)
-        await live.create("a", restartPolicy=AT_ONCE | {"maxRetries": 0})
+    async def exhausted(self, live: LiveInstances, operator: Operator, hook: SteeredHook) -> str:
+        """Name of an instance that has used up its retries and would start now."""
+        hook.refuse("a", Phase.STARTING)
+        await live.create("a", restartPolicy=NO_BACKOFF | {"maxRetries": 0})
         await live.until_reason("a", "Stalled", "RestartsExhausted")
-        steered.allow("a", Phase.STARTING)
+        hook.allow("a", Phase.STARTING)
         return "a"
 
-    async def test_by_a_change_of_the_spec(self, live: LiveInstances, given_up: str) -> None:
-        await live.edit(given_up, displayName="mended")
-        await live.until_phase("Running", given_up)
-        assert live.is_ready(given_up)
-        assert live.condition(given_up, "Stalled") == {}
-        assert live.phase_history(given_up) == ["Created", "Starting", "Error", *UP]
-        assert live.status(given_up)["history"][-2]["reason"] == "SpecChanged"
+    async def test_a_spec_change_retries_an_exhausted_instance(self, live: LiveInstances, exhausted: str) -> None:
+        await live.edit(exhausted, displayName="new")
+        await live.until_phase("Running", exhausted)
+        assert live.is_ready(exhausted)
+        assert live.condition(exhausted, "Stalled") == {}
+        assert live.phase_history(exhausted) == ["Created", "Starting", "Error", *UP]
+        assert live.status(exhausted)["history"][-2]["reason"] == "SpecChanged"
 
-    async def test_by_a_restart(self, live: LiveInstances, given_up: str) -> None:
-        await live.edit(given_up, restartedAt="2026-01-01T00:00:00Z", reason="new licence")
-        await live.until_phase("Running", given_up)
-        entry = live.status(given_up)["history"][-2]
+    async def test_a_requested_restart_retries_an_exhausted_instance(self, live: LiveInstances, exhausted: str) -> None:
+        await live.edit(exhausted, restartedAt="2026-01-01T00:00:00Z", reason="new licence")
+        await live.until_phase("Running", exhausted)
+        entry = live.status(exhausted)["history"][-2]
         assert (entry["reason"], entry["message"]) == ("RestartRequested", "new licence")
-        assert live.status(given_up)["restarts"] == 1
-        assert live.phase_history(given_up) == ["Created", "Starting", "Error", *UP]
+        assert live.status(exhausted)["restarts"] == 1
+        assert live.phase_history(exhausted) == ["Created", "Starting", "Error", *UP]
 
-    async def test_with_all_its_tries(self, live: LiveInstances, given_up: str, steered: SteeredHook) -> None:
-        """A change of the spec starts the count anew."""
-        steered.refuse(given_up, Phase.STARTING, 2)
-        await live.edit(given_up, restartPolicy={"maxRetries": 1})
-        await live.until_reason(given_up, "Stalled", "RestartsExhausted")
-        assert failed(live, given_up) == 3
-        await live.edit(given_up, restartPolicy={"maxRetries": 2})
-        await live.until_phase("Running", given_up)
+    async def test_a_spec_change_resets_the_retry_count(
+        self, live: LiveInstances, exhausted: str, hook: SteeredHook
+    ) -> None:
+        hook.refuse(exhausted, Phase.STARTING, 2)
+        await live.edit(exhausted, restartPolicy={"maxRetries": 1})
+        await live.until_reason(exhausted, "Stalled", "RestartsExhausted")
+        assert error_count(live, exhausted) == 3
+        await live.edit(exhausted, restartPolicy={"maxRetries": 2})
+        await live.until_phase("Running", exhausted)
 
-    async def test_by_stopping(self, live: LiveInstances, given_up: str) -> None:
-        await live.edit(given_up, desiredState="Stopped")
-        await live.until_phase("Stopped", given_up)
-        assert live.is_ready(given_up)
-        assert live.condition(given_up, "Stalled") == {}
-        await live.edit(given_up, desiredState="Running")
-        await live.until_phase("Running", given_up)
+    async def test_an_exhausted_instance_can_be_stopped_and_started(self, live: LiveInstances, exhausted: str) -> None:
+        await live.edit(exhausted, desiredState="Stopped")
+        await live.until_phase("Stopped", exhausted)
+        assert live.is_ready(exhausted)
+        assert live.condition(exhausted, "Stalled") == {}
+        await live.edit(exhausted, desiredState="Running")
+        await live.until_phase("Running", exhausted)
 
-    async def test_children_wait_meanwhile(self, live: LiveInstances, given_up: str) -> None:
-        await live.create("b", "Orchestration", given_up)
-        waits = await live.until_reason("b", "Reconciling", "ParentNotReady")
-        assert f'"{given_up}", which is Error' in waits["message"]
-        await live.edit(given_up, displayName="mended")
-        await live.until_phase("Running", given_up, "b")
-        assert live.index_of_phase(given_up, "Running") < live.index_of_phase("b", "Running")
+    async def test_children_wait_until_an_exhausted_parent_runs(self, live: LiveInstances, exhausted: str) -> None:
+        await live.create("b", "Orchestration", exhausted)
+        waiting = await live.until_reason("b", "Reconciling", "ParentNotReady")
+        assert f'"{exhausted}", which is Error' in waiting["message"]
+        await live.edit(exhausted, displayName="new")
+        await live.until_phase("Running", exhausted, "b")
+        assert live.index_of_phase(exhausted, "Running") < live.index_of_phase("b", "Running")
 
 
-async def test_the_trouble_of_one_is_not_the_trouble_of_others(
-    live: LiveInstances, operator: Operator, steered: SteeredHook
+async def test_failing_and_hanging_instances_hold_up_no_siblings(
+    live: LiveInstances, operator: Operator, hook: SteeredHook
 ) -> None:
-    """More instances in trouble than the operator has workers: in Error, refused, and stuck in a parent's hook."""
+    """More instances fail or hang than the operator has workers."""
     broken = [f"broken-{number}" for number in range(20)]
     for name in broken:
-        steered.refuse(name, Phase.STARTING)
-    await live.create("home")
-    await live.create_from(*(manifest(name, "Orchestration", "home", restartPolicy=AT_ONCE) for name in broken))
+        hook.refuse(name, Phase.STARTING)
+    await live.create("parent")
+    await live.create_from(*(manifest(name, "Orchestration", "parent", restartPolicy=NO_BACKOFF) for name in broken))
     hanging = [f"hanging-{number}" for number in range(20)]
-    events = [steered.block(name, Phase.STARTING) for name in hanging]
-    await live.create_from(*(manifest(name, "Orchestration", "home") for name in hanging))
-    await live.until(lambda: steered.before_calls.count(("hanging-19", Phase.STARTING)) == 1, "the hooks hang")
+    releases = [hook.block(name, Phase.STARTING) for name in hanging]
+    await live.create_from(*(manifest(name, "Orchestration", "parent") for name in hanging))
+    await live.until(
+        lambda: hook.before_calls.count(("hanging-19", Phase.STARTING)) == 1, "the last hook has been called"
+    )
     siblings = [f"fine-{number}" for number in range(20)]
-    await live.create_from(*(manifest(name, "Orchestration", "home") for name in siblings))
+    await live.create_from(*(manifest(name, "Orchestration", "parent") for name in siblings))
     await live.until_phase("Running", *siblings)
-    await live.edit("home", desiredState="Paused")
-    await live.until_phase("Paused", "home", *siblings)
-    for event in events:
-        event.set()
+    await live.edit("parent", desiredState="Paused")
+    await live.until_phase("Paused", "parent", *siblings)
+    for release in releases:
+        release.set()
     await live.until_phase("Paused", *hanging)
 
 
-async def test_restart_under_fire(live: LiveInstances, operator: Operator, steered: SteeredHook) -> None:
-    """Many edits while the start fails now and then: the last one counts."""
-    steered.refuse("a", Phase.STARTING, 3)
-    await live.create("a", restartPolicy=AT_ONCE)
+async def test_the_last_of_many_edits_wins_despite_failed_starts(
+    live: LiveInstances, operator: Operator, hook: SteeredHook
+) -> None:
+    hook.refuse("a", Phase.STARTING, 3)
+    await live.create("a", restartPolicy=NO_BACKOFF)
     await asyncio.gather(*(live.edit("a", restartedAt=f"2026-01-01T00:00:0{n}Z") for n in range(5)))
     for state in ("Paused", "Stopped", "Running", "Paused"):
         await live.edit("a", desiredState=state)
@@ -326,10 +337,10 @@ async def test_restart_under_fire(live: LiveInstances, operator: Operator, steer
     assert live.is_ready("a")
 
 
-def moment(entry: dict[str, Any]) -> datetime:
+def entry_time(entry: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(entry["time"])
 
 
 def conditions_of(version: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = version.get("status", {}).get("conditions", [])
-    return found
+    conditions: list[dict[str, Any]] = version.get("status", {}).get("conditions", [])
+    return conditions

@@ -1,4 +1,4 @@
-"""Overrides that mean harm, on a real API server: what it does not refuse itself, the operator refuses to run."""
+"""Hostile overrides on a real API server: rejected by its validation, or by the operator when it renders."""
 
 from __future__ import annotations
 
@@ -16,62 +16,62 @@ from tests.unit.domain.service.samples import template
 
 
 @pytest.fixture
-async def nowhere(kubeconfig: str) -> AsyncIterator[LiveInstances]:
-    """A fresh namespace in which nothing is written."""
-    async with fresh_namespace() as live:
-        yield live
+async def live(kubeconfig: str) -> AsyncIterator[LiveInstances]:
+    """Fresh namespace for dry runs."""
+    async with fresh_namespace() as fresh:
+        yield fresh
 
 
-def of(by: RejectedBy) -> dict[str, HostileOverride]:
+def overrides_rejected_by(by: RejectedBy) -> dict[str, HostileOverride]:
     return {name: hostile for name, hostile in HOSTILE.items() if hostile.by is by}
 
 
 async def dry_run(live: LiveInstances, overrides: dict[str, Any], validation: str = "Strict") -> dict[str, Any]:
-    """Have an instance checked by everything that a real write passes."""
+    """Create an instance as a dry run, and return it as the API server would store it."""
     path = f"{INSTANCES.path(live.namespace)}?dryRun=All&fieldValidation={validation}"
     body = manifest("x", templateRef={"name": "web"}, overrides=overrides)
     answer: dict[str, Any] = await live.request("POST", path, body)
     return answer
 
 
-async def test_what_the_contract_has_no_word_for_is_refused_or_dropped(
-    nowhere: LiveInstances, subtests: pytest.Subtests
+async def test_unknown_fields_are_rejected_or_dropped(live: LiveInstances, subtests: pytest.Subtests) -> None:
+    for name, hostile in overrides_rejected_by(RejectedBy.STRICT).items():
+        with subtests.test(name):
+            with pytest.raises(RefusedError) as error:
+                await dry_run(live, hostile.overrides)
+            assert error.value.code == 400
+            assert "unknown field" in str(error.value)
+            assert hostile.field in str(error.value)
+            stored = await dry_run(live, hostile.overrides, "Ignore")
+            assert hostile.field not in str(stored["spec"].get("overrides", {}))
+
+
+async def test_invalid_values_are_rejected(live: LiveInstances, subtests: pytest.Subtests) -> None:
+    for name, hostile in overrides_rejected_by(RejectedBy.SERVER).items():
+        with subtests.test(name):
+            with pytest.raises(RefusedError) as error:
+                await dry_run(live, hostile.overrides)
+            assert error.value.code == 422
+            assert hostile.field in str(error.value)
+            assert "spec.overrides." in str(error.value)
+
+
+async def test_invalid_values_of_a_template_are_rejected(live: LiveInstances, subtests: pytest.Subtests) -> None:
+    path = f"{TEMPLATES.path(live.namespace)}?dryRun=All&fieldValidation=Strict"
+    template_head = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "x"}}
+    for name, hostile in overrides_rejected_by(RejectedBy.SERVER).items():
+        with subtests.test(name):
+            with pytest.raises(RefusedError) as error:
+                await live.request("POST", path, {**template_head, "spec": {"image": "web:1", **hostile.overrides}})
+            assert error.value.code == 422
+            assert hostile.field in str(error.value)
+
+
+async def test_overrides_that_the_api_server_accepts_are_rejected_by_the_operator(
+    live: LiveInstances, subtests: pytest.Subtests
 ) -> None:
-    for name, hostile in of(RejectedBy.STRICT).items():
+    for name, hostile in overrides_rejected_by(RejectedBy.OPERATOR).items():
         with subtests.test(name):
-            with pytest.raises(RefusedError) as refused:
-                await dry_run(nowhere, hostile.overrides)
-            assert refused.value.code == 400
-            assert "unknown field" in str(refused.value)
-            assert hostile.field in str(refused.value)
-            kept = await dry_run(nowhere, hostile.overrides, "Ignore")
-            assert hostile.field not in str(kept["spec"].get("overrides", {}))
-
-
-async def test_what_breaks_a_rule_is_refused(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
-    for name, hostile in of(RejectedBy.SERVER).items():
-        with subtests.test(name):
-            with pytest.raises(RefusedError) as refused:
-                await dry_run(nowhere, hostile.overrides)
-            assert refused.value.code == 422
-            assert hostile.field in str(refused.value)
-            assert "spec.overrides." in str(refused.value)
-
-
-async def test_a_template_meets_the_same_rules(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
-    path = f"{TEMPLATES.path(nowhere.namespace)}?dryRun=All&fieldValidation=Strict"
-    head = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "x"}}
-    for name, hostile in of(RejectedBy.SERVER).items():
-        with subtests.test(name):
-            with pytest.raises(RefusedError) as refused:
-                await nowhere.request("POST", path, {**head, "spec": {"image": "web:1", **hostile.overrides}})
-            assert refused.value.code == 422
-            assert hostile.field in str(refused.value)
-
-
-async def test_the_rest_is_never_rendered(nowhere: LiveInstances, subtests: pytest.Subtests) -> None:
-    for name, hostile in of(RejectedBy.OPERATOR).items():
-        with subtests.test(name):
-            stored = parse_instance(await dry_run(nowhere, hostile.overrides))
-            found = [str(problem) for problem in prepare_blueprint(stored, (), template(TEMPLATE)).problems]
-            assert any(hostile.field in problem for problem in found), found
+            stored = parse_instance(await dry_run(live, hostile.overrides))
+            problems = [str(problem) for problem in prepare_blueprint(stored, (), template(TEMPLATE)).problems]
+            assert any(hostile.field in problem for problem in problems), problems

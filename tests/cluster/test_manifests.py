@@ -1,4 +1,4 @@
-"""What the chart and manifests/ hold is accepted by the API server, and is what an installation gets."""
+"""The chart and manifests/: accepted by the API server, and all ways to install give the same objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.packaging.snapshots import VALUES, values
 from tests.pages import Page
 
 OVERLAYS = ROOT / "manifests" / "overlays"
-# What of a ServiceMonitor the Prometheus operator knows, as far as the chart uses it.
+# The fields of a ServiceMonitor that the chart uses, in place of the CRD of the Prometheus operator.
 SERVICE_MONITORS = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -61,8 +61,8 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def bare() -> Iterator[LocalCluster]:
-    """A cluster that knows nothing of Hopper; its namespaces want pods to be harmless."""
+def empty_cluster() -> Iterator[LocalCluster]:
+    """Cluster without the CRDs of Hopper, whose namespaces enforce Pod Security `restricted`."""
     own = LocalCluster(cluster_name("manifests"), nodes=0)
     start_or_skip(own)
     try:
@@ -75,100 +75,111 @@ def bare() -> Iterator[LocalCluster]:
         own.down()
 
 
-def accept(cluster: LocalCluster, objects: list[Manifest]) -> None:
-    """Have everything checked that a real write would be checked for. Raises KubectlError."""
-    everything = "".join(f"---\n{yaml.safe_dump(it)}" for it in objects)
+def assert_accepted(cluster: LocalCluster, objects: list[Manifest]) -> None:
+    """Check that the API server accepts all objects in a dry run. Raises KubectlError if it rejects any."""
+    documents = "".join(f"---\n{yaml.safe_dump(manifest)}" for manifest in objects)
     options = ("--server-side", "--dry-run=server", "--validate=strict")
-    said = cluster.kubectl("apply", *options, "--filename=-", input=everything)
-    assert len(said.splitlines()) == len(objects)
+    output = cluster.kubectl("apply", *options, "--filename=-", input=documents)
+    assert len(output.splitlines()) == len(objects)
 
 
-def pods(objects: list[Manifest]) -> list[Manifest]:
-    """Return the pods among the objects, and those that the Deployments will make."""
-    made = [
-        {"apiVersion": "v1", "kind": "Pod", **it["spec"]["template"]} for it in objects if it["kind"] == "Deployment"
+def pod_manifests(objects: list[Manifest]) -> list[Manifest]:
+    """Return the pods among the objects, and one pod for each Deployment."""
+    deployed = [
+        {"apiVersion": "v1", "kind": "Pod", **manifest["spec"]["template"]}
+        for manifest in objects
+        if manifest["kind"] == "Deployment"
     ]
-    for number, pod in enumerate(made):
+    for number, pod in enumerate(deployed):
         pod["metadata"] = {**pod["metadata"], "name": f"pod-{number}", "namespace": NAMESPACE}
-    return made + [it for it in objects if it["kind"] == "Pod"]
+    return deployed + [manifest for manifest in objects if manifest["kind"] == "Pod"]
 
 
 @pytest.mark.parametrize("name", VALUES)
 class TestChart:
-    def test_is_accepted(self, bare: LocalCluster, name: str) -> None:
-        """The pods of `helm test` apart: their account has to be there first."""
-        accept(bare, [it for it in render(values(name), tests=True) if it["kind"] != "Pod"])
+    def test_the_api_server_accepts_the_chart(self, empty_cluster: LocalCluster, name: str) -> None:
+        """The pods of `helm test` are left out, because their service account must exist first."""
+        assert_accepted(
+            empty_cluster, [manifest for manifest in render(values(name), tests=True) if manifest["kind"] != "Pod"]
+        )
 
-    def test_pods_are_harmless(self, bare: LocalCluster, name: str) -> None:
-        """Under Pod Security `restricted` they are admitted, and no user is asked for by number."""
-        found = pods(render(values(name), tests=True))
+    def test_pod_security_restricted_admits_the_pods(self, empty_cluster: LocalCluster, name: str) -> None:
+        """The pods do not set runAsUser, because OpenShift assigns the user itself."""
+        found = pod_manifests(render(values(name), tests=True))
         assert found
         for pod in found:
-            # Their accounts are not there, and have nothing to do with it.
+            # The service accounts of the chart do not exist here.
             spec = {**pod["spec"], "serviceAccountName": "default"}
-            accept(bare, [{**pod, "spec": spec}])
-            for settings in (spec["securityContext"], *(it["securityContext"] for it in spec["containers"])):
-                assert "runAsUser" not in settings
-            assert all(it["securityContext"]["readOnlyRootFilesystem"] for it in spec["containers"])
+            assert_accepted(empty_cluster, [{**pod, "spec": spec}])
+            container_contexts = [container["securityContext"] for container in spec["containers"]]
+            assert not any("runAsUser" in context for context in (spec["securityContext"], *container_contexts))
+            assert all(context["readOnlyRootFilesystem"] for context in container_contexts)
 
 
-def test_a_harmful_pod_is_not_admitted(bare: LocalCluster) -> None:
-    """So that it says something when ours are."""
+def test_pod_security_rejects_a_pod_with_weakened_settings(empty_cluster: LocalCluster) -> None:
+    """This shows that Pod Security is enforced, so that admitting the pods of the chart means something."""
     weakened = {"securityContext": {"allowPrivilegeEscalation": True}}
-    (pod,) = pods(render({"operator": weakened, "gateway": {"enabled": False}}))
+    (pod,) = pod_manifests(render({"operator": weakened, "gateway": {"enabled": False}}))
     with pytest.raises(KubectlError, match="violates PodSecurity"):
-        accept(bare, [{**pod, "spec": {**pod["spec"], "serviceAccountName": "default"}}])
+        assert_accepted(empty_cluster, [{**pod, "spec": {**pod["spec"], "serviceAccountName": "default"}}])
 
 
-def build(cluster: LocalCluster, folder: Path) -> list[Manifest]:
-    return [it for it in yaml.safe_load_all(cluster.kubectl("kustomize", str(folder))) if it]
+def kustomize(cluster: LocalCluster, folder: Path) -> list[Manifest]:
+    documents = yaml.safe_load_all(cluster.kubectl("kustomize", str(folder)))
+    return [document for document in documents if document]
 
 
-def by_name(objects: list[Manifest]) -> dict[tuple[str, str, str], Any]:
-    return {(it["kind"], it["metadata"].get("namespace", ""), it["metadata"]["name"]): it for it in objects}
+def by_kind_and_name(objects: list[Manifest]) -> dict[tuple[str, str, str], Any]:
+    return {
+        (manifest["kind"], manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]): manifest
+        for manifest in objects
+    }
 
 
 class TestManifests:
-    def test_what_kubectl_applies_is_accepted(self, bare: LocalCluster) -> None:
-        accept(bare, list(yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8"))))
+    def test_the_api_server_accepts_install_yaml(self, empty_cluster: LocalCluster) -> None:
+        assert_accepted(
+            empty_cluster, list(yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8")))
+        )
 
     @pytest.mark.parametrize("overlay", ["cluster-wide", "namespaced"])
-    def test_what_kustomize_builds_is_accepted(self, bare: LocalCluster, overlay: str) -> None:
-        accept(bare, build(bare, OVERLAYS / overlay))
+    def test_the_api_server_accepts_the_overlays(self, empty_cluster: LocalCluster, overlay: str) -> None:
+        assert_accepted(empty_cluster, kustomize(empty_cluster, OVERLAYS / overlay))
 
-    def test_both_ways_install_the_same(self, bare: LocalCluster) -> None:
+    def test_install_yaml_equals_the_cluster_wide_overlay(self, empty_cluster: LocalCluster) -> None:
         installed = list(yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8")))
-        built = by_name(build(bare, OVERLAYS / "cluster-wide"))
-        wanted = by_name(installed)
-        assert built.keys() == wanted.keys()
-        for key, it in wanted.items():
-            if it["kind"] == "Deployment":  # the order of its arguments is another
-                for one in (it, built[key]):
-                    one["spec"]["template"]["spec"]["containers"][0]["args"].sort()
-            assert built[key] == it
+        built = by_kind_and_name(kustomize(empty_cluster, OVERLAYS / "cluster-wide"))
+        expected = by_kind_and_name(installed)
+        assert built.keys() == expected.keys()
+        for key, manifest in expected.items():
+            if manifest["kind"] == "Deployment":  # the arguments have another order
+                for deployment in (manifest, built[key]):
+                    deployment["spec"]["template"]["spec"]["containers"][0]["args"].sort()
+            assert built[key] == manifest
 
-    def test_an_overlay_for_a_namespace_of_ones_own(self, bare: LocalCluster, tmp_path: Path) -> None:
-        """The one that docs/how-to/install.md shows: everything moves there, and gets rights there only."""
-        (example,) = (
-            it for _, it in Page(ROOT / "docs" / "how-to" / "install.md").manifests() if it["kind"] == "Kustomization"
-        )
+    def test_the_documented_overlay_moves_everything_to_another_namespace(
+        self, empty_cluster: LocalCluster, tmp_path: Path
+    ) -> None:
+        """The overlay of docs/how-to/install.md grants rights in that namespace only."""
+        documents = (document for _, document in Page(ROOT / "docs" / "how-to" / "install.md").manifests())
+        (example,) = (document for document in documents if document["kind"] == "Kustomization")
         example["resources"] = [_relative(OVERLAYS / "namespaced", tmp_path)]
         (tmp_path / "kustomization.yaml").write_text(json.dumps(example))
-        objects = build(bare, tmp_path)
-        accept(bare, objects)
-        roles = [it for it in objects if it["kind"] in ("Role", "RoleBinding")]
-        assert {it["metadata"]["namespace"] for it in roles} == {"team-a"}
-        subjects = [subject for it in objects for subject in it.get("subjects", ())]
-        assert {it["namespace"] for it in subjects} == {"team-a"}
-        images = {it["spec"]["containers"][0]["image"] for it in pods(objects)}
+        objects = kustomize(empty_cluster, tmp_path)
+        assert_accepted(empty_cluster, objects)
+        roles = [manifest for manifest in objects if manifest["kind"] in ("Role", "RoleBinding")]
+        assert {role["metadata"]["namespace"] for role in roles} == {"team-a"}
+        subjects = [subject for manifest in objects for subject in manifest.get("subjects", ())]
+        assert {subject["namespace"] for subject in subjects} == {"team-a"}
+        images = {pod["spec"]["containers"][0]["image"] for pod in pod_manifests(objects)}
         assert images == {"registry.example.org/hopper:0.1.0"}
-        wide = [it["metadata"]["name"] for it in objects if it["kind"] == "ClusterRoleBinding"]
-        assert wide == ["team-a:hopper-gateway-authentication"]
-        policies = [it for it in objects if it["kind"] == "ValidatingAdmissionPolicy"]
+        bindings = [manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "ClusterRoleBinding"]
+        assert bindings == ["team-a:hopper-gateway-authentication"]
+        policies = [manifest for manifest in objects if manifest["kind"] == "ValidatingAdmissionPolicy"]
         users = {name for policy in policies for name in re.findall("system:serviceaccount:[^']+", json.dumps(policy))}
         assert users == {f"system:serviceaccount:team-a:hopper-{part}" for part in ("operator", "gateway")}
 
 
 def _relative(target: Path, start: Path) -> str:
-    """kustomize wants no absolute path."""
+    """Return a relative path, because kustomize accepts no absolute ones."""
     return str(Path(*[".."] * (len(start.resolve().parts) - 1), *target.resolve().parts[1:]))

@@ -1,4 +1,4 @@
-"""An instance is renamed: nothing is lost, and never do both have pods, whoever is killed or deleted on the way."""
+"""Renames: the successor keeps what the predecessor had, and the two never have pods at the same time."""
 
 from __future__ import annotations
 
@@ -17,150 +17,168 @@ from tests.cluster.support.operator_process import running_operator_process
 from tests.cluster.support.workloads import FULL_SERVICE, Workloads, is_being_deleted, owner_names
 
 WEB = {"templateRef": {"name": "web"}}
-SECONDS = 90
+# Garbage collection may need this long to discover a new kind.
+SLOW_SECONDS = 90
 
 
-def newcomer(name: str, before: str, **spec: Any) -> Manifest:
+def successor(name: str, before: str, **spec: Any) -> Manifest:
+    """Return the manifest of an instance that takes over from another one."""
     return manifest(name, "Orchestration", "shop", **WEB | {"renamedFrom": {"name": before}} | spec)
 
 
-async def stack(live: LiveInstances, workloads: Workloads, *names: str, **spec: Any) -> None:
-    """Have services of one stack running, each with a volume."""
+async def run_services(live: LiveInstances, workloads: Workloads, *names: str, **spec: Any) -> None:
+    """Create a stack whose services have a volume each, and wait until they run."""
     await workloads.create_template(**FULL_SERVICE)
     await live.create("shop")
     await live.create_from(*(manifest(name, "Orchestration", "shop", **WEB | spec) for name in names))
     await live.until_phase("Running", *names)
 
 
-async def test_everything_is_kept_but_the_name(live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
+async def test_a_renamed_instance_keeps_volume_history_and_restarts(
+    live: LiveInstances, operator: Operator, workloads: Workloads
+) -> None:
     names = ("shop-a", "shop-b", "shop-c")
-    await stack(live, workloads, "shop-a")
+    await run_services(live, workloads, "shop-a")
     await live.edit("shop-a", restartedAt="2026-01-01T00:00:00Z")
-    await live.until(lambda: live.status("shop-a").get("restarts") == 1 and live.is_ready("shop-a"), "restarted")
-    claim, steps = workloads.claim("shop-a"), live.phase_history("shop-a")
+    await live.until(
+        lambda: live.status("shop-a").get("restarts") == 1 and live.is_ready("shop-a"), "shop-a has restarted"
+    )
+    claim, phases = workloads.claim("shop-a"), live.phase_history("shop-a")
 
     for before, name in (("shop-a", "shop-b"), ("shop-b", "shop-c")):
-        await live.create_from(newcomer(name, before))
+        await live.create_from(successor(name, before))
         await live.until_phase("Running", name)
         await live.until_gone(before)
-        now = workloads.claim("shop-a")
-        assert now["metadata"]["uid"] == claim["metadata"]["uid"]
-        assert owner_names(now) == [name]
-        steps = [*steps, "Stopping", "Stopped"]
-        assert live.phase_history(name)[: len(steps)] == steps
-        assert live.phase_history(name)[len(steps) :] == ["Starting", "Running"], "the entry before is Created"
-        steps = live.phase_history(name)
+        kept_claim = workloads.claim("shop-a")
+        assert kept_claim["metadata"]["uid"] == claim["metadata"]["uid"]
+        assert owner_names(kept_claim) == [name]
+        phases = [*phases, "Stopping", "Stopped"]
+        assert live.phase_history(name)[: len(phases)] == phases
+        assert live.phase_history(name)[len(phases) :] == ["Starting", "Running"], (
+            "the successor starts after the history of its predecessor"
+        )
+        phases = live.phase_history(name)
         assert (live.status(name)["restarts"], live.status(name)["claimPrefix"]) == (1, "hopper-shop-a")
-        assert {it["metadata"]["name"] for kind, it in workloads.owned_objects(name).items()} == {
+        assert {owned["metadata"]["name"] for owned in workloads.owned_objects(name).values()} == {
             f"hopper-{name}",
             "hopper-shop-a-data",
         }
-        (volume,) = (it for it in workloads.pod_template(name)["spec"]["volumes"] if "persistentVolumeClaim" in it)
+        volumes = workloads.pod_template(name)["spec"]["volumes"]
+        (volume,) = (volume for volume in volumes if "persistentVolumeClaim" in volume)
         assert volume["persistentVolumeClaim"]["claimName"] == "hopper-shop-a-data"
-        await workloads.until_owned(before, seconds=SECONDS)
+        await workloads.until_owned(before, seconds=SLOW_SECONDS)
     workloads.assert_pods_never_coexist(*names)
     assert list(workloads.objects("PersistentVolumeClaim")) == ["hopper-shop-a-data"]
 
     await live.create_from(manifest("shop-b", "Orchestration", "shop", **WEB))
     await live.until_phase("Running", "shop-b", "shop-c")
-    assert {it["metadata"]["name"] for it in workloads.objects("PersistentVolumeClaim").values()} == {
+    assert workloads.objects("PersistentVolumeClaim").keys() == {
         "hopper-shop-a-data",
         "hopper-shop-b-data",
-    }, "a new one of an earlier name is another one"
+    }, "a new instance with an earlier name gets a claim of its own"
 
 
-async def test_what_is_stopped_stays_so_under_its_new_name(
+async def test_a_stopped_instance_stays_stopped_when_renamed(
     live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
-    await stack(live, workloads, "shop-a")
+    await run_services(live, workloads, "shop-a")
     await live.edit("shop-a", desiredState="Stopped")
     await live.until_phase("Stopped", "shop-a")
     uid = workloads.claim("shop-a")["metadata"]["uid"]
     pods = workloads.pod_uids_ever("shop-b")
-    await live.create_from(newcomer("shop-b", "shop-a", desiredState="Stopped"))
+    await live.create_from(successor("shop-b", "shop-a", desiredState="Stopped"))
     await live.until_gone("shop-a")
     await live.until_phase("Stopped", "shop-b")
     assert workloads.claim("shop-a")["metadata"]["uid"] == uid
     assert workloads.pod_uids_ever("shop-b") == pods == set()
 
 
-@pytest.mark.parametrize("who", ["shop-a", "shop-b"])
-async def test_whichever_is_deleted_on_the_way_the_volume_is_kept(
-    live: LiveInstances, operator: Operator, workloads: Workloads, who: str
+@pytest.mark.parametrize("deleted", ["shop-a", "shop-b"])
+async def test_the_volume_is_kept_if_either_instance_is_deleted_during_the_rename(
+    live: LiveInstances, operator: Operator, workloads: Workloads, deleted: str
 ) -> None:
-    """As a tool does that prunes what is no longer in its repository, or a user who has second thoughts."""
-    left = {"shop-a": "shop-b", "shop-b": "shop-a"}[who]
-    await stack(live, workloads, "shop-a")
+    """GitOps tools prune the predecessor, and users may cancel a rename by deleting the successor."""
+    remaining = {"shop-a": "shop-b", "shop-b": "shop-a"}[deleted]
+    await run_services(live, workloads, "shop-a")
     uid = workloads.claim("shop-a")["metadata"]["uid"]
-    (pod,) = (it["metadata"]["name"] for it in workloads.pods("shop-a").values())
+    (pod,) = (pod["metadata"]["name"] for pod in workloads.pods("shop-a").values())
     await workloads.edit("Pod", pod, {"metadata": {"finalizers": ["tests.example.com/lingers"]}})
-    await live.create_from(newcomer("shop-b", "shop-a"))
+    await live.create_from(successor("shop-b", "shop-a"))
     await live.until(lambda: len(owner_names(workloads.claim("shop-a"))) == 2, "the claim has two owners")
-    await live.until(lambda: is_being_deleted(workloads.objects("Pod")[pod]), "the pod is told to end")
-    await live.delete(who)
-    await live.until_gone(who)
+    await live.until(lambda: is_being_deleted(workloads.objects("Pod")[pod]), "the pod is being deleted")
+    await live.delete(deleted)
+    await live.until_gone(deleted)
     operator.intake.requeue_all()
-    await live.until(lambda: not len(operator.queue), "everybody was looked at")
-    assert len(workloads.objects("Pod")) == 1 or who == "shop-b", "the newcomer waits for the last pod, whoever is gone"
+    await live.until(lambda: not len(operator.queue), "all instances are reconciled")
+    assert len(workloads.objects("Pod")) == 1 or deleted == "shop-b", "the successor waits for the last pod"
     await workloads.edit("Pod", pod, {"metadata": {"finalizers": None}})
-    await live.until_phase("Running", left, seconds=SECONDS)  # garbage collection has to know our kind first
-    await live.until(lambda: owner_names(workloads.claim("shop-a")) == [left], "one owner is left", SECONDS)
+    await live.until_phase("Running", remaining, seconds=SLOW_SECONDS)
+    await live.until(
+        lambda: owner_names(workloads.claim("shop-a")) == [remaining], "the claim has one owner", SLOW_SECONDS
+    )
     assert workloads.claim("shop-a")["metadata"]["uid"] == uid
     workloads.assert_pods_never_coexist("shop-a", "shop-b")
 
 
-async def test_what_is_refused_stops_nobody(live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-    await stack(live, workloads, "shop-a", "shop-p")
+async def test_a_refused_rename_leaves_the_predecessor_running(
+    live: LiveInstances, operator: Operator, workloads: Workloads
+) -> None:
+    await run_services(live, workloads, "shop-a", "shop-p")
     await live.create("other")
     await live.edit("shop-p", deletionProtection=True)
-    wrong = {
+    rejected = {
         "scope": manifest("x-scope", "Event", "shop", renamedFrom={"name": "shop-a"}),
         "below": manifest("x-parent", "Orchestration", "other", renamedFrom={"name": "shop-a"}),
         "children": manifest("x-children", "Project", renamedFrom={"name": "shop"}),
-        "protected": newcomer("x-protected", "shop-p"),
+        "protected": successor("x-protected", "shop-p"),
     }
-    for word, body in wrong.items():
+    for word, body in rejected.items():
         await live.create_from(body)
-        refused = await live.until_reason(body["metadata"]["name"], "Stalled", "RenameRefused")
-        assert word in refused["message"]
+        stalled = await live.until_reason(body["metadata"]["name"], "Stalled", "RenameRefused")
+        assert word in stalled["message"]
     for name in ("shop-a", "shop-p"):
         assert live.phase(name) == "Running"
         assert len(workloads.pod_uids_ever(name)) == 1
     await live.edit("shop-p", deletionProtection=False)
     await live.until_phase("Running", "x-protected")
-    await live.create_from(newcomer("shop-b", "shop-a"), newcomer("shop-c", "shop-a"))
+    await live.create_from(successor("shop-b", "shop-a"), successor("shop-c", "shop-a"))
     await live.until_gone("shop-a")
-    await live.until(lambda: live.is_ready("shop-b") != live.is_ready("shop-c"), "one of the two runs")
-    loser = "shop-c" if live.is_ready("shop-b") else "shop-b"
-    await live.until_reason(loser, "Ready", "RenameRefused")
-    assert workloads.pod_uids_ever(loser) == set()
+    await live.until(lambda: live.is_ready("shop-b") != live.is_ready("shop-c"), "one of the two successors is ready")
+    refused = "shop-c" if live.is_ready("shop-b") else "shop-b"
+    await live.until_reason(refused, "Ready", "RenameRefused")
+    assert workloads.pod_uids_ever(refused) == set()
 
 
 @pytest.mark.chaos
-async def test_killed_in_the_middle(
+async def test_renames_complete_although_the_operator_is_killed(
     cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
-    """The operator is killed again and again; the next one goes on wherever the last one was."""
     rng, count = seeded_random("kills of renames"), 8
-    old, new = [f"shop-a{it}" for it in range(count)], [f"shop-b{it}" for it in range(count)]
+    old = [f"shop-a{number}" for number in range(count)]
+    new = [f"shop-b{number}" for number in range(count)]
     async with running_operator(live.namespace):
-        await stack(live, workloads, *old)
-    pairs = list(zip(old, new, strict=True))
-    uids = {name: workloads.claim(name)["metadata"]["uid"] for name in old}
-    follows = [live.instances, *workloads.recorders.values()]
-    happened = lambda: sum(len(follow.log) for follow in follows)  # noqa: E731
+        await run_services(live, workloads, *old)
+    renames = list(zip(old, new, strict=True))
+    claim_uids = {name: workloads.claim(name)["metadata"]["uid"] for name in old}
+    recorders = [live.instances, *workloads.recorders.values()]
+    event_count = lambda: sum(len(recorder.log) for recorder in recorders)  # noqa: E731
     is_done = lambda: not live.names & set(old) and all(map(live.is_ready, new))  # noqa: E731
-    await live.create_from(*(newcomer(now, name) for name, now in pairs))
+    await live.create_from(*(successor(after, before) for before, after in renames))
     for _ in range(4):
         async with running_operator_process(live.namespace, cluster.kubeconfig, tmp_path / "operator.log") as killed:
             await killed.until_ready()
-            enough = happened() + rng.randint(0, 60)
-            await live.until(lambda enough=enough: happened() >= enough or is_done(), "things have happened", SECONDS)
+            kill_at = event_count() + rng.randint(0, 60)
+            await live.until(
+                lambda kill_at=kill_at: event_count() >= kill_at or is_done(), "watch events have arrived", SLOW_SECONDS
+            )
             killed.kill()
     async with running_operator(live.namespace):
-        await live.until(is_done, "all are renamed", SECONDS)
-        await live.until(lambda: all(owner_names(workloads.claim(name)) == [now] for name, now in pairs), "one owner")
-    for name, now in pairs:
-        assert workloads.claim(name)["metadata"]["uid"] == uids[name]
-        workloads.assert_pods_never_coexist(name, now)
-        assert live.phase_history(now)[:3] == ["Created", "Starting", "Running"], "the history of the old one"
+        await live.until(is_done, "all instances are renamed", SLOW_SECONDS)
+        await live.until(
+            lambda: all(owner_names(workloads.claim(before)) == [after] for before, after in renames),
+            "each successor is the only owner of its claim",
+        )
+    for before, after in renames:
+        assert workloads.claim(before)["metadata"]["uid"] == claim_uids[before]
+        workloads.assert_pods_never_coexist(before, after)
+        assert live.phase_history(after)[:3] == ["Created", "Starting", "Running"], "the history of the predecessor"

@@ -1,6 +1,6 @@
-"""The rights in the chart are those that are used: nothing is forbidden, and nothing granted is left over.
+"""Roles of the chart: every right that operator and gateway need is granted, and every granted right is used.
 
-The operator runs with the arguments and the service account of the chart, through everything it ever does.
+Both run with the arguments and service accounts of the chart, and send every kind of request they ever send.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from tests.cluster.support.rights import EVERYWHERE, AuditLog, audit_policy, gra
 from tests.cluster.support.workloads import watched_workloads
 from tests.packaging.helm import CHART, RELEASE, ROOT, helm, render
 
-WIDE, SOME = "hopper-wide", "hopper-some"
+# Namespaces of the releases.
+CLUSTER_RELEASE, NAMESPACED_RELEASE = "hopper-wide", "hopper-some"
 OPERATOR, GATEWAY = "hopper-operator", "hopper-gateway"
-# Asked for by the admission plugin that protects owners, in no request of its own.
-PROTECTED_OWNERS = {("hopper.dev", "hopperinstances/finalizers", "update")}
+# Checked by the admission plugin OwnerReferencesPermissionEnforcement, so no request uses it.
+OWNER_PROTECTION = {("hopper.dev", "hopperinstances/finalizers", "update")}
 
 
-class Watched:
-    """A cluster that logs what service accounts do, and protects owners as OpenShift does."""
+class AuditedCluster:
+    """Cluster with an audit log of service accounts, and with OwnerReferencesPermissionEnforcement as in OpenShift."""
 
     def __init__(self, cluster: LocalCluster, log: Path) -> None:
         self.cluster = cluster
@@ -43,12 +44,12 @@ class Watched:
 
     def install(self, namespace: str, values: Manifest) -> list[Manifest]:
         """Install the chart; return its objects."""
-        arguments = (RELEASE, str(CHART), "--create-namespace", f"--namespace={namespace}")
-        helm("install", *arguments, values=values, kubeconfig=self.cluster.kubeconfig)
+        options = (RELEASE, str(CHART), "--create-namespace", f"--namespace={namespace}")
+        helm("install", *options, values=values, kubeconfig=self.cluster.kubeconfig)
         return render(values, namespace=namespace)
 
     def kubeconfig_of(self, namespace: str, account: str, path: Path) -> Path:
-        """Write what a pod of this account has: its token, and its namespace."""
+        """Write a kubeconfig with the token of a service account and its namespace; return the path."""
         config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.cluster.kubectl("create", "token", account, f"--namespace={namespace}").strip()
         config["users"][0]["user"] = {"token": token}
@@ -56,25 +57,27 @@ class Watched:
         path.write_text(json.dumps(config))
         return path
 
-    async def user(self, live: LiveInstances, role: str) -> dict[str, str]:
-        """Make somebody who has one of the cluster's own roles in the namespace; return the header that says so."""
-        place, name = f"--namespace={live.namespace}", f"user-{role}"
+    async def user_header(self, live: LiveInstances, role: str) -> dict[str, str]:
+        """Create a service account with a built-in role in the namespace; return the header with its token."""
+        namespace, name = f"--namespace={live.namespace}", f"user-{role}"
         commands = [
             ("create", "serviceaccount", name),
             ("create", "rolebinding", name, f"--clusterrole={role}", f"--serviceaccount={live.namespace}:{name}"),
         ]
         for command in commands:
-            await asyncio.to_thread(self.cluster.kubectl, *command, place)
+            await asyncio.to_thread(self.cluster.kubectl, *command, namespace)
         account = f"system:serviceaccount:{live.namespace}:{name}"
         await until_allowed(live, account, "list", "hopper.dev", "hopperinstances", live.namespace)
-        token = await asyncio.to_thread(self.cluster.kubectl, "create", "token", name, place)
+        token = await asyncio.to_thread(self.cluster.kubectl, "create", "token", name, namespace)
         return {"Authorization": f"Bearer {token.strip()}"}
 
 
 @pytest.fixture
-def watched(new_cluster: Callable[..., LocalCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+def audited(
+    new_cluster: Callable[..., LocalCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AuditedCluster:
     policy, log = tmp_path / "policy.yaml", tmp_path / "audit.log"
-    policy.write_text(audit_policy(WIDE, SOME))
+    policy.write_text(audit_policy(CLUSTER_RELEASE, NAMESPACED_RELEASE))
     flags = {
         "audit-policy-file": str(policy),
         "audit-log-path": str(log),
@@ -85,97 +88,98 @@ def watched(new_cluster: Callable[..., LocalCluster], tmp_path: Path, monkeypatc
     own.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
     own.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(ROOT / "crds"))
     monkeypatch.setenv("KUBECONFIG", str(own.kubeconfig))
-    return Watched(own, log)
+    return AuditedCluster(own, log)
 
 
-def arguments(objects: list[Manifest], component: str) -> list[str]:
-    """Return what the chart has a component run with."""
-    deployments = (it for it in objects if it["kind"] == "Deployment")
-    (found,) = (it for it in deployments if it["metadata"]["labels"]["app.kubernetes.io/component"] == component)
-    (container,) = found["spec"]["template"]["spec"]["containers"]
+def component_arguments(objects: list[Manifest], component: str) -> list[str]:
+    """Return the arguments of a component in the chart."""
+    deployments = [manifest for manifest in objects if manifest["kind"] == "Deployment"]
+    by_component = {item["metadata"]["labels"]["app.kubernetes.io/component"]: item for item in deployments}
+    (container,) = by_component[component]["spec"]["template"]["spec"]["containers"]
     args: list[str] = container["args"]
     return args
 
 
 @asynccontextmanager
-async def at_work(
-    watched: Watched, live: LiveInstances, objects: list[Manifest], component: str, scratch: Path
+async def running_component(
+    audited: AuditedCluster, live: LiveInstances, objects: list[Manifest], component: str, scratch: Path
 ) -> AsyncIterator[OperatorProcess]:
-    """Run the operator or the gateway of the chart; in the end, it may not have been refused anything."""
-    accounts = (it["metadata"] for it in objects if it["kind"] == "ServiceAccount")
-    release, account = next((it["namespace"], it["name"]) for it in accounts if it["name"].endswith(component))
+    """Run the operator or gateway with the rights of the chart. At the end, no request may have been forbidden."""
+    accounts = (manifest["metadata"] for manifest in objects if manifest["kind"] == "ServiceAccount")
+    metadata = next(metadata for metadata in accounts if metadata["name"].endswith(component))
+    release, account = metadata["namespace"], metadata["name"]
     user = f"system:serviceaccount:{release}:{account}"
     for right in granted_rights(objects, account):
         if right.verb == "list":
-            place = release if right.namespace == EVERYWHERE else right.namespace
-            await until_allowed(live, user, right.verb, right.group, right.resource, place)
-    kubeconfig = await asyncio.to_thread(watched.kubeconfig_of, release, account, scratch / component)
+            namespace = release if right.namespace == EVERYWHERE else right.namespace
+            await until_allowed(live, user, right.verb, right.group, right.resource, namespace)
+    kubeconfig = await asyncio.to_thread(audited.kubeconfig_of, release, account, scratch / component)
     port = free_ports(1)[0]
     option = {"operator": "--metrics-port", "gateway": "--port"}[component]
-    command = [*arguments(objects, component), f"{option}={port}"]
-    running = await OperatorProcess.launch(command, port, kubeconfig, scratch / f"{component}.log")
+    command = [*component_arguments(objects, component), f"{option}={port}"]
+    process = await OperatorProcess.launch(command, port, kubeconfig, scratch / f"{component}.log")
     try:
-        await running.until_ready()
-        yield running
+        await process.until_ready()
+        yield process
     finally:
-        assert await running.stop() == 0
-    assert "forbidden: User" not in running.log
+        assert await process.stop() == 0
+    assert "forbidden: User" not in process.log
 
 
-def compare(objects: list[Manifest], log: Path, release: str) -> None:
-    """Compare what is granted with what was used."""
+def assert_rights_match_requests(objects: list[Manifest], log: Path, release: str) -> None:
+    """Check that no request was forbidden and that every granted right was used."""
     for account in (OPERATOR, GATEWAY):
         requests = AuditLog(log, release, account)
         assert requests.forbidden_requests() == []
         used = requests.used_rights()
-        unused = {it[1:] for it in granted_rights(objects, account) if not any(map(it.covers, used))}
-        assert unused == (PROTECTED_OWNERS if account == OPERATOR else set())
+        unused = {right[1:] for right in granted_rights(objects, account) if not any(map(right.covers, used))}
+        assert unused == (OWNER_PROTECTION if account == OPERATOR else set())
     assert AuditLog(log, release, OPERATOR).requested_names("leases") == {LEASE_NAME}
     assert AuditLog(log, release, GATEWAY).requested_names("configmaps") <= {
         configmap_name(shard) for shard in range(SHARDS)
     }
 
 
-async def test_serving_all_namespaces(watched: Watched, tmp_path: Path) -> None:
+async def test_the_rights_to_serve_all_namespaces_are_all_used(audited: AuditedCluster, tmp_path: Path) -> None:
     async with fresh_namespace() as live, watched_workloads(live) as workloads:
-        objects = await asyncio.to_thread(watched.install, WIDE, {"crds": {"install": False}})
+        objects = await asyncio.to_thread(audited.install, CLUSTER_RELEASE, {"crds": {"install": False}})
         async with (
-            at_work(watched, live, objects, "operator", tmp_path),
-            at_work(watched, live, objects, "gateway", tmp_path) as it,
+            running_component(audited, live, objects, "operator", tmp_path),
+            running_component(audited, live, objects, "gateway", tmp_path) as gateway,
         ):
             await exercise_operator(live, workloads)
-            editor = AuthenticatedClient(it.url, live.namespace, await watched.user(live, "edit"))
+            editor = AuthenticatedClient(gateway.url, live.namespace, await audited.user_header(live, "edit"))
             await exercise_gateway(live, workloads, editor)
-            viewer = AuthenticatedClient(it.url, live.namespace, await watched.user(live, "view"))
+            viewer = AuthenticatedClient(gateway.url, live.namespace, await audited.user_header(live, "view"))
             await viewer.expect(200, "GET", "/instances")
             await viewer.expect(403, "DELETE", "/instances/called")
             for account in (OPERATOR, GATEWAY):
-                places = {right.namespace for right in granted_rights(objects, account)}
-                assert places == {EVERYWHERE} | ({WIDE} if account == OPERATOR else set())
-            compare(objects, watched.log, WIDE)
+                namespaces = {right.namespace for right in granted_rights(objects, account)}
+                assert namespaces == {EVERYWHERE} | ({CLUSTER_RELEASE} if account == OPERATOR else set())
+            assert_rights_match_requests(objects, audited.log, CLUSTER_RELEASE)
 
 
-async def test_serving_one_namespace(watched: Watched, tmp_path: Path) -> None:
+async def test_the_rights_to_serve_one_namespace_are_all_used(audited: AuditedCluster, tmp_path: Path) -> None:
     async with fresh_namespace() as live, watched_workloads(live) as workloads:
         values = {"crds": {"install": False}, "watchNamespaces": [live.namespace], "gateway": {"auth": "apikey"}}
-        objects = await asyncio.to_thread(watched.install, SOME, values)
+        objects = await asyncio.to_thread(audited.install, NAMESPACED_RELEASE, values)
         async with (
-            at_work(watched, live, objects, "operator", tmp_path),
-            at_work(watched, live, objects, "gateway", tmp_path) as it,
+            running_component(audited, live, objects, "operator", tmp_path),
+            running_component(audited, live, objects, "gateway", tmp_path) as gateway,
         ):
             await exercise_operator(live, workloads)
-            caller = AuthenticatedClient(it.url, live.namespace, await with_a_key(live))
+            caller = AuthenticatedClient(gateway.url, live.namespace, await api_key_header(live))
             await caller.until(lambda code, _: code == 200, "/instances")
             await exercise_gateway(live, workloads, caller)
             for account in (OPERATOR, GATEWAY):
-                places = {right.namespace for right in granted_rights(objects, account)}
-                assert places == {live.namespace} | ({SOME} if account == OPERATOR else set())
-            compare(objects, watched.log, SOME)
-        await owners_need_the_right_to_protect_them(watched.cluster, live)
+                namespaces = {right.namespace for right in granted_rights(objects, account)}
+                assert namespaces == {live.namespace} | ({NAMESPACED_RELEASE} if account == OPERATOR else set())
+            assert_rights_match_requests(objects, audited.log, NAMESPACED_RELEASE)
+        await assert_owner_protection_needs_its_right(audited.cluster, live)
 
 
-async def with_a_key(live: LiveInstances) -> dict[str, str]:
-    """Make a key that is good for everything in the namespace; return the header to send it in."""
+async def api_key_header(live: LiveInstances) -> dict[str, str]:
+    """Create an API key with role admin; return the header that sends it."""
     key = new_key()
     secret = {"metadata": {"name": "keys", "labels": {LABEL_API_KEYS: "true"}}}
     entry = json.dumps({"hash": hash_of(key), "role": "admin"})
@@ -184,25 +188,28 @@ async def with_a_key(live: LiveInstances) -> dict[str, str]:
     return {"X-API-Key": key}
 
 
-async def owners_need_the_right_to_protect_them(cluster: LocalCluster, live: LiveInstances) -> None:
-    """The one right that no request shows: without it, nothing can name an instance as its owner any more."""
+async def assert_owner_protection_needs_its_right(cluster: LocalCluster, live: LiveInstances) -> None:
+    """Check that without OWNER_PROTECTION, no owned object with blockOwnerDeletion can be created.
+
+    The audit log does not show this right, because no request uses it.
+    """
     owner = (await live.create("owner"))["metadata"]
     reference = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "owner", "uid": owner["uid"]}
     metadata = {"name": "owned", "ownerReferences": [{**reference, "controller": True, "blockOwnerDeletion": True}]}
     owned = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
-    account, place = f"--as=system:serviceaccount:{SOME}:{OPERATOR}", f"--namespace={live.namespace}"
+    account, namespace = f"--as=system:serviceaccount:{NAMESPACED_RELEASE}:{OPERATOR}", f"--namespace={live.namespace}"
 
-    def refusal() -> str:
+    def rejection() -> str:
         try:
-            cluster.kubectl("create", account, place, "--dry-run=server", "--filename=-", input=owned)
+            cluster.kubectl("create", account, namespace, "--dry-run=server", "--filename=-", input=owned)
         except KubectlError as error:
             return error.stderr
         return ""
 
-    assert refusal() == ""
-    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{live.namespace}/roles/{OPERATOR}-{SOME}"
+    assert rejection() == ""
+    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{live.namespace}/roles/{OPERATOR}-{NAMESPACED_RELEASE}"
     rules = (await live.request("GET", role))["rules"]
-    rest = [rule for rule in rules if "hopperinstances/finalizers" not in rule["resources"]]
-    assert len(rest) == len(rules) - 1
-    await live.request("PATCH", role, {"rules": rest}, MERGE_PATCH)
-    await live.until(lambda: "blockOwnerDeletion" in refusal(), "owners are protected")
+    other_rules = [rule for rule in rules if "hopperinstances/finalizers" not in rule["resources"]]
+    assert len(other_rules) == len(rules) - 1
+    await live.request("PATCH", role, {"rules": other_rules}, MERGE_PATCH)
+    await live.until(lambda: "blockOwnerDeletion" in rejection(), "the owned object is rejected")

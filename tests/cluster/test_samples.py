@@ -1,4 +1,4 @@
-"""`manifests/samples`, applied all at once with an operator at work: each instance gets where it wants to be."""
+"""The samples in `manifests/samples`, applied at once while an operator runs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from tests.packaging.helm import ROOT
 SAMPLES = ROOT / "manifests" / "samples"
 
 
-def wanted() -> dict[str, str]:
+def desired_states() -> dict[str, str]:
     """Return the desired state of each instance in the samples."""
-    documents = (it for path in SAMPLES.glob("*.yaml") for it in yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    instances = (it for it in documents if it["kind"] == "HopperInstance")
-    return {it["metadata"]["name"]: it["spec"].get("desiredState", "Running") for it in instances}
+    files = (path.read_text(encoding="utf-8") for path in SAMPLES.glob("*.yaml"))
+    documents = (document for file in files for document in yaml.safe_load_all(file))
+    instances = (document for document in documents if document["kind"] == "HopperInstance")
+    return {instance["metadata"]["name"]: instance["spec"].get("desiredState", "Running") for instance in instances}
 
 
-async def test_each_gets_where_it_wants_to_be(
+async def test_every_sample_reaches_its_desired_state(
     cluster: Cluster, live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
-    place = f"--namespace={live.namespace}"
-    await asyncio.to_thread(cluster.kubectl, "apply", "--server-side", place, "--filename", str(SAMPLES))
-    states = wanted()
-    await live.until(lambda: live.names == states.keys(), "all are there")
+    namespace = f"--namespace={live.namespace}"
+    await asyncio.to_thread(cluster.kubectl, "apply", "--server-side", namespace, "--filename", str(SAMPLES))
+    states = desired_states()
+    await live.until(lambda: live.names == states.keys(), "all samples exist")
     for state in set(states.values()):
-        await live.until_phase(state, *(name for name, its in states.items() if its == state), seconds=60)
-    await live.until(lambda: all(map(live.is_ready, states)), "all are ready")
+        await live.until_phase(state, *(name for name, desired in states.items() if desired == state), seconds=60)
+    await live.until(lambda: all(map(live.is_ready, states)), "all samples are ready")
     kinds = {
         kind
         for name in ("shop-web", "shop-mirror", "site-edge", "site-origin")

@@ -1,4 +1,4 @@
-"""The definition of HopperTemplate on a real API server: what it refuses, what it stores, what kubectl shows."""
+"""CRD of HopperTemplate on a real API server: validation, storage and kubectl columns."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def manifest(spec: dict[str, Any], name: str = "web") -> str:
 
 
 @pytest.fixture(scope="module")
-def anywhere(cluster: Cluster) -> KubectlInstances:
-    """For what writes nothing."""
+def default_namespace(cluster: Cluster) -> KubectlInstances:
+    """Namespace for dry runs."""
     return KubectlInstances(cluster, "default")
 
 
-BAD: dict[str, tuple[dict[str, Any], str, str]] = {
+INVALID_SPECS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no image": ({}, "spec.image", "Required value"),
-    "an image that is none": ({"image": "web 1"}, "spec.image", "set one such as nginx:1.27"),
+    "an invalid image": ({"image": "web 1"}, "spec.image", "set one such as nginx:1.27"),
     "an empty image": ({"image": ""}, "spec.image", "at least 1 char"),
     "a user by name": ({"image": "web", "user": "www-data"}, "spec.user", "such as 1000 or 1000:1000"),
     "a relative directory": ({"image": "web", "workingDir": "srv"}, "spec.workingDir", "start it with '/'"),
-    "a quantity that is none": (
+    "an invalid quantity": (
         {"image": "web", "resources": {"limits": {"memory": "1 GB"}}},
         "spec.resources.limits.memory",
         "such as 500m or 256Mi",
     ),
-    "another resource": (
+    "an unsupported resource": (
         {"image": "web", "resources": {"limits": {"nvidia.com/gpu": "1"}}},
         "spec.resources.limits.nvidia.com/gpu",
         "unknown field",
     ),
-    "a dependency that is no name": (
+    "an invalid dependency": (
         {"image": "web", "dependsOn": ["a b"]},
         "spec.dependsOn[0]",
         "use lower-case letters",
@@ -58,10 +58,12 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_is_refused(anywhere: KubectlInstances, name: str) -> None:
-    spec, field, fix = BAD[name]
-    message = refusal(lambda: anywhere.kubectl("apply", "--dry-run=server", "--filename=-", input=manifest(spec)))
+@pytest.mark.parametrize("name", INVALID_SPECS)
+def test_the_api_server_rejects_an_invalid_template(default_namespace: KubectlInstances, name: str) -> None:
+    spec, field, fix = INVALID_SPECS[name]
+    message = refusal(
+        lambda: default_namespace.kubectl("apply", "--dry-run=server", "--filename=-", input=manifest(spec))
+    )
     assert field in message
     assert fix in message
 
@@ -70,32 +72,32 @@ def test_every_field_is_stored_as_written(instances: KubectlInstances) -> None:
     instances.kubectl("apply", "--filename=-", input=manifest(FULL))
     stored = json.loads(instances.kubectl("get", KIND, "web", "--output=json"))["spec"]
     assert stored.pop("securityProfile") == "Restricted"
-    for kind, entries in FULL.items():
-        if isinstance(entries, list) and isinstance(entries[0], dict):
-            for found, written in zip(stored[kind], entries, strict=True):
-                assert written.items() <= found.items()
+    for field, value in FULL.items():
+        if isinstance(value, list) and isinstance(value[0], dict):
+            for stored_entry, entry in zip(stored[field], value, strict=True):
+                assert entry.items() <= stored_entry.items()
         else:
-            assert stored[kind] == entries or entries.items() <= stored[kind].items()
+            assert stored[field] == value or value.items() <= stored[field].items()
 
 
-def test_columns(instances: KubectlInstances) -> None:
+def test_kubectl_prints_the_columns(instances: KubectlInstances) -> None:
     instances.kubectl("apply", "--filename=-", input=manifest({"image": "web:1"}))
     ready = {"type": "Ready", "status": "False", "reason": "X", "message": "says why"}
     ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
     patch = json.dumps({"status": {"users": 3, "usedBy": ["a", "b", "c"], "conditions": [ready]}})
     instances.kubectl("patch", "ht", "web", "--subresource=status", "--type=merge", f"--patch={patch}")
-    head, row = instances.kubectl("get", "ht").splitlines()
-    assert head.split() == ["NAME", "IMAGE", "USERS", "READY", "AGE"]
+    header, row = instances.kubectl("get", "ht").splitlines()
+    assert header.split() == ["NAME", "IMAGE", "USERS", "READY", "AGE"]
     assert row.split()[:-1] == ["web", "web:1", "3", "False"]
-    head, row = instances.kubectl("get", "hoppertemplate", "--output=wide").splitlines()
-    assert head.split()[5:] == ["MESSAGE"]
+    header, row = instances.kubectl("get", "hoppertemplate", "--output=wide").splitlines()
+    assert header.split()[5:] == ["MESSAGE"]
     assert row.split()[5:] == ["says", "why"]
     assert "hoppertemplate.hopper.dev/web" in instances.kubectl("get", "hopper", "--output=name")
 
 
-def test_status_and_spec_are_written_apart(instances: KubectlInstances) -> None:
+def test_a_patch_of_the_status_does_not_change_the_spec(instances: KubectlInstances) -> None:
     instances.kubectl("apply", "--filename=-", input=manifest({"image": "web:1"}))
     patch = json.dumps({"spec": {"image": "web:2"}, "status": {"users": 1}})
     instances.kubectl("patch", "ht", "web", "--subresource=status", "--type=merge", f"--patch={patch}")
-    found = json.loads(instances.kubectl("get", KIND, "web", "--output=json"))
-    assert (found["spec"]["image"], found["status"]["users"]) == ("web:1", 1)
+    stored = json.loads(instances.kubectl("get", KIND, "web", "--output=json"))
+    assert (stored["spec"]["image"], stored["status"]["users"]) == ("web:1", 1)
