@@ -162,7 +162,8 @@ async def test_no_instance_fails_while_the_operator_is_away(live: LiveInstances)
             await until_too_long(live)
             async with running_operator(live.namespace) as operator:
                 await live.until(
-                    lambda: all(map(operator.indexes.heartbeats.last_heartbeat, operator.instances)), "heartbeats of all"
+                    lambda: all(map(operator.indexes.heartbeats.last_heartbeat, operator.instances)),
+                    "heartbeats of all",
                 )
                 await live.until(lambda: not len(operator.queue), "the queue is empty")
                 await writes.expect("status", 0)
