@@ -128,6 +128,11 @@ class NamespaceIndex:
         return len(self._by_name)
 
     @property
+    def facet_count(self) -> int:
+        """Number of facets that at least one instance has."""
+        return len(self._facets)
+
+    @property
     def groups(self) -> int:
         """Number of groups of instances, such as the children of a parent."""
         groups = self._children, self._services, self._waiting_services, self._dependents, self._users, self._successors

@@ -69,7 +69,7 @@ class TestWrites:
         web = heartbeat_instance()
         harness = WriterHarness(store, web)
         sent = harness.writer.receive(web, Vitals(active_tasks=2, status=Health.DEGRADED))
-        assert harness.heartbeats.last(web) == sent
+        assert harness.heartbeats.last_heartbeat(web) == sent
         assert await harness.tick() == 1
         assert parse_heartbeat(store.data()["web"]) == sent
         assert (sent.uid, sent.at, sent.active_tasks, sent.status) == ("uid-web", NOW, 2, Health.DEGRADED)
@@ -119,7 +119,7 @@ class TestWrites:
         harness.writer.receive(other)
         await harness.tick()
         assert "web" not in store.data("default")
-        assert parse_heartbeat(store.data("other")["web"]) == harness.heartbeats.last(other)
+        assert parse_heartbeat(store.data("other")["web"]) == harness.heartbeats.last_heartbeat(other)
 
 
 class TestFailures:

@@ -107,9 +107,10 @@ class TestFind:
             assert [instance.name for instance in find_instances(index, criteria, among)] == [
                 name for name in right if name in among
             ]
+        uids = [instance.metadata.uid for instance in expected.values()]
         for name in list(expected):
             index.discard(name)
-        assert (len(index), len(index._facets), index._by_uid) == (0, 0, {})
+        assert (len(index), index.facet_count, list(filter(None, map(index.by_uid, uids)))) == (0, 0, [])
 
     def test_reads_only_the_smallest_index(self) -> None:
         index = NamespaceIndex()
