@@ -151,7 +151,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 async def _cancel_remaining_tasks(older: Collection[asyncio.Task[Any]]) -> None:
     """Cancel the tasks that kopf leaves behind if it is stopped during its start, or if a watch fails.
 
-    Once may not be enough: while its pause waiter ends, a watcher ignores that it is cancelled itself.
+    One cancellation may not be enough: kopf suppresses it while a watcher waits for the end of its pause waiter.
     """
     while remaining := [task for task in asyncio.all_tasks() if task not in older and is_kopf_task(task)]:
         for task in remaining:
@@ -230,7 +230,7 @@ class _Session:
         return response
 
     async def _receive(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-        """Return the response. Raises `UnavailableError` unless it is a good one."""
+        """Return a successful response. Raises `UnavailableError` with the status of any other response."""
         try:
             response = await send(request)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
