@@ -249,7 +249,7 @@ REJECTED: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "a",
         overrides(env=[{"name": "1A", "value": "x"}]),
         "spec.overrides.env[0].name",
-        "rename the variable",
+        "start it with a letter",
     ),
     "a variable with both value and valueFrom": (
         "a",

@@ -159,7 +159,7 @@ class TestDeletion:
             assert live.index_of_deletion(f"p{n}") < last
             assert all(live.index_of_deletion(f"p{n}-{m}") < live.index_of_deletion(f"p{n}") for m in workers)
 
-    async def test_works_while_the_tree_is_still_starting(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_is_completed_while_the_tree_is_still_starting(self, live: LiveInstances, operator: Operator) -> None:
         await live.create_from(*tree())
         await live.until(
             lambda: all(map(live.owner_names, NAMES[1:])), "they belong together"
@@ -175,7 +175,7 @@ class TestDeletion:
             has_deletion_timestamp(event.object) for event in live.instances.log if event.event_type == "MODIFIED"
         )
 
-    async def test_works_in_every_state(self, live: LiveInstances, operator: Operator) -> None:
+    async def test_is_completed_in_every_state(self, live: LiveInstances, operator: Operator) -> None:
         states = ["Running", "Paused", "Stopped", "Archived", "Terminated"]
         await live.create_from(
             *(manifest(state.lower(), desiredState=state) for state in states),
