@@ -206,7 +206,7 @@ async def test_two_hundred_settled_instances_cost_no_write(live: LiveInstances) 
         for name in projects
         for n in range(18)
     ]
-    tree += [manifest(name, "Orchestration", "nobody") for name in waiting]
+    tree += [manifest(name, "Orchestration", "missing") for name in waiting]
     tree += [manifest(name, "Event", "global", desiredState="Terminated") for name in numbered_names(4, "over")]
     async with running_operator(live.namespace, resync_seconds=10) as operator:
         await live.create_from(*tree)

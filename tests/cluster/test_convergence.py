@@ -76,8 +76,8 @@ class Editor:
         """Set a parent of a suitable scope, any parent, or a parent that does not exist."""
         scopes = SCOPES[self._manifests[name]["spec"]["scope"]].parents
         suitable = [other for other, instance in self._manifests.items() if instance["spec"]["scope"] in scopes]
-        suitable = suitable or ["nobody"]
-        parent = self._rng.choice([*suitable, *suitable, "nobody", self._rng.choice(list(self._manifests))])
+        suitable = suitable or ["missing"]
+        parent = self._rng.choice([*suitable, *suitable, "missing", self._rng.choice(list(self._manifests))])
         await self._live.edit(name, parentRef={"name": parent})
 
     async def _limits(self, name: str) -> None:

@@ -180,7 +180,7 @@ class TestDeletion:
         await live.create_from(
             *(manifest(state.lower(), desiredState=state) for state in states),
             *(manifest(f"{state}-child".lower(), "Event", state.lower()) for state in states),
-            manifest("waiting", "Orchestration", "nobody"),
+            manifest("waiting", "Orchestration", "missing"),
         )
         for state in states:
             await live.until_phase(state, state.lower())

@@ -132,7 +132,7 @@ async def test_every_action_in_every_phase(rest: GatewayClient, live: LiveInstan
 async def create_in_phase(rest: GatewayClient, live: LiveInstances, name: str, phase: str) -> None:
     """Create an instance and bring it to a phase in which it stays."""
     if phase == "created":  # the parent does not exist, which the gateway would reject
-        await live.create(name, "Orchestration", "nobody")
+        await live.create(name, "Orchestration", "missing")
     elif phase == "error":
         await live.create(name, restartPolicy={"policy": "Never"}, templateRef={"name": "crash"})
     else:

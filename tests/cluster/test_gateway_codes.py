@@ -65,8 +65,8 @@ def example_body(spec: dict[str, Any], content: dict[str, Any]) -> Any:
 
 
 def path_with_names(path: str) -> str:
-    """Replace each path parameter by the name of an instance that does not exist."""
-    return "/".join("nobody" if part.startswith("{") else part for part in path.split("/"))
+    """Replace each path parameter by the name `sample`. Most tests create no object of this name."""
+    return "/".join("sample" if part.startswith("{") else part for part in path.split("/"))
 
 
 CALLS = list(example_calls())
@@ -202,7 +202,7 @@ class TestWithoutApiServer:
     async def test_reads_succeed_and_writes_get_503(
         self, cluster: Any, live: LiveInstances, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await live.create("nobody")
+        await live.create("sample")
         async with gateway_behind_proxy(cluster, live, tmp_path, monkeypatch, AuthMode.NONE) as (rest, proxy):
             proxy.disconnect()
             for call in CALLS:
@@ -214,7 +214,7 @@ class TestWithoutApiServer:
                     assert response.headers["retry-after"] == "1"
                 elif call.path.startswith(("/instances", "/registry")):
                     assert response.code < 500, f"{call}: {response.text}"
-            assert (await rest.get("/instances/nobody")).code == 200
+            assert (await rest.get("/instances/sample")).code == 200
             proxy.reconnect()
             assert (await rest.post("/instances", {"name": "web", "scope": "PROJECT"})).code == 201
             await live.create("later")

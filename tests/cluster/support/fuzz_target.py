@@ -33,15 +33,16 @@ INSTANCE_SPECS: dict[str, Manifest] = {
     "home": {"scope": "Family"},
     "home-a": {"scope": "Orchestration", "parentRef": {"name": "home"}},
 }
-# Names that replace most generated values of a parameter or field, because generated names match no object.
+# Names that replace most generated values of a parameter or field, because a generated name matches no object.
+# Some of these are missing on purpose.
 _KNOWN_NAMES = {
-    "id": ("web", "web-a", "web-b", "home", "home-a", "global", "nobody"),
+    "id": ("web", "web-a", "web-b", "home", "home-a", "global", "missing"),
     "project_id": ("web", "home"),
-    "instance": ("a", "b", "web-a", "nobody"),
+    "instance": ("a", "b", "web-a", "missing"),
     "name": ("web", "web", "shop", "home"),
-    "parent_id": ("web", "home", "global", "nobody"),
-    "template": ("shop", "nothing"),
-    "template_service_id": ("shop", "shop", "nothing"),
+    "parent_id": ("web", "home", "global", "missing"),
+    "template": ("shop", "missing"),
+    "template_service_id": ("shop", "shop", "missing"),
 }
 # With more instances, all are deleted and recreated: requests are tested here, not large numbers of instances.
 _MAX_INSTANCES = 60
