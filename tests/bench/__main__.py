@@ -23,7 +23,8 @@ from rich.console import Console
 
 from hopper.api.crd import KINDS
 from hopper.local import Cluster, CurrentCluster, LocalCluster, processes
-from hopper.local.progress import Progress, progress_for
+from hopper.local.live_progress import progress_for
+from hopper.local.progress import Progress
 from tests.bench.client import Client, connected
 from tests.bench.goals import Goal, gateway_goals, print_goals, registry_goals, row_goals
 from tests.bench.manifests import HOPPER, HOPPER_TEMPLATES, PEER, PEER_TEMPLATES

@@ -11,7 +11,7 @@ import sys
 
 from hopper.local import LocalError
 from hopper.local.cluster_files import cache_dir
-from hopper.local.progress import progress_for
+from hopper.local.live_progress import progress_for
 from tests.kind.clusters import start_engine, stop_engine
 
 if sys.argv[1:] not in (["up"], ["down"]):

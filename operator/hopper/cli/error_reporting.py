@@ -24,7 +24,7 @@ def report_local_errors(interrupted: str) -> Iterator[Progress]:
     On Ctrl-C, SIGTERM or a closed terminal, let the work clean up, then print the message `interrupted`.
     """
     from hopper.local.errors import LocalError
-    from hopper.local.progress import progress_for
+    from hopper.local.live_progress import progress_for
 
     try:
         with _termination_as_interrupt():

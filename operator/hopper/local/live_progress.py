@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from hopper.local.progress import format_duration
+from hopper.local.progress import PlainProgress, format_duration
+from hopper.local.progress import Progress as ProgressReceiver
 
 
 class LiveProgress:
@@ -43,6 +45,12 @@ class LiveProgress:
         line.append(f" {title}  ")
         line.append(format_duration(time.monotonic() - started), style="dim")
         self._console.print(line)
+
+
+def progress_for(stream: TextIO | None = None) -> ProgressReceiver:
+    """Return live progress for a terminal, and plain lines for any other stream. Default: standard error."""
+    stream = stream or sys.stderr
+    return LiveProgress(stream) if stream.isatty() else PlainProgress(stream)
 
 
 class _ClockColumn(ProgressColumn):

@@ -63,16 +63,6 @@ class PlainProgress:
 SILENT = SilentProgress()
 
 
-def progress_for(stream: TextIO | None = None) -> Progress:
-    """Return live progress for a terminal, and plain lines for any other stream. Default: standard error."""
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        return PlainProgress(stream)
-    from hopper.local.live_progress import LiveProgress
-
-    return LiveProgress(stream)
-
-
 def format_duration(seconds: float) -> str:
     """Return a duration such as `0.4 s`, `17 s` or `2 min 5 s`."""
     if seconds < 10:

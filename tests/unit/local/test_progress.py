@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from hopper.local.live_progress import LiveProgress
-from hopper.local.progress import SILENT, PlainProgress, format_duration, progress_for
+from hopper.local.live_progress import LiveProgress, progress_for
+from hopper.local.progress import SILENT, PlainProgress, format_duration
 
 
 class Terminal(io.StringIO):
