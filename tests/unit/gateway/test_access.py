@@ -26,10 +26,10 @@ class ChangingAuthority:
     known: bool = True
     allowed: bool = True
     away: bool = False
-    asked: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
-        self.asked.append("identify")
+        self.calls.append("identify")
         if self.away:
             raise UnavailableError("connection refused")
         if not self.known:
@@ -62,7 +62,7 @@ async def test_permission_of_an_open_stream(change: dict[str, object], expected:
     for key, value in change.items():
         setattr(authority, key, value)
     assert await WATCH.is_still_granted(access, request) is expected
-    assert len(authority.asked) == 2
+    assert len(authority.calls) == 2
 
 
 async def test_the_rate_limit_does_not_end_a_stream() -> None:

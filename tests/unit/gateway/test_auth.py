@@ -31,18 +31,18 @@ class RecordedReviews:
     def __init__(self) -> None:
         self.users: dict[str, User] = {"t-alice": User("alice", groups=("dev",)), "t-bob": User("bob")}
         self.rights = {("alice", "get", "a"), ("alice", "list", "a")}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.error: Exception | None = None
 
     async def authenticate(self, token: str) -> User | None:
-        self.asked.append(token)
+        self.requests.append(token)
         await asyncio.sleep(0)
         if self.error:
             raise self.error
         return self.users.get(token)
 
     async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
-        self.asked.append(f"{user.name} {verb} {namespace}")
+        self.requests.append(f"{user.name} {verb} {namespace}")
         await asyncio.sleep(0)
         if self.error:
             raise self.error
@@ -55,8 +55,8 @@ def sends(token: str) -> Mapping[str, str]:
 
 class TestTokenAuthority:
     async def test_the_api_server_decides(self) -> None:
-        cluster = RecordedReviews()
-        tokens = TokenAuthority(cluster)
+        reviews = RecordedReviews()
+        tokens = TokenAuthority(reviews)
         alice = await tokens.identify(sends("t-alice"))
         assert alice.name == "alice"
         responses = [
@@ -66,8 +66,8 @@ class TestTokenAuthority:
 
     async def test_reviews_are_cached(self) -> None:
         """Also negative ones, and concurrent requests share one review."""
-        cluster = RecordedReviews()
-        tokens = TokenAuthority(cluster)
+        reviews = RecordedReviews()
+        tokens = TokenAuthority(reviews)
         for _ in range(3):
             callers = await asyncio.gather(*(tokens.identify(sends("t-alice")) for _ in range(20)))
             for permission in (READ, WRITE):
@@ -75,42 +75,42 @@ class TestTokenAuthority:
             for _ in range(5):
                 with pytest.raises(UnauthorizedError):
                     await tokens.identify(sends("wrong"))
-        assert cluster.asked == ["t-alice", "alice get a", "alice patch a", "wrong"]
+        assert reviews.requests == ["t-alice", "alice get a", "alice patch a", "wrong"]
 
     @pytest.mark.parametrize(
         "value", [None, "", "Bearer", "Bearer ", "Basic YTpi", "t-alice", "Bearer " + "x" * 20_000]
     )
     async def test_a_missing_or_malformed_token_is_rejected(self, value: str | None) -> None:
-        cluster = RecordedReviews()
+        reviews = RecordedReviews()
         with pytest.raises(UnauthorizedError) as caught:
-            await TokenAuthority(cluster).identify({} if value is None else {"authorization": value})
+            await TokenAuthority(reviews).identify({} if value is None else {"authorization": value})
         assert caught.value.headers
         assert "Bearer" in caught.value.headers["WWW-Authenticate"]
-        assert cluster.asked == []
+        assert reviews.requests == []
 
     async def test_errors_are_not_cached(self) -> None:
-        cluster = RecordedReviews()
-        tokens, cluster.error = TokenAuthority(cluster), UnavailableError("no answer")
+        reviews = RecordedReviews()
+        tokens, reviews.error = TokenAuthority(reviews), UnavailableError("no answer")
         with pytest.raises(UnavailableError):
             await tokens.identify(sends("t-alice"))
-        cluster.error = None
+        reviews.error = None
         alice = await tokens.identify(sends("t-alice"))
-        cluster.error = RefusedError("403: may not create tokenreviews", code=403)
+        reviews.error = RefusedError("403: may not create tokenreviews", code=403)
         with pytest.raises(ServiceUnavailableError):
             await tokens.identify(sends("t-bob"))
         with pytest.raises(ServiceUnavailableError):
             await tokens.allows(alice, READ, "a")
 
     async def test_status_codes(self) -> None:
-        cluster = RecordedReviews()
-        gateway = InMemoryGateway(TokenAuthority(cluster))
+        reviews = RecordedReviews()
+        gateway = InMemoryGateway(TokenAuthority(reviews))
         gateway.instance("web", namespace="a")
         assert_problem(await gateway.get("/instances/web?namespace=a"), 401, "Unauthorized")
         assert (await gateway.get("/instances/web?namespace=a", headers=sends("t-alice"))).status_code == 200
         assert_problem(await gateway.get("/instances/web?namespace=b", headers=sends("t-alice")), 403, "Forbidden")
         assert_problem(await gateway.delete("/instances/web?namespace=a", headers=sends("t-alice")), 403, "Forbidden")
         assert_problem(await gateway.get("/instances/web?namespace=a", headers=sends("t-bob")), 403, "Forbidden")
-        cluster.error = UnavailableError("no answer")
+        reviews.error = UnavailableError("no answer")
         assert_problem(await gateway.get("/instances", headers=sends("t-new")), 503, "ServiceUnavailable")
 
 
@@ -118,16 +118,16 @@ class TestReviewCache:
     async def test_results_expire(self) -> None:
         now = [0.0]
         cache: ReviewCache[str, int] = ReviewCache(lambda value: float(value), 10, clock=lambda: now[0])
-        asked: list[int] = []
+        calls: list[int] = []
 
         async def ask() -> int:
-            asked.append(10)
-            return asked[-1]
+            calls.append(10)
+            return calls[-1]
 
         for moment in (0.0, 9.9, 10.0, 19.9, 20.1):
             now[0] = moment
             assert await cache.get("k", ask) == 10
-        assert len(asked) == 3
+        assert len(calls) == 3
 
     async def test_the_number_of_results_is_bounded(self) -> None:
         cache: ReviewCache[int, int] = ReviewCache(lambda value: 60.0, max_size=10)
@@ -239,19 +239,19 @@ class TestApiKeyAuthority:
     async def test_a_key_in_several_secrets(self) -> None:
         """An expired entry or a lesser role does not restrict the others, in any order."""
         key = new_key()
-        told = {
+        secrets = {
             "away": {"called-so-away": {"hash": hash_of(key), "role": "edit"}},
             "home": {"ci": {"hash": hash_of(key), "role": "view"}},
             "zone": {"ci": {"hash": hash_of(key), "role": "admin", "expires": "2026-02-28T23:59:59Z"}},
         }
-        for order in (list(told), list(reversed(told))):
+        for order in (list(secrets), list(reversed(secrets))):
             keys = ApiKeyAuthority("home", clock=lambda: datetime(2026, 3, 1, tzinfo=UTC))
             for namespace in order:
-                keys.put(secret(namespace, **told[namespace]))
+                keys.put(secret(namespace, **secrets[namespace]))
             caller = await keys.identify({"x-api-key": key})
             assert caller.name == "key:ci"
-            assert [await keys.allows(caller, READ, namespace) for namespace in told] == [True, True, False]
-            assert [await keys.allows(caller, WRITE, namespace) for namespace in told] == [True, False, False]
+            assert [await keys.allows(caller, READ, namespace) for namespace in secrets] == [True, True, False]
+            assert [await keys.allows(caller, WRITE, namespace) for namespace in secrets] == [True, False, False]
 
     async def test_invalid_entries_are_ignored(self, caplog: pytest.LogCaptureFixture) -> None:
         keys, key = ApiKeyAuthority("home"), new_key()

@@ -38,7 +38,7 @@ class StreamReader:
         while not self._events:
             for text in (await self.chunk()).decode().split("\n\n"):
                 fields = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith(":"))
-                if fields.get("event", "health") != "health":  # see the registry's own tests
+                if fields.get("event", "health") != "health":  # covered by the tests of health
                     self._events.append((fields["event"], fields["id"], json.loads(fields["data"])))
         return self._events.pop(0)
 
@@ -222,7 +222,7 @@ async def test_a_stream_over_asgi() -> None:
     assert b"content-length" not in headers
     assert (await first.next())["body"].startswith(b"retry:")
     assert b"event: snapshot" in (await first.next())["body"]
-    # No more than one at a time, until it is closed.
+    # The limit of one stream applies until the first one is closed.
     second = AsgiConnection(gateway, "/api/v1/registry/events")
     assert (await second.next())["status"] == 429
     first.gone.set()

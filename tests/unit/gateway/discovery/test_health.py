@@ -113,9 +113,9 @@ class TestHeartbeats:
     def test_a_received_heartbeat_counts_when_it_is_written(self) -> None:
         feed = CatalogueFeed()
         feed.put(heartbeat_instance(timeout=None))
-        said = heartbeat(at=0, status=Health.DEGRADED)
-        feed.catalogue.heartbeats.add("default", "web", said)
-        feed.receive_shard(("web", said), until=1)
+        degraded = heartbeat(at=0, status=Health.DEGRADED)
+        feed.catalogue.heartbeats.add("default", "web", degraded)
+        feed.receive_shard(("web", degraded), until=1)
         assert feed.of("web") is Health.DEGRADED
 
     def test_metrics_come_from_the_last_heartbeat(self) -> None:
@@ -129,8 +129,13 @@ class TestHeartbeats:
             ("web", heartbeat(at=3, active_tasks=2, queue_depth=7, response_time_ms=1.5, error_rate=0.25)), until=4
         )
         metrics = feed.catalogue.health.metrics(instance, NOW)
-        told = metrics.vitals
-        assert (told.active_tasks, told.queue_depth, told.response_time_ms, told.error_rate) == (2, 7, 1.5, 0.25)
+        vitals = metrics.vitals
+        assert (vitals.active_tasks, vitals.queue_depth, vitals.response_time_ms, vitals.error_rate) == (
+            2,
+            7,
+            1.5,
+            0.25,
+        )
         assert metrics.last_heartbeat == later(3)
 
     def test_a_stopped_instance_has_no_uptime(self) -> None:
@@ -183,7 +188,7 @@ class TestRollUp:
                 assert instance
                 feed.remove(instance)
                 del expected[name]
-                break  # its uid does not come back
+                break  # a uid is never reused
             index = feed.catalogue.instances.namespace("default")
             for each, own in expected.items():
                 assert feed.of(each) is own
@@ -191,8 +196,8 @@ class TestRollUp:
                 assert feed.rolled_up(each).health is worst([own, *below])
                 assert expected[feed.rolled_up(each).source] is feed.rolled_up(each).health
         for health in STATE_BY_HEALTH:
-            there = {name for name, own in expected.items() if own is health}
-            assert feed.catalogue.health.names("default", health) == there
+            names = {name for name, own in expected.items() if own is health}
+            assert feed.catalogue.health.names("default", health) == names
 
 
 def test_memory_per_instance() -> None:

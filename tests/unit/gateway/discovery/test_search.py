@@ -26,18 +26,18 @@ CAPABILITIES = [(), ("gpu",), ("eu",), ("gpu", "eu")]
 PHASES = (Phase.CREATED, Phase.RUNNING, Phase.STOPPED, Phase.ERROR)
 
 
-def build(name: str, version: int, **said: Any) -> HopperInstance:
-    labels, capabilities = said.pop("labels", None), said.pop("capabilities", ())
+def build(name: str, version: int, **fields: Any) -> HopperInstance:
+    labels, capabilities = fields.pop("labels", None), fields.pop("capabilities", ())
     config = InstanceConfig(capabilities=capabilities) if capabilities else None
-    subject = instance(name, **said, config=config)
-    return replace(subject, metadata=replace(subject.metadata, resource_version=str(version), labels=labels or None))
+    built = instance(name, **fields, config=config)
+    return replace(built, metadata=replace(built.metadata, resource_version=str(version), labels=labels or None))
 
 
 @st.composite
-def versions(draw: st.DrawFn) -> dict[str, Any]:
+def version_fields(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "name": draw(st.sampled_from(NAMES)),
-        "there": draw(st.integers(0, 4)) > 0,
+        "exists": draw(st.integers(0, 4)) > 0,
         "scope": draw(st.sampled_from(list(Scope))),
         "parent": draw(st.sampled_from([None, *NAMES[:5], "nowhere"])),
         "phase": draw(st.sampled_from(PHASES)),
@@ -49,7 +49,7 @@ def versions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> Criteria:
+def criteria_strategy(draw: st.DrawFn) -> Criteria:
     def maybe(values: Any) -> Any:
         return draw(st.one_of(st.none(), st.sampled_from(list(values))))
 
@@ -67,27 +67,29 @@ def questions(draw: st.DrawFn) -> Criteria:
     )
 
 
-def meets(instance: HopperInstance, asked: Criteria, index: NamespaceIndex) -> bool:
+def meets(instance: HopperInstance, criteria: Criteria, index: NamespaceIndex) -> bool:
     """Whether an instance meets the criteria, by a walk over the whole tree."""
     facts = [
-        asked.ancestor is None or instance.name in [below.name for below in descendants(asked.ancestor, index)],
-        asked.can_parent is None
-        or (asked.can_parent in allowed_children(instance.spec.scope) and has_free_slot(instance, index)),
-        asked.match(instance),
+        criteria.ancestor is None or instance.name in [below.name for below in descendants(criteria.ancestor, index)],
+        criteria.can_parent is None
+        or (criteria.can_parent in allowed_children(instance.spec.scope) and has_free_slot(instance, index)),
+        criteria.match(instance),
     ]
     return all(facts)
 
 
 class TestFind:
-    @given(changes=st.lists(versions(), max_size=25), asked=st.lists(questions(), min_size=1, max_size=5))
-    def test_matches_a_filter_over_all_instances(self, changes: list[dict[str, Any]], asked: list[Criteria]) -> None:
+    @given(
+        changes=st.lists(version_fields(), max_size=25), searches=st.lists(criteria_strategy(), min_size=1, max_size=5)
+    )
+    def test_matches_a_filter_over_all_instances(self, changes: list[dict[str, Any]], searches: list[Criteria]) -> None:
         registry, expected = InstanceIndex(), {}
-        for version, said in enumerate(changes, start=1):
-            name, there = said.pop("name"), said.pop("there")
+        for version, fields in enumerate(changes, start=1):
+            name, exists = fields.pop("name"), fields.pop("exists")
             known = expected.get(name)
-            if there:
-                instance = build(name, version, **said)
-                # One that was gone comes back as another object.
+            if exists:
+                instance = build(name, version, **fields)
+                # A recreated instance is another object with its own uid.
                 instance = replace(
                     instance,
                     metadata=replace(instance.metadata, uid=known.metadata.uid if known else f"{name}-{version}"),
@@ -100,12 +102,12 @@ class TestFind:
         assert list(index.names) == sorted(expected)
         for instance in expected.values():
             assert index.by_uid(instance.metadata.uid) is instance
-        for criteria in asked:
-            right = [instance.name for _, instance in sorted(expected.items()) if meets(instance, criteria, index)]
-            assert [instance.name for instance in find_instances(index, criteria)] == right
+        for criteria in searches:
+            matches = [instance.name for _, instance in sorted(expected.items()) if meets(instance, criteria, index)]
+            assert [instance.name for instance in find_instances(index, criteria)] == matches
             among = {name for name in expected if name.endswith(("1", "2"))}
             assert [instance.name for instance in find_instances(index, criteria, among)] == [
-                name for name in right if name in among
+                name for name in matches if name in among
             ]
         uids = [instance.metadata.uid for instance in expected.values()]
         for name in list(expected):
@@ -117,10 +119,10 @@ class TestFind:
         index.put(build("global", 1, scope=Scope.GLOBAL, phase=Phase.RUNNING))
         for n in range(500):
             index.put(build(f"p-{n}", n + 2, parent="global", phase=Phase.RUNNING, labels={"n": str(n % 100)}))
-        looked: list[str] = []
+        reads: list[str] = []
         get = index.get
-        index.get = lambda name: looked.append(name) or get(name)  # type: ignore[assignment, method-assign, func-returns-value]
-        for criteria, most in (
+        index.get = lambda name: reads.append(name) or get(name)  # type: ignore[assignment, method-assign, func-returns-value]
+        for criteria, expected_count in (
             (Criteria(phases={Phase.RUNNING}, labels={"n": "7"}), 5),
             (Criteria(scope=Scope.PROJECT, name="p-1"), 1),
             (Criteria(phases={Phase.RUNNING}, name="p-33*"), 11),
@@ -128,9 +130,9 @@ class TestFind:
             (Criteria(phases={Phase.STOPPED}, ancestor="global"), 0),
             (Criteria(parent="p-7", scope=Scope.PROJECT), 0),
         ):
-            looked.clear()
+            reads.clear()
             result = find_instances(index, criteria)
-            assert len(set(looked) - {"global"}) == len(result) == most
+            assert len(set(reads) - {"global"}) == len(result) == expected_count
 
     def test_without_criteria_all_instances_are_returned_in_order(self) -> None:
         index = NamespaceIndex()

@@ -27,7 +27,7 @@ class TestRateLimiter:
                 taken += 1
             except TooManyRequestsError as error:
                 now[0] += int((error.headers or {})["Retry-After"])
-                limiter.acquire("alice")  # it said when
+                limiter.acquire("alice")  # after Retry-After seconds
                 taken += 1
         assert taken <= burst + now[0] * rate + 1e-6
 

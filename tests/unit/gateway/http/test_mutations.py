@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
-# More for a thorough search.
+# Set HOPPER_MUTATIONS higher for a thorough search.
 REQUESTS = int(os.environ.get("HOPPER_MUTATIONS", "1500"))
 ALLOWED = {200, 201, 204, 304, 400, 404, 405, 408, 409, 413, 422}
 SECONDS = 10
@@ -49,7 +49,7 @@ class RequestMutator:
             (method.upper(), path, operation)
             for path, operations in document["paths"].items()
             for method, operation in operations.items()
-            if not path.endswith("/events")  # never ends by itself
+            if not path.endswith("/events")  # a stream does not end
         ]
 
     def make(self) -> tuple[str, str, bytes | None, dict[str, str]]:

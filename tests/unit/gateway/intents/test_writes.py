@@ -414,7 +414,7 @@ class TestUpdate:
         gateway.store.put(INSTANCES, "default", "web", {"spec": raw["spec"] | {"description": "by kubectl"}})
         assert_problem(await gateway.put("/instances/web", {"description": "new"}), 409, "Conflict")
         assert gateway.spec("web")["description"] == "by kubectl"
-        # What it was told in the meantime is known now.
+        # The conflict has updated the index.
         assert (await gateway.put("/instances/web", {"description": "new"})).status_code == 200
 
     async def test_a_concurrent_deletion_gets_404(self, gateway: InMemoryGateway) -> None:

@@ -116,7 +116,7 @@ class TestCreateAndRead:
             "shop-d": {"desiredState": "Terminated"},
         }.items():
             service(gateway, name, **more)
-        gateway.instance("shop-e", "Orchestration", "shop")  # logical
+        gateway.instance("shop-e", "Orchestration", "shop")  # without a template
         service(gateway, "plain")
         response = await gateway.get(SHOP)
         assert [item["instance_id"] for item in response.json()] == ["plain", "a", "b", "c"]
@@ -274,12 +274,12 @@ class TestOverrides:
         for secret, named in ((True, "web"), (None, "unknown")):
             gateway.template("web", env=[{"name": "TOKEN", "value": "s3cret", "secret": secret}])
             service(gateway, overrides={"env": own}, templateRef={"name": named})
-            told = [{"name": "TOKEN", "secret": True}, {"name": "TZ", "value": "UTC", "secret": False}]
-            assert (await gateway.get(f"{SHOP}/a")).json()["env_vars"] == told
+            shown = [{"name": "TOKEN", "secret": True}, {"name": "TZ", "value": "UTC", "secret": False}]
+            assert (await gateway.get(f"{SHOP}/a")).json()["env_vars"] == shown
             detail = (await gateway.get("/instances/shop-a")).json()["overrides"]
-            assert detail == {"env": told}
+            assert detail == {"env": shown}
             for sent in (
-                gateway.put(f"{SHOP}/a/env-vars", told),
+                gateway.put(f"{SHOP}/a/env-vars", shown),
                 gateway.put("/instances/shop-a", {"overrides": detail}),
             ):
                 response = await sent
@@ -395,13 +395,13 @@ class TestRename:
         monkeypatch.setattr("hopper.gateway.stacks.renaming.DELETION_SECONDS", 0.2)
         metadata = service(gateway)["metadata"]
         old = gateway.store.objects.pop((INSTANCES.plural, "default", "shop-a"))
-        asked = [asyncio.create_task(gateway.put(f"{SHOP}/a/rename", {"instance_id": name})) for name in ("b", "c")]
+        renames = [asyncio.create_task(gateway.put(f"{SHOP}/a/rename", {"instance_id": name})) for name in ("b", "c")]
         while len(gateway.context.waiters) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         status = {"phase": "Created", "predecessor": metadata["uid"]}
         service(gateway, "shop-b", renamedFrom={"name": "shop-a"}, status=status)
         gateway.store.listeners[0]("DELETED", old)
-        assert [(await task).status_code for task in asked] == [200, 409]
+        assert [(await task).status_code for task in renames] == [200, 409]
 
     async def test_the_claim_prefix_is_kept_over_several_renames(self, gateway: InMemoryGateway) -> None:
         service(gateway, renamedFrom={"name": "shop-0", "claimPrefix": "hopper-shop-0"})

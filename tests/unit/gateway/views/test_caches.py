@@ -32,11 +32,11 @@ class PausedRenderer:
 
 async def test_concurrent_requests_share_one_rendering() -> None:
     cache, render = ResponseCache(), PausedRenderer()
-    asked = [asyncio.create_task(cache.get("a", 1, render)) for _ in range(10)]
+    requests = [asyncio.create_task(cache.get("a", 1, render)) for _ in range(10)]
     await asyncio.sleep(0)
-    asked[0].cancel()  # must not cancel the rendering for the others
+    requests[0].cancel()  # must not cancel the rendering for the others
     render.allowed.set()
-    assert set(await asyncio.gather(*asked[1:])) == {b"all"}
+    assert set(await asyncio.gather(*requests[1:])) == {b"all"}
     assert await cache.get("a", 1, render) == b"all"
     assert render.calls == 1
     assert await cache.get("a", 2, render) == b"all"

@@ -107,7 +107,7 @@ class TestDiscover:
             assert ids(await gateway.get(f"/registry/discover?capability={word}")) == ["odd"]
 
     @pytest.mark.parametrize(
-        ("query", "said"),
+        ("query", "message"),
         [
             ("label=tier", "query -> label -> 0: must be a label as key=value, for example tier=web"),
             ("capability=", "query -> capability -> 0: String should have at least 1 character"),
@@ -115,9 +115,9 @@ class TestDiscover:
             ("namespace=Web", "query -> namespace: must consist of lower-case letters, digits and hyphens"),
         ],
     )
-    async def test_messages_for_invalid_parameters(self, gateway: InMemoryGateway, query: str, said: str) -> None:
+    async def test_messages_for_invalid_parameters(self, gateway: InMemoryGateway, query: str, message: str) -> None:
         body = assert_problem(await gateway.get(f"/registry/discover?{query}"), 422, "ValidationError")
-        assert body["detail"].startswith(said)
+        assert body["detail"].startswith(message)
 
     @pytest.mark.parametrize("query", ["label=tier", "label==x", "healthy=perhaps", "status=fine", "can_parent=moon"])
     async def test_invalid_parameters_get_422(self, gateway: InMemoryGateway, query: str) -> None:
