@@ -373,7 +373,7 @@ class TestOwnerReferences:
 
 class TestNamespaces:
     async def test_a_parent_is_found_only_in_the_same_namespace(self, live: LiveInstances, kubeconfig: str) -> None:
-        """One operator serves two namespaces that use the same names."""
+        """The operator serves two namespaces that use the same names."""
         async with fresh_namespace() as other, running_operator(live.namespace, other.namespace):
             await live.create_from(manifest("global", "Global"), manifest("web", "Project", "global"))
             await other.create("web", "Project", "global")

@@ -144,7 +144,7 @@ class TestTerminated:
         await live.until_phase("Terminated", "a", "b")
         await live.edit("b", parentRef={"name": "other"})
         stalled = await live.until_reason("b", "Stalled", "AlreadyFinal")
-        assert "delete it and create it again" in stalled["message"]
+        assert "delete the instance and create it again" in stalled["message"]
         assert live.phase_history("b")[-1] == "Terminated"
 
     async def test_a_new_child_of_a_terminated_parent_is_terminated_at_once(

@@ -1,4 +1,4 @@
-"""How much the operator writes for what runs, by the API server's own count (design: Shape of the code, budget)."""
+"""Budget of writes for instances with workloads, counted by the API server."""
 
 from __future__ import annotations
 
@@ -15,55 +15,57 @@ from tests.cluster.support.workloads import STATELESS_SERVICE, Workloads
 WEB = {"templateRef": {"name": "web"}}
 COUNT = 8
 IDLE_SECONDS = 20
-CHILDREN = ("configmaps", "deployments", "secrets", "services")
+OWNED_PLURALS = ("configmaps", "deployments", "secrets", "services")
 
 
-def names(count: int = COUNT, prefix: str = "n") -> list[str]:
+def instance_names(count: int = COUNT, prefix: str = "n") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
-async def run(live: LiveInstances, workloads: Workloads, **spec: Any) -> None:
-    """Have so many instances of four objects each running, and their template know of them."""
+async def create_running(live: LiveInstances, workloads: Workloads, **spec: Any) -> None:
+    """Create instances with four owned objects each; wait until they run and the template counts its users."""
     await workloads.create_template(**STATELESS_SERVICE)
-    await live.create_from(*(manifest(name, **WEB, **spec) for name in names()))
-    await live.until_phase("Running", *names())
-    await workloads.until_template_users(*names())
+    await live.create_from(*(manifest(name, **WEB, **spec) for name in instance_names()))
+    await live.until_phase("Running", *instance_names())
+    await workloads.until_template_users(*instance_names())
 
 
-class TestOneInstance:
-    async def test_costs_its_objects_and_two_writes(
+class TestWritesPerInstance:
+    async def test_a_start_costs_its_objects_and_two_status_writes(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(**STATELESS_SERVICE)
         await workloads.until_template_users()
         requests = await RequestCounter.start(live)
-        await live.create_from(*(manifest(name, **WEB) for name in names()))
-        await live.until_phase("Running", *names())
-        await workloads.until_template_users(*names())
-        await requests.expect(*CHILDREN * COUNT, status=2 * COUNT, template_status=2)
+        await live.create_from(*(manifest(name, **WEB) for name in instance_names()))
+        await live.until_phase("Running", *instance_names())
+        await workloads.until_template_users(*instance_names())
+        await requests.expect(*OWNED_PLURALS * COUNT, status=2 * COUNT, template_status=2)
 
-    async def test_below_a_parent_one_more(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
+    async def test_a_start_below_a_parent_costs_one_more_metadata_write(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.create_template(**STATELESS_SERVICE)
         await live.create("shop")
         await live.until_phase("Running", "shop")
         requests = await RequestCounter.start(live)
-        await live.create_from(*(manifest(name, "Orchestration", "shop", **WEB) for name in names()))
-        await live.until_phase("Running", *names())
-        await workloads.until_template_users(*names())
+        await live.create_from(*(manifest(name, "Orchestration", "shop", **WEB) for name in instance_names()))
+        await live.until_phase("Running", *instance_names())
+        await workloads.until_template_users(*instance_names())
         summary = {"total": COUNT, "ready": COUNT}
-        await live.until(lambda: live.status("shop").get("children") == summary, "the parent counts them")
-        found = await requests.counts()
-        # The parent gets its finalizer once, and writes a summary a second at most.
-        assert found[METADATA] == COUNT + 1
-        assert found[STATUS] <= 2 * COUNT + 10
-        assert {key: count for key, count in found.items() if key[0] == "APPLY"} == {
-            ("APPLY", plural): COUNT for plural in CHILDREN
+        await live.until(lambda: live.status("shop").get("children") == summary, "the parent counts its children")
+        counts = await requests.counts()
+        # The parent gets its finalizer once. Its child summary is written at most once a second.
+        assert counts[METADATA] == COUNT + 1
+        assert counts[STATUS] <= 2 * COUNT + 10
+        assert {key: count for key, count in counts.items() if key[0] == "APPLY"} == {
+            ("APPLY", plural): COUNT for plural in OWNED_PLURALS
         }
 
-    async def test_a_change_of_state_costs_one_object_and_two_writes(
+    async def test_a_state_change_costs_one_object_and_two_status_writes(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await run(live, workloads)
+        await create_running(live, workloads)
         costs = (
             ("Paused", "services"),
             ("Running", "services"),
@@ -72,98 +74,113 @@ class TestOneInstance:
         )
         for state, plural in costs:
             requests = await RequestCounter.start(live)
-            await live.edit_all(names(), desiredState=state)
-            await live.until_phase(state, *names())
-            await live.until(lambda: all(map(live.is_ready, names())), f"all are {state}")
+            await live.edit_all(instance_names(), desiredState=state)
+            await live.until_phase(state, *instance_names())
+            await live.until(lambda: all(map(live.is_ready, instance_names())), f"all instances are {state}")
             await requests.expect(*[plural] * COUNT, status=2 * COUNT, metadata=COUNT)  # the edits of this test
 
-    async def test_a_new_template_costs_one_object_and_two_writes(
+    async def test_a_template_change_costs_one_object_and_two_status_writes(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await run(live, workloads)
+        await create_running(live, workloads)
         requests = await RequestCounter.start(live)
         await workloads.edit_template(image="web:2")
         await live.until(
-            lambda: all(live.status(it)["templateGeneration"] == 2 and live.is_ready(it) for it in names()), "all roll"
+            lambda: all(
+                live.status(name)["templateGeneration"] == 2 and live.is_ready(name) for name in instance_names()
+            ),
+            "all instances have rolled out",
         )
         await live.until(lambda: workloads.template_status()["observedGeneration"] == 2, "the template is observed")
-        found = await requests.counts()
-        assert found.pop(("PATCH", "hoppertemplates")) == 1  # the edit of this test
-        assert found.pop(TEMPLATE_STATUS) == 1
-        assert found.pop(STATUS) <= 2 * COUNT
-        assert found == {("APPLY", "deployments"): COUNT}
+        counts = await requests.counts()
+        assert counts.pop(("PATCH", "hoppertemplates")) == 1  # the edit of this test
+        assert counts.pop(TEMPLATE_STATUS) == 1
+        assert counts.pop(STATUS) <= 2 * COUNT
+        assert counts == {("APPLY", "deployments"): COUNT}
 
-    async def test_terminated_costs_no_more(
+    async def test_a_termination_costs_one_object_and_two_status_writes(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await run(live, workloads, type="Ephemeral")
+        await create_running(live, workloads, type="Ephemeral")
         requests = await RequestCounter.start(live)
-        await live.edit_all(names(), desiredState="Terminated")
-        await live.until_phase("Terminated", *names())
-        for name in names():
+        await live.edit_all(instance_names(), desiredState="Terminated")
+        await live.until_phase("Terminated", *instance_names())
+        for name in instance_names():
             await workloads.until_owned(name)
         await requests.expect(*["deployments"] * COUNT, status=2 * COUNT, metadata=COUNT)
 
 
-async def test_thirty_at_rest(live: LiveInstances, workloads: Workloads) -> None:
-    """Not one write while idle, resyncs included, nor after a restart: whatever state the instances are in."""
+async def test_thirty_idle_instances_cost_no_write(live: LiveInstances, workloads: Workloads) -> None:
+    """In every state, neither resyncs nor a restart of the operator cause a write."""
     states = {"Running": 16, "Paused": 4, "Stopped": 4, "Archived": 1, "Terminated": 1}
-    held = {"crash": "RestartNever", "nowhere": "ServiceInvalid", "absent": "TemplateNotFound"}
+    blocked = {"crash": "RestartNever", "nowhere": "ServiceInvalid", "absent": "TemplateNotFound"}
     await workloads.create_template(**STATELESS_SERVICE)
     await workloads.create_template("crash", image="crash:1")
     await workloads.create_template("nowhere", domains=[{"domain": "web.example.com"}])
-    everybody = [
+    manifests = [
         manifest(f"{state.lower()}-{number}", desiredState=state, **WEB)
         for state, count in states.items()
         for number in range(count)
     ]
     never = {"restartPolicy": {"policy": "Never"}}
-    everybody += [manifest(name, templateRef={"name": name}, **never) for name in held]
-    everybody.append(manifest("waits", templateRef={"name": "waits"}))
+    manifests += [manifest(name, templateRef={"name": name}, **never) for name in blocked]
+    manifests.append(manifest("waits", templateRef={"name": "waits"}))
     await workloads.create_template("waits", dependsOn=["absent"])
-    assert len(everybody) == 30
+    assert len(manifests) == 30
     async with running_operator(live.namespace, resync_seconds=5) as operator:
-        await live.create_from(*everybody)
+        await live.create_from(*manifests)
         for state, count in states.items():
             await live.until_phase(state, *(f"{state.lower()}-{number}" for number in range(count)))
-        for name, reason in held.items():
+        for name, reason in blocked.items():
             await live.until(lambda name=name, reason=reason: reason in str(live.status(name)), f"{name}: {reason}")
         await live.until_reason("waits", "Ready", "DependencyNotReady")
-        users = (it["metadata"]["name"] for it in everybody if it["spec"]["templateRef"] == WEB["templateRef"])
+        users = (
+            instance["metadata"]["name"]
+            for instance in manifests
+            if instance["spec"]["templateRef"] == WEB["templateRef"]
+        )
         await workloads.until_template_users(*users)
         for name in ("crash", "nowhere", "waits"):
             await workloads.until_template_users(name, template=name)
-        await live.until(lambda: not len(operator.queue) and not len(operator.events), "all is done")
-        await _expect_rest(live, workloads, operator)
+        await live.until(lambda: not len(operator.queue) and not len(operator.events), "the queues are empty")
+        await _assert_idle(live, workloads, operator)
     async with running_operator(live.namespace) as operator:
         requests = await RequestCounter.start(live)
-        await live.until(lambda: _looks(operator) >= 30 and not len(operator.queue), "everybody was looked at")
+        await live.until(
+            lambda: _reconcile_count(operator) >= 30 and not len(operator.queue), "all instances are reconciled"
+        )
         assert await requests.counts() == {}
-        assert _writes(operator) == 0
+        assert _write_count(operator) == 0
 
 
-async def _expect_rest(live: LiveInstances, workloads: Workloads, operator: Operator) -> None:
-    requests, own, looks = await RequestCounter.start(live), _writes(operator), _looks(operator)
-    follows = [live.instances, live.events, *workloads.recorders.values()]
-    seen = [len(follow.log) for follow in follows]
+async def _assert_idle(live: LiveInstances, workloads: Workloads, operator: Operator) -> None:
+    requests, writes_before, reconciles_before = (
+        await RequestCounter.start(live),
+        _write_count(operator),
+        _reconcile_count(operator),
+    )
+    recorders = [live.instances, live.events, *workloads.recorders.values()]
+    log_lengths = [len(recorder.log) for recorder in recorders]
     with contextlib.suppress(AssertionError):
-        await live.until(lambda: [len(follow.log) for follow in follows] != seen, "a write", seconds=IDLE_SECONDS)
-    news = [
-        (it.event_type, it.object["kind"], it.name)
-        for n, follow in zip(seen, follows, strict=True)
-        for it in follow.log[n:]
+        await live.until(
+            lambda: [len(recorder.log) for recorder in recorders] != log_lengths, "a write", seconds=IDLE_SECONDS
+        )
+    new_events = [
+        (event.event_type, event.object["kind"], event.name)
+        for length, recorder in zip(log_lengths, recorders, strict=True)
+        for event in recorder.log[length:]
     ]
-    assert news == []
+    assert new_events == []
     assert await requests.counts() == {}
-    assert _writes(operator) == own
-    assert _looks(operator) >= looks + 2 * 30, "the operator is awake"
+    assert _write_count(operator) == writes_before
+    assert _reconcile_count(operator) >= reconciles_before + 2 * 30, "two resyncs have requeued all instances"
 
 
-def _writes(operator: Operator) -> float:
-    """Return how many writes the operator has sent, of any kind."""
-    numbers = PrometheusSamples(operator.metrics.render().decode(), "hopper_api_requests")
-    return numbers.total("hopper_api_requests_total") - numbers.total("hopper_api_requests_total", verb="GET")
+def _write_count(operator: Operator) -> float:
+    """Return the number of writes of any kind that the operator has sent."""
+    samples = PrometheusSamples(operator.metrics.render().decode(), "hopper_api_requests")
+    return samples.total("hopper_api_requests_total") - samples.total("hopper_api_requests_total", verb="GET")
 
 
-def _looks(operator: Operator) -> float:
+def _reconcile_count(operator: Operator) -> float:
     return PrometheusSamples(operator.metrics.render().decode(), "hopper_reconciles").total("hopper_reconciles_total")

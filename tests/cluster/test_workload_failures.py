@@ -1,4 +1,4 @@
-"""What becomes of instances whose pods do not run: Error with the pod's own reason, new tries, and the way out."""
+"""Instances whose pods fail: phase Error with the reason of the pod, retries and recovery."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hopper.domain import checks, workload
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
 from tests.cluster.support.workloads import FULL_SERVICE, Workloads
 
-NEVER = {"restartPolicy": {"policy": "Never"}}
-TWICE = {"restartPolicy": {"maxRetries": 2, "backoffSeconds": 1, "maxBackoffSeconds": 1}}
+NEVER_RESTART = {"restartPolicy": {"policy": "Never"}}
+RESTART_TWICE = {"restartPolicy": {"maxRetries": 2, "backoffSeconds": 1, "maxBackoffSeconds": 1}}
 WEB = {"templateRef": {"name": "web"}}
 PORTS = [{"containerPort": 80}]
 STARTED_ONCE = ["Created", "Starting", "Error"]
@@ -24,9 +24,9 @@ def is_stalled(live: LiveInstances, name: str) -> bool:
 
 
 async def until_error(live: LiveInstances, name: str, reason: str) -> str:
-    """Wait for an Error that says why everywhere; return the message."""
+    """Wait for phase Error; check that history, conditions and Event give the reason; return the message."""
     await live.until_phase("Error", name)
-    entry = [it for it in live.status(name)["history"] if it["to"] == "Error"][-1]
+    entry = [entry for entry in live.status(name)["history"] if entry["to"] == "Error"][-1]
     assert entry["reason"] == reason
     available = live.condition(name, "WorkloadAvailable")
     assert (available["status"], available["reason"]) == ("False", reason)
@@ -38,9 +38,9 @@ async def until_error(live: LiveInstances, name: str, reason: str) -> str:
     return message
 
 
-class TestReasons:
+class TestErrorReasons:
     @pytest.mark.parametrize(
-        ("image", "reason", "told"),
+        ("image", "reason", "text"),
         [
             ("crash", "CrashLoopBackOff", "exit code 3 (Error): back-off 40s restarting failed container=service"),
             ("greedy", "OOMKilled", "exit code 137 (OOMKilled)"),
@@ -49,47 +49,47 @@ class TestReasons:
             ("misconfigured", "CreateContainerConfigError", 'secret "tokens" not found'),
         ],
     )
-    async def test_a_pod_that_does_not_run(
-        self, live: LiveInstances, operator: Operator, workloads: Workloads, image: str, reason: str, told: str
+    async def test_a_failing_pod_is_an_error_with_its_reason(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, image: str, reason: str, text: str
     ) -> None:
-        await workloads.create_instance("a", f"{image}:1", **NEVER)
+        await workloads.create_instance("a", f"{image}:1", **NEVER_RESTART)
         message = await until_error(live, "a", reason)
         (pod,) = workloads.pods("a").values()
         assert message.startswith(f"pod {pod['metadata']['name']}: ")
-        assert told in message
+        assert text in message
         assert "last words" not in str(live["a"])
         assert live.condition("a", "Stalled")["reason"] == "RestartNever"
         assert live.phase_history("a") == STARTED_ONCE
 
-    async def test_a_pod_that_fits_on_no_node(
+    async def test_an_unschedulable_pod_is_an_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(workload, "UNSCHEDULABLE_GRACE_SECONDS", 2.0)
         await workloads.create_template(resources={"requests": {"cpu": "1000000"}})
-        await live.create("a", **WEB, **NEVER)
+        await live.create("a", **WEB, **NEVER_RESTART)
         assert "Insufficient cpu" in await until_error(live, "a", "Unschedulable")
         await workloads.edit_template(resources=None)
         await live.until_phase("Running", "a")
 
-    async def test_pods_that_a_quota_refuses(
+    async def test_pods_rejected_by_a_quota_are_an_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
         await live.request("POST", path, quota)
-        await workloads.create_instance("a", **NEVER)
+        await workloads.create_instance("a", **NEVER_RESTART)
         assert "exceeded quota: none" in await until_error(live, "a", "PodsRefused")
         await live.request("DELETE", f"{path}/none")
         await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
         await live.until_phase("Running", "a")
 
-    async def test_pods_that_pod_security_refuses(
+    async def test_pods_rejected_by_pod_security_are_an_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
         await live.request("PATCH", f"/api/v1/namespaces/{live.namespace}", labels, MERGE_PATCH)
         await workloads.create_template(securityProfile="Baseline")
-        await live.create("a", **WEB, **NEVER)
+        await live.create("a", **WEB, **NEVER_RESTART)
         assert "violates PodSecurity" in await until_error(live, "a", "PodsRefused")
         assert "runAsNonRoot" in live.condition("a", "WorkloadAvailable")["message"]
         assert "securityProfile Baseline" in live.condition("a", "Warning")["message"]
@@ -97,59 +97,59 @@ class TestReasons:
         await live.until_phase("Running", "a")
         assert not live.condition("a", "Warning")
 
-    async def test_objects_that_a_quota_refuses(
+    async def test_objects_rejected_by_a_quota_stall_the_instance(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
         await live.request("POST", path, {"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}})
         await workloads.create_template(ports=PORTS)
         await live.create("a", **WEB)
-        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        await live.until(lambda: is_stalled(live, "a"), "a is stalled")
         assert "exceeded quota: none" in live.condition("a", "Stalled")["message"]
         assert live.condition("a", "Stalled")["reason"] == "WriteRefused"
         await live.request("DELETE", f"{path}/none")
         await live.until_phase("Running", "a")
         assert live.is_ready("a")
 
-    async def test_a_rollout_that_takes_too_long(
+    async def test_a_rollout_past_its_deadline_is_an_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.create_instance("a", "held:1", **NEVER)
-        counted = lambda: workloads.deployment("a").get("status", {}).get("updatedReplicas")  # noqa: E731
-        await live.until(lambda: counted() == 1, "the pod is counted")
+        await workloads.create_instance("a", "held:1", **NEVER_RESTART)
+        updated = lambda: workloads.deployment("a").get("status", {}).get("updatedReplicas")  # noqa: E731
+        await live.until(lambda: updated() == 1, "the Deployment counts its pod")
         late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too late"}
         status = workloads.deployment("a")["status"]
-        others = [it for it in status["conditions"] if it["type"] != "Progressing"]
+        others = [condition for condition in status["conditions"] if condition["type"] != "Progressing"]
         await workloads.edit_status("Deployment", "hopper-a", {"conditions": [*others, late]})
         assert "not available within 600 s" in await until_error(live, "a", "ProgressDeadlineExceeded")
         await workloads.set_pod_behavior("a", "well")
         await live.until_phase("Running", "a")
 
-    async def test_one_pod_of_two_is_no_error(
+    async def test_one_failing_pod_of_two_is_reported_and_no_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checks, "DETAILS_AFTER_SECONDS", 1.0)
         await workloads.create_instance("a", replicas=2)
         await live.until_phase("Running", "a")
-        one, _ = workloads.pods("a").values()
+        pod, _ = workloads.pods("a").values()
         crash = {"metadata": {"annotations": {"tests.example.com/behaves": "crash"}}}
-        await workloads.edit("Pod", one["metadata"]["name"], crash)
+        await workloads.edit("Pod", pod["metadata"]["name"], crash)
         await live.until(
             lambda: "1 of 2 pods available; pod" in live.condition("a", "WorkloadAvailable")["message"],
-            "the trouble is told",
+            "condition WorkloadAvailable names the failing pod",
         )
         assert live.phase("a") == "Running"
         await workloads.set_pod_behavior("a", "well")
-        await live.until(lambda: live.is_ready("a"), "ready again")
+        await live.until(lambda: live.is_ready("a"), "a is ready")
         assert live.phase_history("a") == ["Created", "Starting", "Running"]
 
 
 class TestRestartPolicy:
-    async def test_tries_with_fresh_pods_until_it_gives_up(
+    async def test_each_retry_has_new_pods_until_retries_are_exhausted(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.create_instance("a", "crash:1", **TWICE)
-        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        await workloads.create_instance("a", "crash:1", **RESTART_TWICE)
+        await live.until(lambda: is_stalled(live, "a"), "a is stalled")
         assert live.condition("a", "Stalled")["reason"] == "RestartsExhausted"
         message = live.condition("a", "Stalled")["message"]
         assert "CrashLoopBackOff" in message
@@ -157,29 +157,29 @@ class TestRestartPolicy:
         assert live.phase_history("a") == ["Created", *["Starting", "Error"] * 3]
         assert live.status("a")["restarts"] == 2
         assert len(workloads.pod_uids_ever("a")) == 3
-        failed = [it["time"] for it in live.status("a")["history"] if it["to"] == "Error"]
-        assert all(one < two for one, two in pairwise(failed))
-        named = [it["message"].split()[1] for it in live.status("a")["history"] if it["to"] == "Error"]
-        assert len(set(named)) == 3
-        told = [it for it in live.instances.log if it.object.get("status")]
-        assert len(told) <= 2 * 3, "two writes for each try"
+        failures = [entry for entry in live.status("a")["history"] if entry["to"] == "Error"]
+        assert all(first["time"] < second["time"] for first, second in pairwise(failures))
+        pod_names = [entry["message"].split()[1] for entry in failures]
+        assert len(set(pod_names)) == 3
+        status_writes = [event for event in live.instances.log if event.object.get("status")]
+        assert len(status_writes) <= 2 * 3, "two status writes per start"
 
-    async def test_a_running_instance_that_fails_is_started_again(
+    async def test_a_failed_running_instance_is_restarted_with_new_pods(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.create_instance("a", **TWICE)
+        await workloads.create_instance("a", **RESTART_TWICE)
         await live.until_phase("Running", "a")
         before = workloads.pods("a").keys()
         await workloads.set_pod_behavior("a", "crash")
-        await live.until(lambda: live.status("a").get("restarts") == 1 and live.is_ready("a"), "running again")
+        await live.until(lambda: live.status("a").get("restarts") == 1 and live.is_ready("a"), "a has restarted")
         assert live.phase_history("a") == ["Created", "Starting", "Running", "Error", "Starting", "Running"]
         assert not before & workloads.pods("a").keys()
         assert len(workloads.pod_uids_ever("a")) == 2
 
-    async def test_a_pod_that_comes_right_by_itself_ends_the_error(
+    async def test_a_pod_that_recovers_ends_the_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        await workloads.create_instance("a", "crash:1", **NEVER)
+        await workloads.create_instance("a", "crash:1", **NEVER_RESTART)
         await live.until_phase("Error", "a")
         before = workloads.pods("a").keys()
         await workloads.set_pod_behavior("a", "well")
@@ -189,46 +189,50 @@ class TestRestartPolicy:
         assert live.status("a")["restarts"] == 0
         assert live.status("a")["history"][-2]["message"] == "the workload has recovered by itself"
 
-    @pytest.mark.parametrize("policy", [NEVER, TWICE], ids=["Never", "OnFailure"])
-    async def test_a_mended_template_ends_the_error(
+    @pytest.mark.parametrize("policy", [NEVER_RESTART, RESTART_TWICE], ids=["Never", "OnFailure"])
+    async def test_a_corrected_template_ends_the_error(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, policy: dict[str, object]
     ) -> None:
         await workloads.create_instance("a", "crash:1", **policy)
-        await live.until(lambda: is_stalled(live, "a"), "stalled")
+        await live.until(lambda: is_stalled(live, "a"), "a is stalled")
         await workloads.edit_template("a", image="web:2")
         await live.until_phase("Running", "a")
         assert live.is_ready("a")
         assert workloads.container("a")["image"] == "web:2"
         assert live.status("a")["templateGeneration"] == 2
 
-    async def test_the_user_may_try_again(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await workloads.create_instance("a", "crash:1", **NEVER)
-        await live.until(lambda: is_stalled(live, "a"), "stalled")
-        for turn in (1, 2):
+    async def test_each_requested_restart_is_one_retry(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await workloads.create_instance("a", "crash:1", **NEVER_RESTART)
+        await live.until(lambda: is_stalled(live, "a"), "a is stalled")
+        for restarts in (1, 2):
             before = workloads.pod_uids_ever("a")
-            await live.edit("a", restartedAt=f"2026-01-0{turn}T00:00:00Z")
-            await live.until(lambda turn=turn: live.phase_history("a").count("Error") == turn + 1, "another try")
-            await live.until(lambda: is_stalled(live, "a"), "stalled")
-            assert live.status("a")["restarts"] == turn
+            await live.edit("a", restartedAt=f"2026-01-0{restarts}T00:00:00Z")
+            await live.until(
+                lambda restarts=restarts: live.phase_history("a").count("Error") == restarts + 1, "another failed start"
+            )
+            await live.until(lambda: is_stalled(live, "a"), "a is stalled")
+            assert live.status("a")["restarts"] == restarts
             assert len(workloads.pod_uids_ever("a") - before) == 1
 
 
-class TestVerbs:
-    """Every verb works, whatever the pods do."""
+class TestStateChanges:
+    """Every desired state is reached, and deletion works, although pods fail."""
 
-    TROUBLE = ("crash:1", "missing:1", "held:1")
+    FAILING_IMAGES = ("crash:1", "missing:1", "held:1")
 
-    async def build(self, live: LiveInstances, workloads: Workloads) -> list[str]:
-        """Have one instance in each kind of trouble; crashing ones before, between and after their tries."""
+    async def create_failing(self, live: LiveInstances, workloads: Workloads) -> list[str]:
+        """Create two instances per failing image: one waits for its next retry, the other is never restarted."""
         names = []
-        for image in self.TROUBLE:
+        for image in self.FAILING_IMAGES:
             name = image.split(":")[0]
             await workloads.create_template(name, **FULL_SERVICE | {"image": image})
             reference = {"templateRef": {"name": name}}
-            calm = {"policy": "OnFailure", "backoffSeconds": 3600, "maxBackoffSeconds": 3600}
+            long_backoff = {"policy": "OnFailure", "backoffSeconds": 3600, "maxBackoffSeconds": 3600}
             await live.create_from(
-                manifest(f"{name}-waits", restartPolicy=calm, **reference),
-                manifest(f"{name}-never", **NEVER, **reference),
+                manifest(f"{name}-waits", restartPolicy=long_backoff, **reference),
+                manifest(f"{name}-never", **NEVER_RESTART, **reference),
             )
             names += [f"{name}-waits", f"{name}-never"]
         await live.until_phase("Error", *(name for name in names if not name.startswith("held")))
@@ -236,63 +240,72 @@ class TestVerbs:
         return names
 
     @pytest.mark.parametrize("state", ["Stopped", "Archived", "Terminated"])
-    async def test_down(self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str) -> None:
-        names = await self.build(live, workloads)
+    async def test_a_failing_instance_can_be_stopped_archived_and_terminated(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str
+    ) -> None:
+        names = await self.create_failing(live, workloads)
         await live.edit_all(names, desiredState=state)
         await live.until_phase(state, *names)
-        await live.until(lambda: not workloads.objects("Pod"), "no pods")
+        await live.until(lambda: not workloads.objects("Pod"), "no pod is left")
         assert all(map(live.is_ready, names))
-        kinds = {"Stopped": 6, "Archived": 1, "Terminated": 1}
+        owned_count = {"Stopped": 6, "Archived": 1, "Terminated": 1}
         for name in names:
-            await live.until(lambda name=name: len(workloads.owned_objects(name)) == kinds[state], f"what {name} owns")
+            await live.until(
+                lambda name=name: len(workloads.owned_objects(name)) == owned_count[state],
+                f"{name} owns {owned_count[state]} objects",
+            )
         if state == "Stopped":
-            for image in self.TROUBLE:
+            for image in self.FAILING_IMAGES:
                 await workloads.edit_template(image.split(":")[0], image="web:1")
             await live.edit_all(names, desiredState="Running")
             await live.until_phase("Running", *names)
 
-    async def test_stop_what_becomes_a_recreate_in_mid_rollout(
+    async def test_an_instance_that_becomes_a_singleton_during_a_rollout_can_be_stopped(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
-        """The Deployment controller would scale none of its ReplicaSets any more."""
+        """With strategy Recreate, the Deployment controller would no longer scale down the old ReplicaSets."""
         await workloads.create_instance("a", replicas=3)
         await live.until_phase("Running", "a")
         await workloads.edit_template("a", image="held:1")
-        await live.until(lambda: len(workloads.pods("a")) == 4, "a pod of the new revision beside the old ones")
+        await live.until(lambda: len(workloads.pods("a")) == 4, "a new pod beside the three old ones")
         await live.edit("a", type="Singleton", replicas=1, desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         await live.until(
             lambda: workloads.deployment("a")["spec"]["strategy"] == {"type": "Recreate"},
-            "one pod at a time from now on",
+            "the strategy is Recreate",
         )
         await workloads.edit_template("a", image="web:2")
         await live.edit("a", desiredState="Running")
         await live.until_phase("Running", "a")
         await workloads.until_pods("a", 1)
 
-    async def test_pause_and_resume(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        names = await self.build(live, workloads)
+    async def test_a_failing_instance_can_be_paused_and_resumed(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        names = await self.create_failing(live, workloads)
         await live.edit_all(names, desiredState="Paused")
-        await live.until(lambda: all(map(live.is_observed, names)), "all are looked at")
-        for image in self.TROUBLE:
+        await live.until(lambda: all(map(live.is_observed, names)), "all instances are observed")
+        for image in self.FAILING_IMAGES:
             await workloads.edit_template(image.split(":")[0], image="web:1")
         await live.until_phase("Paused", *names)
         assert not [name for name in names if workloads.endpoints_ever(name)]
         await live.edit_all(names, desiredState="Running")
         await live.until_phase("Running", *names)
 
-    async def test_delete(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        names = await self.build(live, workloads)
+    async def test_a_failing_instance_can_be_deleted(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        names = await self.create_failing(live, workloads)
         await asyncio.gather(*map(live.delete, names))
         await live.until_gone(*names)
         kinds = ("Deployment", "Pod", "Service", "Secret", "PersistentVolumeClaim", "Ingress")
-        await live.until(lambda: not any(map(workloads.objects, kinds)), "nothing is left")
+        await live.until(lambda: not any(map(workloads.objects, kinds)), "no object is left")
 
-    async def test_below_a_paused_and_stopped_parent(
+    async def test_a_failing_child_follows_its_parents_state(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("shop")
-        await workloads.create_instance("shop-web", "crash:1", parent="shop", **TWICE)
+        await workloads.create_instance("shop-web", "crash:1", parent="shop", **RESTART_TWICE)
         await live.until_phase("Error", "shop-web")
         await live.edit("shop", desiredState="Stopped")
         await live.until_phase("Stopped", "shop", "shop-web")

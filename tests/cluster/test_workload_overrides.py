@@ -1,4 +1,4 @@
-"""The seven kinds of override, from the instance's spec to what runs, and how little a change of one writes."""
+"""The seven kinds of override: their effect on the owned objects, and the writes that a change costs."""
 
 from __future__ import annotations
 
@@ -30,27 +30,31 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
-async def run(live: LiveInstances, workloads: Workloads, overrides: Manifest) -> None:
-    """Have an instance with these overrides running."""
+async def create_running(live: LiveInstances, workloads: Workloads, overrides: Manifest) -> None:
+    """Create an instance with these overrides and wait until it runs."""
     await workloads.create_template(**TEMPLATE)
     await live.create("a", overrides=overrides, **WEB)
     await live.until_phase("Running", "a")
-    await workloads.until_template_users("a")  # the last thing that is written
+    await workloads.until_template_users("a")  # the last write after a start
 
 
-def env(workloads: Workloads, name: str = "a") -> dict[str, Any]:
-    return {it["name"]: it.get("value", it.get("valueFrom")) for it in workloads.container(name)["env"]}
+def variables(workloads: Workloads, name: str = "a") -> dict[str, Any]:
+    """Return value or source of each environment variable by name."""
+    entries = workloads.container(name)["env"]
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in entries}
 
 
 def mounts(workloads: Workloads) -> dict[str, Manifest]:
-    """Return the source of each mount by path."""
-    volumes = {it["name"]: it for it in workloads.pod_template("a")["spec"]["volumes"]}
-    return {it["mountPath"]: volumes[it["name"]] for it in workloads.container("a")["volumeMounts"]}
+    """Return the volume of each mount by path."""
+    volumes = {volume["name"]: volume for volume in workloads.pod_template("a")["spec"]["volumes"]}
+    return {mount["mountPath"]: volumes[mount["name"]] for mount in workloads.container("a")["volumeMounts"]}
 
 
-class TestKinds:
-    async def test_ports(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await run(
+class TestOverrideKinds:
+    async def test_overridden_ports_change_service_and_container(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await create_running(
             live,
             workloads,
             {
@@ -62,12 +66,17 @@ class TestKinds:
             },
         )
         ports = workloads.owned_objects("a")["Service"]["spec"]["ports"]
-        assert [(it["protocol"], it["port"], it["targetPort"]) for it in ports] == [("UDP", 53, 53), ("TCP", 8080, 80)]
-        assert [it["containerPort"] for it in workloads.container("a")["ports"]] == [53, 80]
+        assert [(port["protocol"], port["port"], port["targetPort"]) for port in ports] == [
+            ("UDP", 53, 53),
+            ("TCP", 8080, 80),
+        ]
+        assert [port["containerPort"] for port in workloads.container("a")["ports"]] == [53, 80]
         assert live.status("a")["overrideCount"] == 3
 
-    async def test_volumes(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await run(
+    async def test_overridden_volumes_change_mounts_and_claims(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await create_running(
             live,
             workloads,
             {
@@ -78,31 +87,34 @@ class TestKinds:
                 ]
             },
         )
-        found = mounts(workloads)
-        assert "/data" not in found
-        assert found["/cache"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Mi"}
-        assert found["/logs"]["persistentVolumeClaim"] == {"claimName": "hopper-a-logs"}
+        volumes = mounts(workloads)
+        assert "/data" not in volumes
+        assert volumes["/cache"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Mi"}
+        assert volumes["/logs"]["persistentVolumeClaim"] == {"claimName": "hopper-a-logs"}
         (claim,) = workloads.objects("PersistentVolumeClaim").values()
         assert claim["spec"]["resources"]["requests"]["storage"] == "2Mi"
 
-    async def test_env(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
+    async def test_overridden_variables_change_container_and_secret(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.create({"kind": "Secret", "metadata": {"name": "shared"}, "stringData": {"key": "value"}})
-        text = "2 🚀 \x85\u2028"  # as much as JSON allows; what is applied is read as YAML
+        # The API server parses applied objects as YAML, in which these characters are special.
+        text = "2 🚀 \x85\u2028"
         reference = {"secretKeyRef": {"name": "shared", "key": "key"}}
-        await run(
+        await create_running(
             live,
             workloads,
             {
                 "env": [
                     {"name": "LEVEL", "value": text},
-                    {"name": "TOKEN", "value": "another"},  # what the template keeps secret stays so
+                    {"name": "TOKEN", "value": "another"},  # secret, because the template says so
                     {"name": "PASSWORD", "value": "pa55", "secret": True},
                     {"name": "SHARED", "valueFrom": reference},
                 ]
             },
         )
         own = {"secretKeyRef": {"name": "hopper-a", "key": "TOKEN"}}
-        assert env(workloads) == {
+        assert variables(workloads) == {
             "LEVEL": text,
             "TOKEN": own,
             "PASSWORD": {"secretKeyRef": own["secretKeyRef"] | {"key": "PASSWORD"}},
@@ -110,12 +122,14 @@ class TestKinds:
         }
         assert workloads.secret_data("a") == {"TOKEN": "another", "PASSWORD": "pa55"}
         await live.edit("a", overrides={"env": [{"name": "TOKEN", "$remove": True}]})
-        await live.until(lambda: env(workloads) == {"LEVEL": "1"}, "no secrets any more")
-        await live.until(lambda: "Secret" not in workloads.owned_objects("a"), "no Secret any more")
+        await live.until(lambda: variables(workloads) == {"LEVEL": "1"}, "no secret variable is left")
+        await live.until(lambda: "Secret" not in workloads.owned_objects("a"), "the Secret is deleted")
         assert workloads.objects("Secret").keys() == {"shared"}
 
-    async def test_labels(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await run(
+    async def test_overridden_labels_change_deployment_and_pods(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await create_running(
             live,
             workloads,
             {
@@ -126,21 +140,26 @@ class TestKinds:
                 ]
             },
         )
-        for found in (workloads.deployment("a"), *workloads.pods("a").values()):
-            labels = found["metadata"]["labels"]
+        for labeled in (workloads.deployment("a"), *workloads.pods("a").values()):
+            labels = labeled["metadata"]["labels"]
             assert (labels["tier"], labels["example.com/x"], "team" in labels) == ("front", "", False)
 
-    async def test_domains(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await run(live, workloads, {"domains": [{"domain": "own.example.com", "proxyPort": 443}]})
-        rules = {it["host"]: it["http"]["paths"][0] for it in workloads.owned_objects("a")["Ingress"]["spec"]["rules"]}
-        ports = {host: path["backend"]["service"]["port"]["number"] for host, path in rules.items()}
+    async def test_overridden_domains_change_the_ingress(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await create_running(live, workloads, {"domains": [{"domain": "own.example.com", "proxyPort": 443}]})
+        rules = workloads.owned_objects("a")["Ingress"]["spec"]["rules"]
+        backends = {rule["host"]: rule["http"]["paths"][0]["backend"] for rule in rules}
+        ports = {host: backend["service"]["port"]["number"] for host, backend in backends.items()}
         assert ports == {"web.example.com": 80, "own.example.com": 443}
         await live.edit("a", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
-        await live.until(lambda: "Ingress" not in workloads.owned_objects("a"), "no Ingress any more")
+        await live.until(lambda: "Ingress" not in workloads.owned_objects("a"), "the Ingress is deleted")
 
-    async def test_domains_of_two(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        """Both say so, until one lets go; whoever comes third costs the others nothing."""
-        await run(live, workloads, {})
+    async def test_instances_that_claim_the_same_domain_warn_about_each_other(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        """A third instance with the same domain costs the others no write."""
+        await create_running(live, workloads, {})
         assert live.condition("a", "Warning") == {}
         await live.create("b", **WEB)
         await live.until(lambda: live.is_ready("b"), "b is ready")
@@ -153,29 +172,34 @@ class TestKinds:
         await workloads.until_template_users("a", "b")
         requests = await RequestCounter.start(live)
         await live.create("c", **WEB)
-        await live.until(lambda: live.is_ready("c") and live.condition("c", "Warning"), "c is ready, and warns")
+        await live.until(lambda: live.is_ready("c") and live.condition("c", "Warning"), "c is ready and warns")
         await workloads.until_template_users("a", "b", "c")
         assert '"a" claims web.example.com' in live.condition("c", "Warning")["message"]
-        found = await requests.counts()
-        assert found[("PATCH", "hopperinstances/status")] <= 3
+        counts = await requests.counts()
+        assert counts[("PATCH", "hopperinstances/status")] <= 3
         await live.edit("b", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
-        await live.until(lambda: not live.condition("b", "Warning"), "b warns no more")
+        await live.until(lambda: not live.condition("b", "Warning"), "b no longer warns")
         await live.until(lambda: '"c" claims' in live.condition("a", "Warning")["message"], "a names c")
         await live.edit("a", desiredState="Archived")
-        await live.until(lambda: not live.condition("c", "Warning"), "c warns no more")
-        await live.until(lambda: not live.condition("a", "Warning"), "nor does a")
+        await live.until(lambda: not live.condition("c", "Warning"), "c no longer warns")
+        await live.until(lambda: not live.condition("a", "Warning"), "a no longer warns")
 
-    async def test_healthcheck(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await run(live, workloads, {"healthcheck": {"test": ["CMD-SHELL", "curl localhost"], "retries": 5}})
+    async def test_an_overridden_healthcheck_replaces_the_probes(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await create_running(live, workloads, {"healthcheck": {"test": ["CMD-SHELL", "curl localhost"], "retries": 5}})
         probe = workloads.container("a")["readinessProbe"]
         assert probe["exec"]["command"] == ["sh", "-c", "curl localhost"]
-        assert (probe["failureThreshold"], probe["periodSeconds"]) == (5, 30)  # replaced whole, not merged
+        # The override is not merged with the healthcheck of the template.
+        assert (probe["failureThreshold"], probe["periodSeconds"]) == (5, 30)
         await live.edit("a", overrides={"healthcheck": {"$remove": True}})
-        await live.until(lambda: "readinessProbe" not in workloads.container("a"), "no probes any more")
+        await live.until(lambda: "readinessProbe" not in workloads.container("a"), "the probes are removed")
         assert "livenessProbe" not in workloads.container("a")
 
-    async def test_config_files(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        await run(
+    async def test_overridden_config_files_change_config_map_secret_and_mounts(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        await create_running(
             live,
             workloads,
             {
@@ -198,7 +222,8 @@ class TestKinds:
         assert files["-etc-own.conf"] == "a 80 Intelligent\n"
         assert files.keys() == {"-etc-web.conf", "-etc-own.conf"}
         assert workloads.secret_data("a")["-etc-secret.conf"] == "token=t0ken"
-        sources = [next(iter(one.values())) for one in mounts(workloads)["/etc/own.conf"]["projected"]["sources"]]
+        projected = mounts(workloads)["/etc/own.conf"]["projected"]
+        sources = [next(iter(source.values())) for source in projected["sources"]]
         modes = {item["path"]: item["mode"] for source in sources for item in source["items"]}
         assert modes["-etc-own.conf"] == 0o600
         (shared,) = (source for source in sources if source["name"] == "shared")
@@ -207,7 +232,13 @@ class TestKinds:
         assert "/etc/motd" not in mounts(workloads)
 
 
-EVERY_KIND: dict[str, Any] = {
+def uid_and_generation(workloads: Workloads) -> tuple[str, int]:
+    """Return uid and generation of the Deployment."""
+    metadata = workloads.deployment("a")["metadata"]
+    return metadata["uid"], metadata["generation"]
+
+
+ALL_OVERRIDES: dict[str, Any] = {
     "ports": [{"containerPort": 8080}, {"containerPort": 443, "$remove": True}],
     "volumes": [{"target": "/data", "type": "tmpfs"}],
     "env": [{"name": "LEVEL", "value": "2"}, {"name": "PASSWORD", "value": "pa55", "secret": True}],
@@ -218,84 +249,90 @@ EVERY_KIND: dict[str, Any] = {
 }
 
 
-async def test_taking_overrides_back_restores_what_the_template_says(
+async def test_removing_all_overrides_restores_the_service_of_the_template(
     live: LiveInstances, operator: Operator, workloads: Workloads
 ) -> None:
     await workloads.create_template(**TEMPLATE)
-    await live.create_from(manifest("plain", **WEB), manifest("other", **WEB, overrides=EVERY_KIND))
+    await live.create_from(manifest("plain", **WEB), manifest("other", **WEB, overrides=ALL_OVERRIDES))
     await live.until_phase("Running", "plain", "other")
     assert live.status("other")["overrideCount"] == 9
-    assert content(workloads, "other") != content(workloads, "plain")
+    assert comparable_objects(workloads, "other") != comparable_objects(workloads, "plain")
     await live.edit("other", overrides=None)
-    await live.until(lambda: content(workloads, "other") == content(workloads, "plain"), "the same objects")
-    await live.until(lambda: "overrideCount" not in live.status("other"), "nothing is overridden")
-    await live.edit("plain", overrides=EVERY_KIND)
-    await live.until(lambda: content(workloads, "other") != content(workloads, "plain"), "changed again")
+    await live.until(
+        lambda: comparable_objects(workloads, "other") == comparable_objects(workloads, "plain"),
+        "plain and other have the same objects",
+    )
+    await live.until(lambda: "overrideCount" not in live.status("other"), "other counts no overrides")
+    await live.edit("plain", overrides=ALL_OVERRIDES)
+    await live.until(
+        lambda: comparable_objects(workloads, "other") != comparable_objects(workloads, "plain"),
+        "plain has changed objects",
+    )
     assert live.phase_history("plain") == live.phase_history("other") == ["Created", "Starting", "Running"]
 
 
-def content(workloads: Workloads, name: str) -> dict[str, Any]:
-    """Return what the objects of an instance say, but for its name and what is allocated or counted."""
+def comparable_objects(workloads: Workloads, name: str) -> dict[str, Any]:
+    """Return the owned objects by kind, without the instance name and fields that the API server sets."""
 
-    def relevant(it: Manifest) -> Manifest:
-        found = {key: value for key, value in it.items() if key not in ("metadata", "status")}
-        if it["kind"] == "Service":
-            found["spec"] = {key: value for key, value in it["spec"].items() if not key.startswith("clusterIP")}
-        if it["kind"] == "PersistentVolumeClaim":
-            found["spec"] = {"resources": it["spec"]["resources"]}
-        if it["kind"] == "Deployment":
-            notes = found["spec"]["template"]["metadata"].get("annotations", {})
-            notes.pop("hopper.dev/checksum", None)  # keyed with the uid
-        labels = {key: value for key, value in it["metadata"]["labels"].items() if key != "hopper.dev/instance"}
-        return found | {"labels": labels}
+    def relevant(manifest: Manifest) -> Manifest:
+        kept = {key: value for key, value in manifest.items() if key not in ("metadata", "status")}
+        if manifest["kind"] == "Service":
+            kept["spec"] = {key: value for key, value in manifest["spec"].items() if not key.startswith("clusterIP")}
+        if manifest["kind"] == "PersistentVolumeClaim":
+            kept["spec"] = {"resources": manifest["spec"]["resources"]}
+        if manifest["kind"] == "Deployment":
+            annotations = kept["spec"]["template"]["metadata"].get("annotations", {})
+            annotations.pop("hopper.dev/checksum", None)  # keyed with the uid of the instance
+        labels = {key: value for key, value in manifest["metadata"]["labels"].items() if key != "hopper.dev/instance"}
+        return kept | {"labels": labels}
 
-    text = json.dumps({kind: relevant(it) for kind, it in workloads.owned_objects(name).items()})
-    same: dict[str, Any] = json.loads(text.replace(f"hopper-{name}", "NAME").replace(f'"{name}"', '"NAME"'))
-    same.pop("PersistentVolumeClaim", None)  # stays when it is no longer rendered
-    return same
+    text = json.dumps({kind: relevant(manifest) for kind, manifest in workloads.owned_objects(name).items()})
+    objects: dict[str, Any] = json.loads(text.replace(f"hopper-{name}", "NAME").replace(f'"{name}"', '"NAME"'))
+    objects.pop("PersistentVolumeClaim", None)  # kept when it is no longer rendered
+    return objects
 
 
-class TestOneChange:
-    """How little is written when one value changes, and who is restarted by it."""
+class TestWritesPerChange:
+    """Writes that one changed value costs, and whether it replaces the pods."""
 
     @pytest.mark.parametrize(
-        ("overrides", "applied", "restarts"),
+        ("overrides", "applied", "replaces_pods"),
         [
             ({"env": [{"name": "PLAIN", "value": "2"}]}, ["deployments"], True),
             ({"env": [{"name": "TOKEN", "value": "2"}]}, ["deployments", "secrets"], True),
             ({"configFiles": [{"path": "/etc/motd", "content": "2"}]}, ["configmaps", "deployments"], True),
             ({"volumes": [{"target": "/more"}]}, ["deployments", "persistentvolumeclaims"], True),
             ({"labels": [{"name": "tier", "value": "2"}]}, ["deployments"], True),
-            # The Deployment carries the revision, which covers what the pods do not see.
+            # The Deployment is applied, too, because its revision covers all objects.
             ({"domains": [{"domain": "own.example.com"}]}, ["deployments", "ingresses"], False),
             ({"ports": [{"containerPort": 443, "hostPort": 8443}]}, ["deployments", "services"], False),
         ],
         ids=["variable", "secret", "file", "volume", "label", "domain", "port"],
     )
-    async def test_writes_what_it_must(
+    async def test_a_change_applies_only_the_affected_objects(
         self,
         live: LiveInstances,
         operator: Operator,
         workloads: Workloads,
         overrides: Manifest,
         applied: list[str],
-        restarts: bool,
+        replaces_pods: bool,
     ) -> None:
-        await run(live, workloads, {})
+        await create_running(live, workloads, {})
         before, generation = workloads.pods("a").keys(), live["a"]["metadata"]["generation"]
         requests = await RequestCounter.start(live)
         await live.edit("a", overrides=overrides)
-        await live.until(lambda: live.is_observed("a") and live.is_ready("a"), "ready again")
+        await live.until(lambda: live.is_observed("a") and live.is_ready("a"), "a is ready")
         assert live["a"]["metadata"]["generation"] == generation + 1
         await workloads.until_pods("a", 1)
         await requests.expect(*applied, status=2, metadata=1)  # the edit of this test
-        assert (workloads.pods("a").keys() != before) is restarts
-        assert len(workloads.pod_uids_ever("a")) == 1 + restarts
+        assert (workloads.pods("a").keys() != before) is replaces_pods
+        assert len(workloads.pod_uids_ever("a")) == 1 + replaces_pods
         assert live.phase_history("a") == ["Created", "Starting", "Running"]
 
-    @pytest.mark.parametrize("what", ["labels", "annotations", "description", "replicas-as-they-are"])
-    async def test_what_the_pods_do_not_see_changes_nothing(
-        self, live: LiveInstances, operator: Operator, workloads: Workloads, what: str
+    @pytest.mark.parametrize("changed", ["labels", "annotations", "description", "replicas-as-they-are"])
+    async def test_a_change_that_affects_no_object_applies_nothing(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads, changed: str
     ) -> None:
         edits: dict[str, Callable[[], Awaitable[object]]] = {
             "labels": lambda: live.patch("a", {"metadata": {"labels": {"team": "red", "tier": "none"}}}),
@@ -303,13 +340,13 @@ class TestOneChange:
             "description": lambda: live.edit("a", description="another", displayName="A"),
             "replicas-as-they-are": lambda: live.edit("a", replicas=1, reason="none"),
         }
-        await run(live, workloads, {})
-        before = {it["metadata"]["uid"]: it["metadata"]["generation"] for it in (workloads.deployment("a"),)}
+        await create_running(live, workloads, {})
+        before = uid_and_generation(workloads)
         pods = workloads.pods("a").keys()
         requests = await RequestCounter.start(live)
-        await edits[what]()
-        await live.until(lambda: live.is_observed("a") and not len(operator.queue), "looked at")
+        await edits[changed]()
+        await live.until(lambda: live.is_observed("a") and not len(operator.queue), "a is reconciled")
         await requests.expect(status=1, metadata=1)
-        assert {it["metadata"]["uid"]: it["metadata"]["generation"] for it in (workloads.deployment("a"),)} == before
+        assert uid_and_generation(workloads) == before
         assert workloads.pods("a").keys() == pods
         assert "red" not in json.dumps(list(workloads.owned_objects("a").values()))

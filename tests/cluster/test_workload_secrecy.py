@@ -1,4 +1,4 @@
-"""A secret value is in its Secret, and nowhere else: not in what went well, and not in what went wrong."""
+"""Secret values: they appear in their Secret only, and in no other object, metric or log line, even in errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.cluster.support.live_instances import LiveInstances, RefusedError, ma
 from tests.cluster.support.operator_process import running_operator_process
 from tests.cluster.support.workloads import Workloads
 
-CANARY = "canary-7f3a!bird"
-OTHER = "canary-9c1e!bird"
+SECRET_VALUE = "canary-7f3a!bird"
+NEW_SECRET_VALUE = "canary-9c1e!bird"
 FILES = [
     {"path": "/etc/token.conf", "template": True, "content": "token={{ env.TOKEN }}\n"},
     {"path": "/etc/plain.conf", "template": True, "content": "name={{ instance.name }}\n"},
@@ -25,13 +25,13 @@ FILES = [
 SERVICE: dict[str, Any] = {
     "ports": [{"containerPort": 80}],
     "env": [
-        {"name": "TOKEN", "value": CANARY, "secret": True},
+        {"name": "TOKEN", "value": SECRET_VALUE, "secret": True},
         {"name": "URL", "value": "https://web:$(TOKEN)@example.com"},
     ],
     "configFiles": FILES,
 }
-# What goes wrong close to a secret value, by the name of a template.
-WRONG: dict[str, dict[str, Any]] = {
+# Services that are invalid in a field that uses the secret value, by template name.
+INVALID_SERVICES: dict[str, dict[str, Any]] = {
     "text": {"configFiles": [{"path": "/etc/x", "template": True, "content": "{{ env.TOKEN | nonsense }}"}]},
     "attribute": {"configFiles": [{"path": "/etc/x", "template": True, "content": "{{ env.TOKEN.nope }}"}]},
     "loop": {
@@ -43,50 +43,50 @@ WRONG: dict[str, dict[str, Any]] = {
             }
         ]
     },
-    "control": {"env": [{"name": "TOKEN", "value": f"{CANARY}\0", "secret": True}]},
+    "control": {"env": [{"name": "TOKEN", "value": f"{SECRET_VALUE}\0", "secret": True}]},
     "twice": {"ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 80}]},
 }
 
 
-def disguises(value: str) -> set[str]:
-    """Return what a value may look like: plain, in JSON, in a URL, and in base64 whatever comes before and after."""
-    found = {value, json.dumps(value)[1:-1], quote(value), value.encode().hex()}
+def encodings(value: str) -> set[str]:
+    """Return encodings of a value: plain, JSON, URL, hexadecimal, and base64 as a part of any longer text."""
+    encoded_values = {value, json.dumps(value)[1:-1], quote(value), value.encode().hex()}
     for before in range(3):
         encoded = b64encode(b"x" * before + value.encode()).decode()
-        found.add(encoded[(before * 8 + 5) // 6 :].rstrip("=")[:-1])
-    return found
+        encoded_values.add(encoded[(before * 8 + 5) // 6 :].rstrip("=")[:-1])
+    return encoded_values
 
 
-def tells(text: str) -> list[str]:
-    return [it for value in (CANARY, OTHER) for it in disguises(value) if it in text]
+def found_encodings(text: str) -> list[str]:
+    """Return the encodings of the secret values that a text contains."""
+    return [encoded for value in (SECRET_VALUE, NEW_SECRET_VALUE) for encoded in encodings(value) if encoded in text]
 
 
-def without_own_words(it: Manifest) -> Manifest:
-    """Return an object without what its author has written, where the value may well be."""
-    if it["kind"] in ("HopperInstance", "HopperTemplate"):
-        return {key: value for key, value in it.items() if key != "spec"}
-    return it
+def without_user_spec(manifest: Manifest) -> Manifest:
+    """Return an object without the spec of instances and templates, in which users write the value."""
+    if manifest["kind"] in ("HopperInstance", "HopperTemplate"):
+        return {key: value for key, value in manifest.items() if key != "spec"}
+    return manifest
 
 
-async def everything(live: LiveInstances) -> list[Manifest]:
-    """Return every object of every kind that there is in the namespace."""
-    groups = [
-        f"/apis/{it['preferredVersion']['groupVersion']}" for it in (await live.request("GET", "/apis"))["groups"]
-    ]
-    found: list[Manifest] = []
+async def all_objects(live: LiveInstances) -> list[Manifest]:
+    """Return the objects of every kind in the namespace."""
+    api_groups = (await live.request("GET", "/apis"))["groups"]
+    groups = [f"/apis/{group['preferredVersion']['groupVersion']}" for group in api_groups]
+    objects: list[Manifest] = []
     for path in ("/api/v1", *groups):
         try:
             resources = (await live.request("GET", path))["resources"]
         except RefusedError:
-            continue  # a group that nobody serves
-        for it in resources:
-            if it["namespaced"] and "list" in it["verbs"]:
-                listed = await live.request("GET", f"{path}/namespaces/{live.namespace}/{it['name']}")
-                found += ({"kind": it["kind"], **item} for item in listed["items"])
-    return found
+            continue  # no API server serves this group
+        for resource in resources:
+            if resource["namespaced"] and "list" in resource["verbs"]:
+                listed = await live.request("GET", f"{path}/namespaces/{live.namespace}/{resource['name']}")
+                objects += ({"kind": resource["kind"], **item} for item in listed["items"])
+    return objects
 
 
-async def test_a_secret_value_is_in_its_secret_only(
+async def test_a_secret_value_appears_only_in_its_secret(
     cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
 ) -> None:
     log = tmp_path / "operator.log"
@@ -94,69 +94,78 @@ async def test_a_secret_value_is_in_its_secret_only(
         await operator.until_ready()
         await workloads.create_template(**SERVICE)
         await workloads.create_template("crash", **SERVICE | {"image": "crash:1"})
-        for name, spec in WRONG.items():
+        for name, spec in INVALID_SERVICES.items():
             await workloads.create_template(name, **SERVICE | spec)
-        own = {"overrides": {"env": [{"name": "TOKEN", "value": OTHER}]}}  # stays secret as in the template
-        added = {"overrides": {"env": [{"name": "MORE", "value": OTHER, "secret": True}]}}
+        own = {
+            "overrides": {"env": [{"name": "TOKEN", "value": NEW_SECRET_VALUE}]}
+        }  # secret, because the template says so
+        added = {"overrides": {"env": [{"name": "MORE", "value": NEW_SECRET_VALUE, "secret": True}]}}
         await live.create_from(
             manifest("a", templateRef={"name": "web"}),
             manifest("own", templateRef={"name": "web"}, **own),
             manifest("added", templateRef={"name": "web"}, **added),
             manifest("crash", templateRef={"name": "crash"}, restartPolicy={"policy": "Never"}),
-            *(manifest(name, templateRef={"name": name}) for name in WRONG),
+            *(manifest(name, templateRef={"name": name}) for name in INVALID_SERVICES),
         )
         stranger = {"kind": "Secret", "metadata": {"name": "hopper-taken"}, "stringData": {"x": "y"}}
         await workloads.create(stranger)
         await live.create("taken", templateRef={"name": "web"})
         await live.until_phase("Running", "a", "own", "added")
         await live.until_phase("Error", "crash")
-        for name in WRONG:
+        for name in INVALID_SERVICES:
             await live.until_reason(name, "Stalled", "ServiceInvalid")
         await live.until_reason("taken", "Stalled", "WriteRefused")
 
-        # A new value rolls out, somebody tampers with it, and an instance moves through its states.
-        await workloads.edit_template(env=[{"name": "TOKEN", "value": OTHER, "secret": True}, SERVICE["env"][1]])
-        await live.until(lambda: workloads.secret_data("a").get("TOKEN") == OTHER, "the new value")
+        # Roll out a new value, change it as another field manager, and take an instance through its states.
+        await workloads.edit_template(
+            env=[{"name": "TOKEN", "value": NEW_SECRET_VALUE, "secret": True}, SERVICE["env"][1]]
+        )
+        await live.until(
+            lambda: workloads.secret_data("a").get("TOKEN") == NEW_SECRET_VALUE, "the Secret has the new value"
+        )
         await workloads.edit("Secret", "hopper-a", {"stringData": {"TOKEN": "x"}})
-        await live.until(lambda: workloads.secret_data("a").get("TOKEN") == OTHER, "healed")
+        await live.until(lambda: workloads.secret_data("a").get("TOKEN") == NEW_SECRET_VALUE, "the change is reverted")
         for state in ("Paused", "Stopped", "Running"):
             await live.edit("own", desiredState=state)
             await live.until_phase(state, "own")
         await live.until_event("own", "Stopped")
 
-        assert workloads.secret_data("own") == {"TOKEN": OTHER, "-etc-token.conf": f"token={OTHER}\n"}
-        assert workloads.secret_data("added")["MORE"] == OTHER
-        assert workloads.secret_data("crash")["TOKEN"] == CANARY
+        assert workloads.secret_data("own") == {
+            "TOKEN": NEW_SECRET_VALUE,
+            "-etc-token.conf": f"token={NEW_SECRET_VALUE}\n",
+        }
+        assert workloads.secret_data("added")["MORE"] == NEW_SECRET_VALUE
+        assert workloads.secret_data("crash")["TOKEN"] == SECRET_VALUE
 
-        objects = await everything(live)
-        secrets = [it for it in objects if it["kind"] == "Secret"]
-        assert (
-            sum(bool(tells(b64decode(value).decode())) for it in secrets for value in it.get("data", {}).values()) >= 6
-        )
-        others = [it for it in objects if it["kind"] != "Secret"]
-        kinds = {it["kind"] for it in others}
+        objects = await all_objects(live)
+        secrets = [manifest for manifest in objects if manifest["kind"] == "Secret"]
+        values = [b64decode(value).decode() for secret in secrets for value in secret.get("data", {}).values()]
+        assert sum(bool(found_encodings(value)) for value in values) >= 6
+        others = [manifest for manifest in objects if manifest["kind"] != "Secret"]
+        kinds = {manifest["kind"] for manifest in others}
         assert kinds >= {"Pod", "ReplicaSet", "Deployment", "ConfigMap", "HopperInstance", "HopperTemplate", "Event"}
         assert list(leaks(others)) == []
-        for it in secrets:
-            assert tells(json.dumps(it["metadata"])) == []
-        assert tells(await operator.metrics()) == []
+        for secret in secrets:
+            assert found_encodings(json.dumps(secret["metadata"])) == []
+        assert found_encodings(await operator.metrics()) == []
         assert await operator.stop() == 0
-        text = await asyncio.to_thread(log.read_text)
-        assert "DEBUG" in text
-        assert [line for line in text.splitlines() if tells(line)] == []
+        log_text = await asyncio.to_thread(log.read_text)
+        assert "DEBUG" in log_text
+        assert [line for line in log_text.splitlines() if found_encodings(line)] == []
 
 
 def leaks(objects: list[Manifest]) -> Iterator[str]:
-    for it in objects:
-        if found := tells(json.dumps(without_own_words(it))):
-            yield f"{it['kind']} {it['metadata']['name']}: {found}"
+    """Yield a line for each object that contains a secret value."""
+    for item in objects:
+        if found := found_encodings(json.dumps(without_user_spec(item))):
+            yield f"{item['kind']} {item['metadata']['name']}: {found}"
 
 
-def test_disguises_are_seen_through() -> None:
+def test_encoded_values_are_found() -> None:
     for before in ("", "a", "ab", "abc"):
         for after in ("", "z", "zz"):
-            text = f"{before}{CANARY}{after}"
-            assert tells(text)
-            assert tells(b64encode(text.encode()).decode())
-            assert tells(json.dumps({"x": text}))
-    assert not tells("canary")
+            text = f"{before}{SECRET_VALUE}{after}"
+            assert found_encodings(text)
+            assert found_encodings(b64encode(text.encode()).decode())
+            assert found_encodings(json.dumps({"x": text}))
+    assert not found_encodings("canary")

@@ -1,4 +1,4 @@
-"""Templates that come late, change, go away or are wrong, and what becomes of the instances that use them."""
+"""Instances whose template is missing, changed, deleted or invalid, and dependencies between templates."""
 
 from __future__ import annotations
 
@@ -12,49 +12,59 @@ from tests.cluster.support.workloads import FULL_SERVICE, STATELESS_SERVICE, Wor
 
 WEB = {"templateRef": {"name": "web"}}
 PORTS = [{"containerPort": 80}]
-# Accepted by the API server, which does not see that it leads nowhere.
-NOWHERE = [{"domain": "web.example.com", "proxyPort": 81}]
+# Accepted by the API server, which does not check that the port exists.
+INVALID_DOMAINS = [{"domain": "web.example.com", "proxyPort": 81}]
 UP = ["Created", "Starting", "Running"]
 
 
 def revision(workloads: Workloads, name: str) -> str:
-    found: str = workloads.deployment(name)["metadata"]["annotations"][ANNOTATION_REVISION]
-    return found
+    annotation: str = workloads.deployment(name)["metadata"]["annotations"][ANNOTATION_REVISION]
+    return annotation
 
 
-def resolved(live: LiveInstances, name: str) -> tuple[str, str]:
+def template_resolved(live: LiveInstances, name: str) -> tuple[str, str]:
     condition = live.condition(name, "TemplateResolved")
     return condition["status"], condition["reason"]
 
 
-class TestLate:
+def owned_uids(workloads: Workloads) -> set[str]:
+    """Return the uids of the owned objects of instance a."""
+    return {owned["metadata"]["uid"] for owned in workloads.owned_objects("a").values()}
+
+
+class TestMissingTemplate:
     async def test_an_instance_waits_for_its_template(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("a", **WEB)
-        held = await live.until_reason("a", "Ready", "TemplateNotFound")
-        assert 'spec.templateRef.name: template "web" does not exist' in held["message"]
+        waiting = await live.until_reason("a", "Ready", "TemplateNotFound")
+        assert 'spec.templateRef.name: template "web" does not exist' in waiting["message"]
         assert live.phase("a") == "Created"
-        assert resolved(live, "a") == ("False", "TemplateNotFound")
+        assert template_resolved(live, "a") == ("False", "TemplateNotFound")
         assert live.condition("a", "Reconciling")["status"] == "True"
         await workloads.create_template()
         await live.until_phase("Running", "a")
         assert live.is_ready("a")
-        assert resolved(live, "a") == ("True", "TemplateFound")
+        assert template_resolved(live, "a") == ("True", "TemplateFound")
         assert live.phase_history("a") == UP
 
-    async def test_the_order_of_one_apply_does_not_matter(
+    async def test_a_template_created_right_after_its_user_is_never_reported_missing(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await live.create("a", **WEB)
         await workloads.create_template()
         await live.until_phase("Running", "a")
-        told = [it.get("status", {}).get("conditions", []) for it in recorded_versions(live.instances, "a")]
-        assert not [it for conditions in told for it in conditions if it["reason"] == "TemplateNotFound"]
+        versions = recorded_versions(live.instances, "a")
+        conditions = [
+            condition for version in versions for condition in version.get("status", {}).get("conditions", [])
+        ]
+        assert not any(condition["reason"] == "TemplateNotFound" for condition in conditions)
 
 
-class TestChanged:
-    async def test_rolls_its_users_out(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
+class TestChangedTemplate:
+    async def test_a_changed_template_rolls_out_to_its_users(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.create_template(ports=PORTS, env=[{"name": "LEVEL", "value": "1"}])
         own = {"overrides": {"env": [{"name": "LEVEL", "value": "9"}]}}
         await live.create_from(manifest("a", **WEB), manifest("b", **WEB), manifest("own", **WEB, **own))
@@ -63,7 +73,8 @@ class TestChanged:
         await workloads.edit_template(env=[{"name": "LEVEL", "value": "2"}])
         for name in ("a", "b"):
             await live.until(
-                lambda name=name: live.status(name)["templateGeneration"] == 2 and live.is_ready(name), f"{name} new"
+                lambda name=name: live.status(name)["templateGeneration"] == 2 and live.is_ready(name),
+                f"{name} has rolled out",
             )
             assert revision(workloads, name) != before[name][0]
             assert workloads.container(name)["env"] == [{"name": "LEVEL", "value": "2"}]
@@ -71,10 +82,12 @@ class TestChanged:
             assert not workloads.pods(name).keys() & before[name][1]
             assert live.phase_history(name) == UP
             assert live.status(name)["restarts"] == 0
-        await live.until(lambda: live.status("own")["templateGeneration"] == 2, "the third one has seen it")
+        await live.until(lambda: live.status("own")["templateGeneration"] == 2, "own has observed the new template")
         assert (revision(workloads, "own"), workloads.pods("own").keys()) == before["own"]
 
-    async def test_says_while_it_rolls_out(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
+    async def test_an_instance_is_not_ready_during_a_rollout(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.create_instance("a", replicas=2)
         await live.until_phase("Running", "a")
         await workloads.edit_template("a", image="held:1")
@@ -82,12 +95,15 @@ class TestChanged:
         assert live.phase("a") == "Running"
         assert live.status("a")["templateGeneration"] == 1
         assert live.condition("a", "Reconciling")["reason"] == "RollingOut"
-        await live.until(lambda: len(workloads.pod_uids_ever("a")) > 2, "a new pod")
+        await live.until(lambda: len(workloads.pod_uids_ever("a")) > 2, "a has a new pod")
         await workloads.edit_template("a", image="web:2")
-        await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "rolled out")
+        await live.until(
+            lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"),
+            "the new template has rolled out",
+        )
         assert live.phase_history("a") == UP
 
-    async def test_a_bad_one_takes_nothing_down(
+    async def test_a_failing_rollout_keeps_the_old_pods_serving(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(ports=PORTS)
@@ -96,7 +112,7 @@ class TestChanged:
         await workloads.until_endpoints("a", 1)
         before = workloads.ready_endpoints("a")
         await workloads.edit_template(image="crash:1")
-        await live.until(lambda: len(workloads.pods("a")) == 2, "a new pod next to the old one")
+        await live.until(lambda: len(workloads.pods("a")) == 2, "a new pod beside the old one")
         await live.until_reason("a", "Ready", "RollingOut")
         await live.create("b", **WEB, restartPolicy={"policy": "Never"})
         await live.until_phase("Error", "b")
@@ -105,10 +121,13 @@ class TestChanged:
         assert live.status("a")["templateGeneration"] == 1
         await workloads.edit_template(image="web:2")
         await live.until_phase("Running", "b")
-        await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "rolled out")
+        await live.until(
+            lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"),
+            "the new template has rolled out",
+        )
         assert live.phase_history("a") == UP
 
-    async def test_reaches_who_is_held_without_waking_anybody(
+    async def test_a_changed_template_reaches_paused_and_stopped_instances(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(ports=PORTS)
@@ -119,27 +138,26 @@ class TestChanged:
         await live.until_phase("Paused", "paused")
         await workloads.edit_template(image="web:2")
         for name in ("stopped", "paused"):
-            await live.until(lambda name=name: workloads.container(name)["image"] == "web:2", f"{name} has it")
-        await live.until(lambda: live.status("paused")["templateGeneration"] == 2, "rolled out")
+            await live.until(
+                lambda name=name: workloads.container(name)["image"] == "web:2", f"{name} has the new image"
+            )
+        await live.until(lambda: live.status("paused")["templateGeneration"] == 2, "the new template has rolled out")
         assert len(workloads.pod_uids_ever("paused")) == 2
         assert not workloads.pod_uids_ever("stopped")
         assert not workloads.endpoints_ever("paused")
         assert live.phase_history("paused") == [*UP, "Paused"]
-        await live.until(lambda: live.is_ready("stopped"), "ready")
+        await live.until(lambda: live.is_ready("stopped"), "stopped is ready")
 
 
-class TestDeleted:
-    async def test_what_runs_is_kept_and_still_obeys(
+class TestDeletedTemplate:
+    async def test_without_its_template_a_running_instance_follows_its_desired_state(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(**FULL_SERVICE)
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
         await workloads.until_endpoints("a", 1)
-        pods, owned = (
-            workloads.pods("a").keys(),
-            {it["metadata"]["uid"] for it in workloads.owned_objects("a").values()},
-        )
+        pods, uids = workloads.pods("a").keys(), owned_uids(workloads)
         await workloads.delete_template()
         await live.until_reason("a", "Ready", "TemplateNotFound")
         assert "what runs keeps running" in live.condition("a", "Ready")["message"]
@@ -155,7 +173,7 @@ class TestDeleted:
         await workloads.until_endpoints("a", 2)
         await live.edit("a", replicas=1)
         await workloads.until_endpoints("a", 1)
-        assert {it["metadata"]["uid"] for it in workloads.owned_objects("a").values()} == owned
+        assert owned_uids(workloads) == uids
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
         assert not workloads.pods("a")
@@ -167,7 +185,7 @@ class TestDeleted:
         await workloads.until_endpoints("a", 1)
 
     @pytest.mark.parametrize("state", ["Archived", "Terminated"])
-    async def test_an_end_needs_no_template(
+    async def test_an_instance_without_its_template_can_be_archived_and_terminated(
         self, live: LiveInstances, operator: Operator, workloads: Workloads, state: str
     ) -> None:
         await workloads.create_template(**FULL_SERVICE)
@@ -179,7 +197,7 @@ class TestDeleted:
         await workloads.until_owned("a", "PersistentVolumeClaim")
         await workloads.until_owned("brief")
 
-    async def test_a_failing_instance_can_be_stopped(
+    async def test_a_failing_instance_without_its_template_can_be_stopped(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_instance("a", "crash:1")
@@ -191,22 +209,19 @@ class TestDeleted:
         assert not workloads.pods("a")
 
 
-class TestWrong:
-    async def test_is_named_while_the_last_good_one_runs_on(
+class TestInvalidTemplate:
+    async def test_an_invalid_template_is_reported_and_its_users_keep_running(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(**STATELESS_SERVICE)
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
-        before = {
-            it["metadata"]["uid"]: it["metadata"]["resourceVersion"] for it in workloads.owned_objects("a").values()
-        }
-        pods = workloads.pods("a").keys()
-        await workloads.edit_template(domains=NOWHERE)
+        uids, pods = owned_uids(workloads), workloads.pods("a").keys()
+        await workloads.edit_template(domains=INVALID_DOMAINS)
         await live.until_reason("a", "Ready", "ServiceInvalid")
-        told = "template: spec.domains[web.example.com].proxyPort: is 81, which is no TCP port of the container"
-        assert told in live.condition("a", "Ready")["message"]
-        assert resolved(live, "a") == ("False", "ServiceInvalid")
+        message = "template: spec.domains[web.example.com].proxyPort: is 81, which is no TCP port of the container"
+        assert message in live.condition("a", "Ready")["message"]
+        assert template_resolved(live, "a") == ("False", "ServiceInvalid")
         assert live.condition("a", "Stalled")["reason"] == "ServiceInvalid"
         assert (live.phase("a"), live.status("a")["templateGeneration"]) == ("Running", 1)
         await live.create("b", **WEB)
@@ -214,7 +229,8 @@ class TestWrong:
         assert live.phase("b") == "Created"
         assert not workloads.owned_objects("b")
         await live.until(
-            lambda: workloads.template_status()["conditions"][0]["reason"] == "ServiceInvalid", "the template says so"
+            lambda: workloads.template_status()["conditions"][0]["reason"] == "ServiceInvalid",
+            "the template reports the error",
         )
         assert workloads.template_status()["conditions"][0]["status"] == "False"
 
@@ -224,42 +240,47 @@ class TestWrong:
         await live.edit("a", desiredState="Running")
         await live.until_phase("Running", "a")
         await workloads.until_endpoints("a", 1)
-        assert before.keys() == {it["metadata"]["uid"] for it in workloads.owned_objects("a").values()}
+        assert owned_uids(workloads) == uids
         assert workloads.pods("a").keys() == pods
 
         await workloads.edit_template(domains=None, image="web:2")
         await live.until_phase("Running", "a", "b")
-        await live.until(lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"), "back to good")
-        assert resolved(live, "a") == ("True", "TemplateFound")
+        await live.until(
+            lambda: live.status("a")["templateGeneration"] == 3 and live.is_ready("a"),
+            "the corrected template has rolled out",
+        )
+        assert template_resolved(live, "a") == ("True", "TemplateFound")
         assert not live.condition("a", "Stalled")
         assert live.phase_history("a") == [*UP, "Paused", "Running"]
         await live.until(
-            lambda: workloads.template_status()["conditions"][0]["reason"] == "TemplateFound", "good again"
+            lambda: workloads.template_status()["conditions"][0]["reason"] == "TemplateFound",
+            "the template is valid again",
         )
 
-    async def test_wrong_for_one_user_only(self, live: LiveInstances, operator: Operator, workloads: Workloads) -> None:
-        """An override of one instance does no harm to the others, and the template is not to blame."""
+    async def test_an_invalid_override_affects_only_its_instance(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
         await workloads.create_template(ports=PORTS)
         await live.create_from(manifest("a", **WEB), manifest("b", **WEB))
         await live.until_phase("Running", "a", "b")
         pods = workloads.pods("a").keys()
-        await live.edit("a", overrides={"domains": NOWHERE})
+        await live.edit("a", overrides={"domains": INVALID_DOMAINS})
         await live.until_reason("a", "Stalled", "ServiceInvalid")
         assert "spec.overrides.domains[web.example.com]" in live.condition("a", "Ready")["message"]
         assert live.is_ready("b")
         assert workloads.template_status()["conditions"][0]["status"] == "True"
         assert workloads.pods("a").keys() == pods
         await live.edit("a", overrides=None)
-        await live.until(lambda: live.is_ready("a"), "ready again")
+        await live.until(lambda: live.is_ready("a"), "a is ready")
         assert workloads.pods("a").keys() == pods
 
-    async def test_a_stopped_user_stays_stopped(
+    async def test_a_stopped_user_of_an_invalid_template_stays_stopped(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(ports=PORTS)
         await live.create("a", **WEB)
         await live.until_phase("Running", "a")
-        await workloads.edit_template(domains=NOWHERE)
+        await workloads.edit_template(domains=INVALID_DOMAINS)
         await live.until_reason("a", "Stalled", "ServiceInvalid")
         await live.edit("a", desiredState="Stopped")
         await live.until_phase("Stopped", "a")
@@ -271,8 +292,8 @@ class TestWrong:
         await live.until_phase("Running", "a")
 
 
-class TestExchanged:
-    async def test_another_template_rolls_out(
+class TestChangedReference:
+    async def test_another_template_is_rolled_out(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(**FULL_SERVICE | {"volumes": [{"target": "/data", "size": "2Mi"}]})
@@ -282,17 +303,17 @@ class TestExchanged:
         await workloads.until_template_users("a")
         await live.edit("a", templateRef={"name": "other"})
         await live.until_phase("Running", "a")
-        await live.until(lambda: live.is_ready("a"), "ready")
+        await live.until(lambda: live.is_ready("a"), "a is ready")
         assert workloads.container("a")["image"] == "web:2"
         await workloads.until_owned("a", "Deployment", "PersistentVolumeClaim")
         claim = workloads.owned_objects("a")["PersistentVolumeClaim"]
         assert claim["metadata"]["labels"]["app.kubernetes.io/name"] == "other"
-        assert claim["spec"]["resources"]["requests"]["storage"] == "2Mi", "no claim can shrink"
+        assert claim["spec"]["resources"]["requests"]["storage"] == "2Mi", "a claim cannot shrink"
         await workloads.until_template_users()
         await workloads.until_template_users("a", template="other")
         assert live.status("a")["workloadName"] == "hopper-a"
 
-    async def test_without_a_template_nothing_runs_any_more(
+    async def test_removing_the_template_reference_deletes_the_workload(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(**STATELESS_SERVICE)
@@ -301,11 +322,11 @@ class TestExchanged:
         await live.edit("a", templateRef=None)
         await workloads.until_owned("a")
         await workloads.until_pods("a", 0)
-        await live.until(lambda: live.is_ready("a") and "workloadName" not in live.status("a"), "a logical instance")
+        await live.until(lambda: live.is_ready("a") and "workloadName" not in live.status("a"), "a has no workload")
         assert not live.condition("a", "TemplateResolved")
         assert live.phase("a") == "Running"
 
-    async def test_a_logical_instance_gets_a_template(
+    async def test_adding_a_template_reference_creates_the_workload(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template(image="held:1")
@@ -315,12 +336,12 @@ class TestExchanged:
         await live.until_reason("a", "Ready", "RollingOut")
         await workloads.until_pods("a", 1)
         await workloads.set_pod_behavior("a", "well")
-        await live.until(lambda: live.is_ready("a"), "ready")
+        await live.until(lambda: live.is_ready("a"), "a is ready")
         assert live.status("a")["workloadName"] == "hopper-a"
 
 
-class TestStatus:
-    async def test_counts_and_names_its_users(
+class TestTemplateStatus:
+    async def test_the_status_of_a_template_counts_and_names_its_users(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template()
@@ -335,25 +356,26 @@ class TestStatus:
         await live.edit("n-01", templateRef=None)
         await workloads.until_template_users("n-00")
         await workloads.edit_template(image="web:2")
-        await live.until(lambda: workloads.template_status()["observedGeneration"] == 2, "observed")
+        await live.until(lambda: workloads.template_status()["observedGeneration"] == 2, "the template is observed")
         versions = recorded_versions(workloads.recorders["HopperTemplate"], "web")
-        assert len(versions) < 12, "many users, few writes"
+        assert len(versions) < 12, "far fewer writes than changes of users"
 
 
 class TestDependsOn:
-    async def test_waits_for_its_siblings_and_goes_on_by_itself(
+    async def test_an_instance_starts_after_the_siblings_it_depends_on(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template("db", image="held:1")
         await workloads.create_template(dependsOn=["db", "notes"])
         await live.create("shop")
         await live.create("shop-web", "Orchestration", "shop", **WEB)
-        held = await live.until_reason("shop-web", "Ready", "DependencyNotReady")
-        assert held["message"] == (
+        waiting = await live.until_reason("shop-web", "Ready", "DependencyNotReady")
+        assert waiting["message"] == (
             "waits for db, which does not exist, notes, which does not exist (dependsOn in the template)"
         )
         assert live.phase("shop-web") == "Created"
-        await live.create("notes", "Orchestration", "shop")  # the plain name will do
+        # A dependency matches with or without the name of the parent as a prefix.
+        await live.create("notes", "Orchestration", "shop")
         await live.create("shop-db", "Orchestration", "shop", templateRef={"name": "db"})
         await workloads.until_pods("shop-db", 1)
         await live.until(
@@ -361,7 +383,7 @@ class TestDependsOn:
                 live.condition("shop-web", "Ready")["message"]
                 == "waits for shop-db, which is Starting (dependsOn in the template)"
             ),
-            "only the database is waited for",
+            "shop-web waits only for shop-db",
         )
         assert not workloads.owned_objects("shop-web")
         await workloads.set_pod_behavior("shop-db", "well")
@@ -370,11 +392,13 @@ class TestDependsOn:
 
         await workloads.set_pod_behavior("shop-db", "crash")
         await live.until_phase("Error", "shop-db")
-        await live.edit("shop-web", reason="look again")
-        await live.until(lambda: live.condition("shop-web", "Ready").get("message") == "look again", "was looked at")
+        await live.edit("shop-web", reason="requeued")
+        await live.until(
+            lambda: live.condition("shop-web", "Ready").get("message") == "requeued", "shop-web is reconciled"
+        )
         assert live.phase("shop-web") == "Running"
 
-    async def test_roots_depend_on_each_other_too(
+    async def test_a_root_can_depend_on_another_root(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template("db", image="held:1")
@@ -386,19 +410,19 @@ class TestDependsOn:
         await workloads.set_pod_behavior("db", "well")
         await live.until_phase("Running", "web")
 
-    async def test_a_stack_starts_in_its_own_order(
+    async def test_a_stack_starts_in_the_order_of_its_dependencies(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
     ) -> None:
         await workloads.create_template("db")
         await workloads.create_template("api", dependsOn=["db"])
         await workloads.create_template("web", dependsOn=["api", "db"])
         await live.create_from(
-            *(manifest(f"s-{it}", "Orchestration", "s", templateRef={"name": it}) for it in ("web", "api", "db")),
+            *(manifest(f"s-{name}", "Orchestration", "s", templateRef={"name": name}) for name in ("web", "api", "db")),
             manifest("s"),
         )
         await live.until_phase("Running", "s", "s-web", "s-api", "s-db")
-        moments = [live.index_of_phase(name, "Running") for name in ("s-db", "s-api", "s-web")]
-        assert moments == sorted(moments)
+        started = [live.index_of_phase(name, "Running") for name in ("s-db", "s-api", "s-web")]
+        assert started == sorted(started)
         await live.edit("s", desiredState="Stopped")
         await live.until_phase("Stopped", "s", "s-web", "s-api", "s-db")
         await live.edit("s", desiredState="Running")
