@@ -2,8 +2,10 @@
 # BASE_IMAGE needs python3 (3.11 or newer) with its venv module. If the official image cannot be pulled,
 # `make kind-image` builds one from Debian packages.
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim
+# Digest of BASE_IMAGE in the form sha256:…, so that each build uses the same base. Empty: whatever the tag points to.
+ARG BASE_DIGEST=
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE}${BASE_DIGEST:+@}${BASE_DIGEST} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY operator/requirements.txt operator/requirements-build.txt operator/
@@ -21,7 +23,7 @@ RUN /build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --whee
     # not compiled.
     && /opt/hopper/bin/python -m compileall -q -x 'kubernetes/(aio/)?client/(api|models)/' /opt/hopper/lib
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE}${BASE_DIGEST:+@}${BASE_DIGEST}
 COPY --from=build /opt/hopper /opt/hopper
 # The image runs as any user id and writes to /tmp only. USER is set because an arbitrary user id has no entry in
 # /etc/passwd.
@@ -33,8 +35,12 @@ ENTRYPOINT ["hopper"]
 CMD ["operator", "run"]
 ARG VERSION=0.0.0
 ARG REVISION=unknown
+ARG BASE_IMAGE
+ARG BASE_DIGEST
 LABEL org.opencontainers.image.title="hopper" \
       org.opencontainers.image.description="Runs hierarchies of long-lived instances on Kubernetes" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
+      org.opencontainers.image.base.digest="${BASE_DIGEST}"

@@ -167,6 +167,72 @@ class TestObjects:
         )
 
 
+class TestNetworkPolicies:
+    """The pods serve one port, and reach nothing but DNS and the API server."""
+
+    @pytest.mark.parametrize("name", ["default", "namespaced", "bare"])
+    def test_each_component_has_one_by_default(self, name: str) -> None:
+        policies = network_policies(rendered(name))
+        assert policies.keys() == {"operator", "gateway"}
+        assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
+
+    def test_there_is_none_for_a_component_that_is_not_installed(self) -> None:
+        assert network_policies(rendered("operator-only")).keys() == {"operator"}
+
+    def test_they_can_be_switched_off(self) -> None:
+        assert network_policies(render({"networkPolicy": {"enabled": False}})) == {}
+
+    def test_everyone_reaches_the_served_port_and_no_other(self) -> None:
+        for policy in network_policies(rendered("default")).values():
+            assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+
+    @pytest.mark.parametrize(
+        ("port", "protocol"),
+        [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (443, "TCP"), (6443, "TCP"), (8443, "TCP"), (16443, "TCP")],
+    )
+    def test_dns_and_the_api_server_are_reached_at_any_address(self, port: int, protocol: str) -> None:
+        """A peer would exclude node addresses with some network plugins, and the API server listens on one."""
+        for policy in network_policies(rendered("default")).values():
+            rules = [rule for rule in policy["egress"] if {"port": port, "protocol": protocol} in rule["ports"]]
+            assert [rule.keys() for rule in rules] == [{"ports"}]
+
+    @pytest.mark.parametrize("port", [22, 25, 80, 2379, 5432, 8080, 10250])
+    def test_nothing_else_is_reached(self, port: int) -> None:
+        for policy in network_policies(rendered("default")).values():
+            assert all(rule.get("ports") for rule in policy["egress"]), "a rule without ports allows all ports"
+            assert port not in [allowed["port"] for rule in policy["egress"] for allowed in rule["ports"]]
+
+    def test_peers_narrow_ingress(self) -> None:
+        peers = {"metricsFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}], "gatewayFrom": []}
+        policies = network_policies(render({"networkPolicy": peers, "tests": {"enabled": False}}))
+        assert policies["operator"]["ingress"][0]["from"] == peers["metricsFrom"]
+        assert "from" not in policies["gateway"]["ingress"][0]
+
+    def test_given_egress_rules_replace_the_default(self) -> None:
+        rules = [{"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}], "ports": [{"port": 6443, "protocol": "TCP"}]}]
+        for policy in network_policies(render({"networkPolicy": {"egress": rules}})).values():
+            assert policy["egress"] == rules
+
+    def test_no_egress_rules_leave_egress_open(self) -> None:
+        for policy in network_policies(render({"networkPolicy": {"egress": []}})).values():
+            assert policy["policyTypes"] == ["Ingress"]
+            assert "egress" not in policy
+
+    def test_the_pod_of_helm_test_reaches_narrowed_components(self) -> None:
+        peers = [{"podSelector": {"matchLabels": {"app": "portal"}}}]
+        objects = render({"networkPolicy": {"metricsFrom": peers, "gatewayFrom": peers}}, tests=True)
+        (pod,) = (manifest for manifest in objects if manifest["kind"] == "Pod")
+        for policy in network_policies(objects).values():
+            selectors = [peer["podSelector"]["matchLabels"].items() for peer in policy["ingress"][0]["from"]]
+            assert any(selector <= pod["metadata"]["labels"].items() for selector in selectors)
+
+
+def network_policies(objects: list[Manifest]) -> dict[str, Manifest]:
+    """Return the specs of the NetworkPolicies by component."""
+    policies = (manifest for manifest in objects if manifest["kind"] == "NetworkPolicy")
+    return {policy["metadata"]["labels"]["app.kubernetes.io/component"]: policy["spec"] for policy in policies}
+
+
 def test_the_app_version_is_the_version_of_the_package() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["appVersion"] == importlib.metadata.version("hopper-operator")

@@ -67,8 +67,12 @@ def test_the_image_has_labels() -> None:
     assert (labels["version"], labels["revision"]) == ("${VERSION}", "${REVISION}")
 
 
-def test_the_base_image_is_a_build_argument() -> None:
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
+def test_the_base_image_and_its_digest_are_build_arguments() -> None:
+    base = "${BASE_IMAGE}${BASE_DIGEST:+@}${BASE_DIGEST}"
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == [base, base]
+    assert re.search(r"^ARG BASE_DIGEST=$", DOCKERFILE, re.MULTILINE)
+    labels = dict(re.findall(r'org\.opencontainers\.image\.base\.(\w+)="([^"]*)"', DOCKERFILE))
+    assert labels == {"name": "${BASE_IMAGE}", "digest": "${BASE_DIGEST}"}
     assert re.search(r"^ARG BASE_IMAGE=docker\.io/library/python:3\.\d+-slim$", DOCKERFILE, re.MULTILINE)
 
 
