@@ -44,8 +44,8 @@ class TestErrorReasons:
         [
             ("crash", "CrashLoopBackOff", "exit code 3 (Error): back-off 40s restarting failed container=service"),
             ("greedy", "OOMKilled", "exit code 137 (OOMKilled)"),
-            ("missing", "ImagePullBackOff", "Back-off pulling image missing:1"),
-            ("misnamed", "InvalidImageName", "couldn't parse image name misnamed:1"),
+            ("missing", "ImagePullBackOff", 'image "missing:1" cannot be pulled'),
+            ("misnamed", "InvalidImageName", 'image "misnamed:1" is not a valid name'),
             ("misconfigured", "CreateContainerConfigError", 'secret "tokens" not found'),
         ],
     )

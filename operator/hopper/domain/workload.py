@@ -4,6 +4,7 @@ A failure puts the instance into Error only if no pod is available. While pods o
 the current one, are available, the failure is only part of the message.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,15 +12,23 @@ from typing import Any
 
 from hopper.api.conditions import Reason
 from hopper.api.resources import Manifest
-from hopper.domain.messages import join_names
+from hopper.domain.messages import join_names, truncate
+from hopper.domain.runtime_messages import (
+    explain_back_off,
+    explain_config_error,
+    explain_pull_error,
+    explain_start_error,
+    image_name,
+)
 
 # A pod may be unschedulable for this long, because a new node or volume can take a while.
 UNSCHEDULABLE_GRACE_SECONDS = 60.0
 _POD_TEMPLATE_HASH = "pod-template-hash"
 _MAX_POD_NAMES = 3
 _MAX_DETAIL = 500
-# Terminations whose message comes from the kubelet and not from the process.
-_KUBELET_REASONS = ("StartError", "ContainerCannotRun")
+# Terminations whose message comes from the container runtime and not from the process.
+_RUNTIME_REASONS = ("StartError", "ContainerCannotRun")
+_REASON_SHAPE = re.compile(r"[A-Za-z]{1,64}")
 _FINAL_POD_PHASES = ("Succeeded", "Failed")
 
 # Waiting reasons of a container that are failures. All others, such as ContainerCreating, are progress.
@@ -123,12 +132,13 @@ def _find_failure(deployment: Manifest, pods: Sequence[Manifest], now: datetime)
     conditions = {condition["type"]: condition for condition in deployment["status"].get("conditions", ())}
     rejection = conditions.get("ReplicaFailure", {})
     if rejection.get("status") == "True":
-        detail = rejection.get("message", "")[:_MAX_DETAIL]
+        detail = truncate(rejection.get("message", ""), _MAX_DETAIL)
         return Failure(Reason.PODS_REFUSED, f"the API server rejects its pods: {detail}")
     progress = conditions.get("Progressing", {})
     if progress.get("status") == "False" and progress.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED:
         message = f"not available within {deployment['spec'].get('progressDeadlineSeconds', 600)} s"
-        return Failure(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{message}: {progress.get('message', '')}")
+        detail = truncate(progress.get("message", ""), _MAX_DETAIL)
+        return Failure(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{message}: {detail}")
     return None
 
 
@@ -162,7 +172,7 @@ def _pod_failure(pod: Manifest, now: datetime) -> Failure | None:
             return _container_failure(pod, container, waiting, reason)
     seconds = _seconds_unscheduled(pod, now)
     if seconds is not None and seconds >= UNSCHEDULABLE_GRACE_SECONDS:
-        detail = _scheduled_condition(pod).get("message", "")[:_MAX_DETAIL]
+        detail = truncate(_scheduled_condition(pod).get("message", ""), _MAX_DETAIL)
         return Failure(Reason.UNSCHEDULABLE, f"pod {_name(pod)}: Unschedulable: {detail}")
     return None
 
@@ -173,13 +183,43 @@ def _container_failure(
     last = container.get("lastState", {}).get("terminated", {})
     if reason is Reason.CRASH_LOOP and last.get("reason") == Reason.OUT_OF_MEMORY:
         reason = Reason.OUT_OF_MEMORY
-    parts = [f"pod {_name(pod)}", waiting["reason"]]
+    details = []
     if last:
-        parts.append(f"the process ended with exit code {last.get('exitCode')} ({last.get('reason', 'Error')})")
-    # The termination message of a process is left out, because it can contain secrets. Messages of the kubelet do not.
-    kubelet_message = last.get("message") if last.get("reason") in _KUBELET_REASONS else None
-    parts += [text[:_MAX_DETAIL] for text in (kubelet_message, waiting.get("message")) if text]
-    return Failure(reason, ": ".join(parts))
+        last_reason = last.get("reason", "")
+        known_reason = last_reason if _REASON_SHAPE.fullmatch(last_reason) else "Error"
+        details.append(f"the process ended with exit code {last.get('exitCode')} ({known_reason})")
+    explanations = _explain_container(container, waiting, last, reason)
+    details += filter(None, explanations)
+    if not details or not all(explanations):
+        details.append(f"see kubectl describe pod {_name(pod)}")
+    return Failure(reason, ": ".join([f"pod {_name(pod)}", waiting["reason"], *details]))
+
+
+def _explain_container(
+    container: Mapping[str, Any], waiting: Mapping[str, Any], last: Mapping[str, Any], reason: Reason
+) -> list[str]:
+    """Return what the messages in the status of a container mean; empty texts for messages that are not known.
+
+    The termination message of a process is not considered, because the process wrote it.
+    """
+    explanations = []
+    if last.get("message") and last.get("reason") in _RUNTIME_REASONS:
+        explanations.append(explain_start_error(last["message"]))
+    message = waiting.get("message", "")
+    match reason:
+        case Reason.IMAGE_PULL_FAILED:
+            image = container.get("image", "")
+            cause = explain_pull_error(message, image)
+            explanations += [f"{image_name(image)} cannot be pulled", cause]
+        case Reason.INVALID_IMAGE_NAME:
+            explanations.append(f"{image_name(container.get('image', ''))} is not a valid name")
+        case Reason.CONTAINER_CONFIG_INVALID:
+            explanations.append(explain_config_error(message))
+        case Reason.CRASH_LOOP | Reason.OUT_OF_MEMORY:
+            explanations += [explain_back_off(message)] if message else []
+        case _:
+            explanations += [explain_start_error(message)] if message else []
+    return explanations
 
 
 def _serving_message(deployment: Manifest, failure: Failure) -> str:

@@ -166,13 +166,13 @@ class TestFailures:
                     )
                 ],
                 Reason.CRASH_LOOP,
-                'exit code 128 (StartError): exec: "x": not found',
+                "exit code 128 (StartError): back-off 5m0s restarting failed container: see kubectl describe pod web-1",
             ),
             (
                 deployment(available=0),
                 [pod(waiting={"reason": "ErrImagePull", "message": "not found"})],
                 Reason.IMAGE_PULL_FAILED,
-                "pod web-1: ErrImagePull: not found",
+                "pod web-1: ErrImagePull: its image cannot be pulled: the registry has no such image or tag",
             ),
             (
                 deployment(available=0),
@@ -190,7 +190,7 @@ class TestFailures:
                 deployment(available=0),
                 [pod(waiting={"reason": "CreateContainerConfigError", "message": "container has runAsNonRoot"})],
                 Reason.CONTAINER_CONFIG_INVALID,
-                "container has runAsNonRoot",
+                "see kubectl describe pod web-1",
             ),
             (
                 deployment(available=0),
