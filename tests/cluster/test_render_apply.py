@@ -41,10 +41,10 @@ def blueprint_of(instance: HopperInstance, spec: dict[str, Any]) -> Blueprint:
 
 PORT = [{"containerPort": 80}]
 SERVICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "nothing but an image": ({}, {}),
-    "everything": ({}, FULL),
-    "everything, ephemeral": ({"type": "Ephemeral"}, FULL),
-    "everything, a singleton": ({"type": "Singleton"}, FULL),
+    "an image only": ({}, {}),
+    "all fields": ({}, FULL),
+    "all fields, ephemeral": ({"type": "Ephemeral"}, FULL),
+    "all fields, a singleton": ({"type": "Singleton"}, FULL),
     "root": ({}, {"securityProfile": "Baseline", "user": "0", "ports": PORT}),
     "three pods": ({"replicas": 3}, {"ports": PORT, "env": [{"name": "A", "value": "1"}]}),
     "odd quantities": (
@@ -195,14 +195,18 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [add_or_replace(f"{CONTAINER}/command/0", "sh")],
         "containers[service].command[0]",
     ),
-    "one argument more": ("Deployment", [add_or_replace(f"{CONTAINER}/args/-", "--debug")], "containers[service].args"),
+    "an additional argument": (
+        "Deployment",
+        [add_or_replace(f"{CONTAINER}/args/-", "--debug")],
+        "containers[service].args",
+    ),
     "no arguments": ("Deployment", [remove(f"{CONTAINER}/args")], "containers[service].args"),
     "another value": (
         "Deployment",
         [add_or_replace(f"{CONTAINER}/env/0", {"name": "EMPTY", "value": "x"})],
         "env[EMPTY]",
     ),
-    "a reference for a value": (
+    "a reference instead of a value": (
         "Deployment",
         [
             add_or_replace(
@@ -211,10 +215,14 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         ],
         "env[TZ].valueFrom",
     ),
-    "a variable twice": ("Deployment", [add_or_replace(f"{CONTAINER}/env/-", {"name": "EMPTY"})], "service].env"),
-    "one variable more": ("Deployment", [add_or_replace(f"{CONTAINER}/env/-", {"name": "X", "value": "x"})], "env[X]"),
-    "one variable less": ("Deployment", [remove(f"{CONTAINER}/env/0")], "env["),
-    "a mount more": (
+    "a duplicate variable": ("Deployment", [add_or_replace(f"{CONTAINER}/env/-", {"name": "EMPTY"})], "service].env"),
+    "an additional variable": (
+        "Deployment",
+        [add_or_replace(f"{CONTAINER}/env/-", {"name": "X", "value": "x"})],
+        "env[X]",
+    ),
+    "a missing variable": ("Deployment", [remove(f"{CONTAINER}/env/0")], "env["),
+    "an additional mount": (
         "Deployment",
         [
             add_or_replace(f"{POD}/volumes/-", {"name": "host", "hostPath": {"path": "/"}}),
@@ -240,13 +248,13 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [add_or_replace(f"{CONTAINER}/securityContext/runAsUser", 0)],
         "securityContext.runAsUser",
     ),
-    "the host's network": (
+    "the host network": (
         "Deployment",
         [remove(f"{POD}/securityContext/sysctls"), add_or_replace(f"{POD}/hostNetwork", True)],
         "template.spec.hostNetwork",
     ),
-    "the host's processes": ("Deployment", [add_or_replace(f"{POD}/hostPID", True)], "template.spec.hostPID"),
-    "a port of the host": (
+    "the host PID namespace": ("Deployment", [add_or_replace(f"{POD}/hostPID", True)], "template.spec.hostPID"),
+    "a host port": (
         "Deployment",
         [add_or_replace(f"{CONTAINER}/ports/0/hostPort", 80)],
         "ports[80/TCP].hostPort",
@@ -256,7 +264,7 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [add_or_replace(f"{POD}/serviceAccountName", "admin")],
         "serviceAccountName",
     ),
-    "a container before": (
+    "an init container": (
         "Deployment",
         [add_or_replace(f"{POD}/initContainers", [{"name": "miner", "image": "miner:1"}])],
         "template.spec.initContainers",
@@ -266,7 +274,7 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [add_or_replace(f"{CONTAINER}/lifecycle", {"postStart": {"exec": {"command": ["sh"]}}})],
         "containers[service].lifecycle",
     ),
-    "variables from elsewhere": (
+    "variables from a Secret": (
         "Deployment",
         [add_or_replace(f"{CONTAINER}/envFrom", [{"secretRef": {"name": "x"}}])],
         "containers[service].envFrom",
@@ -279,13 +287,17 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         ],
         "livenessProbe.tcpSocket",
     ),
-    "an address from outside": ("Service", [add_or_replace("/spec/externalIPs", ["192.0.2.1"])], "spec.externalIPs"),
-    "a container more": (
+    "an external IP": ("Service", [add_or_replace("/spec/externalIPs", ["192.0.2.1"])], "spec.externalIPs"),
+    "an additional container": (
         "Deployment",
         [add_or_replace(f"{POD}/containers/-", {"name": "miner", "image": "miner:1"})],
         "containers[miner]",
     ),
-    "no security": ("Deployment", [remove(f"{CONTAINER}/securityContext")], "containers[service].securityContext"),
+    "no security context": (
+        "Deployment",
+        [remove(f"{CONTAINER}/securityContext")],
+        "containers[service].securityContext",
+    ),
     "all capabilities": (
         "Deployment",
         [add_or_replace(f"{CONTAINER}/securityContext/capabilities", {"add": ["ALL"]})],
@@ -297,7 +309,7 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [add_or_replace(f"{POD}/automountServiceAccountToken", True)],
         "automountServiceAccountToken",
     ),
-    "no readiness": ("Deployment", [remove(f"{CONTAINER}/readinessProbe")], "readinessProbe"),
+    "no readiness probe": ("Deployment", [remove(f"{CONTAINER}/readinessProbe")], "readinessProbe"),
     "a slower probe": ("Deployment", [add_or_replace(f"{CONTAINER}/livenessProbe/periodSeconds", 99)], "periodSeconds"),
     "more memory": ("Deployment", [add_or_replace(f"{CONTAINER}/resources/limits/memory", "2Gi")], "limits.memory"),
     "another strategy": (
@@ -325,18 +337,18 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
     "another selector": ("Service", [add_or_replace("/spec/selector/app", "other")], "spec.selector.app"),
     "no selector": ("Service", [remove("/spec/selector")], "spec.selector"),
     "another port": ("Service", [add_or_replace("/spec/ports/0/targetPort", 1)], "targetPort"),
-    "one port more": ("Service", [add_or_replace("/spec/ports/-", {"name": "x", "port": 1})], "spec.ports[1/TCP]"),
-    "one port less": ("Service", [remove("/spec/ports/0")], "spec.ports["),
+    "an additional port": ("Service", [add_or_replace("/spec/ports/-", {"name": "x", "port": 1})], "spec.ports[1/TCP]"),
+    "a missing port": ("Service", [remove("/spec/ports/0")], "spec.ports["),
     "another type": ("Service", [add_or_replace("/spec/type", "NodePort")], "spec.type"),
     "another file": ("ConfigMap", [add_or_replace("/data/-etc-web-motd", "x")], "data.-etc-web-motd"),
-    "a file more": ("ConfigMap", [add_or_replace("/data/x", "y")], "data.x"),
-    "a file less": ("ConfigMap", [remove("/data/-etc-web-motd")], "data.-etc-web-motd"),
+    "an additional file": ("ConfigMap", [add_or_replace("/data/x", "y")], "data.x"),
+    "a missing file": ("ConfigMap", [remove("/data/-etc-web-motd")], "data.-etc-web-motd"),
     "no files": ("ConfigMap", [remove("/data")], "data"),
     "another password": ("Secret", [add_or_replace("/data/PASSWORD", "eA==")], "data.PASSWORD"),
-    "a password more": ("Secret", [add_or_replace("/data/x", "eA==")], "data.x"),
-    "a password less": ("Secret", [remove("/data/PASSWORD")], "data.PASSWORD"),
+    "an additional password": ("Secret", [add_or_replace("/data/x", "eA==")], "data.x"),
+    "a missing password": ("Secret", [remove("/data/PASSWORD")], "data.PASSWORD"),
     "another host": ("Ingress", [add_or_replace("/spec/rules/0/host", "evil.example.com")], "spec.rules[0].host"),
-    "one host more": ("Ingress", [add_or_replace("/spec/rules/-", {"host": "evil.example.com"})], "spec.rules"),
+    "an additional host": ("Ingress", [add_or_replace("/spec/rules/-", {"host": "evil.example.com"})], "spec.rules"),
     "another backend": (
         "Ingress",
         [add_or_replace("/spec/rules/0/http/paths/0/backend/service/name", "evil")],
@@ -347,7 +359,7 @@ FOREIGN_CHANGES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [remove("/metadata/labels")],
         "metadata.labels.hopper.dev/instance",
     ),
-    "a label of ours": (
+    "a common label": (
         "ConfigMap",
         [add_or_replace("/metadata/labels/app.kubernetes.io~1part-of", "other")],
         "metadata.labels.app.kubernetes.io/part-of",

@@ -129,7 +129,7 @@ async def roll_out(name: str, namespace: str, spec: kopf.Spec, meta: kopf.Meta, 
             )
 
     metadata = [deployment.metadata for deployment in deployments.items]
-    await asyncio.gather(*(patch(found.name, found.labels[INSTANCE]) for found in metadata))
+    await asyncio.gather(*(patch(item.name, item.labels[INSTANCE]) for item in metadata))
 
 
 def _now() -> str:
