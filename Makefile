@@ -39,6 +39,7 @@ kind-image: $(READY) ## Start a Docker engine if none answers, and get a node im
 check: $(READY) ## Run the linters, the type checker and the layer contracts
 	@$(BIN)/ruff check operator tests
 	@$(BIN)/ruff format --check operator tests
+	@$(BIN)/codespell
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.packaging --check
