@@ -32,7 +32,7 @@ class Fence:
 
 @dataclass(frozen=True)
 class Page:
-    """One Markdown file."""
+    """A Markdown file."""
 
     path: Path
 
@@ -50,7 +50,7 @@ class Page:
 
     @property
     def blocks(self) -> dict[str, str]:
-        """What stands between `<!-- table: NAME -->` and `<!-- end -->`, by name."""
+        """The text between `<!-- table: NAME -->` and `<!-- end -->`, by name."""
         return {match["name"]: match["body"] for match in _BLOCK.finditer(self.text)}
 
     def fences(self, *languages: str) -> list[Fence]:

@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: `HYPOTHESIS_PROFILE=long` for a thorough search."""
+"""Number of examples that Hypothesis tries; `HYPOTHESIS_PROFILE=long` searches thoroughly."""
 
 from __future__ import annotations
 

@@ -44,13 +44,13 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
 class TestTables:
-    @pytest.mark.parametrize(("page", "name"), [it for it in BLOCKS if it[1] in TABLES], ids=str)
-    def test_is_what_the_definitions_say(self, page: Page, name: str) -> None:
+    @pytest.mark.parametrize(("page", "name"), [block for block in BLOCKS if block[1] in TABLES], ids=str)
+    def test_a_generated_table_is_current(self, page: Page, name: str) -> None:
         right = TABLES[name]()
         assert page.blocks[name].strip() == right.strip(), f"{page}: table {name} is out of date: run `make docs`"
 
     @pytest.mark.parametrize("name", MEMBERS)
-    def test_has_a_row_for_each_member(self, name: str) -> None:
+    def test_a_written_table_has_a_row_for_each_member(self, name: str) -> None:
         explained = re.findall(r"^\| `(\w+)` \|", "".join(page.blocks.get(name, "") for page in PAGES), re.MULTILINE)
         members = [member.value for member in MEMBERS[name]]
         missing = "".join(f"\n| `{member}` | … |" for member in members if member not in explained)
@@ -61,18 +61,18 @@ class TestTables:
         (glossary,) = (page for page in PAGES if page.path.name == "glossary.md")
         assert {"glossary-reasons", "glossary-fields", "glossary-commands"} <= glossary.blocks.keys()
 
-    def test_each_is_shown_somewhere(self) -> None:
+    def test_every_table_is_used(self) -> None:
         assert {name for _, name in BLOCKS} == {*TABLES, *MEMBERS}
 
 
 class TestLinks:
     @every_page
-    def test_lead_somewhere(self, page: Page) -> None:
+    def test_links_lead_to_a_page_and_heading(self, page: Page) -> None:
         broken = [link for link in page.links if "://" not in link and not _resolves(page, link)]
         assert not broken
 
     @every_page
-    def test_are_relative_or_secure(self, page: Page) -> None:
+    def test_links_are_relative_or_https(self, page: Page) -> None:
         assert [link for link in page.links if "://" in link and not link.startswith("https://")] == []
 
 
@@ -167,7 +167,7 @@ class TestExamples:
         hooks = Hooks([_worked_hook()()])
         first, second, third = (_orchestration(name) for name in ("first", "second", "third"))
         start = [Transition(Phase.CREATED, Phase.STARTING, "DesiredState")]  # type: ignore[arg-type]
-        assert [await hooks.before(start, it) for it in (first, first, second)] == [None, None, None]
+        assert [await hooks.before(start, instance) for instance in (first, first, second)] == [None, None, None]
         refusal = await hooks.before(start, third)
         assert refusal is not None
         assert "all 2 workspaces are taken" in refusal.message

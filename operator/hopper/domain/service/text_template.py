@@ -48,7 +48,7 @@ class TemplateTextError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Substitution:
-    """One `{{ … }}`: a path to a value with an optional default."""
+    """Path to a value, with an optional default, as in `{{ … }}`."""
 
     line: int
     shown: str
