@@ -20,7 +20,10 @@ from hopper.api.crd import KINDS, custom_resource_definition
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "hopper"
-SOURCES = sorted(path for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py"))
+# This file names the banned words.
+SOURCES = sorted(
+    path for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py") if path != Path(__file__)
+)
 LONGEST_SENTENCE = 33  # words; the guide asks for about 25
 
 HIDDEN_SUBJECT = re.compile(
@@ -98,8 +101,6 @@ def vague_variables(tree: ast.Module) -> Iterator[int]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_reads_as_the_style_guide_asks(path: Path) -> None:
-    if path == Path(__file__):
-        pytest.skip("names the banned words")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = [f"{line}: {complaint}" for line, text in docstrings(tree) for complaint in complaints(text)]
     found += [f"{line}: {complaint}" for line, text in comments(path) for complaint in complaints(text, opens=False)]

@@ -84,7 +84,7 @@ async def list_instances(
     skip: Skip = 0,
     limit: Limit = 100,
 ) -> Response:
-    """Returns a page of the instances that match all parameters."""
+    """Return a page of the instances that match all parameters."""
     parent = find_instance(access.index, parent_id) if parent_id else None
     phases = (status,) if status else ()
     criteria = Criteria(scope=scope, phases=phases, type=type, parent=parent.name if parent else parent_id)
@@ -101,7 +101,7 @@ async def _page_response(request: Request, access: Access, query: ListQuery, ski
 
 @router.post("", response_model=InstanceDetail, status_code=201, summary="Create an instance")
 async def create_instance(body: CreateInstance, access: MayCreate) -> Response:
-    """Creates an instance. A terminated instance with the same id is replaced, and its volumes are kept."""
+    """Create an instance. A terminated instance with the same id is replaced, and its volumes are kept."""
     instance = await create_from_request(access, body)
     location = {"Location": f"/api/v1/instances/{instance.name}"}
     return _detail_response(access, instance, 201, location)
@@ -122,19 +122,19 @@ def _detail(access: Access, instance: HopperInstance) -> InstanceDetail:
 
 @router.get("/global", response_model=InstanceDetail, summary="Get the Global instance")
 async def get_global(request: Request, access: MayGet) -> Response:
-    """Returns the Global instance of the namespace."""
+    """Return the Global instance of the namespace."""
     return await get_instance(GLOBAL_NAME, request, access)
 
 
 @router.get("/active", response_model=InstancePage, summary="List active instances")
 async def list_active(request: Request, access: MayList, skip: Skip = 0, limit: Limit = 100) -> Response:
-    """Returns a page of the instances that are running or paused."""
+    """Return a page of the instances that are running or paused."""
     return await _page_response(request, access, ListQuery(_ACTIVE), skip, limit)
 
 
 @router.get("/projects/{project_id}", response_model=ProjectView, summary="Get a Project with its Orchestrations")
 async def get_project(project_id: ProjectId, request: Request, access: MayList) -> Response:
-    """Returns a Project and its direct children of scope Orchestration."""
+    """Return a Project and its direct children of scope Orchestration."""
     project = get_instance_or_404(access.index, project_id)
     if project.spec.scope is not Scope.PROJECT:
         raise HttpNotFoundError(f"Instance {project.name} is not a Project")
@@ -151,7 +151,7 @@ async def get_project(project_id: ProjectId, request: Request, access: MayList) 
 
 @router.get("/{id}", response_model=InstanceDetail, summary="Get an instance")
 async def get_instance(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
-    """Returns an instance by its id or uid."""
+    """Return an instance by its id or uid."""
     instance = get_instance_or_404(access.index, id)
     etag = object_etag(instance.metadata.resource_version)
     return not_modified(etag) if has_current_etag(request, etag) else _detail_response(access, instance)
@@ -164,7 +164,7 @@ async def update_instance(
     access: MayPatch,
     if_match: IfMatch = None,
 ) -> Response:
-    """Updates the fields in the request. Omitted fields keep their value; null removes a field."""
+    """Update the fields in the request. Omitted fields keep their value; null removes a field."""
     version = expected_version(if_match) or body.resource_version
     instance = get_instance_or_404(access.index, id)
     return _detail_response(access, await update_from_request(access, instance, body, version))
@@ -176,14 +176,14 @@ async def delete_instance(
     access: MayDelete,
     cascade: Annotated[bool, Query(description="Terminate all descendants as well.")] = False,
 ) -> Response:
-    """Sets the desired state Terminated. The object stays, and its id can be used again."""
+    """Set the desired state Terminated. The object stays, and its id can be used again."""
     await terminate_instance(access, get_instance_or_404(access.index, id), cascade=cascade)
     return Response(status_code=204)
 
 
 @router.get("/{id}/children", response_model=list[InstanceView], summary="List the children of an instance")
 async def list_children(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
-    """Returns the direct children, sorted by id."""
+    """Return the direct children, sorted by id."""
     parent = get_instance_or_404(access.index, id)
     children = sorted(access.index.children(parent.name), key=lambda child: child.name)
     return await _list_response(request, access, children)
@@ -191,13 +191,13 @@ async def list_children(id: Id, request: Request, access: MayList) -> Response: 
 
 @router.get("/{id}/ancestors", response_model=list[InstanceView], summary="List the ancestors of an instance")
 async def list_ancestors(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
-    """Returns the ancestors, starting with the parent."""
+    """Return the ancestors, starting with the parent."""
     return await _list_response(request, access, tree.ancestors(get_instance_or_404(access.index, id), access.index))
 
 
 @router.get("/{id}/descendants", response_model=list[InstanceView], summary="List the descendants of an instance")
 async def list_descendants(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
-    """Returns the descendants, level by level, starting with the children."""
+    """Return the descendants, level by level, starting with the children."""
     name = get_instance_or_404(access.index, id).name
     return await _list_response(request, access, tree.descendants(name, access.index))
 
@@ -223,7 +223,7 @@ async def get_hierarchy(
     access: MayList,
     depth: Depth = None,
 ) -> Response:
-    """Returns an instance and its descendants as a tree."""
+    """Return an instance and its descendants as a tree."""
     root, total = tree.subtree(get_instance_or_404(access.index, id), access.index, depth)
     etag = combined_etag(instance.metadata.resource_version for instance in instances_in(root))
     if has_current_etag(request, etag):
@@ -233,7 +233,7 @@ async def get_hierarchy(
 
 @router.get("/{id}/status", response_model=StatusView, summary="Get the status of an instance")
 async def get_status(id: Id, access: MayGet) -> Response:  # noqa: A002
-    """Returns the status of an instance, with the metrics from its last heartbeat."""
+    """Return the status of an instance, with the metrics from its last heartbeat."""
     context = access.context
     instance = get_instance_or_404(access.index, id)
     return json_response(_STATUS, view_status(instance, context.catalogue, context.clock()))
@@ -241,7 +241,7 @@ async def get_status(id: Id, access: MayGet) -> Response:  # noqa: A002
 
 @router.get("/{id}/tasks", response_model=TaskList, summary="List the tasks of an instance")
 async def list_tasks(id: Id, access: MayGet) -> Response:  # noqa: A002
-    """Returns the tasks of an instance. The list is always empty, because tasks are not implemented yet."""
+    """Return the tasks of an instance. The list is always empty, because tasks are not implemented yet."""
     instance = get_instance_or_404(access.index, id)
     tasks: list[TaskView] = []
     display_name = instance.spec.display_name or instance.name

@@ -14,20 +14,20 @@ def _probe_response(problems: list[str]) -> Response:
 
 @router.get("/healthz", response_class=PlainTextResponse, summary="Liveness probe")
 async def get_health(request: Request) -> Response:
-    """Returns 503 if the process should be restarted, with one reason per line."""
+    """Return 503 if the process should be restarted, with one reason per line."""
     context: Context = request.app.state.context
     return _probe_response(context.problems())
 
 
 @router.get("/readyz", response_class=PlainTextResponse, summary="Readiness probe")
 async def get_readiness(request: Request) -> Response:
-    """Returns 503 until the initial list is complete and during shutdown, with one reason per line."""
+    """Return 503 until the initial list is complete and during shutdown, with one reason per line."""
     context: Context = request.app.state.context
     return _probe_response([*context.problems(), *context.not_ready()])
 
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
 async def get_metrics(request: Request) -> Response:
-    """Returns the metrics of the gateway in the Prometheus text format."""
+    """Return the metrics of the gateway in the Prometheus text format."""
     context: Context = request.app.state.context
     return Response(context.metrics.render(), media_type="text/plain; version=0.0.4")

@@ -30,7 +30,7 @@ Label = Annotated[str, Field(pattern=r"^[^=]+=", max_length=381)]  # a prefix of
 
 @router.get("/instances", response_model=RegistryList, summary="List all instances with their health")
 async def list_registry(request: Request, access: MayList) -> Response:
-    """Returns all instances of the namespace, each with its health."""
+    """Return all instances of the namespace, each with its health."""
     return await _matches_response(request, access, Criteria())
 
 
@@ -75,7 +75,7 @@ async def discover(
         Query(description="Return only instances that may have one more child of this scope."),
     ] = None,
 ) -> Response:
-    """Returns the instances that match all parameters, sorted by id."""
+    """Return the instances that match all parameters, sorted by id."""
     criteria = Criteria(
         scope=scope,
         phases=tuple(status or ()),
@@ -119,7 +119,7 @@ async def _cached_response(
 
 @router.get("/health", response_model=RegistryHealth, summary="Get the health of all instances")
 async def get_registry_health(access: MayList) -> Response:
-    """Returns counts by status and health, the instances in trouble, and the metrics of each instance.
+    """Return counts by status and health, the instances in trouble, and the metrics of each instance.
 
     The response is at most one second old.
     """
@@ -134,7 +134,7 @@ async def get_registry_health(access: MayList) -> Response:
 
 @router.get("/topology", response_model=Topology, summary="Get the topology")
 async def get_topology(request: Request, access: MayList) -> Response:
-    """Returns all instances as a graph. Send its revision to `/registry/events` to get later changes."""
+    """Return all instances as a graph. Send its revision to `/registry/events` to get later changes."""
     context = access.context
 
     async def render() -> bytes:
@@ -177,6 +177,6 @@ async def post_heartbeat(
     access: MaySendHeartbeat,
     body: Annotated[Vitals | None, Body(examples=[{"active_tasks": 3, "queue_depth": 0, "status": "healthy"}])] = None,
 ) -> Response:
-    """Reports that an instance is alive, optionally with metrics. Heartbeats are not written to the instance."""
+    """Report that an instance is alive, optionally with metrics. Heartbeats are not written to the instance."""
     access.context.heartbeat_writer.receive(get_instance_or_404(access.index, id), body or _NO_VITALS)
     return Response(status_code=204)

@@ -77,7 +77,7 @@ async def list_stack_instances(
         bool | None, Query(description="Return only instances that are enabled if true, or disabled if false.")
     ] = None,
 ) -> Response:
-    """Returns the instances of an active stack, oldest first."""
+    """Return the instances of an active stack, oldest first."""
     stack = get_stack_or_404(access, name, active=True)
     members = [member for member in members_of(access, stack) if _contains(member, stack, search)]
     views = [view_stack_instance(access, stack, member) for member in members]
@@ -93,7 +93,7 @@ def _contains(member: HopperInstance, stack: HopperInstance, search: str | None)
 
 @router.post("", response_model=StackInstanceView, status_code=201, summary="Create an instance of a stack")
 async def create_in_stack(name: StackName, body: CreateStackInstance, access: MayCreate) -> Response:
-    """Creates an instance with a template in an active stack."""
+    """Create an instance with a template in an active stack."""
     stack = get_stack_or_404(access, name, active=True)
     return _created_response(access, stack, await create_stack_instance(access, stack, body))
 
@@ -115,7 +115,7 @@ def _detail_response(access: Access, stack: HopperInstance, member: HopperInstan
 
 @router.get("/{instance}", response_model=StackInstanceDetail, summary="Get an instance of a stack")
 async def get_stack_instance(name: StackName, instance: MemberId, request: Request, access: MayGet) -> Response:
-    """Returns an instance with all its overrides. The values of secret variables are omitted."""
+    """Return an instance with all its overrides. The values of secret variables are omitted."""
     stack = get_stack_or_404(access, name)
     member = get_member_or_404(access, stack, instance)
     etag = object_etag(member.metadata.resource_version)
@@ -126,7 +126,7 @@ async def get_stack_instance(name: StackName, instance: MemberId, request: Reque
 async def change_stack_instance(
     name: StackName, instance: MemberId, body: UpdateStackInstance, access: MayPatch
 ) -> Response:
-    """Updates the description, or starts or stops the instance. Omitted fields keep their value."""
+    """Update the description, or starts or stops the instance. Omitted fields keep their value."""
     stack = get_stack_or_404(access, name)
     changed = await update_stack_instance(access, get_member_or_404(access, stack, instance), body)
     return _view_response(access, stack, changed)
@@ -149,7 +149,7 @@ async def delete_stack_instance(name: StackName, instance: MemberId, access: May
 async def duplicate_stack_instance(
     name: StackName, instance: MemberId, access: MayCreate, body: DuplicateStackInstance | None = None
 ) -> Response:
-    """Creates an instance with the same template and overrides, and with new volumes."""
+    """Create an instance with the same template and overrides, and with new volumes."""
     stack = get_stack_or_404(access, name, active=True)
     source = get_member_or_404(access, stack, instance)
     return _created_response(
@@ -166,14 +166,14 @@ async def duplicate_stack_instance(
 async def rename_stack_instance(
     name: StackName, instance: MemberId, body: RenameStackInstance, access: MayCreate
 ) -> Response:
-    """Renames an instance and its owned objects. It restarts, and keeps its overrides, volumes and history."""
+    """Rename an instance and its owned objects. It restarts, and keeps its overrides, volumes and history."""
     stack = get_stack_or_404(access, name)
     return _view_response(access, stack, await rename_instance(access, stack, instance, body.instance_id))
 
 
 @router.get("/{instance}/delete-preview", response_model=DeletePreview, summary="Preview the deletion of an instance")
 async def preview_deletion(name: StackName, instance: MemberId, access: MayGet) -> Response:
-    """Returns the owned objects that a deletion would remove or keep, and warnings. Nothing is deleted."""
+    """Return the owned objects that a deletion would remove or keep, and warnings. Nothing is deleted."""
     stack = get_stack_or_404(access, name)
     preview = preview_of_deletion(access, stack, get_member_or_404(access, stack, instance))
     return json_response(_PREVIEW, preview)

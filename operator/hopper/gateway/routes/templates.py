@@ -46,7 +46,7 @@ _PAGE = TypeAdapter(TemplatePage)
 
 @router.get("", response_model=TemplatePage, summary="List templates")
 async def list_templates(request: Request, access: MayListTemplates, skip: Skip = 0, limit: Limit = 100) -> Response:
-    """Returns a page of the templates, sorted by name."""
+    """Return a page of the templates, sorted by name."""
     templates = templates_in_namespace(access)
     shown = templates[skip : skip + limit]
     etag = combined_etag((len(templates), skip, limit, *(template.metadata.resource_version for template in shown)))
@@ -65,14 +65,14 @@ def _template_response(template: HopperTemplate, code: int = 200, headers: dict[
 
 @router.post("", response_model=TemplateView, status_code=201, summary="Create a template", operation_id="create")
 async def post_template(body: CreateTemplate, access: MayCreateTemplates) -> Response:
-    """Creates a template."""
+    """Create a template."""
     template = await create_template(access, body)
     return _template_response(template, 201, {"Location": f"/api/v1/templates/{template.name}"})
 
 
 @router.get("/{name}", response_model=TemplateView, summary="Get a template")
 async def get_template(name: TemplateNamePath, request: Request, access: MayGetTemplates) -> Response:
-    """Returns a template. The values of secret variables are omitted."""
+    """Return a template. The values of secret variables are omitted."""
     template = get_template_or_404(access, name)
     etag = object_etag(template.metadata.resource_version)
     return not_modified(etag) if has_current_etag(request, etag) else _template_response(template)
@@ -82,13 +82,13 @@ async def get_template(name: TemplateNamePath, request: Request, access: MayGetT
 async def put_template(
     name: TemplateNamePath, body: UpdateTemplate, access: MayPatchTemplates, if_match: IfMatch = None
 ) -> Response:
-    """Replaces the spec of a template. The change rolls out to all instances that use the template."""
+    """Replace the spec of a template. The change rolls out to all instances that use the template."""
     template = get_template_or_404(access, name)
     return _template_response(await update_template(access, template, body, expected_version(if_match)))
 
 
 @router.delete("/{name}", status_code=204, response_class=Response, summary="Delete a template", operation_id="delete")
 async def remove_template(name: TemplateNamePath, access: MayDeleteTemplates) -> Response:
-    """Deletes a template that no instance uses."""
+    """Delete a template that no instance uses."""
     await delete_template(access, get_template_or_404(access, name))
     return Response(status_code=204)
