@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kind kind-image check bench crds openapi docs manifests lock release clean
+.PHONY: help demo test test-kind kind-image check bench crds openapi docs manifests lock sbom audit release clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,13 @@ lock: $(READY) ## Lock the dependencies of the image with hashes (UPGRADE=1: new
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	@$(LOCK) pyproject.toml --output-file operator/requirements.txt
 	@$(BIN)/python -c '$(BUILD_REQUIRES)' | $(LOCK) - --output-file operator/requirements-build.txt
+
+# SOURCE_DATE_EPOCH sets the time in the file.
+sbom: $(READY) ## Write the bill of materials of the image's dependencies to dist/ (CycloneDX)
+	@$(BIN)/python -m tests.supply_chain sbom dist/hopper.cdx.json
+
+audit: $(READY) ## Compare the locked dependencies with the pinned advisories, offline
+	@$(BIN)/python -m tests.supply_chain audit
 
 release: $(READY) ## Release VERSION=x (DRY_RUN=1: show the steps only)
 	@$(BIN)/python -m tests.release '$(VERSION)' $(if $(DRY_RUN),--dry-run)
