@@ -191,7 +191,7 @@ def run_helm_test(cluster: LocalCluster, operator_url: str, scratch: Path) -> No
 
 
 def test_two_releases_share_a_cluster(chart_cluster: LocalCluster) -> None:
-    """Each release watches a namespace of its own, and only one of them installs the CRDs."""
+    """Each release watches a namespace of its own, and only one installs the CRDs and the admission policies."""
     for name in ("team-a", "team-b"):
         chart_cluster.kubectl("create", "namespace", name)
     first, second = Release(chart_cluster, "first"), Release(chart_cluster, "second")
@@ -199,9 +199,8 @@ def test_two_releases_share_a_cluster(chart_cluster: LocalCluster) -> None:
     with pytest.raises(HelmError, match="invalid ownership metadata"):
         second.install({"watchNamespaces": ["team-b"]})
     second.helm("uninstall", "--ignore-not-found")
-    second.install(
-        {"watchNamespaces": ["team-b"], "crds": {"install": False}, "deletionProtection": {"enabled": False}}
-    )
+    cluster_scoped = {name: {"enabled": False} for name in ("deletionProtection", "admission")}
+    second.install({"watchNamespaces": ["team-b"], "crds": {"install": False}} | cluster_scoped)
     second.uninstall()
     assert first.deployment("operator")["status"]["readyReplicas"] == 1
     assert first.crds() == CRD_NAMES
