@@ -14,12 +14,14 @@ from hopper.local import Cluster
 from hopper.local.errors import KubectlError
 from tests.cluster.support.kubectl_instances import KIND, KubectlInstances, refusal, until
 from tests.packaging.helm import render
+from tests.unit.domain.service.samples import FULL, blueprint, rendered
 
 NAMESPACE = "hopper-policy-test"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:hopper-operator"
 GATEWAY = f"system:serviceaccount:{NAMESPACE}:hopper-gateway"
 WEB = {"scope": "Orchestration", "parentRef": {"name": "shop"}, "templateRef": {"name": "web"}}
 REFERENCE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "foreign", "key": "token"}}}
+TOKEN = {"serviceAccountToken": {"path": "token"}}
 FILE = {"path": "/etc/x", "contentFrom": {"secretKeyRef": {"name": "foreign", "key": "token"}}}
 
 
@@ -184,6 +186,17 @@ class TestTerminations:
         users.patch("remover", "shop", {"desiredState": "Terminated"})
         users.patch("novice", "shop", {"reason": "it is over"})
 
+    @pytest.mark.parametrize("seconds", [0, 3600])
+    def test_a_time_to_live_needs_permission_to_delete(self, users: Users, seconds: int) -> None:
+        """The operator deletes the instance at the end of it."""
+        users.apply("novice", instance("shop", {"scope": "Project", "ttlSecondsAfterFinished": 7200}))
+        message = refusal(
+            users.patch, "novice", "shop", {"desiredState": "Stopped", "ttlSecondsAfterFinished": seconds}
+        )
+        assert "spec.ttlSecondsAfterFinished: a time to live for shop needs permission to delete" in message
+        users.patch("remover", "shop", {"ttlSecondsAfterFinished": seconds})
+        users.patch("novice", "shop", {"ttlSecondsAfterFinished": None, "reason": "it stays"})
+
     def test_a_terminated_record_can_be_restored(self, users: Users) -> None:
         users.apply("novice", instance("shop", {"scope": "Project", "desiredState": "Terminated"}))
 
@@ -243,6 +256,60 @@ class TestOperatorFence:
     def test_a_cluster_role_binding_is_refused(self, users: Users) -> None:
         arguments = ("create", "clusterrolebinding", "stolen", "--clusterrole=cluster-admin", "--user=thief")
         assert "objects with a HopperInstance" in refusal(users.instances.kubectl, *arguments, f"--as={OPERATOR}")
+
+    def test_foreign_objects_are_not_taken_over(self, users: Users) -> None:
+        """Neither with an owner nor with a label that the operator adds."""
+        users.instances.kubectl("create", "configmap", "hopper-shop")
+        message = refusal(users.apply, OPERATOR, self.owned(users, data={"a": "b"}))
+        assert "objects that have had a HopperInstance as owner" in message
+
+    def deployment(self, users: Users, **pod: Any) -> Manifest:
+        """Return the Deployment of a service with everything, with additions to the spec of its pods."""
+        manifest = rendered(blueprint(FULL))["Deployment"]
+        manifest["metadata"] = self.owned(users)["metadata"]
+        manifest["spec"]["template"]["spec"] |= pod
+        return manifest
+
+    def test_the_operator_writes_rendered_pods(self, users: Users) -> None:
+        manifest = self.deployment(users)
+        users.apply(OPERATOR, manifest)
+        manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2"
+        users.apply(OPERATOR, manifest)
+
+    @pytest.mark.parametrize(
+        ("pod", "message"),
+        [
+            ({"serviceAccountName": "cluster-admin"}, "without the token of a service account"),
+            ({"automountServiceAccountToken": True}, "without the token of a service account"),
+            ({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, "may only write pods with volumes of"),
+            (
+                {"volumes": [{"name": "token", "projected": {"sources": [TOKEN]}}]},
+                "may only write pods with volumes of",
+            ),
+            ({"volumes": [{"name": "csi", "csi": {"driver": "x"}}]}, "may only write pods with volumes of"),
+            ({"hostPID": True}, "may not write privileged pods"),
+            ({"hostIPC": True}, "may not write privileged pods"),
+            (
+                {"initContainers": [{"name": "a", "image": "a", "securityContext": {"privileged": True}}]},
+                "may not write privileged pods",
+            ),
+        ],
+        ids=str,
+    )
+    def test_pods_with_more_rights_are_refused(self, users: Users, pod: dict[str, Any], message: str) -> None:
+        manifest = self.deployment(users, **pod)
+        if "volumes" in pod:
+            manifest["spec"]["template"]["spec"]["containers"][0].pop("volumeMounts")
+        assert message in refusal(users.apply, OPERATOR, manifest)
+
+    def test_what_others_added_to_a_pod_does_not_block_the_operator(self, users: Users) -> None:
+        manifest = self.deployment(users)
+        users.apply(OPERATOR, manifest)
+        added = {"serviceAccountName": "other", "hostPID": True, "volumes": [{"name": "h", "hostPath": {"path": "/x"}}]}
+        patch = json.dumps({"spec": {"template": {"spec": added}}})
+        users.instances.kubectl("patch", "deployment", "hopper-shop", f"--patch={patch}")
+        manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2"
+        users.apply(OPERATOR, manifest)
 
     def test_foreign_objects_are_not_deleted(self, users: Users) -> None:
         users.instances.kubectl("create", "configmap", "foreign")
