@@ -99,8 +99,10 @@ class EnvEntry:
     secret: Annotated[
         bool | None,
         Field(
-            description="Whether the value is secret. A secret value is stored only in a Secret, and never shown in "
-            "status, Events, logs or REST responses."
+            description="Whether the value is secret. Pods get a secret value from a Secret, and status, Events, logs "
+            "and REST responses never show it. It remains in this spec: everyone who can read this object can read it, "
+            "and so can everyone with access to its manifest, its annotations or a backup. Use valueFrom.secretKeyRef "
+            "to keep a value from them."
         ),
     ] = None
     value_from: Annotated[

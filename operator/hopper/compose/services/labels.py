@@ -12,6 +12,7 @@ from hopper.compose.reading.file_readers import UnreadableFileError
 from hopper.compose.reading.merge import parse_assignments
 from hopper.compose.reading.tracked_text import as_text, tracked_secrets
 from hopper.compose.report import shorten_key
+from hopper.compose.secret_detection import is_secret_name, is_secret_text, is_trivial_value
 from hopper.compose.section import Section
 from hopper.compose.services.environment import MAX_ENV_FILE, ServiceEnvironment
 from hopper.compose.services.proxy_hosts import ProxyHosts, find_proxy_hosts
@@ -79,7 +80,7 @@ def _build_label(name: str, value: str, section: Section, secret_values: tuple[s
         message = f"labels with the prefix {GROUP}/ are reserved for Hopper"
         section.reporter.dropped(key, message, "Use another name")
         return None
-    if tracked_secrets(value) or any(secret in value for secret in secret_values):
+    if _is_secret(name, value, secret_values):
         section.reporter.dropped(key, "its value contains a secret", "Keep it in a Secret")
         return None
     try:
@@ -88,6 +89,13 @@ def _build_label(name: str, value: str, section: Section, secret_values: tuple[s
         part = "name" if any("name" in problem["loc"] for problem in error.errors()) else "value"
         section.reporter.dropped(key, f"its {part} is not valid in a Kubernetes label", _ADVICE)
         return None
+
+
+def _is_secret(name: str, value: str, secret_values: tuple[str, ...]) -> bool:
+    """Whether a label contains a secret, such as the API key of a widget on a dashboard."""
+    if tracked_secrets(value) or is_secret_text(value) or any(secret in value for secret in secret_values):
+        return True
+    return is_secret_name(name.rpartition("/")[2]) and not is_trivial_value(value)
 
 
 def _build_domains(hosts: ProxyHosts, section: Section) -> tuple[DomainEntry, ...]:

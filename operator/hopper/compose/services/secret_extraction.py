@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hopper.compose.reading.tracked_text import tracked_secrets
 from hopper.compose.secret_detection import URL_PASSWORD, is_secret_name, is_trivial_value
+from hopper.compose.secret_formats import find_tokens
 from hopper.compose.services.service_secret import ServiceSecret
 
 _ASSIGNMENT = re.compile(r"['\"]?-{0,2}(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.+)", re.DOTALL)
@@ -70,13 +71,14 @@ def find_secrets_in_words(words: Sequence[str], known: Iterable[str] = ()) -> li
     for index, word in enumerate(words):
         if re.search(r"\s", word):
             found[index] += _find_in_script(word)
+        found[index] += _find_by_format(word)
         found[index] += _find_known(word, known)
     return [_without_overlaps(spans) for spans in found]
 
 
 def find_secrets_in_script(script: str, known: Iterable[str] = ()) -> list[SecretSpan]:
     """Return the positions of secrets in a shell script. `known` values are secret wherever they occur."""
-    return _without_overlaps([*_find_in_script(script), *_find_known(script, known)])
+    return _without_overlaps([*_find_in_script(script), *_find_by_format(script), *_find_known(script, known)])
 
 
 def replace_secrets(
@@ -163,6 +165,11 @@ def _find_in_simple_command(words: Sequence[re.Match[str]], depth: int) -> Itera
             start = match.start() + match[0].index(inner)
             for span in _find_in_script(inner, depth + 1):
                 yield SecretSpan(start + span.start, start + span.end, span.hint)
+
+
+def _find_by_format(text: str) -> Iterator[SecretSpan]:
+    for start, end in find_tokens(text):
+        yield SecretSpan(start, end, "TOKEN")
 
 
 def _find_known(text: str, known: Iterable[str]) -> Iterator[SecretSpan]:

@@ -1,16 +1,16 @@
 """Conversion of one compose service into a template, its Secret, and the settings of its instance."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hopper.api.enums import DesiredState
 from hopper.api.service import Overrides
-from hopper.api.template import TemplateSpec
+from hopper.api.template import TemplateSpec, dump_template_spec
 from hopper.compose.project import ComposeProject
 from hopper.compose.report import Reporter
-from hopper.compose.secret_detection import find_passwords
+from hopper.compose.secret_detection import find_passwords, is_common_word, is_location, is_public_value
 from hopper.compose.section import Section
 from hopper.compose.services.commands import convert_command, find_command_secrets
 from hopper.compose.services.config_files import ServiceFiles, convert_configs, convert_devarch_config
@@ -108,11 +108,13 @@ def read_service(name: str, raw: dict[str, Any], project: ComposeProject) -> Ser
 def find_project_secrets(services: Iterable[ServiceInput]) -> tuple[str, ...]:
     """Return the secret values of a project that are replaced wherever they occur, longest first.
 
-    Short values are excluded, and values that a variable holds openly, because both are common words.
+    Short values are excluded, and names of services, users, databases and the like that are also passwords. Any other
+    value is secret under every name.
     """
     services = list(services)
-    public = {value for service in services for value in service.environment.plain.values()}
-    public |= {service.name for service in services}
+    public = {service.name for service in services}
+    for service in services:
+        public |= {value for name, value in service.environment.plain.items() if is_public_value(name, value)}
     # Programs that read a secret from a file strip the line end.
     secrets = {value.strip() for service in services for value in service.secret.data.values()}
     secrets |= {secret for service in services for secret in service.command_secrets}
@@ -162,6 +164,7 @@ def convert_service(
         env=tuple(build_env_entries(environment, secret.entries, section)),
     )
     spec = _without_invalid_fields(spec, section.reporter)
+    _refuse_open_secrets(spec, secret_values, section.reporter)
     replicas = convert_replicas(section, deploy, stack=stack)
     state = convert_profiles(section, project, stack=stack)
     report_unsupported_deploy(deploy)
@@ -186,6 +189,27 @@ def _move_secrets(environment: ServiceEnvironment, secret: ServiceSecret, secret
         if any(secret_value in value for secret_value in secret_values):
             environment.secret[name] = environment.plain.pop(name)
             secret.add_variable(name, str(value))
+
+
+def _refuse_open_secrets(spec: TemplateSpec, secret_values: tuple[str, ...], reporter: Reporter) -> None:
+    """Report each field that contains a secret and cannot refer to a Secret, such as `image` and `workingDir`."""
+    secrets = [value for value in secret_values if not (is_common_word(value) or is_location(value))]
+    for path, text in _iterate_texts(dump_template_spec(spec)):
+        if any(value in text for value in secrets):
+            message = "the value contains a secret, but everyone who can read the template can read this field"
+            reporter.problem(path, message, "use a value without the secret")
+
+
+def _iterate_texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and value of each text in a manifest."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _iterate_texts(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _iterate_texts(item, f"{path}[{index}]")
+    elif isinstance(value, str):
+        yield path, value
 
 
 def _without_invalid_fields(spec: TemplateSpec, reporter: Reporter) -> TemplateSpec:
