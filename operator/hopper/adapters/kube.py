@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from hopper.api.bounded_json import decode_json
 from hopper.ports import ApiError, Cause, ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -66,7 +67,7 @@ class KubeClient:
         async with sent as response:
             payload = await response.read()
         try:
-            decoded: dict[str, Any] = json.loads(payload)
+            decoded: dict[str, Any] = decode_json(payload)
         except ValueError as error:
             raise UnavailableError(f"{method} {path}: the response is not JSON: {_shorten(payload)}") from error
         return decoded
@@ -184,14 +185,14 @@ async def _read_error(response: aiohttp.ClientResponse) -> ApiError:
 
 def _error_message(code: int, payload: bytes) -> str:
     try:
-        return f"{code}: {json.loads(payload)['message']}"
+        return f"{code}: {decode_json(payload)['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{code}: {_shorten(payload)}"
 
 
 def _error_causes(payload: bytes) -> tuple[Cause, ...]:
     try:
-        causes = json.loads(payload)["details"]["causes"]
+        causes = decode_json(payload)["details"]["causes"]
         return tuple(Cause(cause.get("field", ""), cause["message"], cause.get("reason", "")) for cause in causes)
     except (ValueError, KeyError, TypeError):
         return ()

@@ -5,7 +5,6 @@ later pages of a list that has not changed for some minutes from etcd, which tak
 """
 
 import asyncio
-import json
 import random
 import re
 from codecs import getincrementaldecoder
@@ -14,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import KubeClient
+from hopper.api.bounded_json import decode_json, decode_json_at
 from hopper.api.resources import Manifest, Resource
 from hopper.ports import ExpiredError, ListChunk, NotFoundError, UnavailableError, WatchEvent
 
@@ -22,7 +22,6 @@ _WATCH_SECONDS = (300, 600)
 # Only metadata precedes the items. Go encodes an empty list as null.
 _ITEMS = re.compile(r'"items"\s*:\s*(\[|null)')
 _SEPARATOR = re.compile(r"[\s,]*")
-_json = json.JSONDecoder()
 
 
 class KubeLister:
@@ -83,7 +82,7 @@ async def _read_events(path: str, stream: AsyncIterator[bytes]) -> AsyncGenerato
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             try:
-                event = json.loads(line)
+                event = decode_json(line)
             except ValueError as error:
                 raise UnavailableError(f"GET {path}: {error}") from error
             if event["type"] == "ERROR":
@@ -114,7 +113,7 @@ class ListReader:
     def resource_version(self) -> str:
         """Return the resourceVersion of the list. Raises `ValueError` if the list is incomplete or not a list."""
         with suppress(ValueError, LookupError, TypeError):
-            version: str = json.loads(f"{self._head}[{self._text}")["metadata"]["resourceVersion"]
+            version: str = decode_json(f"{self._head}[{self._text}")["metadata"]["resourceVersion"]
             if self._ended:
                 return version
         raise ValueError(f"the list is incomplete or invalid: {(self._head + self._text)[:200]}")
@@ -135,7 +134,7 @@ class ListReader:
                 self._ended = True
                 break
             try:
-                manifest, end = _json.raw_decode(self._text, position)
+                manifest, end = decode_json_at(self._text, position)
             except ValueError:
                 break  # the rest of this object has not arrived yet
             yield manifest

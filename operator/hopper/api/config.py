@@ -2,11 +2,18 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from hopper.api.bounded_json import MAX_FREE_FORM_DEPTH, free_form_problem
 from hopper.api.enums import RoutingFallback, RoutingStrategy
 from hopper.api.model import WIRE
+
+
+def _check_free_form(value: Any) -> Any:
+    if problem := free_form_problem(value):
+        raise ValueError(problem)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
@@ -80,7 +87,9 @@ class InstanceConfig:
     extra: Annotated[
         dict[str, Any] | None,
         Field(
-            description="Free-form values for other programs. Hopper does not interpret them.",
+            description="Free-form values for other programs. Hopper does not interpret them. Objects and lists may be "
+            f"nested {MAX_FREE_FORM_DEPTH} levels deep.",
             json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
         ),
+        BeforeValidator(_check_free_form),
     ] = None

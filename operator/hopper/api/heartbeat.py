@@ -33,7 +33,10 @@ REPORTABLE = (Health.HEALTHY, Health.DEGRADED, Health.UNHEALTHY)
 def _to_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("time has no time zone; add one, such as Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("time is before year 1 or after year 9999 in UTC; correct it") from None
 
 
 def _to_reportable(value: Any) -> Any:

@@ -17,6 +17,8 @@ from hopper.api.schema import Schema, object_schema
 from hopper.api.template import HopperTemplate
 from hopper.cli.manifest_yaml import KubectlYamlLoader
 
+# kubectl reads a List in a List, but nobody writes more.
+_MAX_LISTS = 8
 _MODELS: dict[str, type[Any]] = {INSTANCE_KIND: HopperInstance, TEMPLATE_KIND: HopperTemplate}
 
 
@@ -73,17 +75,27 @@ def _read_texts(path: str) -> Iterator[tuple[str, str]]:
 def _parse_documents(text: str, source: str) -> list[object]:
     try:
         return [document for document in yaml.load_all(text, KubectlYamlLoader) if document is not None]
-    except yaml.YAMLError as error:
-        raise ManifestError(f"{source}: {error}") from error
+    except (RecursionError, ValueError, OverflowError, yaml.YAMLError) as error:
+        raise ManifestError(f"{source}: {_yaml_problem(error)}") from error
 
 
-def _objects(documents: list[object], source: str) -> Iterator[Manifest]:
+def _yaml_problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "a value is nested too deep: flatten it, or store it as text"
+    if isinstance(error, yaml.YAMLError):
+        return str(error)
+    return f"a value cannot be read: correct it: {error}"
+
+
+def _objects(documents: list[object], source: str, depth: int = 0) -> Iterator[Manifest]:
     """Yield the objects in documents, including the items of Lists."""
     for document in documents:
+        if depth > _MAX_LISTS:
+            raise ManifestError(f"{source}: more than {_MAX_LISTS} Lists are nested in each other: flatten them")
         if not isinstance(document, dict) or not isinstance(document.get("metadata", {}), dict):
             raise ManifestError(f"{source}: a document is not an object with apiVersion, kind and metadata")
         if document.get("kind") == "List" and isinstance(document.get("items"), list):
-            yield from _objects(document["items"], source)
+            yield from _objects(document["items"], source, depth + 1)
         else:
             yield {**document, "metadata": document.get("metadata", {})}
 

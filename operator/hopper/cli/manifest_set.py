@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from hopper.api.instance import HopperInstance, parse_instance
 from hopper.api.names import DEFAULT_PREFIX, INSTANCE_KIND, TEMPLATE_KIND
-from hopper.api.resources import INSTANCES, TEMPLATES, Manifest
+from hopper.api.partial_instance import parse_valid_fields
+from hopper.api.resources import INSTANCES, TEMPLATES, Manifest, ObjectKey
 from hopper.api.template import HopperTemplate, parse_template
 from hopper.cli.manifest_reader import ManifestError, common_namespace, read_manifests
 from hopper.domain.hierarchy import parent_link
@@ -33,6 +36,8 @@ class ManifestSet:
     instances: NamespaceIndex = field(default_factory=NamespaceIndex)
     templates: dict[str, HopperTemplate] = field(default_factory=dict)
     selected: list[str] = field(default_factory=list)
+    # Kind and name of each live object that cannot be read completely, and why.
+    problems: dict[ObjectKey, str] = field(default_factory=dict)
 
     def put(self, manifest: Manifest) -> None:
         """Add or replace an instance or a template. Ignore other kinds.
@@ -50,6 +55,26 @@ class ManifestSet:
         except ValueError as error:
             raise ManifestError(f"{kind} {name}: {error}") from error
 
+    def put_live(self, manifest: Manifest) -> None:
+        """Add a live instance or template. One that cannot be read completely is added to `problems`."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        try:
+            self.put(manifest)
+        except ManifestError as error:
+            self.problems[kind, name] = str(error)
+            if kind == INSTANCE_KIND:
+                self.selected.append(name)
+                self._put_valid_fields(manifest, error.__cause__)
+
+    def _put_valid_fields(self, manifest: Manifest, error: BaseException | None) -> None:
+        """Add an instance without its invalid fields, because others may be below it."""
+        if isinstance(error, ValidationError):
+            instance, problems = parse_valid_fields(manifest, error)
+            if problems:
+                self.problems[INSTANCE_KIND, manifest["metadata"]["name"]] = "; ".join(problems)
+            if instance is not None:
+                self.instances.put(instance)
+
     def overlay(self, changes: ManifestSet) -> None:
         """Replace instances and templates by changed ones. Live instances keep their metadata and status.
 
@@ -62,6 +87,10 @@ class ManifestSet:
             if changed:
                 self.instances.put(changed)
         self.templates.update(changes.templates)
+        changed_keys = {(INSTANCE_KIND, name) for name in changes.selected}
+        changed_keys |= {(TEMPLATE_KIND, name) for name in changes.templates}
+        for key in changed_keys:
+            self.problems.pop(key, None)
         users = (user.name for template in changes.templates for user in self.instances.users(template))
         self.selected[:] = {*changes.selected, *users}
 
@@ -80,6 +109,9 @@ class ManifestSet:
                 f"{instance.name}: spec.templateRef is not set, so there is nothing to render: "
                 "choose an instance with a template"
             )
+        for kind, name in ((INSTANCE_KIND, instance.name), (TEMPLATE_KIND, reference.name)):
+            if problem := self.problems.get((kind, name)):
+                raise ManifestError(f"{instance.name}: {problem}")
         template = self.templates.get(reference.name)
         if template is None:
             raise ManifestError(
@@ -141,7 +173,7 @@ async def manifests_from_cluster(kube: KubeClient, namespace: str) -> ManifestSe
     for resource in (TEMPLATES, INSTANCES):
         async for chunk in KubeLister(kube).chunks(resource, namespace):
             for item in chunk.items:
-                manifest_set.put({"kind": resource.kind, **item})
+                manifest_set.put_live({"kind": resource.kind, **item})
     return manifest_set
 
 

@@ -50,10 +50,7 @@ class Feed:
         self._stalled_since = None
         if self._running_lists:
             self._watched_versions[_key(manifest)] = _version(manifest)
-        if event_type == "DELETED":
-            self._remove(manifest)
-        else:
-            self._put(manifest)
+        self._apply(self._remove if event_type == "DELETED" else self._put, manifest)
 
     async def relist(self, lister: Lister, namespace: str | None) -> str:
         """List a namespace before a watch starts; return the resourceVersion to watch from. Raises `ApiError`."""
@@ -74,6 +71,15 @@ class Feed:
         if missed:
             self._stalled_since = self._stalled_since or asyncio.get_running_loop().time()
             logger.info("resync found %d changes of %s that the watch has missed", missed, self.resource.plural)
+
+    def _apply(self, change: Callable[[Manifest], bool], manifest: Manifest) -> bool:
+        """Change the index; return whether it has changed. An error concerns this object only, and is logged."""
+        try:
+            return change(manifest)
+        except Exception:
+            namespace, name = _key(manifest)
+            logger.exception("%s %s/%s cannot be processed: correct or delete it", self.resource.kind, namespace, name)
+            return False
 
     @property
     def stalled_seconds(self) -> float:
@@ -101,7 +107,7 @@ class Feed:
                     unseen.pop(key, None)
                     # The list may be older than the watch events: it must not restore an object deleted since.
                     if self._watched_versions.get(key, 0) <= _version(manifest):
-                        changes += self._put(manifest)
+                        changes += self._apply(self._put, manifest)
         for (object_namespace, name), uid in unseen.items():
             changes += self._remove({"metadata": {"namespace": object_namespace, "name": name, "uid": uid}})
         return version, changes

@@ -1,19 +1,14 @@
-"""Parses HopperInstances, also those with invalid fields.
-
-The CRD schema cannot reject everything that Python cannot represent, such as a date in the year 0. A newer CRD may also
-allow values that this version does not know. Such a field is left out, and reported as a problem of the instance.
-"""
+"""Parses HopperInstances, also those with invalid fields, and remembers what was invalid."""
 
 import logging
 
 from pydantic import ValidationError
 
 from hopper.api.instance import HopperInstance, parse_instance
+from hopper.api.partial_instance import parse_valid_fields
 from hopper.api.resources import Manifest
 
 logger = logging.getLogger(__name__)
-
-_SECTIONS = ("spec", "status")
 
 
 class InstanceReader:
@@ -29,7 +24,10 @@ class InstanceReader:
         except ValidationError as error:
             metadata = manifest["metadata"]
             logger.error("%s/%s: %s", metadata.get("namespace"), metadata.get("name"), error)
-            return self._read_valid_fields(manifest, error)
+            instance, problems = parse_valid_fields(manifest, error)
+        if instance is not None:
+            self._problems[instance.metadata.uid] = instance.metadata.resource_version, problems
+        return instance
 
     def problems(self, instance: HopperInstance) -> tuple[str, ...]:
         """Return a message per invalid spec field of this version of the instance."""
@@ -39,24 +37,3 @@ class InstanceReader:
     def forget(self, uid: str) -> None:
         """Forget a deleted instance."""
         self._problems.pop(uid, None)
-
-    def _read_valid_fields(self, manifest: Manifest, error: ValidationError) -> HopperInstance | None:
-        details = error.errors(include_url=False)
-        invalid = {detail["loc"][:2] for detail in details}
-        valid = {
-            section: {
-                field: value for field, value in manifest.get(section, {}).items() if (section, field) not in invalid
-            }
-            for section in _SECTIONS
-        }
-        try:
-            instance = parse_instance({**manifest, **valid})
-        except ValidationError:
-            return None
-        problems = tuple(_describe(detail["loc"], detail["msg"]) for detail in details if detail["loc"][0] == "spec")
-        self._problems[instance.metadata.uid] = instance.metadata.resource_version, problems
-        return instance
-
-
-def _describe(location: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, location))}: invalid value, correct it: {message}"

@@ -7,11 +7,14 @@ import asyncio
 import logging
 import os
 import traceback
+from collections.abc import AsyncIterator
 from typing import Any
 
 import kopf
-from aiohttp import ClientRequest
+from aiohttp import ClientRequest, ClientResponse, StreamReader
 from yarl import URL
+
+from hopper.api.bounded_json import reduce_json
 
 _DIRECTORY = os.path.dirname(kopf.__file__)  # noqa: PTH120
 
@@ -58,6 +61,44 @@ def needs_list(request: ClientRequest) -> bool:
     With `initial_streaming`, kopf sends such a request instead of a list: at the start, and after an expired version.
     """
     return "resourceVersion" not in request.url.query
+
+
+def read_decodable_lines(response: ClientResponse) -> None:
+    """Keep the lines of a watch response within the limits of `bounded_json`, because kopf decodes them itself.
+
+    kopf reads the content of the response through `iter_chunked` only.
+    """
+    response.content = _DecodableLines(response.content)  # type: ignore[assignment]
+
+
+class _DecodableLines:
+    """Stream of JSON lines that reduces each line which kopf could not decode. All else is left to `content`."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Yield whole lines. A line without an end is dropped, because the next watch sends that event again."""
+        parts: list[bytes] = []  # of a line whose end has not arrived yet
+        async for data in self._content.iter_chunked(size):
+            head, newline, rest = data.rpartition(b"\n")
+            if not newline:
+                parts.append(data)
+                continue
+            lines = b"".join((*parts, head)).split(b"\n")
+            parts = [rest]
+            yield b"".join(_decodable(line) + b"\n" for line in lines)
+
+
+def _decodable(line: bytes) -> bytes:
+    """Return a line within the limits. A line that is no JSON is left to kopf, which reports it."""
+    try:
+        return reduce_json(line)
+    except ValueError:
+        return line
 
 
 def start_from(url: URL, version: str) -> URL:

@@ -26,6 +26,7 @@ from hopper.watch.kopf_internals import (
     is_kopf_task,
     is_raised_by_kopf,
     needs_list,
+    read_decodable_lines,
     silence_loggers,
     start_from,
 )
@@ -237,6 +238,8 @@ class _Session:
             raise UnavailableError(f"GET {request.url.path}: {describe_error(error)}") from error
         if (transport := open_transport(response)) is not None:
             self._transports.add(transport)
+        if response.status < 400:
+            read_decodable_lines(response)
         if response.status >= 400:
             abort_connection(response)
             raise UnavailableError(f"{response.status}: {response.reason}", code=response.status)

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from hopper.api.instance import parse_instance
 from hopper.api.resources import INSTANCES, TEMPLATES
 from hopper.api.template import parse_template
 from hopper.gateway.app import build_app
@@ -120,7 +119,11 @@ class InMemoryGateway:
                 self.context.templates.put(parse_template(raw))
             return
         instances = self.context.catalogue.instances
-        change = instances.remove(*identity) if event_type == "DELETED" else instances.put(parse_instance(raw))
+        if event_type == "DELETED":
+            change = instances.remove(*identity)
+        else:
+            instance = self.context.reader.read(raw)
+            change = instances.put(instance) if instance else None
         if change:
             self.context.on_change(change)
 

@@ -167,10 +167,13 @@ def _blueprint_of(manifests: ManifestSet, name: str, prefix: str, *, is_requeste
 
     Raises `ManifestError`.
     """
+    from hopper.api.names import INSTANCE_KIND
     from hopper.cli.manifest_reader import ManifestError
 
     instance = manifests.instances.get(name)
     if instance is None:
+        if problem := manifests.problems.get((INSTANCE_KIND, name)):
+            raise ManifestError(f"{name}: {problem}")
         raise ManifestError(f'HopperInstance "{name}" not found: list the instances with kubectl get hopperinstances')
     if not is_requested and instance.spec.template_ref is None:
         return None

@@ -17,7 +17,7 @@ from hopper.gateway.http.errors import BadRequestError
 from hopper.gateway.http.validation_errors import invalid_field
 from hopper.gateway.intents.checks import check_config, check_parent, check_template_exists, resolve_parent
 from hopper.gateway.intents.creation import INSTANCE_REQUEST_FIELDS, dump_overrides, dump_runtime_metadata
-from hopper.gateway.intents.writes import patch_instance, with_request_fields
+from hopper.gateway.intents.writes import check_readable, patch_instance, with_request_fields
 from hopper.gateway.models.requests import UpdateInstance
 from hopper.gateway.views.secret_values import marked_overrides, redact, restore_secret_values, secret_values
 from hopper.ports import RefusedError
@@ -33,8 +33,9 @@ async def update_from_request(
     if body.scope is not None and body.scope is not instance.spec.scope:
         raise invalid_field("scope", f"is immutable: {instance.name} has scope {instance.spec.scope}", "immutable")
     check_not_final(instance)
-    before = dump(_SPEC, instance.spec)
-    after = before | await _changed_fields(access, instance, body)
+    before, changes = dump(_SPEC, instance.spec), await _changed_fields(access, instance, body)
+    check_readable(access, instance, changes)
+    after = before | changes
     after = {key: value for key, value in after.items() if value is not None}
     candidate = parse_instance({"metadata": instance.metadata, "spec": after, "status": instance.status})
     check_config(candidate)

@@ -1,7 +1,7 @@
 """Writes to instances with optimistic concurrency, and errors of the API server in terms of the REST API."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hopper.api.instance import HopperInstance
@@ -13,6 +13,8 @@ from hopper.gateway.views.queries import instance_not_found
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
 _ATTEMPTS = 5
+# The spec fields that a merge patch changes in parts.
+_COMPOSED_FIELDS = ("config", "overrides", "restartPolicy", "heartbeat")
 _REASON_LIMIT = 1024
 # Valid object names. Anything else, such as `../../other/hopperinstances/web`, would be a path that the gateway reads
 # with its own permissions.
@@ -38,9 +40,11 @@ async def patch_instance(
 ) -> HopperInstance:
     """Merge changes into an instance and return its new version.
 
-    Raises `HttpConflictError` if the spec has changed since `instance` was read. A changed status is no conflict. With
-    `version`, the instance must have exactly that version; with `force`, it may have any.
+    Raises `HttpConflictError` if the spec has changed since `instance` was read, or if a field to change could not be
+    read. A changed status is no conflict. With `version`, the instance must have exactly that version; with `force`, it
+    may have any.
     """
+    check_readable(access, instance, spec)
     context, name = access.context, instance.name
     expected = version or instance.metadata.resource_version
     for _ in range(_ATTEMPTS):
@@ -52,10 +56,22 @@ async def patch_instance(
             raise instance_not_found(name) from None
         except ConflictError:
             latest = await read_instance(access, name)
+            check_readable(access, latest, spec)
         if version is not None or _has_changed(instance, latest):
             break
         expected = latest.metadata.resource_version
     raise HttpConflictError(f"{name} was changed by another client; read it again and repeat the change")
+
+
+def check_readable(access: Access, instance: HopperInstance, spec: Collection[str]) -> None:
+    """Raise `HttpConflictError` if one of these spec fields could not be read, because a write would lose its values.
+
+    Simple values are no obstacle, because a write replaces them as a whole.
+    """
+    for problem in access.context.reader.problems(instance):
+        field = problem.split(".", maxsplit=2)[1].partition(":")[0]
+        if field in spec and field in _COMPOSED_FIELDS:
+            raise HttpConflictError(f"{instance.name}: {problem}; until then, only kubectl can change spec.{field}")
 
 
 def _has_changed(instance: HopperInstance, latest: HopperInstance) -> bool:

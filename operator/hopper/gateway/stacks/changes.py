@@ -23,7 +23,13 @@ from hopper.gateway.http.errors import HttpConflictError
 from hopper.gateway.intents.checks import check_parent, check_template_exists, invalid_service
 from hopper.gateway.intents.creation import MAX_NAME_LENGTH, create_object, delete_terminated, parse_as_created
 from hopper.gateway.intents.updates import check_not_final
-from hopper.gateway.intents.writes import object_exists, patch_instance, reason_with_caller, with_request_fields
+from hopper.gateway.intents.writes import (
+    check_readable,
+    object_exists,
+    patch_instance,
+    reason_with_caller,
+    with_request_fields,
+)
 from hopper.gateway.models.stacks import CreateStackInstance, OverrideKind, UpdateStackInstance
 from hopper.gateway.stacks.members import (
     checked_object_name,
@@ -174,13 +180,17 @@ def _copy_names(stack: HopperInstance, source: HopperInstance) -> Iterator[str]:
 
 
 async def read_member(access: Access, member: HopperInstance) -> Manifest:
-    """Return an instance from the API server. Raises `HttpNotFoundError` if it has been deleted."""
+    """Return an instance from the API server, to be copied.
+
+    Raises `HttpNotFoundError` if it has been deleted, and `HttpConflictError` if it could not be copied completely.
+    """
     try:
         raw = await access.context.intents.read(INSTANCES, access.namespace, member.name)
     except NotFoundError:
         raw = None
     if raw is None or raw["metadata"]["uid"] != member.metadata.uid:
         raise instance_not_found(member.name)
+    check_readable(access, access.context.store(raw), raw["spec"])
     return raw
 
 

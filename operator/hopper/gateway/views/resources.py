@@ -1,10 +1,10 @@
 """Response models of instances and templates, without secret values."""
 
-import json
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from hopper.api.bounded_json import decode_json, free_form_problem
 from hopper.api.config import InstanceConfig
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.model import dump
@@ -92,12 +92,12 @@ def view_conditions(status: InstanceStatus) -> list[ConditionView]:
 
 
 def _runtime_metadata(text: str | None) -> dict[str, Any]:
-    """Return the values in the annotation. An annotation that is not a JSON object counts as empty."""
+    """Return the values in the annotation, or none if it is not a JSON object or exceeds the limits."""
     try:
-        values = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
+        values = decode_json(text) if text else {}
+    except ValueError:
         return {}
-    return values if isinstance(values, dict) else {}
+    return values if isinstance(values, dict) and not free_form_problem(values) else {}
 
 
 def view_overrides(overrides: Overrides) -> dict[str, Any]:
