@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from hopper.adapters.connection import Credentials, connect
+from hopper.api.bounded_json import decode_json
 from hopper.api.resources import Manifest
 from tests.cluster.support.watch_recorder import WatchRecorder, resource_version
 
@@ -58,11 +59,14 @@ class LiveInstances:
     # --- writing
 
     async def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
-        """Send a request to the API server and return the parsed body; raise RefusedError for an error response."""
+        """Send a request to the API server and return the parsed body; raise RefusedError for an error response.
+
+        A body that is text is sent unchanged.
+        """
         headers = {"Content-Type": content_type}
-        data = None if body is None else json.dumps(body)
+        data = body if body is None or isinstance(body, str) else json.dumps(body)
         async with self._session.request(method, path, data=data, headers=headers) as response:
-            answer = await response.json(content_type=None) if "json" in response.content_type else None
+            answer = decode_json(await response.text()) if "json" in response.content_type else None
             text = answer.get("message", "") if answer else await response.text()
             if response.status >= 400:
                 raise RefusedError(response.status, text)

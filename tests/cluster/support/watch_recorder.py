@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import NamedTuple
 
 import aiohttp
 
 from hopper.adapters.kube import abort_connection
+from hopper.api.bounded_json import decode_json
 from hopper.api.resources import Manifest
 
 
@@ -48,7 +48,7 @@ class WatchRecorder:
     async def _list_and_watch(self) -> None:
         async with self._session.get(self._path) as response:
             response.raise_for_status()
-            collection = await response.json()
+            collection = decode_json(await response.text())
         self._record_list(collection["items"])
         query = f"watch=1&resourceVersion={collection['metadata']['resourceVersion']}"
         unlimited = aiohttp.ClientTimeout(total=None)
@@ -61,7 +61,7 @@ class WatchRecorder:
 
     async def _watch(self, response: aiohttp.ClientResponse) -> None:
         async for line in response.content:
-            event = json.loads(line)
+            event = decode_json(line)
             if event["type"] == "ERROR":
                 return
             self._record(WatchEvent(event["type"], event["object"]))
