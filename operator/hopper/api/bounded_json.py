@@ -16,14 +16,14 @@ from typing import Any
 MAX_FREE_FORM_DEPTH = 64
 # Larger than the free-form depth and the levels around such a field, so that a cut field still exceeds its limit.
 MAX_DECODED_DEPTH = 100
-# An integer with more digits exceeds a 64-bit float. Python does not even parse one of more than 4,300 digits.
-_MAX_DIGITS = 309
+# Python does not parse an integer with more digits.
+_MAX_DIGITS = 4300
 _LARGEST_INTEGER = 10**308
 # No object of the API server has as many, because its size is limited.
 _MAX_VALUES = 2_000_000
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_NUMBER = rf"[-+.0-9eE]{{{_MAX_DIGITS},}}"
+_NUMBER = rf"[-+.0-9eE]{{{_MAX_DIGITS + 1},}}"
 _SCALAR = re.compile(f"{_STRING}|{_NUMBER}", re.DOTALL)
 _LONG_NUMBER = re.compile(_NUMBER)
 # An object or list without others in it is one token, because most tokens of a large text are in such a one.
@@ -115,8 +115,8 @@ def _scalar_problem(value: Any) -> str | None:
 def _may_be_deep(text: str, start: int, end: int) -> bool:
     """Whether a JSON text has enough brackets to exceed the depth. Strings with brackets count as well."""
     count = text.count("{", start, end) + text.count("[", start, end)
-    if count > MAX_DECODED_DEPTH:  # most brackets of managedFields are empty
-        count -= text.count("{}", start, end) + text.count("[]", start, end)
+    if count > MAX_DECODED_DEPTH:  # most brackets of managedFields are empty, and only the innermost can be
+        count -= text.count("{}", start, end) + text.count("[]", start, end) - 1
     return count > MAX_DECODED_DEPTH
 
 
@@ -179,7 +179,8 @@ def _reduce_scalar(match: re.Match[str]) -> str:
     scalar = match[0]
     if scalar[0] == '"':
         return _ESCAPE.sub(_replace_half_pair, scalar)
-    if scalar.removeprefix("-").isdigit():
+    digits = scalar.removeprefix("-")
+    if digits.isdigit() and len(digits) > _MAX_DIGITS:
         return "-1e999" if scalar[0] == "-" else "1e999"  # decoded as infinity
     return scalar
 
