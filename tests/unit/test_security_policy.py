@@ -53,7 +53,7 @@ def test_no_threat_is_listed_twice() -> None:
 
 
 def test_the_table_covers_the_ways_into_the_system() -> None:
-    """Those of the documentation: authors, readers, callers, stolen tokens, networks and suppliers."""
+    """The ways are authors, readers, callers, stolen tokens, networks and suppliers."""
     actors = " ".join(actor for _, actor, *_ in THREATS)
     for actor in (
         "author",
