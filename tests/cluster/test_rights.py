@@ -195,7 +195,11 @@ async def assert_owner_protection_needs_its_right(cluster: LocalCluster, live: L
     """
     owner = (await live.create("owner"))["metadata"]
     reference = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "owner", "uid": owner["uid"]}
-    metadata = {"name": "owned", "ownerReferences": [{**reference, "controller": True, "blockOwnerDeletion": True}]}
+    metadata = {
+        "name": "owned",
+        "labels": {"app.kubernetes.io/managed-by": "hopper"},  # the policy on the operator's account requires it
+        "ownerReferences": [{**reference, "controller": True, "blockOwnerDeletion": True}],
+    }
     owned = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
     account, namespace = f"--as=system:serviceaccount:{NAMESPACED_RELEASE}:{OPERATOR}", f"--namespace={live.namespace}"
 
