@@ -164,7 +164,7 @@ def metrics() -> str:
 def gateway_metrics() -> str:
     """Return the metrics of a gateway."""
     shown = GatewayMetrics()
-    shown.add_gauges(instances=lambda: 0, streams=lambda: 0)
+    shown.add_gauges(instances=lambda: 0, streams=lambda: 0, connections=lambda: 0)
     shown.request_seconds.labels("/metrics").observe(0)
     return _metrics(shown)
 

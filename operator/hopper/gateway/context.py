@@ -38,6 +38,8 @@ class Settings:
     max_depth: int = 32
     requests_per_second: float | None = 500.0
     burst: int = 1000
+    max_connections: int = 1500
+    max_connections_per_address: int = 1000
     max_streams: int = 200
     max_streams_per_caller: int = 50
     max_waits: int = 1000

@@ -23,8 +23,9 @@ from hopper.gateway.auth import ApiKeyAuthority, Authority, NoAuthentication, To
 from hopper.gateway.auth.api_keys import SELECTOR
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
+from hopper.gateway.http.connections import ConnectionLimit, ConnectionSlot, Listener, allowed_connections
 from hopper.gateway.http.observability import GatewayMetrics
-from hopper.gateway.http.protocol import BoundedHttpProtocol
+from hopper.gateway.http.protocol import BoundedHttpProtocol, bounded_protocol
 from hopper.process.system import open_listener
 from hopper.registry import TemplateIndex
 from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
@@ -57,11 +58,30 @@ class GatewayOptions:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server without signal handlers, because kopf handles signals and stops the gateway."""
+    """A uvicorn server with a limit for connections.
+
+    It has no signal handlers, because kopf handles signals and stops the gateway.
+    """
+
+    def __init__(self, config: uvicorn.Config, limit: ConnectionLimit) -> None:
+        super().__init__(config)
+        self._limit = limit
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections. Replaces uvicorn's method, which accepts any number of them."""
+        await self.lifespan.startup()
+
+        def make_protocol(slot: ConnectionSlot) -> BoundedHttpProtocol:
+            return bounded_protocol(
+                slot, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        self.servers = [Listener(listening, make_protocol, self._limit) for listening in sockets or ()]  # type: ignore[misc]
+        self.started = True
 
 
 class Gateway:
@@ -109,8 +129,13 @@ class Gateway:
         )
         self._feeds = self._make_feeds(served)
         self._resync = Resync(self._feeds, self._lister, seconds=options.resync_seconds)
+        connection_limit = ConnectionLimit(
+            allowed_connections(options.settings.max_connections), options.settings.max_connections_per_address
+        )
         self._metrics.add_gauges(
-            instances=lambda: len(catalogue.instances), streams=lambda: self.context.stream_limit.open
+            instances=lambda: len(catalogue.instances),
+            streams=lambda: self.context.stream_limit.open,
+            connections=lambda: len(connection_limit),
         )
         self._socket: socket.socket | None = None
         self._server = _Server(
@@ -122,8 +147,11 @@ class Gateway:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # The client is the peer of the connection. A header could name any address, and so escape limits.
+                proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
+            ),
+            connection_limit,
         )
 
     @property

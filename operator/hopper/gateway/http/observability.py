@@ -46,7 +46,13 @@ class GatewayMetrics:
             registry=self._registry,
         )
 
-    def add_gauges(self, *, instances: Callable[[], float], streams: Callable[[], float]) -> None:
+    def add_gauges(
+        self,
+        *,
+        instances: Callable[[], float],
+        streams: Callable[[], float],
+        connections: Callable[[], float],
+    ) -> None:
         """Register gauges that call these functions at each scrape."""
         instance_gauge = Gauge(
             "hopper_gateway_instances", "Number of HopperInstances in the index.", registry=self._registry
@@ -54,6 +60,8 @@ class GatewayMetrics:
         instance_gauge.set_function(instances)
         stream_gauge = Gauge("hopper_gateway_streams", "Number of open event streams.", registry=self._registry)
         stream_gauge.set_function(streams)
+        connection_gauge = Gauge("hopper_gateway_connections", "Number of open connections.", registry=self._registry)
+        connection_gauge.set_function(connections)
 
     def render(self) -> bytes:
         """Return the metrics in the Prometheus text format."""

@@ -1,6 +1,6 @@
 """JSON responses, ETags and conditional requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -9,6 +9,15 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 JSON = "application/json"
+
+# Headers of every response. They keep browsers from treating an answer as a page, a script or a frame.
+SECURITY_HEADERS: Mapping[str, str] = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
 
 
 def json_response(adapter: TypeAdapter[Any], value: object, code: int = 200, etag: str | None = None) -> Response:
