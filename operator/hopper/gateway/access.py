@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request
 from hopper.api.resources import INSTANCES, TEMPLATES, Resource
 from hopper.gateway.auth import Caller, Permission
 from hopper.gateway.context import Context
+from hopper.gateway.http.connections import client_network
 from hopper.gateway.http.errors import ForbiddenError, ProblemError, UnauthorizedError, unavailable
 from hopper.ports import ApiError
 from hopper.registry import NamespaceIndex
@@ -109,11 +110,12 @@ async def _identify(context: Context, request: Request) -> Caller:
     authenticated: Caller | None = request.scope.pop(_AUTHENTICATED, None)
     if authenticated is not None:
         return authenticated
+    address = client_network(request.client.host) if request.client else ""
     try:
-        caller = await context.authority.identify(request.headers)
+        caller = await context.authority.identify(request.headers, address)
     except UnauthorizedError:
         # Failed attempts count as well, for each client address.
-        context.rate_limiter.acquire(f"@{request.client.host if request.client else ''}")
+        context.rate_limiter.acquire(f"@{address}")
         raise
     request.scope["hopper.caller"] = caller.name
     context.rate_limiter.acquire(caller.name)

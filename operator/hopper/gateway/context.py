@@ -10,7 +10,7 @@ from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.resources import Manifest
 from hopper.gateway.auth import Authority
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter, InstanceWaiters
-from hopper.gateway.http.limits import ConcurrencyLimit, RateLimiter
+from hopper.gateway.http.limits import ConcurrencyLimit, RateLimiter, UnknownCredentialLimit
 from hopper.gateway.http.observability import GatewayMetrics
 from hopper.gateway.views.caches import ResponseCache
 from hopper.gateway.views.queries import InstanceLists
@@ -45,6 +45,12 @@ class Settings:
     max_waits: int = 1000
     max_waits_per_caller: int = 200
     keepalive_seconds: float = 15.0
+
+    def unknown_credential_limit(self) -> UnknownCredentialLimit:
+        """Return the limit for unknown credentials, which is at most the rate of one caller."""
+        if self.requests_per_second is None:
+            return UnknownCredentialLimit()
+        return UnknownCredentialLimit(min(self.requests_per_second, 10.0), min(self.burst, 50))
 
     def serves(self, namespace: str) -> bool:
         """Whether requests may use a namespace."""

@@ -225,7 +225,7 @@ class Gateway:
     def _authority(self) -> Authority:
         match self._options.auth:
             case AuthMode.TOKEN:
-                return TokenAuthority(KubeAccessReviews(self._kube))
+                return TokenAuthority(KubeAccessReviews(self._kube), self._options.settings.unknown_credential_limit())
             case AuthMode.API_KEY:
                 return self._api_keys
             case AuthMode.NONE:

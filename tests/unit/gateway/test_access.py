@@ -28,7 +28,7 @@ class ChangingAuthority:
     away: bool = False
     calls: list[str] = field(default_factory=list)
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         self.calls.append("identify")
         if self.away:
             raise UnavailableError("connection refused")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +16,11 @@ from hopper.api.resources import INSTANCES, TEMPLATES, Resource
 from hopper.gateway.auth import ApiKeyAuthority, NoAuthentication, Permission, TokenAuthority
 from hopper.gateway.auth.api_keys import hash_of, new_key
 from hopper.gateway.auth.tokens import ReviewCache
-from hopper.gateway.http.errors import ForbiddenError, ServiceUnavailableError, UnauthorizedError
+from hopper.gateway.http.errors import ForbiddenError, ServiceUnavailableError, TooManyRequestsError, UnauthorizedError
+from hopper.gateway.http.limits import UnknownCredentialLimit
 from hopper.ports import RefusedError, UnavailableError, User
 from tests.unit.gateway.error_responses import assert_problem
-from tests.unit.gateway.in_memory_gateway import InMemoryGateway
+from tests.unit.gateway.in_memory_gateway import InMemoryGateway, settings_with
 
 READ = Permission("get", INSTANCES)
 WRITE = Permission("patch", INSTANCES)
@@ -87,6 +89,59 @@ class TestTokenAuthority:
         assert caught.value.headers
         assert "Bearer" in caught.value.headers["WWW-Authenticate"]
         assert reviews.requests == []
+
+    async def test_unknown_tokens_are_limited_before_the_review(self) -> None:
+        """For each address and in total; known tokens, valid ones and errors do not count."""
+        reviews, now, waits = RecordedReviews(), [0.0], list[str]()
+        tokens = TokenAuthority(reviews, UnknownCredentialLimit(1, 10, clock=lambda: now[0]))
+        reviews.users |= {f"valid-{number}": User("alice") for number in range(50)}
+
+        async def codes_of(prefix: str, count: int, address: str) -> list[int | str]:
+            codes: list[int | str] = []
+            for number in range(count):
+                try:
+                    codes.append((await tokens.identify(sends(f"{prefix}-{number}"), address)).name)
+                except UnauthorizedError as error:
+                    codes.append(error.code)
+                except TooManyRequestsError as error:
+                    codes.append(error.code)
+                    waits.append((error.headers or {})["Retry-After"])
+            return codes
+
+        assert await codes_of("valid", 50, "a") == ["alice"] * 50
+        assert await codes_of("garbage", 300, "a") == [401] * 10 + [429] * 290
+        assert len(reviews.requests) == 60
+        assert await codes_of("valid", 50, "a") == ["alice"] * 50
+        assert await codes_of("other", 10, "b") == [401] * 10
+        now[0] = 1.0
+        assert await codes_of("more", 3, "a") == [401, 429, 429]
+        for address in range(100):
+            await codes_of(f"many-{address}", 10, f"c{address}")
+        assert len(reviews.requests) == 60 + 10 + 1 + 29 + 5  # 50 of all addresses, and 5 more after a second
+        assert set(waits) == {"1"}
+
+    async def test_failed_reviews_do_not_count(self) -> None:
+        reviews = RecordedReviews()
+        tokens, reviews.error = TokenAuthority(reviews, UnknownCredentialLimit(1, 2)), UnavailableError("no answer")
+        for _ in range(20):
+            with pytest.raises(UnavailableError):
+                await tokens.identify(sends("t-alice"), "a")
+        reviews.error = None
+        assert (await tokens.identify(sends("t-alice"), "a")).name == "alice"
+
+    async def test_garbage_tokens_get_429_through_rest(self) -> None:
+        reviews = RecordedReviews()
+        gateway = InMemoryGateway(
+            TokenAuthority(reviews, settings_with(requests_per_second=5.0, burst=10).unknown_credential_limit())
+        )
+        codes = Counter(
+            [(await gateway.get("/instances", headers=sends(f"garbage-{n}"))).status_code for n in range(300)]
+        )
+        assert codes[429] > 270
+        assert codes[401] == len(reviews.requests) < 30
+        problem = await gateway.get("/instances", headers=sends("garbage"))
+        assert_problem(problem, 429, "TooManyRequests")
+        assert problem.headers["retry-after"] == "1"
 
     async def test_errors_are_not_cached(self) -> None:
         reviews = RecordedReviews()

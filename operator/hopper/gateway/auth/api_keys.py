@@ -138,7 +138,7 @@ class ApiKeyAuthority:
         """Return the uids of all known Secrets by namespace and name."""
         return {secret: uid for secret, (uid, _) in self._secrets.items()}
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         sent = headers.get("x-api-key") or bearer_token(headers)
         if not sent:
             raise UnauthorizedError("an API key is required: send the header X-API-Key: <key>", headers=_CHALLENGE)

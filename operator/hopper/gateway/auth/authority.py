@@ -44,8 +44,11 @@ class Authority(Protocol):
 
     scheme: str | None
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
-        """Return the caller that sent these headers. Raises `UnauthorizedError`."""
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
+        """Return the caller that sent these headers from a client address.
+
+        Raises `UnauthorizedError`, and `TooManyRequestsError` for too many unknown credentials.
+        """
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
         """Whether the caller has the permission in a namespace."""
@@ -71,7 +74,7 @@ class NoAuthentication:
     def __init__(self, *, only_local: bool = True) -> None:
         self._only_local = only_local
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         if self._only_local:
             origin = headers.get("origin")
             for url in (f"//{headers.get('host', '')}", *([origin] if origin is not None else ())):

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from hopper.gateway.auth.authority import Caller, Permission
 from hopper.gateway.http.errors import UnauthorizedError, unavailable
+from hopper.gateway.http.limits import UnknownCredentialLimit
 from hopper.ports import AccessReviews, RefusedError, User
 
 Key = TypeVar("Key", bound=Hashable)
@@ -39,6 +40,11 @@ class ReviewCache(Generic[Key, Value]):
         self._clock = clock
         self._results: OrderedDict[Key, tuple[float, Value]] = OrderedDict()  # key → time of expiry, result
         self._reviews: dict[Key, asyncio.Task[Value]] = {}
+
+    def is_known(self, key: Key) -> bool:
+        """Whether `get` needs no further review of this key, or the last result was positive."""
+        cached = self._results.get(key)
+        return key in self._reviews or (cached is not None and (bool(cached[1]) or cached[0] > self._clock()))
 
     async def get(self, key: Key, review: Callable[[], Awaitable[Value]]) -> Value:
         """Return the cached result, or else the result of `review`. Raises the errors of `review`."""
@@ -80,12 +86,13 @@ class TokenAuthority:
 
     scheme: str | None = "bearer"
 
-    def __init__(self, reviews: AccessReviews) -> None:
+    def __init__(self, reviews: AccessReviews, limit: UnknownCredentialLimit | None = None) -> None:
         self._reviews = reviews
+        self._limit = limit or UnknownCredentialLimit()
         self._users: ReviewCache[bytes, User | None] = ReviewCache(_lifetime, _CACHED_TOKENS)
         self._permissions: ReviewCache[tuple[User, Permission, str], bool] = ReviewCache(_lifetime, _CACHED_PERMISSIONS)
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         token = bearer_token(headers)
         if not token:
             raise UnauthorizedError(
@@ -99,7 +106,7 @@ class TokenAuthority:
         # The cache holds a digest, so that tokens do not stay in memory.
         digest = blake2b(token.encode(errors="surrogateescape"), digest_size=20).digest()
         try:
-            user = await self._users.get(digest, lambda: self._reviews.authenticate(token))
+            user = await self._review_token(token, digest, address)
         except RefusedError as error:
             raise unavailable(f"the gateway may not create TokenReviews: {error}") from None
         if user is None:
@@ -107,6 +114,20 @@ class TokenAuthority:
                 "the API server does not accept the bearer token: it may have expired", headers=_CHALLENGE
             )
         return TokenCaller(user.name, user)
+
+    async def _review_token(self, token: str, digest: bytes, address: str) -> User | None:
+        """Return the user of a token, None if it is not valid. Raises `TooManyRequestsError` before a review."""
+
+        def review() -> Awaitable[User | None]:
+            return self._reviews.authenticate(token)
+
+        if self._users.is_known(digest):
+            return await self._users.get(digest, review)
+        with self._limit.acquire(address) as refund:
+            user = await self._users.get(digest, review)
+            if user is not None:
+                refund()
+        return user
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
         assert isinstance(caller, TokenCaller)

@@ -1,4 +1,4 @@
-"""Limits for each caller: request rate, and concurrent streams and waiting requests."""
+"""Limits for callers: request rate, checks of unknown credentials, and concurrent streams and waiting requests."""
 
 import math
 import time
@@ -10,6 +10,8 @@ from hopper.gateway.http.errors import TooManyRequestsError
 
 MAX_TRACKED_CALLERS = 10_000
 _RETRY_LATER = {"Retry-After": "5"}
+# Checks of unknown credentials in total, as a multiple of those of one client address.
+_TOTAL_FACTOR = 5
 
 
 class RateLimiter:
@@ -41,9 +43,52 @@ class RateLimiter:
         if len(self._buckets) > MAX_TRACKED_CALLERS:
             self._buckets.popitem(last=False)
 
+    def refund(self, caller: str) -> None:
+        """Take back the count of one request."""
+        if bucket := self._buckets.get(caller):
+            self._buckets[caller] = (min(self._burst, bucket[0] + 1), bucket[1])
+
     def __len__(self) -> int:
         """Return the number of callers with a bucket."""
         return len(self._buckets)
+
+
+class UnknownCredentialLimit:
+    """Limit for checks of credentials that the gateway does not know, for each client address and in total.
+
+    It applies before the check, because a check costs the API server a request. A successful check does not count.
+    """
+
+    def __init__(self, per_second: float = 10.0, burst: int = 50, clock: Callable[[], float] = time.monotonic) -> None:
+        self._by_address = RateLimiter(per_second, burst, clock)
+        self._in_total = RateLimiter(_TOTAL_FACTOR * per_second, _TOTAL_FACTOR * burst, clock)
+
+    @contextmanager
+    def acquire(self, address: str) -> Iterator[Callable[[], None]]:
+        """Count one check. The caller calls the yielded function if the credentials are valid.
+
+        Raises `TooManyRequestsError`. An error inside the context, such as an outage of the API server, does not count.
+        """
+        try:
+            self._by_address.acquire(address)
+            try:
+                self._in_total.acquire("")
+            except TooManyRequestsError:
+                self._by_address.refund(address)
+                raise
+        except TooManyRequestsError as error:
+            detail = "too many requests with unknown credentials; try again later"
+            raise TooManyRequestsError(detail, headers=error.headers) from None
+
+        def refund() -> None:
+            self._by_address.refund(address)
+            self._in_total.refund("")
+
+        try:
+            yield refund
+        except Exception:
+            refund()
+            raise
 
 
 class ConcurrencyLimit:

@@ -23,7 +23,7 @@ class OneVerbAuthority(NoAuthentication):
     def __init__(self, may: str = "list") -> None:
         self.may = may
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         if headers.get("authorization") != "Bearer right":
             raise UnauthorizedError("send a token", headers={"WWW-Authenticate": "Bearer"})
         return Caller("alice")

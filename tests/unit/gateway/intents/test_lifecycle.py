@@ -21,7 +21,7 @@ CODES = {"allowed": 200, "illegal": 400, "already": 409}
 class NamedCallerAuthority(NoAuthentication):
     """An authority that accepts every request as one caller."""
 
-    async def identify(self, headers: Any) -> Caller:
+    async def identify(self, headers: Any, address: str = "") -> Caller:
         return Caller("alice")
 
 
