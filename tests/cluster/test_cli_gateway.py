@@ -45,15 +45,15 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[tupl
         run = await asyncio.create_subprocess_exec(
             *command, stdout=output, stderr=output, env=os.environ | {"KUBECONFIG": str(kubeconfig)}
         )
-    found = OperatorProcess(run, port, log)
+    gateway = OperatorProcess(run, port, log)
     try:
-        await found.until_ready()
+        await gateway.until_ready()
         async with aiohttp.ClientSession() as session:
-            yield found, GatewayClient(session, None, f"http://127.0.0.1:{port}")
+            yield gateway, GatewayClient(session, None, f"http://127.0.0.1:{port}")
     finally:
-        if found.is_running:
-            found.kill()
-        await found.wait()
+        if gateway.is_running:
+            gateway.kill()
+        await gateway.wait()
 
 
 async def run_to_exit(*args: str, **environment: str) -> tuple[int, str]:
@@ -109,8 +109,8 @@ class TestRun:
 
     async def test_serves_several_or_all_namespaces(self, cluster: Cluster, live: LiveInstances, log: Path) -> None:
         async with fresh_namespace() as other, fresh_namespace() as third:
-            for one in (live, other, third):
-                await one.create("web")
+            for instances in (live, other, third):
+                await instances.create("web")
             names = ("-n", live.namespace, "-n", other.namespace)
             async with started(cluster.kubeconfig, log, *names) as (run, rest):
                 assert (await rest.get("/instances/web"))["namespace"] == live.namespace
@@ -118,8 +118,8 @@ class TestRun:
                 assert (await rest.get(f"/instances/web?namespace={third.namespace}")).code == 403
                 assert await run.stop() == 0
             async with started(cluster.kubeconfig, log, "--all-namespaces") as (run, rest):
-                for one in (live, other, third):
-                    assert (await rest.get(f"/instances/web?namespace={one.namespace}")).code == 200
+                for instances in (live, other, third):
+                    assert (await rest.get(f"/instances/web?namespace={instances.namespace}")).code == 200
                 assert (await rest.get("/metrics")).code == 200
                 assert await run.stop() == 0
 

@@ -34,13 +34,13 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[Oper
     environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
     with log.open("ab") as output:
         run = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, env=environment)
-    found = OperatorProcess(run, 0, log)
+    operator = OperatorProcess(run, 0, log)
     try:
-        yield found
+        yield operator
     finally:
-        if found.is_running:
-            found.kill()
-        await found.wait()
+        if operator.is_running:
+            operator.kill()
+        await operator.wait()
 
 
 async def wait_for_log(run: OperatorProcess, words: str) -> None:
@@ -98,10 +98,15 @@ class TestRun:
         entries = [json.loads(line) for line in run.log.splitlines()]
         assert all(entry.keys() >= {"time", "level", "logger", "message"} for entry in entries)
         assert entries[0]["message"].startswith(f"serving namespaces {live.namespace} of https://")
-        told = [entry for entry in entries if entry["message"].startswith(f"{live.namespace}/a: Starting → Running")]
-        assert told[0]["level"] == "info"
-        assert told[0]["message"].endswith(': "quoted" ü')
-        assert (told[0]["namespace"], told[0]["instance"], told[0]["reason"]) == (live.namespace, "a", "DesiredState")
+        start = f"{live.namespace}/a: Starting → Running"
+        transition = next(entry for entry in entries if entry["message"].startswith(start))
+        assert transition["level"] == "info"
+        assert transition["message"].endswith(': "quoted" ü')
+        assert (transition["namespace"], transition["instance"], transition["reason"]) == (
+            live.namespace,
+            "a",
+            "DesiredState",
+        )
 
     @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs files in memory")
     async def test_a_killed_operator_leaves_no_key_files(
@@ -132,8 +137,8 @@ class TestRun:
         async with fresh_namespace() as other, fresh_namespace() as third:
             names = (live.namespace, other.namespace)
             async with started(cluster.kubeconfig, log, *(word for name in names for word in ("-n", name))) as run:
-                for one in (live, other, third):
-                    await one.create("a")
+                for instances in (live, other, third):
+                    await instances.create("a")
                 await live.until_phase("Running", "a")
                 await other.until_phase("Running", "a")
                 assert await run.stop() == 0
@@ -219,10 +224,10 @@ async def test_missing_rights_are_reported_before_the_operator_exits(
         if verbose:
             return
         assert await run.wait(90) == 1
-    (told,) = (line for line in run.log.splitlines() if " ERROR " in line)
+    (error,) = (line for line in run.log.splitlines() if " ERROR " in line)
     plurals = "configmaps, deployments, ingresses, persistentvolumeclaims, pods, secrets, services"
-    assert f"not allowed to list and watch {plurals} of namespace {live.namespace}: bind the roles" in told
-    assert told.endswith("; exiting")
+    assert f"not allowed to list and watch {plurals} of namespace {live.namespace}: bind the roles" in error
+    assert error.endswith("; exiting")
     assert "Traceback" not in run.log
 
 

@@ -105,9 +105,9 @@ class TestChart:
 
     def test_pod_security_restricted_admits_the_pods(self, empty_cluster: LocalCluster, name: str) -> None:
         """The pods do not set runAsUser, because OpenShift assigns the user itself."""
-        found = pod_manifests(render(values(name), tests=True))
-        assert found
-        for pod in found:
+        pods = pod_manifests(render(values(name), tests=True))
+        assert pods
+        for pod in pods:
             # The service accounts of the chart do not exist here.
             spec = {**pod["spec"], "serviceAccountName": "default"}
             assert_accepted(empty_cluster, [{**pod, "spec": spec}])

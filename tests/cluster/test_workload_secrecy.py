@@ -157,8 +157,8 @@ async def test_a_secret_value_appears_only_in_its_secret(
 def leaks(objects: list[Manifest]) -> Iterator[str]:
     """Yield a line for each object that contains a secret value."""
     for item in objects:
-        if found := found_encodings(json.dumps(without_user_spec(item))):
-            yield f"{item['kind']} {item['metadata']['name']}: {found}"
+        if encodings := found_encodings(json.dumps(without_user_spec(item))):
+            yield f"{item['kind']} {item['metadata']['name']}: {encodings}"
 
 
 def test_encoded_values_are_found() -> None:

@@ -102,7 +102,7 @@ class _Page:
         """Return the description of a field, else that of its type."""
         inner = schema.get("schema", schema)
         candidates = (schema, inner, *inner.get("anyOf", ()))
-        return next((found["description"] for found in candidates if "description" in found), "")
+        return next((candidate["description"] for candidate in candidates if "description" in candidate), "")
 
     def _type(self, schema: Document) -> str:
         """Return a short name of the type of a schema."""

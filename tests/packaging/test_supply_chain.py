@@ -111,9 +111,9 @@ class TestAudit:
         [("urllib3", "1.26.17", "CVE-2023-45803"), ("aiohttp", "3.8.0", "CVE-2023-49081"), ("pyyaml", "5.3", "CVE-")],
     )
     def test_a_vulnerable_version_of_a_real_package_is_found(self, name: str, version: str, advisory: str) -> None:
-        found = findings([package(name, version)], pinned_advisories())
-        assert any(advisory in str(finding) for finding in found)
-        assert all(str(finding).startswith(f"{name} {version}: ") for finding in found)
+        result = findings([package(name, version)], pinned_advisories())
+        assert any(advisory in str(finding) for finding in result)
+        assert all(str(finding).startswith(f"{name} {version}: ") for finding in result)
 
     @pytest.mark.parametrize(
         ("version", "affected"),
@@ -124,8 +124,8 @@ class TestAudit:
         assert is_affected(Version(version), advisory) is affected
 
     def test_a_finding_names_package_advisory_and_fix(self, tmp_path: Path) -> None:
-        (found,) = findings([package("urllib3", "2.0.1")], collected(tmp_path))
-        assert str(found) == ("urllib3 2.0.1: PYSEC-2023-212, CVE-2023-45803; fixed in 2.0.7: run make lock UPGRADE=1")
+        (finding,) = findings([package("urllib3", "2.0.1")], collected(tmp_path))
+        assert str(finding) == "urllib3 2.0.1: PYSEC-2023-212, CVE-2023-45803; fixed in 2.0.7: run make lock UPGRADE=1"
 
     def test_a_package_that_was_not_collected_is_a_finding(self, tmp_path: Path) -> None:
         stranger = package("stranger", "1.0")

@@ -21,12 +21,12 @@ def _sbom(path: Path) -> None:
 def _audit() -> int:
     pinned = pinned_advisories()
     packages = [package for lock in (RUNTIME_LOCK, BUILD_LOCK) for package in locked_packages(lock)]
-    found = findings(packages, pinned)
-    for finding in found:
+    results = findings(packages, pinned)
+    for finding in results:
         sys.stdout.write(f"{finding}\n")
     count = len(pinned["advisories"])
-    sys.stdout.write(f"{len(packages)} packages, {count} advisories of {pinned['date']}: {len(found)} findings\n")
-    return 1 if found else 0
+    sys.stdout.write(f"{len(packages)} packages, {count} advisories of {pinned['date']}: {len(results)} findings\n")
+    return 1 if results else 0
 
 
 def _collect(database: Path, source: str, date: str) -> None:

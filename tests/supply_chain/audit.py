@@ -43,16 +43,16 @@ def pinned_advisories() -> dict[str, Any]:
 
 def findings(packages: Iterable[LockedPackage], pinned: dict[str, Any]) -> list[Finding]:
     """Return one finding for each advisory that affects a package, and for each package that is not covered."""
-    found = []
+    results = []
     for package in packages:
         if package.name not in pinned["packages"]:
-            found.append(Finding(package))
-        found += [
+            results.append(Finding(package))
+        results += [
             Finding(package, advisory)
             for advisory in pinned["advisories"]
             if advisory["package"] == package.name and is_affected(package.version, advisory)
         ]
-    return found
+    return results
 
 
 def is_affected(version: Version, advisory: dict[str, Any]) -> bool:
@@ -86,7 +86,7 @@ def _advisories(path: Path) -> Iterator[dict[str, Any]]:
         return
     for affected in record["affected"]:
         ranges = [
-            one for range_ in affected.get("ranges", []) if range_["type"] == "ECOSYSTEM" for one in _spans(range_)
+            span for range_ in affected.get("ranges", []) if range_["type"] == "ECOSYSTEM" for span in _spans(range_)
         ]
         yield {
             "id": record["id"],

@@ -91,15 +91,15 @@ def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-def _is_equal_json(one: Any, other: Any) -> bool:
+def _is_equal_json(left: Any, right: Any) -> bool:
     """Whether two JSON values are equal. Python also considers True and 1 equal, and False and 0."""
-    if one != other:
+    if left != right:
         return False
-    if isinstance(one, dict):
-        return all(_is_equal_json(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return all(map(_is_equal_json, one, other))
-    return isinstance(one, bool) == isinstance(other, bool)
+    if isinstance(left, dict):
+        return all(_is_equal_json(value, right[key]) for key, value in left.items())
+    if isinstance(left, list):
+        return all(map(_is_equal_json, left, right))
+    return isinstance(left, bool) == isinstance(right, bool)
 
 
 def _dump_reference(reference: OwnerReference) -> dict[str, Any]:

@@ -62,10 +62,10 @@ def _read_texts(path: str) -> Iterator[tuple[str, str]]:
     if path == "-":
         yield sys.stdin.read(), "standard input"
         return
-    given = Path(path)
-    if not given.exists():
+    source = Path(path)
+    if not source.exists():
         raise ManifestError(f"{path}: no such file or directory")
-    for file in sorted([*given.glob("*.yaml"), *given.glob("*.yml")]) if given.is_dir() else [given]:
+    for file in sorted([*source.glob("*.yaml"), *source.glob("*.yml")]) if source.is_dir() else [source]:
         try:
             yield file.read_text(encoding="utf-8"), str(file)
         except (OSError, UnicodeDecodeError) as error:

@@ -61,10 +61,10 @@ class ComposeProject:
         """
         if path.startswith("~"):
             raise UnreadableFileError("is in a home directory, which Hopper does not read")
-        wanted = self.directory / path
-        if any(wanted.absolute() == own.absolute() for own in self.own_files):
+        file = self.directory / path
+        if any(file.absolute() == own.absolute() for own in self.own_files):
             raise UnreadableFileError("is the compose file itself")
-        return self.files.read(wanted, limit)
+        return self.files.read(file, limit)
 
     def contains(self, path: str) -> bool:
         """Whether an absolute path is below the directory, as in the output of `docker compose config`."""

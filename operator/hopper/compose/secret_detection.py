@@ -106,8 +106,8 @@ def is_secret_value(name: str, value: str) -> bool:
 
 def find_passwords(value: str) -> tuple[str, ...]:
     """Return the parts of a value that are secret themselves, such as a token or the password of a URL."""
-    found = [match["secret"] for match in URL_PASSWORD.finditer(value)]
-    found += [match["secret"] for match in _ASSIGNMENT.finditer(value) if not is_trivial_value(match["secret"])]
-    found += [value[start:end] for start, end in find_tokens(value)]
-    found += [match["secret"] for match in _PHP_CONSTANT.finditer(value) if is_secret_name(match["name"])]
-    return tuple(dict.fromkeys(found))
+    passwords = [match["secret"] for match in URL_PASSWORD.finditer(value)]
+    passwords += [match["secret"] for match in _ASSIGNMENT.finditer(value) if not is_trivial_value(match["secret"])]
+    passwords += [value[start:end] for start, end in find_tokens(value)]
+    passwords += [match["secret"] for match in _PHP_CONSTANT.finditer(value) if is_secret_name(match["name"])]
+    return tuple(dict.fromkeys(passwords))

@@ -57,10 +57,10 @@ class ObjectApplier:
     async def _apply_object(self, manifest: Manifest, *, exists: bool) -> FollowUp:
         applied = await self._write(manifest, exists=exists)
         self._put(manifest, applied)
-        rest = follow_up(manifest, applied, was_known=exists)
-        if rest.foreign_field_patch:
-            self._put(manifest, await self._store.json_patch(applied, rest.foreign_field_patch))
-        return rest
+        followup = follow_up(manifest, applied, was_known=exists)
+        if followup.foreign_field_patch:
+            self._put(manifest, await self._store.json_patch(applied, followup.foreign_field_patch))
+        return followup
 
     async def _write(self, manifest: Manifest, *, exists: bool) -> Manifest:
         """Write one object; if that is refused, remove the foreign fields that may be the cause, and try once more."""

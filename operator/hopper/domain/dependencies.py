@@ -60,7 +60,7 @@ def _dependencies(
     """
     for name in template.spec.depends_on or ():
         candidates = (tree.get(f"{instance.parent_name}-{name}"), tree.get(name))
-        siblings = (found for found in candidates if found and found.parent_name == instance.parent_name)
+        siblings = (named for named in candidates if named and named.parent_name == instance.parent_name)
         sibling = next(siblings, None)
         if sibling is None or sibling.name != instance.name:
             yield name, sibling

@@ -108,7 +108,7 @@ def _binding_state(ancestor: HopperInstance) -> DesiredState:
 
     Descendants of a terminated instance must not run, even if its spec now asks for Running.
     """
-    wanted = ancestor.spec.desired_state
+    desired = ancestor.spec.desired_state
     if ancestor.status.phase in FINAL:
-        return max(wanted, DesiredState(ancestor.status.phase.value), key=lambda state: state.severity)
-    return wanted
+        return max(desired, DesiredState(ancestor.status.phase.value), key=lambda state: state.severity)
+    return desired

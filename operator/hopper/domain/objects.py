@@ -43,10 +43,10 @@ def object_key(manifest: Manifest) -> ObjectKey:
 def oversized_claims(runtime: Runtime) -> dict[str, tuple[str, str]]:
     """Return the claims that are larger than the service asks for, each with its size and the size asked for."""
     oversized = {}
-    for name, wanted in runtime.blueprint.claim_sizes.items() if runtime.blueprint else ():
+    for name, requested in runtime.blueprint.claim_sizes.items() if runtime.blueprint else ():
         live = runtime.owned.get((CLAIM, name))
-        if wanted is not None and live is not None and nanos(size := requested_storage(live)) > nanos(wanted):
-            oversized[name] = size, wanted
+        if requested is not None and live is not None and nanos(size := requested_storage(live)) > nanos(requested):
+            oversized[name] = size, requested
     return oversized
 
 
@@ -153,10 +153,10 @@ def _keep_content(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Obj
 def _adjustments(instance: HopperInstance, runtime: Runtime, mode: Mode) -> Iterator[tuple[Manifest, Manifest]]:
     """Yield patches for the replicas of the Deployment, and for the selector that takes paused pods out of Services."""
     single = instance.spec.effective_type is InstanceType.SINGLETON
-    wanted = 0 if mode is Mode.STOPPED else min(instance.spec.replicas, 1) if single else instance.spec.replicas
+    replicas = 0 if mode is Mode.STOPPED else min(instance.spec.replicas, 1) if single else instance.spec.replicas
     for (kind, _), live in runtime.owned.items():
-        if kind == "Deployment" and live["spec"].get("replicas", 1) != wanted:
-            yield live, {"spec": {"replicas": wanted}}
+        if kind == "Deployment" and live["spec"].get("replicas", 1) != replicas:
+            yield live, {"spec": {"replicas": replicas}}
         paused = "true" if mode is Mode.PAUSED else None
         if kind == "Service" and live["spec"].get("selector", {}).get(LABEL_PAUSED) != paused:
             yield live, {"spec": {"selector": {LABEL_PAUSED: paused}}}

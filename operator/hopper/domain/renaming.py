@@ -202,8 +202,8 @@ def _leads_back(successor: HopperInstance, predecessor: HopperInstance, tree: Tr
 def _successors(predecessor: HopperInstance, tree: Tree) -> Iterator[HopperInstance]:
     """Yield the instances with an open takeover from this predecessor."""
     for candidate in tree.successors(predecessor.name):
-        found = predecessor_of(candidate, tree)
-        if found is not None and found.metadata.uid == predecessor.metadata.uid:
+        claimed = predecessor_of(candidate, tree)
+        if claimed is not None and claimed.metadata.uid == predecessor.metadata.uid:
             yield candidate
 
 

@@ -134,7 +134,7 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     problem = _problem(o, walked)
     refusal = problem if problem and problem.reason is Reason.WRITE_REFUSED else None
     cause = refusal or hold or problem  # a rejected write may itself be the reason for the hold
-    stalled = next((found for found in (refusal, hold, problem) if found and found.stalled), None)
+    stalled = next((blocker for blocker in (refusal, hold, problem) if blocker and blocker.stalled), None)
     contents: dict[ConditionType, _Content] = {}
     if cause:
         contents[ConditionType.READY] = ("False", cause.reason, cause.message)

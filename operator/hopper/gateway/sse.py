@@ -90,8 +90,8 @@ class EventStream(Response):
         """Yield the text of the stream: events as they occur, and comments that keep an idle connection open."""
         journal, loop = self._context.catalogue.journal, asyncio.get_running_loop()
         checked_at = loop.time()
-        known = journal.revision_of(self._last_event_id) if self._last_event_id else None
-        entries, revision = (journal.since(known) if known is not None else None), journal.revision
+        last_revision = journal.revision_of(self._last_event_id) if self._last_event_id else None
+        entries, revision = (journal.since(last_revision) if last_revision is not None else None), journal.revision
         yield _RETRY
         reset = bool(self._last_event_id)
         while True:

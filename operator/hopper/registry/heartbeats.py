@@ -121,29 +121,29 @@ class HeartbeatIndex:
 
     def data(self, namespace: str, shard: int) -> Mapping[str, str]:
         """Return the data of a ConfigMap as it is stored in the cluster."""
-        known = self._shards.get((namespace, shard))
-        return known.data if known else {}
+        state = self._shards.get((namespace, shard))
+        return state.data if state else {}
 
     def heartbeats(self, namespace: str, shard: int) -> Mapping[str, StoredHeartbeat]:
         """Return the heartbeats of a shard by the name of the instance."""
-        known = self._shards.get((namespace, shard))
-        return known.heartbeats if known else {}
+        state = self._shards.get((namespace, shard))
+        return state.heartbeats if state else {}
 
     def gateway_silence_seconds(self, namespace: str, shard: int) -> dict[str, float]:
         """Return by gateway key how long its entry in a ConfigMap has not changed; infinity for an invalid entry."""
-        known, now = self._shards.get((namespace, shard)), self._clock()
-        if known is None:
+        state, now = self._shards.get((namespace, shard)), self._clock()
+        if state is None:
             return {}
-        keys = filter(is_gateway_key, known.data)
-        return {key: now - known.changed_at[key] if key in known.gateways else math.inf for key in keys}
+        keys = filter(is_gateway_key, state.data)
+        return {key: now - state.changed_at[key] if key in state.gateways else math.inf for key in keys}
 
     def shards(self) -> set[tuple[str, int]]:
         """Return namespace and number of each shard in the index."""
         return set(self._shards)
 
     def _add_to(self, shard: _Shard, name: str, heartbeat: StoredHeartbeat | None) -> None:
-        known = shard.heartbeats.get(name)
-        if heartbeat is not None and (known is None or known.uid != heartbeat.uid or known.at < heartbeat.at):
+        previous = shard.heartbeats.get(name)
+        if heartbeat is not None and (previous is None or previous.uid != heartbeat.uid or previous.at < heartbeat.at):
             shard.heartbeats[name] = heartbeat
             self.revision += 1
 

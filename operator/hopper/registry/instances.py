@@ -217,8 +217,8 @@ class InstanceIndex:
     def has_version(self, namespace: str, name: str, version: str) -> bool:
         """Whether the index holds exactly this resourceVersion of an instance."""
         index = self._namespaces.get(namespace)
-        known = index.get(name) if index else None
-        return known is not None and known.metadata.resource_version == version
+        instance = index.get(name) if index else None
+        return instance is not None and instance.metadata.resource_version == version
 
     def uids(self) -> dict[NamespacedName, str]:
         """Return the uids of all instances, by namespace and name."""

@@ -96,13 +96,13 @@ def apply(target: Any, patch: Any) -> Any:
     return result
 
 
-def is_equal_json(one: Any, other: Any) -> bool:
+def is_equal_json(left: Any, right: Any) -> bool:
     """Whether two JSON values are equal. Unlike in Python, 1 is not equal to true."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_equal_json(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_equal_json, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(is_equal_json(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(is_equal_json, left, right))
+    return isinstance(left, bool) == isinstance(right, bool) and left == right
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,9 @@ def test_a_renamed_instance_uses_the_claims_of_its_predecessor(files: Path) -> N
     before += "status: {workloadName: hopper-web-shop}\n"  # as it comes from a cluster
     (files / "instances.yml").write_text("---".join([project, before, renamed]))
     (files / "template.yaml").write_text(TEMPLATE + "  volumes: [{target: /data}]\n")
-    found = objects(hopper("-f", str(files), "web-new"))
-    assert found["Deployment"]["metadata"]["name"] == "hopper-web-new"
-    assert found["PersistentVolumeClaim"]["metadata"]["name"] == "hopper-web-shop-data"
+    by_kind = objects(hopper("-f", str(files), "web-new"))
+    assert by_kind["Deployment"]["metadata"]["name"] == "hopper-web-new"
+    assert by_kind["PersistentVolumeClaim"]["metadata"]["name"] == "hopper-web-shop-data"
 
 
 def test_dates_and_times_are_strings_as_for_kubectl(files: Path) -> None:

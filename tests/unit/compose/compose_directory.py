@@ -32,7 +32,8 @@ class ConversionResult:
 
     def manifest(self, kind: str, name: str) -> dict[str, Any]:
         manifests = self.conversion.manifests()
-        (manifest,) = (found for found in manifests if (found["kind"], found["metadata"]["name"]) == (kind, name))
+        matches = (item for item in manifests if (item["kind"], item["metadata"]["name"]) == (kind, name))
+        (manifest,) = matches
         return manifest
 
     def overrides(self, service: str = "app", stack: str = "shop") -> dict[str, Any]:

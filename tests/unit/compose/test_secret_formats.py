@@ -83,7 +83,7 @@ class TestTokens:
         token = TOKENS[issuer]
         for value in (token, f"x={token}", f'{{"a": "{token}"}}', f"first,{token},last", f"https://u:{token}@h/x"):
             assert is_secret_value("INNOCENT", value)
-            assert any(token in found or found in token for found in find_passwords(value))
+            assert any(token in password or password in token for password in find_passwords(value))
 
     @pytest.mark.parametrize("issuer", TOKENS)
     def test_leave_no_part_in_a_command(self, project: ComposeDirectory, issuer: str) -> None:

@@ -53,9 +53,9 @@ class Access:
     async def read(self) -> LeaseRecord | None:
         self._lease.calls.append(f"{self._name} reads")
         await self.before()
-        found = self._lease.record
+        record = self._lease.record
         await self.after()
-        return found
+        return record
 
     async def write(self, record: LeaseRecord) -> LeaseRecord:
         self._lease.calls.append(f"{self._name} writes")

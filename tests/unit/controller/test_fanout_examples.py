@@ -36,9 +36,9 @@ def forest_of(*instances: HopperInstance) -> NamespaceIndex:
 
 
 def get(forest: NamespaceIndex, name: str) -> HopperInstance:
-    found = forest.get(name)
-    assert found is not None
-    return found
+    instance = forest.get(name)
+    assert instance is not None
+    return instance
 
 
 def requeued(forest: NamespaceIndex, old: HopperInstance | None, new: HopperInstance | None) -> dict[str, float]:

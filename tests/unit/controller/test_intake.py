@@ -222,9 +222,9 @@ class TestResync:
         cluster.store.delete("c")
         await cluster.intake.resync.run_once()
         assert cluster.indexed == {"a", "b", "child", "d"}
-        found = cluster.instances.namespace("default").get("b")
-        assert found is not None
-        assert found.spec.desired_state == "Paused"
+        instance = cluster.instances.namespace("default").get("b")
+        assert instance is not None
+        assert instance.spec.desired_state == "Paused"
         assert {change.instance.name for change in cluster.changes[-3:]} == {"b", "c", "d"}
         assert cluster.queue.take() == dict.fromkeys(["a", "b", "child", "d"], 0)
 

@@ -38,9 +38,9 @@ def test_the_names_and_types() -> None:
 
 
 def test_all_results_exist_before_the_first_error() -> None:
-    found = samples(OperatorMetrics())
+    values = samples(OperatorMetrics())
     for result in ("ok", "conflict", "error"):
-        assert found["hopper_reconciles_total", frozenset({result})] == 0
+        assert values["hopper_reconciles_total", frozenset({result})] == 0
 
 
 def test_instances_are_counted_at_each_scrape() -> None:
@@ -49,9 +49,9 @@ def test_instances_are_counted_at_each_scrape() -> None:
     metrics.watch_instances(instances)
     assert samples(metrics)["hopper_instances", frozenset({"Running", "Project"})] == 2
     instances[:] = [instance("a", Scope.EVENT, phase=Phase.STOPPED)]
-    found = samples(metrics)
-    assert found["hopper_instances", frozenset({"Stopped", "Event"})] == 1
-    assert ("hopper_instances", frozenset({"Running", "Project"})) not in found
+    values = samples(metrics)
+    assert values["hopper_instances", frozenset({"Stopped", "Event"})] == 1
+    assert ("hopper_instances", frozenset({"Running", "Project"})) not in values
 
 
 def test_queue_and_leadership_are_read_at_each_scrape() -> None:
@@ -60,11 +60,11 @@ def test_queue_and_leadership_are_read_at_each_scrape() -> None:
     metrics.watch_queue(lambda: depth[0], lambda: age[0])
     metrics.watch_leadership(lambda: leads[0])
     depth[0], age[0], leads[0] = 4, 2.5, True
-    found = samples(metrics)
+    values = samples(metrics)
     nothing: frozenset[str] = frozenset()
-    assert found["hopper_queue_depth", nothing] == 4
-    assert found["hopper_queue_age_seconds", nothing] == 2.5
-    assert found["hopper_leader", nothing] == 1
+    assert values["hopper_queue_depth", nothing] == 4
+    assert values["hopper_queue_age_seconds", nothing] == 2.5
+    assert values["hopper_leader", nothing] == 1
 
 
 def test_two_operators_in_one_process_do_not_share_numbers() -> None:

@@ -51,7 +51,7 @@ class PlanInvariants:
         if decided.status is None:
             return
         status = decided.status
-        assert [found.type for found in status.conditions].count(ConditionType.READY) == 1
+        assert [condition.type for condition in status.conditions].count(ConditionType.READY) == 1
         assert not (status.condition(ConditionType.STALLED) and status.condition(ConditionType.RECONCILING))
         if status.is_ready:
             assert status.observed_generation == before.metadata.generation

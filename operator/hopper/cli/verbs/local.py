@@ -168,12 +168,12 @@ def get_binaries(
         from hopper.local.cluster_files import cache_dir
         from hopper.local.kind_cluster import KIND_TOOLS
 
-        wanted = {
+        binaries = {
             ProviderOption.LOCAL: (*CLUSTER_BINARIES, *TOOL_BINARIES),
             ProviderOption.KIND: (*KIND_TOOLS, *TOOL_BINARIES),
             ProviderOption.CURRENT: (),
         }[provider]
-        for name, path in ensure_binaries(cache_dir(), progress, wanted).items():
+        for name, path in ensure_binaries(cache_dir(), progress, binaries).items():
             typer.echo(f"{name}\t{path}")
 
 

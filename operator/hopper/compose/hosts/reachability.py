@@ -93,13 +93,13 @@ def add_reached_ports(
 
 def _with_ports(service: ConvertedService, clients: Sequence[Client], reporter: Reporter) -> ConvertedService:
     """Return a service with the ports that its clients connect to."""
-    wanted = {port: client for client, port in reversed(clients) if port is not None}
+    clients_by_port = {port: client for client, port in reversed(clients) if port is not None}
     image_port = _IMAGE_PORTS.get(_image_name(service.spec.image))
-    if not wanted and not service.spec.ports and clients and image_port:
-        wanted = {image_port: clients[0][0]}
-    added = [port for port in sorted(wanted) if _is_free(port, service.spec.ports)]
+    if not clients_by_port and not service.spec.ports and clients and image_port:
+        clients_by_port = {image_port: clients[0][0]}
+    added = [port for port in sorted(clients_by_port) if _is_free(port, service.spec.ports)]
     for port in added:
-        reporter.changed("ports", f"port {port} was added, because {wanted[port]} connects to it")
+        reporter.changed("ports", f"port {port} was added, because {clients_by_port[port]} connects to it")
     ports = (*service.spec.ports, *(PortEntry(container_port=port) for port in added))
     if clients and not ports:
         names = ", ".join(dict.fromkeys(client for client, _ in clients))

@@ -164,22 +164,22 @@ class ModelLoader:
             return service
         reporter = self.report.reporter_for(reporter.file, reporter.service or location.service)
         own = {key: value for key, value in service.items() if key != "extends"}
-        wanted = location.extended_service(extends)
-        if wanted is None:
+        extended = location.extended_service(extends)
+        if extended is None:
             reporter.problem("extends", "it names no service", "set extends.service")
             return own
-        if wanted.key in {other.key for other in (*seen, location)}:
+        if extended.key in {other.key for other in (*seen, location)}:
             reporter.problem("extends", "the services extend each other in a cycle", "remove one of the extends")
             return own
-        base = self._read_extended_service(wanted, location.path, reporter)
+        base = self._read_extended_service(extended, location.path, reporter)
         if base is None:
             return service
-        base = self._resolve_service(wanted, base, reporter, (*seen, location))
-        return merge_service(rebase_service(base, os.path.relpath(wanted.directory, location.directory)), own)
+        base = self._resolve_service(extended, base, reporter, (*seen, location))
+        return merge_service(rebase_service(base, os.path.relpath(extended.directory, location.directory)), own)
 
-    def _read_extended_service(self, wanted: _ServiceLocation, extending_file: Path, reporter: Reporter) -> Any:
+    def _read_extended_service(self, extended: _ServiceLocation, extending_file: Path, reporter: Reporter) -> Any:
         """Return the service that another one extends, or None if it cannot be read, which is reported."""
-        path, name = wanted.path, wanted.service
+        path, name = extended.path, extended.service
         if path != extending_file and _normalize(path) not in self._files_read:
             try:
                 self.files.read(path, MAX_COMPOSE_BYTES)

@@ -151,11 +151,11 @@ class _ValueBuilder:
         """
         if depth > MAX_DEPTH:
             raise _RefusedDocumentError(f"the file is nested deeper than {MAX_DEPTH} levels", "simplify it")
-        known = self._sizes.get(id(node))
-        if known == 0:
+        known_size = self._sizes.get(id(node))
+        if known_size == 0:
             raise _RefusedDocumentError(f"the anchor in {_line(node)} contains itself", "remove the alias inside it")
-        if known is not None:
-            return known
+        if known_size is not None:
+            return known_size
         self._sizes[id(node)] = 0
         size = 1 + sum(self._check_size(child, depth + 1) for child in _children(node))
         if size > MAX_NODES:

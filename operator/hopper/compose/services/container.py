@@ -28,8 +28,8 @@ def convert_image(name: str, section: Section, project: ComposeProject) -> str:
             section.reporter.problem("image", "the service has neither image nor build", "add the image")
         return built
     if unresolved_variables(raw) and (image.endswith((":", "@")) or not _is_valid_image(image)):
-        known = image.rstrip(":@")
-        image = known if _is_valid_image(known) else built
+        prefix = image.rstrip(":@")
+        image = prefix if _is_valid_image(prefix) else built
         message = f"the image became {image}, because variables in it have no value"
         section.reporter.changed("image", message, "Set the correct image")
     elif not _is_valid_image(image):

@@ -16,12 +16,12 @@ MAX_DEPENDENCIES = 64
 def convert_dependencies(service: str, section: Section, project: ComposeProject) -> tuple[str, ...]:
     """Return the object names of the services to wait for."""
     raw = section.take("depends_on")
-    wanted = parse_names(raw if raw is not None else {})
-    if wanted is None:
+    details_by_name = parse_names(raw if raw is not None else {})
+    if details_by_name is None:
         section.reporter.problem("depends_on", "the value is not a list of services", "write `- name` lines")
-        wanted = {}
+        details_by_name = {}
     result: dict[str, None] = {}
-    for name, details in wanted.items():
+    for name, details in details_by_name.items():
         if _is_waited_for(name, details if isinstance(details, Mapping) else {}, section, project):
             result[project.object_name(name) or kubernetes_name(name)] = None
     for name in _convert_links(section):
@@ -41,8 +41,8 @@ def find_cycle_closing_dependencies(dependencies: Mapping[str, Sequence[str]]) -
     """
     closing: set[tuple[str, str]] = set()
     kept: dict[str, list[str]] = {service: [] for service in dependencies}
-    for service, wanted in dependencies.items():
-        for dependency in wanted:
+    for service, names in dependencies.items():
+        for dependency in names:
             if dependency in kept and _is_reachable(service, dependency, kept):
                 closing.add((service, dependency))
             else:

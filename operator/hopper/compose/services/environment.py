@@ -62,9 +62,10 @@ def build_env_entries(
     environment: ServiceEnvironment, references: Mapping[str, EnvEntry], section: Section
 ) -> list[EnvEntry]:
     """Return the entries for the template. `references` are the variables in the Secret."""
-    known = environment.names | references.keys()
+    defined_names = environment.names | references.keys()
     plain = {
-        name: EnvEntry(name=name, value=escape_references(value, known)) for name, value in environment.plain.items()
+        name: EnvEntry(name=name, value=escape_references(value, defined_names))
+        for name, value in environment.plain.items()
     }
     entries = [*(plain | dict(references)).values()]
     for entry in entries[MAX_ENTRIES:]:
@@ -156,16 +157,16 @@ def _read_env_files(section: Section, project: ComposeProject, own: Mapping[str,
         for line in parsed.invalid_lines:
             message = f"line {line} of {as_text(path)} is not an assignment"
             section.reporter.dropped("env_file", message, "Correct the line")
-        found = {name: value for name, value in parsed.variables.items() if value is not None}
+        variables = {name: value for name, value in parsed.variables.items() if value is not None}
         report_variable_uses(
             (
                 VariableUse(("services", str(section.reporter.service), "environment", name), value)
-                for name, value in found.items()
+                for name, value in variables.items()
                 if isinstance(value, TrackedText) and name not in own
             ),
             section.reporter,
         )
-        result |= found
+        result |= variables
     return result
 
 

@@ -89,17 +89,17 @@ def _extract_secrets(healthcheck: Section, words: Sequence[str], extraction: Sec
     if len(words) < 2:
         return []
     key, reporter = healthcheck.key("test"), healthcheck.reporter
-    known = extraction.known_values(words)
+    known_secrets = extraction.known_values(words)
     if words[0] == "CMD-SHELL":
         script = words[1]
-        spans = find_secrets_in_script(script, known)
+        spans = find_secrets_in_script(script, known_secrets)
         if words[2:]:
             reporter.dropped(key, "only the first text after CMD-SHELL is run", "Put all of it into one text")
     else:
-        spans_by_word = find_secrets_in_words(words[1:], known)
+        spans_by_word = find_secrets_in_words(words[1:], known_secrets)
         if not any(spans_by_word):
             return [str(word) for word in words]
-        quoted = (_quote(word, found, extraction) for word, found in zip(words[1:], spans_by_word, strict=True))
+        quoted = (_quote(word, spans, extraction) for word, spans in zip(words[1:], spans_by_word, strict=True))
         script, spans = " ".join(quoted), []
         reporter.changed(key, "secrets in it were moved into the Secret, so a shell runs the test now")
     if spans:

@@ -60,12 +60,12 @@ def convert_replicas(section: Section, deploy: Section | None, *, stack: bool) -
     """Return the number of pods of an instance, or None if the file does not set it."""
     scale = _parse_count(section.take("scale"), "scale", _MAX_REPLICAS, section)
     replicas = _parse_count(deploy.take("replicas") if deploy else None, "deploy.replicas", _MAX_REPLICAS, section)
-    wanted = replicas if replicas is not None else scale
-    if wanted is not None and not stack:
+    count = replicas if replicas is not None else scale
+    if count is not None and not stack:
         key = "deploy.replicas" if replicas is not None else "scale"
         message = "the number of pods is a setting of an instance, not of a template"
         section.reporter.dropped(key, message, _NEEDS_STACK)
-    return wanted
+    return count
 
 
 def convert_profiles(section: Section, project: ComposeProject, *, stack: bool) -> DesiredState:

@@ -27,12 +27,12 @@ class _WantedPort:
 
 def convert_ports(section: Section, domains: Sequence[DomainEntry] = ()) -> tuple[PortEntry, ...]:
     """Return the published ports, the ports in `expose`, and the ports behind the domains."""
-    wanted = [*_published_ports(section), *_exposed_ports(section)]
+    wanted_ports = [*_published_ports(section), *_exposed_ports(section)]
     proxied = {domain.proxy_port for domain in domains if domain.proxy_port is not None}
-    wanted += [_WantedPort("expose", PortEntry(container_port=port)) for port in sorted(proxied)]
+    wanted_ports += [_WantedPort("expose", PortEntry(container_port=port)) for port in sorted(proxied)]
     result: dict[tuple[int, PortProtocol], PortEntry] = {}
     offered: set[tuple[int, PortProtocol]] = set()
-    for port in wanted:
+    for port in wanted_ports:
         _add_port(port, result, offered, section)
     return tuple(result.values())
 
@@ -82,9 +82,9 @@ def _published_ports(section: Section) -> Iterator[_WantedPort]:
             port: ShortPort | None = _read_long_port(Section(item, section.reporter, key))
         else:
             port = parse_short_port(as_text(item))
-        found = _expand_range(key, port, section) if port else None
-        if found is not None:
-            yield from found
+        entries = _expand_range(key, port, section) if port else None
+        if entries is not None:
+            yield from entries
         elif not _is_unresolved(item):  # variables without a value are reported where they are replaced
             section.reporter.problem(key, "the value is not a port", _PORT_EXAMPLES)
 
@@ -111,10 +111,10 @@ def _exposed_ports(section: Section) -> Iterator[_WantedPort]:
         if item is None or is_blank(item):
             continue
         port = parse_short_port(as_text(item))
-        found = _expand_range("expose", ShortPort(port.target, protocol=port.protocol), section) if port else None
-        if found is None:
+        entries = _expand_range("expose", ShortPort(port.target, protocol=port.protocol), section) if port else None
+        if entries is None:
             section.reporter.problem("expose", "the value is not a port", _EXPOSE_EXAMPLES)
-        yield from found or ()
+        yield from entries or ()
 
 
 def _expand_range(key: str, port: ShortPort, section: Section) -> list[_WantedPort] | None:

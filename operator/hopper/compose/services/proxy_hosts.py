@@ -42,18 +42,18 @@ class ProxyHosts:
 
 def find_proxy_hosts(labels: Mapping[str, str], variables: Mapping[str, str]) -> ProxyHosts:
     """Return the host names in labels and variables."""
-    found = ProxyHosts()
+    proxy_hosts = ProxyHosts()
     if labels.get("traefik.enable", "").strip().lower() != "false":
-        _read_traefik(labels, found)
-        _read_traefik_1(labels, found)
-    _read_caddy(labels, found)
+        _read_traefik(labels, proxy_hosts)
+        _read_traefik_1(labels, proxy_hosts)
+    _read_caddy(labels, proxy_hosts)
     port = _parse_port(variables.get("VIRTUAL_PORT"))
     for name in _split_list(variables.get("VIRTUAL_HOST", "")):
-        found.hosts.append(ProxyHost("environment.VIRTUAL_HOST", name.partition(":")[0], port))
-    return found
+        proxy_hosts.hosts.append(ProxyHost("environment.VIRTUAL_HOST", name.partition(":")[0], port))
+    return proxy_hosts
 
 
-def _read_traefik(labels: Mapping[str, str], found: ProxyHosts) -> None:
+def _read_traefik(labels: Mapping[str, str], proxy_hosts: ProxyHosts) -> None:
     ports: dict[str, int] = {}
     port_labels: dict[str, str] = {}
     for label, value in labels.items():
@@ -65,14 +65,14 @@ def _read_traefik(labels: Mapping[str, str], found: ProxyHosts) -> None:
             continue
         prefix = label[: -len("rule")]
         service = labels.get(f"{prefix}service") or (match[1] if match[1] in ports else only_service)
-        names = list(_read_rule(label, rule, found))
-        found.hosts += [ProxyHost(f"labels.{label}", name, ports.get(service or "")) for name in names]
-        found.used_labels.add(label)
+        names = list(_read_rule(label, rule, proxy_hosts))
+        proxy_hosts.hosts += [ProxyHost(f"labels.{label}", name, ports.get(service or "")) for name in names]
+        proxy_hosts.used_labels.add(label)
         if names and service in port_labels:
-            found.used_labels.add(port_labels[service])
+            proxy_hosts.used_labels.add(port_labels[service])
 
 
-def _read_rule(label: str, rule: str, found: ProxyHosts) -> Iterator[str]:
+def _read_rule(label: str, rule: str, proxy_hosts: ProxyHosts) -> Iterator[str]:
     """Yield the hosts of a Traefik rule such as ``Host(`a.example`) && PathPrefix(`/x`)``."""
     names: list[str] = []
     for negation, matcher, arguments in _MATCHER.findall(rule):
@@ -80,13 +80,13 @@ def _read_rule(label: str, rule: str, found: ProxyHosts) -> Iterator[str]:
             names += [name for name in re.split(r"[\s,`'\"]+", arguments) if name and name != "*"]
     rest = _MATCHER.sub(lambda match: "" if match[2].lower() in _HOST_MATCHERS and not match[1] else "x", rule)
     if not names:
-        found.rules_without_host.append(f"labels.{label}")
+        proxy_hosts.rules_without_host.append(f"labels.{label}")
     elif rest.replace("||", "").strip(" ()\n"):
-        found.rules_with_conditions.append(f"labels.{label}")
+        proxy_hosts.rules_with_conditions.append(f"labels.{label}")
     yield from names
 
 
-def _read_traefik_1(labels: Mapping[str, str], found: ProxyHosts) -> None:
+def _read_traefik_1(labels: Mapping[str, str], proxy_hosts: ProxyHosts) -> None:
     """Read the labels of Traefik 1, such as `Host:a.example,b.example;PathPrefix:/x`."""
     port = _parse_port(labels.get(_TRAEFIK_1_PORT))
     for label, rule in labels.items():
@@ -94,18 +94,18 @@ def _read_traefik_1(labels: Mapping[str, str], found: ProxyHosts) -> None:
             continue
         parts = [part.partition(":") for part in rule.split(";")]
         names = [name for matcher, _, text in parts if matcher.strip().lower() == "host" for name in _split_list(text)]
-        found.hosts += [ProxyHost(f"labels.{label}", name, port) for name in names]
-        found.used_labels.add(label)
+        proxy_hosts.hosts += [ProxyHost(f"labels.{label}", name, port) for name in names]
+        proxy_hosts.used_labels.add(label)
         if not names:
-            found.rules_without_host.append(f"labels.{label}")
+            proxy_hosts.rules_without_host.append(f"labels.{label}")
             continue
         if port:
-            found.used_labels.add(_TRAEFIK_1_PORT)
+            proxy_hosts.used_labels.add(_TRAEFIK_1_PORT)
         if any(matcher.strip().lower() != "host" for matcher, _, text in parts if text):
-            found.rules_with_conditions.append(f"labels.{label}")
+            proxy_hosts.rules_with_conditions.append(f"labels.{label}")
 
 
-def _read_caddy(labels: Mapping[str, str], found: ProxyHosts) -> None:
+def _read_caddy(labels: Mapping[str, str], proxy_hosts: ProxyHosts) -> None:
     for label, value in labels.items():
         if not _CADDY_SITE.fullmatch(label):
             continue
@@ -113,11 +113,11 @@ def _read_caddy(labels: Mapping[str, str], found: ProxyHosts) -> None:
         upstream = labels.get(f"{label}.reverse_proxy", "")
         match = _CADDY_UPSTREAMS.search(upstream)
         port = _parse_port(match[1] if match else None)
-        found.hosts += [ProxyHost(f"labels.{label}", name, port) for name in names if name]
+        proxy_hosts.hosts += [ProxyHost(f"labels.{label}", name, port) for name in names if name]
         if any(names):
-            found.used_labels.add(label)
+            proxy_hosts.used_labels.add(label)
             if _CADDY_UPSTREAMS.fullmatch(upstream.strip()) or upstream.strip() == "{{upstreams}}":
-                found.used_labels.add(f"{label}.reverse_proxy")
+                proxy_hosts.used_labels.add(f"{label}.reverse_proxy")
 
 
 def _split_list(text: str) -> list[str]:

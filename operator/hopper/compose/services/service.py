@@ -214,9 +214,9 @@ def _iterate_texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _without_invalid_fields(spec: TemplateSpec, reporter: Reporter) -> TemplateSpec:
     """Return the template without the fields and entries that the operator would refuse, and report them."""
-    while found := find_problems(merge(spec, None)):
+    while problems := find_problems(merge(spec, None)):
         smaller = spec
-        for problem in found:
+        for problem in problems:
             smaller = _without_field(smaller, problem, reporter)
         if smaller == spec:
             break

@@ -198,9 +198,9 @@ def report_unsupported_deploy(deploy: Section | None) -> None:
 
 def _report_capabilities(section: Section) -> None:
     raw = section.take("cap_add")
-    wanted = [as_text(item).upper().removeprefix("CAP_") for item in raw or []] if isinstance(raw, list) else []
-    default = [name for name in wanted if name in _DEFAULT_CAPABILITIES]
-    additional = [name for name in wanted if name not in _DEFAULT_CAPABILITIES]
+    capabilities = [as_text(item).upper().removeprefix("CAP_") for item in raw or []] if isinstance(raw, list) else []
+    default = [name for name in capabilities if name in _DEFAULT_CAPABILITIES]
+    additional = [name for name in capabilities if name not in _DEFAULT_CAPABILITIES]
     if default:
         section.reporter.note("cap_add", f"containers that run as root have this anyway: {', '.join(default)}")
     if additional:

@@ -138,11 +138,11 @@ def base_name(prefix: str, project: str | None, instance: str) -> str:
     parts = [prefix, instance]
     if project is not None and not instance.startswith(f"{project}-"):
         parts.insert(1, project)
-    wanted = "-".join(parts)
-    if _DNS_LABEL.fullmatch(wanted):
-        return shorten_name(wanted)
-    label = re.sub("[^a-z0-9]+", "-", wanted.lower()).strip("-")
-    return _with_hash(label if label[:1].isalpha() else f"{DEFAULT_PREFIX}-{label}".rstrip("-"), wanted)
+    full_name = "-".join(parts)
+    if _DNS_LABEL.fullmatch(full_name):
+        return shorten_name(full_name)
+    label = re.sub("[^a-z0-9]+", "-", full_name.lower()).strip("-")
+    return _with_hash(label if label[:1].isalpha() else f"{DEFAULT_PREFIX}-{label}".rstrip("-"), full_name)
 
 
 def shorten_name(name: str) -> str:

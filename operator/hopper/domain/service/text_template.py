@@ -108,7 +108,7 @@ def _substitution(expression: re.Match[str], line: int) -> _Substitution:
     name, *_ = re.split(r"[.\[]", shown, maxsplit=1)
     if name not in VALUE_NAMES:
         raise TemplateTextError(f"line {line}: the value {name} does not exist: use one of {', '.join(VALUE_NAMES)}")
-    segments = (_segment(found[0], line) for found in _SEGMENTS.finditer(shown, len(name)))
+    segments = (_segment(match[0], line) for match in _SEGMENTS.finditer(shown, len(name)))
     default = _unquote(expression["default"], line) if expression["default"] else None
     return _Substitution(line, shown, (name, *segments), default)
 
@@ -184,6 +184,6 @@ def _unsupported(text: str, start: int, line: int) -> TemplateTextError:
 def _construct(inner: str) -> str:
     without_texts = re.sub(_QUOTED, "''", inner)
     for pattern, name in _CONSTRUCTS:
-        if found := pattern.search(without_texts):
-            return name.format(*found.groups())
+        if match := pattern.search(without_texts):
+            return name.format(*match.groups())
     return f"the expression {inner[:_MAX_SHOWN]!r}"

@@ -128,8 +128,8 @@ class ApiKeyAuthority:
     def remove(self, raw: Mapping[str, Any]) -> bool:
         """Remove a deleted Secret; return whether it was known."""
         metadata = raw["metadata"]
-        known = self._secrets.get((metadata["namespace"], metadata["name"]))
-        if known is None or known[0] != metadata["uid"]:
+        cached = self._secrets.get((metadata["namespace"], metadata["name"]))
+        if cached is None or cached[0] != metadata["uid"]:
             return False
         del self._secrets[metadata["namespace"], metadata["name"]]
         return True
@@ -143,8 +143,8 @@ class ApiKeyAuthority:
         if not sent:
             raise UnauthorizedError("an API key is required: send the header X-API-Key: <key>", headers=_CHALLENGE)
         digest, now = hash_of(sent), self._clock()
-        known = {secret: keys[digest] for secret, (_, keys) in self._secrets.items() if digest in keys}
-        valid = {secret: key for secret, key in known.items() if key.expires is None or key.expires > now}
+        matches = {secret: keys[digest] for secret, (_, keys) in self._secrets.items() if digest in keys}
+        valid = {secret: key for secret, key in matches.items() if key.expires is None or key.expires > now}
         if not valid:
             raise UnauthorizedError("the API key is unknown or has expired", headers=_CHALLENGE)
         # A Secret in the gateway's own namespace comes first, so that other namespaces cannot rename its key.

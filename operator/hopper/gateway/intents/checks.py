@@ -132,6 +132,6 @@ def location_of(field: str, source: TemplateSpec | Overrides) -> Location:
         for index, entry in enumerate(getattr(source, kind.field)):
             path = kind.path(entry)
             if field == path or field.startswith(f"{path}."):
-                rest = field[len(path) + 1 :]
-                return (kind.wire, index, *(rest.split(".") if rest else ()))
+                subfield = field[len(path) + 1 :]
+                return (kind.wire, index, *(subfield.split(".") if subfield else ()))
     return tuple(field.split("."))

@@ -61,22 +61,22 @@ def check_not_final(instance: HopperInstance) -> None:
 async def _changed_fields(access: Access, instance: HopperInstance, body: UpdateInstance) -> dict[str, Any]:
     """Return the spec fields that the request sets. None removes a field."""
     changes: dict[str, Any] = {}
-    given = body.model_fields_set
-    if "name" in given:
+    fields = body.model_fields_set
+    if "name" in fields:
         changes["displayName"] = body.name if body.name != instance.name else None
-    if "description" in given:
+    if "description" in fields:
         changes["description"] = body.description
-    if "instance_type" in given:
+    if "instance_type" in fields:
         changes["type"] = body.instance_type and body.instance_type.value
-    if "config" in given:
+    if "config" in fields:
         changes["config"] = dump(_CONFIG, body.config) if body.config else None
-    if "overrides" in given:
+    if "overrides" in fields:
         changes["overrides"] = (
             dump_overrides(_with_secret_values(access, body.overrides, instance)) if body.overrides else None
         )
-    if "parent_id" in given:
+    if "parent_id" in fields:
         changes["parentRef"] = {"name": await resolve_parent(access, body.parent_id)} if body.parent_id else None
-    if "template" in given:
+    if "template" in fields:
         if body.template:
             await check_template_exists(access, body.template)
         changes["templateRef"] = {"name": body.template} if body.template else None

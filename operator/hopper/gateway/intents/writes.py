@@ -112,7 +112,7 @@ def with_request_fields(error: RefusedError, request_fields: Mapping[str, str]) 
 
 def _request_field(field: str, request_fields: Mapping[str, str]) -> str:
     for path in sorted(request_fields, key=len, reverse=True):
-        rest = field.removeprefix(path)
-        if field.startswith(path) and (not rest or rest[0] in ".["):
-            return request_fields[path] + rest
+        suffix = field.removeprefix(path)
+        if field.startswith(path) and (not suffix or suffix[0] in ".["):
+            return request_fields[path] + suffix
     return field

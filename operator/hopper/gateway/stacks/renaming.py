@@ -64,9 +64,9 @@ async def rename_instance(access: Access, stack: HopperInstance, identity: str, 
 
 async def _wait_until_deleted(access: Access, source: HopperInstance) -> None:
     """Wait until the index has seen the deletion, and with it the successor of a completed rename."""
-    known = access.index.get(source.name)
-    if known is not None and known.metadata.uid == source.metadata.uid:
-        await access.context.waiters.wait(known, lambda instance: instance is None, DELETION_SECONDS)
+    cached = access.index.get(source.name)
+    if cached is not None and cached.metadata.uid == source.metadata.uid:
+        await access.context.waiters.wait(cached, lambda instance: instance is None, DELETION_SECONDS)
 
 
 def _completed_rename(access: Access, stack: HopperInstance, identity: str, name: str) -> HopperInstance:

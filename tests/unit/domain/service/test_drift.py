@@ -19,19 +19,19 @@ from tests.unit.domain.service.samples import FULL, blueprint, rendered
 
 def live(manifest: Manifest) -> Manifest:
     """Return the live object: the manifest with the fields that the API server adds."""
-    found = copy.deepcopy(manifest)
-    found["metadata"] |= {"uid": "x", "resourceVersion": "7", "generation": 1, "managedFields": []}
-    found["status"] = {"replicas": 1}
-    if found["kind"] == "Deployment":
-        found["metadata"].setdefault("annotations", {})["deployment.kubernetes.io/revision"] = "1"
-        pod = found["spec"]["template"]["spec"]
+    result = copy.deepcopy(manifest)
+    result["metadata"] |= {"uid": "x", "resourceVersion": "7", "generation": 1, "managedFields": []}
+    result["status"] = {"replicas": 1}
+    if result["kind"] == "Deployment":
+        result["metadata"].setdefault("annotations", {})["deployment.kubernetes.io/revision"] = "1"
+        pod = result["spec"]["template"]["spec"]
         pod |= {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
         pod["containers"][0] |= {"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log"}
         for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
             pod["containers"][0].get(probe, {})["successThreshold"] = 1
-    if found["kind"] == "Service":
-        found["spec"] |= {"clusterIP": "10.0.0.1", "sessionAffinity": "None"}
-    return found
+    if result["kind"] == "Service":
+        result["spec"] |= {"clusterIP": "10.0.0.1", "sessionAffinity": "None"}
+    return result
 
 
 OBJECTS = rendered(blueprint(FULL))

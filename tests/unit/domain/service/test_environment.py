@@ -31,9 +31,9 @@ def test_a_variable_follows_the_variables_it_refers_to() -> None:
 
 def test_a_cycle_is_found_and_keeps_the_given_order() -> None:
     cycle = entries(A="$(B)", B="$(C)", C="$(A)")
-    found = find_reference_cycle(cycle)
-    assert found is not None
-    assert set(found) == {"A", "B", "C"}
+    found_cycle = find_reference_cycle(cycle)
+    assert found_cycle is not None
+    assert set(found_cycle) == {"A", "B", "C"}
     assert sort_by_reference(cycle) == tuple(cycle)
     assert find_reference_cycle(entries(A="$(A)", B="$(A)")) is None
 

@@ -22,7 +22,7 @@ def test_explains_the_values_of_the_service() -> None:
         "env": [{"name": "TZ", "value": "Etc/UTC"}, {"name": "P", "value": "s3cret-canary", "secret": True}],
         "configFiles": [{"path": "/x", "content": "one\ntwo\n"}, {"path": "/y", "content": "one\n"}],
     }
-    found = lines(instance(overrides={"env": [{"name": "TZ", "value": "Europe/Berlin"}]}), spec=spec)
+    explained = lines(instance(overrides={"env": [{"name": "TZ", "value": "Europe/Berlin"}]}), spec=spec)
     for line in (
         "image: web:1 (template)",
         "args: [a, b] (template)",
@@ -34,7 +34,7 @@ def test_explains_the_values_of_the_service() -> None:
         "configFiles[/y].mode: 0644 (default)",
         "securityProfile: Restricted (default)",
     ):
-        assert line in found
+        assert line in explained
 
 
 def test_masks_secret_values() -> None:
@@ -69,8 +69,8 @@ def test_explains_inherited_configuration(
     own: dict[str, Any], parent: dict[str, Any], root: dict[str, Any], line: str | None
 ) -> None:
     above = (instance("shop", "Project", config=parent), instance("global", "Global", config=root))
-    found = lines(instance(config=own), *above)
+    explained = lines(instance(config=own), *above)
     if line is None:
-        assert not any("inherited" in explained for explained in found)
+        assert not any("inherited" in line for line in explained)
     else:
-        assert line in found
+        assert line in explained

@@ -142,17 +142,17 @@ class TestProvenance:
 
 class TestProblems:
     def test_remove_in_a_template_is_a_problem(self) -> None:
-        found = merged({"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
-        assert found.spec == spec_of()
-        assert [str(problem) for problem in found.problems] == [
+        effective = merged({"env": [{"name": "A", "$remove": True}], "healthcheck": {"$remove": True}})
+        assert effective.spec == spec_of()
+        assert [str(problem) for problem in effective.problems] == [
             f"template: spec.{path}: has $remove, which only works in overrides of an instance: delete the entry"
             for path in ("env[A]", "healthcheck")
         ]
 
     def test_a_duplicate_key_is_a_problem(self) -> None:
         twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
-        found = merged({"env": twice}, {"env": twice})
-        assert [str(problem) for problem in found.problems] == [
+        effective = merged({"env": twice}, {"env": twice})
+        assert [str(problem) for problem in effective.problems] == [
             "template: spec.env[A]: is listed twice: remove one of the two",
             "spec.overrides.env[A]: is listed twice: remove one of the two",
         ]
@@ -176,9 +176,9 @@ class TestProperties:
             return {field: tuple(entries) for field, entries in fields.items()}
 
         expected = merge(template, overrides)
-        found = merge(replace(template, **shuffled(template)), replace(overrides, **shuffled(overrides)))
-        assert found == expected
-        assert found.provenance == expected.provenance
+        effective = merge(replace(template, **shuffled(template)), replace(overrides, **shuffled(overrides)))
+        assert effective == expected
+        assert effective.provenance == expected.provenance
 
     @given(TEMPLATES, OVERRIDES)
     def test_the_inputs_are_not_changed(self, template: TemplateSpec, overrides: Overrides) -> None:
@@ -194,10 +194,10 @@ class TestProperties:
         entries = getattr(overrides, kind.field)
         deleted = data.draw(st.sampled_from(entries)) if entries else None
         remaining = replace(overrides, **{kind.field: tuple(entry for entry in entries if entry is not deleted)})
-        found = {kind.key(entry): entry for entry in getattr(merge(template, remaining).spec, kind.field)}
+        by_key = {kind.key(entry): entry for entry in getattr(merge(template, remaining).spec, kind.field)}
         inherited = {kind.key(entry): entry for entry in getattr(template, kind.field)}
         if deleted is not None:
-            assert found.get(kind.key(deleted)) == inherited.get(kind.key(deleted))
+            assert by_key.get(kind.key(deleted)) == inherited.get(kind.key(deleted))
         assert merge(template, Overrides()) == merge(template, None)
         assert merge(template, None).overridden == frozenset()
 

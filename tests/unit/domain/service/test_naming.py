@@ -45,11 +45,11 @@ class TestBaseName:
         assert base_name(prefix, project, name) == expected
 
     def test_a_long_name_is_shortened_with_a_hash(self) -> None:
-        found = base_name("hopper", "p" * 40, "i" * 40)
-        assert len(found) <= 63
-        assert found.startswith(f"hopper-{'p' * 40}-iiii")
-        assert found != base_name("hopper", "p" * 40, "i" * 41)
-        assert found == base_name("hopper", "p" * 40, "i" * 40)
+        name = base_name("hopper", "p" * 40, "i" * 40)
+        assert len(name) <= 63
+        assert name.startswith(f"hopper-{'p' * 40}-iiii")
+        assert name != base_name("hopper", "p" * 40, "i" * 41)
+        assert name == base_name("hopper", "p" * 40, "i" * 40)
 
     def test_a_changed_name_has_a_hash_of_the_original(self) -> None:
         assert base_name("hopper", None, "a.b") != base_name("hopper", None, "a-b")
@@ -139,10 +139,10 @@ class TestNameConflicts:
     def test_the_older_instance_gets_the_name(self) -> None:
         web = self.member("web")
         for age in (-1, 1):
-            found = self.bases(web, self.member("worker", "web"), self.member("web-worker", "web", age))
+            bases = self.bases(web, self.member("worker", "web"), self.member("web-worker", "web", age))
             winner, loser = ("web-worker", "worker") if age > 0 else ("worker", "web-worker")
-            assert found[winner] == "hopper-web-worker"
-            assert re.fullmatch("hopper-web-worker-[0-9a-f]{8}", found[loser])
+            assert bases[winner] == "hopper-web-worker"
+            assert re.fullmatch("hopper-web-worker-[0-9a-f]{8}", bases[loser])
 
     def test_the_first_by_name_gets_the_name_if_both_have_the_same_age(self) -> None:
         found = self.bases(self.member("web"), self.member("worker", "web"), self.member("web-worker", "web"))

@@ -32,10 +32,10 @@ def key_error(key: str) -> str | None:
 def source_errors(source: EnvSource, field: str) -> Iterator[tuple[str, str]]:
     """Check a reference to a key of a Secret or ConfigMap. Yield the path below `field` with each error."""
     refs = {"secretKeyRef": source.secret_key_ref, "configMapKeyRef": source.config_map_key_ref}
-    given = {name: ref for name, ref in refs.items() if ref is not None}
-    if len(given) != 1:
+    sources = {name: ref for name, ref in refs.items() if ref is not None}
+    if len(sources) != 1:
         yield field, "needs exactly one of secretKeyRef and configMapKeyRef: set one and remove the other"
-    for name, ref in given.items():
+    for name, ref in sources.items():
         if error := object_name_error(ref.name):
             yield f"{field}.{name}.name", error
         if error := key_error(ref.key):

@@ -47,9 +47,9 @@ def domain_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
         if not tcp_ports:
             yield ServiceProblem(path, "has no TCP port to forward to: add one to ports", origin)
         elif domain.proxy_port not in (None, *tcp_ports):
-            known = ", ".join(map(str, tcp_ports))
+            ports = ", ".join(map(str, tcp_ports))
             message = (
-                f"is {domain.proxy_port}, which is no TCP port of the container: use one of {known}, or add it to ports"
+                f"is {domain.proxy_port}, which is no TCP port of the container: use one of {ports}, or add it to ports"
             )
             yield ServiceProblem(f"{path}.proxyPort", message, origin)
 

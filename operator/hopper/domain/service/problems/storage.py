@@ -37,8 +37,8 @@ def volume_problems(effective: EffectiveService) -> Iterator[ServiceProblem]:
         if volume.type is VolumeType.VOLUME and not volume.external:
             source = volume.source or volume.target
             if claims.setdefault(slug(source), source) != source:
-                known = claims[slug(source)]
-                errors.append((".source", f"has the same claim name as {known}, {slug(source)}: rename one of them"))
+                first = claims[slug(source)]
+                errors.append((".source", f"has the same claim name as {first}, {slug(source)}: rename one of them"))
         yield from (ServiceProblem(f"{path}{field}", error, effective.origin(path)) for field, error in errors)
 
 
