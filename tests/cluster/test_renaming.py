@@ -128,7 +128,7 @@ async def test_a_refused_rename_leaves_the_predecessor_running(
     await live.edit("shop-p", deletionProtection=True)
     rejected = {
         "scope": manifest("x-scope", "Event", "shop", renamedFrom={"name": "shop-a"}),
-        "below": manifest("x-parent", "Orchestration", "other", renamedFrom={"name": "shop-a"}),
+        "spec.parentRef.name": manifest("x-parent", "Orchestration", "other", renamedFrom={"name": "shop-a"}),
         "children": manifest("x-children", "Project", renamedFrom={"name": "shop"}),
         "protected": successor("x-protected", "shop-p"),
     }

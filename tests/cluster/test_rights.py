@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hopper.api.heartbeat import SHARDS, configmap_name
-from hopper.api.names import LABEL_API_KEYS, LEASE_NAME
+from hopper.api.names import LABEL_API_KEYS, LABEL_MANAGED_BY, LEASE_NAME, MANAGED_BY
 from hopper.api.resources import Manifest
 from hopper.gateway.auth.api_keys import hash_of, new_key
 from hopper.local import LocalCluster
@@ -197,7 +197,7 @@ async def assert_owner_protection_needs_its_right(cluster: LocalCluster, live: L
     reference = {"apiVersion": "hopper.dev/v1", "kind": "HopperInstance", "name": "owner", "uid": owner["uid"]}
     metadata = {
         "name": "owned",
-        "labels": {"app.kubernetes.io/managed-by": "hopper"},  # the policy on the operator's account requires it
+        "labels": {LABEL_MANAGED_BY: MANAGED_BY},  # required by the admission policy of the chart
         "ownerReferences": [{**reference, "controller": True, "blockOwnerDeletion": True}],
     }
     owned = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})

@@ -174,12 +174,12 @@ class TestOverrideKinds:
         await live.create("c", **WEB)
         await live.until(lambda: live.is_ready("c") and live.condition("c", "Warning"), "c is ready and warns")
         await workloads.until_template_users("a", "b", "c")
-        assert '"a" claims web.example.com' in live.condition("c", "Warning")["message"]
+        assert '"a" also claims web.example.com' in live.condition("c", "Warning")["message"]
         counts = await requests.counts()
         assert counts[("PATCH", "hopperinstances/status")] <= 3
         await live.edit("b", overrides={"domains": [{"domain": "web.example.com", "$remove": True}]})
         await live.until(lambda: not live.condition("b", "Warning"), "b no longer warns")
-        await live.until(lambda: '"c" claims' in live.condition("a", "Warning")["message"], "a names c")
+        await live.until(lambda: '"c" also claims' in live.condition("a", "Warning")["message"], "a names c")
         await live.edit("a", desiredState="Archived")
         await live.until(lambda: not live.condition("c", "Warning"), "c no longer warns")
         await live.until(lambda: not live.condition("a", "Warning"), "a no longer warns")

@@ -260,7 +260,7 @@ class TestStop:
         await live.until_gone("a")
         await live.create("a", **WEB)
         waiting = await live.until_reason("a", "Ready", "NameInUse")
-        assert "PersistentVolumeClaim hopper-a-data" in waiting["message"], "a pod still uses it"
+        assert 'PersistentVolumeClaim "hopper-a-data"' in waiting["message"], "a pod still uses it"
         assert live.phase("a") == "Created"
         await workloads.edit("Pod", pod, {"metadata": {"finalizers": None}})
         await live.until_phase("Running", "a")
