@@ -259,8 +259,11 @@ class TestStop:
         await live.delete("a")
         await live.until_gone("a")
         await live.create("a", **WEB)
-        waiting = await live.until_reason("a", "Ready", "NameInUse")
-        assert 'PersistentVolumeClaim "hopper-a-data"' in waiting["message"], "a pod still uses it"
+        await live.until_reason("a", "Ready", "NameInUse")
+        # The pod uses the claim. The message may name other objects until garbage collection has deleted them, and a
+        # new cluster needs up to a minute to discover the kind of their owner.
+        claim = 'PersistentVolumeClaim "hopper-a-data"'
+        await live.until(lambda: claim in live.condition("a", "Ready")["message"], "the message names the claim", 90)
         assert live.phase("a") == "Created"
         await workloads.edit("Pod", pod, {"metadata": {"finalizers": None}})
         await live.until_phase("Running", "a")
