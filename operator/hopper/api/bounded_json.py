@@ -99,6 +99,13 @@ def free_form_problem(value: Any) -> str | None:
     return None
 
 
+def check_free_form(value: Any) -> Any:
+    """Return a free-form value. Raises `ValueError` if it cannot be used."""
+    if problem := free_form_problem(value):
+        raise ValueError(problem)
+    return value
+
+
 def _scalar_problem(value: Any) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return "a number in it is too large or not a number: store it as text"

@@ -5,15 +5,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from hopper.api.bounded_json import MAX_FREE_FORM_DEPTH, free_form_problem
+from hopper.api.bounded_json import MAX_FREE_FORM_DEPTH, check_free_form
 from hopper.api.enums import RoutingFallback, RoutingStrategy
 from hopper.api.model import WIRE
-
-
-def _check_free_form(value: Any) -> Any:
-    if problem := free_form_problem(value):
-        raise ValueError(problem)
-    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
@@ -91,5 +85,5 @@ class InstanceConfig:
             f"nested {MAX_FREE_FORM_DEPTH} levels deep.",
             json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
         ),
-        BeforeValidator(_check_free_form),
+        BeforeValidator(check_free_form),
     ] = None

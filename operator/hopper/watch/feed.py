@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
 
@@ -76,9 +77,11 @@ class Feed:
         """Change the index; return whether it has changed. An error concerns this object only, and is logged."""
         try:
             return change(manifest)
-        except Exception:
-            namespace, name = _key(manifest)
-            logger.exception("%s %s/%s cannot be processed: correct or delete it", self.resource.kind, namespace, name)
+        except Exception as error:
+            kind, (namespace, name) = self.resource.kind, _key(manifest)
+            # Not the message of the error, which may contain a value of a Secret.
+            place = f"{type(error).__name__} in {traceback.extract_tb(error.__traceback__)[-1].name}"
+            logger.error("%s %s/%s cannot be processed: correct or delete it (%s)", kind, namespace, name, place)
             return False
 
     @property

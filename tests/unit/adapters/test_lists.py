@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.adapters.lists import KubeLister, ListReader
+from hopper.api.bounded_json import free_form_problem
 from hopper.api.resources import INSTANCES, PODS, Manifest
 from hopper.ports import ApiError, ExpiredError, ListChunk, RefusedError, UnavailableError, WatchEvent
 from tests.unit.adapters.server import Handler, Server, respond_html, respond_json
+from tests.unit.hostile_json import deep_text, instance_text, list_text
 
 LIST = "/apis/hopper.dev/v1/namespaces/default/hopperinstances"
 VERSION = {"resourceVersion": "42"}
@@ -242,3 +244,23 @@ async def test_a_broken_connection_is_unavailable(server: Server) -> None:
     server.handler = handle
     with pytest.raises(UnavailableError):
         await watch(server)
+
+
+async def test_deep_objects_are_read_from_lists_events_and_responses(server: Server) -> None:
+    deep = instance_text("deep", deep_text(1200), elsewhere=deep_text(9000))
+    healthy = instance_text("healthy", "{}")
+    server.handler = respond_stream(list_text(deep, healthy), 5000)
+    listed = [item async for chunk in KubeLister(server.kube).chunks(INSTANCES, None) for item in chunk.items]
+    server.handler = respond_stream(
+        b"".join(f'{{"type":"ADDED","object":{text}}}\n'.encode() for text in (deep, healthy))
+    )
+    watched = [manifest for _, manifest in await watch(server)]
+    server.handler = respond_stream(deep.encode())
+    read = await server.kube.request("GET", "/deep", resource="x")
+    for manifests in (listed, watched, [read]):
+        assert [manifest["metadata"]["name"] for manifest in manifests] == ["deep", "healthy"][: len(manifests)]
+        problem = free_form_problem(manifests[0]["spec"]["config"]["extra"])
+        assert problem is not None
+        assert "levels deep" in problem
+    server.handler = respond_stream(f'{{"message":{deep_text(9000)}}}'.encode())
+    assert (await server.kube.request("GET", "/deep", resource="x")).keys() == {"message"}

@@ -233,3 +233,42 @@ def test_errors_name_the_manifest_and_the_field(arguments: list[str], stdin: str
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stdout == ""
+
+
+INSTANCE = """
+apiVersion: hopper.dev/v1
+kind: HopperInstance
+metadata: {name: web}
+spec: {scope: Project, config: {extra: EXTRA}}
+"""
+BOMB = "{a0: &a0 [x, x], " + ", ".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)) + "}"
+
+
+@pytest.mark.parametrize(
+    ("extra", "problem"),
+    [
+        ("{a: " * 65 + "1" + "}" * 65, "nested more than 64 levels deep"),
+        ("{a: " * 5000 + "1" + "}" * 5000, "nested too deep"),
+        ("[" * 5000 + "]" * 5000, "nested too deep"),
+        ("&x {a: *x}", "nested more than 64 levels deep"),
+        (BOMB, "more than 2000000 values"),
+        ("{a: .inf}", "too large"),
+        ("{a: " + "9" * 5000 + "}", "a value cannot be read"),
+        ("{a: " + "9" * 400 + "}", "too large"),
+        ('{a: "\\ud800"}', ""),
+    ],
+    ids=range(9),
+)
+def test_a_hostile_file_is_refused_with_a_message(tmp_path: Path, extra: str, problem: str) -> None:
+    (tmp_path / "web.yaml").write_text(INSTANCE.replace("EXTRA", extra))
+    result = hopper("-f", str(tmp_path / "web.yaml"))
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("error: ")
+    assert problem in result.stderr
+
+
+def test_lists_that_contain_themselves_are_refused() -> None:
+    result = hopper("-f", "-", stdin="&list {kind: List, metadata: {}, items: [*list]}")
+    assert result.exit_code == 2
+    assert "more than 8 Lists are nested" in result.stderr

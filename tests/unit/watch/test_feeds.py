@@ -50,3 +50,25 @@ async def test_a_list_older_than_the_watch_restores_nothing() -> None:
     lister.put(instance_manifest("changed", 9), instance_manifest("deleted", 10))
     await feed.resync(lister)
     assert set(index.versions) == {"changed", "same", "recreated", "deleted"}
+
+
+@pytest.mark.parametrize("error", [RecursionError, KeyError, OverflowError])
+async def test_an_object_that_cannot_be_processed_does_not_end_the_feed(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    index = DictIndex()
+
+    def put(manifest: Manifest) -> bool:
+        if manifest["metadata"]["name"] == "hostile":
+            raise error("s3cret")
+        return index.put(manifest)
+
+    lister = FakeLister(instance_manifest("hostile"), instance_manifest("healthy"))
+    feed = Feed(SECRETS, put=put, remove=index.remove, uids=index.uids)
+    await feed.relist(lister, None)
+    await feed.resync(lister)
+    feed.handle_event("MODIFIED", instance_manifest("hostile", 2))
+    feed.handle_event("MODIFIED", instance_manifest("healthy", 3))
+    assert index.versions == {"healthy": "3"}
+    assert f"Secret default/hostile cannot be processed: correct or delete it ({error.__name__} in put)" in caplog.text
+    assert "s3cret" not in caplog.text

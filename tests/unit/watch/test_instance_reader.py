@@ -70,3 +70,40 @@ def test_the_problems_of_a_deleted_instance_are_forgotten() -> None:
     assert reader.problems(instance)
     reader.forget("u")
     assert reader.problems(instance) == ()
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"a": 1}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("extra", "problem"),
+    [
+        (nested(65), "nested more than 64 levels deep"),
+        ({"a": float("inf")}, "a number in it is too large"),
+        ({"a": ["\ud800"]}, "a text in it is not valid Unicode"),
+        ([1], "invalid value, correct it: Input should be a valid dictionary"),
+    ],
+    ids=range(4),
+)
+def test_only_the_invalid_field_of_config_is_left_out(extra: object, problem: str) -> None:
+    reader = InstanceReader()
+    config = {"capabilities": ["gpu"], "limits": {"maxDepth": 3}, "extra": extra}
+    instance = reader.read(manifest(config=config, replicas=3))
+    assert instance is not None
+    assert instance.spec.config is not None
+    assert (instance.spec.config.extra, instance.spec.config.capabilities) == (None, ("gpu",))
+    assert instance.spec.replicas == 3
+    (message,) = reader.problems(instance)
+    assert message.startswith(f"spec.config.extra: {problem}")
+
+
+def test_a_config_that_is_no_object_is_left_out() -> None:
+    reader = InstanceReader()
+    instance = reader.read(manifest(config=[1]))
+    assert instance is not None
+    assert instance.spec.config is None
+    assert reader.problems(instance)[0].startswith("spec.config: ")

@@ -22,6 +22,7 @@ from hopper.watch import Feed, WatchHealth
 from hopper.watch.health import WatchFailedError
 from hopper.watch.kopf_internals import REPEATING_LOGGERS, is_kopf_task
 from hopper.watch.kopf_source import run_kopf
+from tests.unit.hostile_json import deep_text, instance_text
 from tests.unit.watch.fake_lister import DictIndex, FakeLister, instance_manifest
 
 PATH = INSTANCES.path("default")
@@ -57,10 +58,13 @@ class ApiServer:
         self.requests: list[dict[str, str]] = []
         self.tokens: list[str | None] = []
         self.other_paths: set[str] = set()
-        self.events: asyncio.Queue[dict[str, object] | None] = asyncio.Queue()
+        self.events: asyncio.Queue[dict[str, object] | str | None] = asyncio.Queue()
 
     def send(self, event_type: str, manifest: Manifest) -> None:
         self.events.put_nowait({"type": event_type, "object": manifest})
+
+    def send_text(self, event_type: str, manifest: str) -> None:
+        self.events.put_nowait(f'{{"type":"{event_type}","object":{manifest}}}')
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path != PATH:
@@ -73,7 +77,8 @@ class ApiServer:
         response = web.StreamResponse()
         await response.prepare(request)
         while event := await self.events.get():
-            await response.write(json.dumps(event).encode() + b"\n")
+            text = event if isinstance(event, str) else json.dumps(event)
+            await response.write(text.encode() + b"\n")
         return response
 
 
@@ -147,6 +152,18 @@ async def test_events_reach_the_feed(running: Running) -> None:
     running.server.send("MODIFIED", instance_manifest("a", 9))
     running.server.send("DELETED", instance_manifest("b", 10))
     await running.until(lambda: running.index.versions == {"a": "9", "c": "8"})
+
+
+@pytest.mark.parametrize("leaf", ["1", "9" * 5000, '"\\\\ud800"', '"' + "x" * 2**20 + '"'], ids=range(4))
+@pytest.mark.parametrize("depth", [0, 1200, 9990])
+async def test_events_that_kopf_cannot_decode_reach_the_feed(running: Running, depth: int, leaf: str) -> None:
+    running.server.send_text("ADDED", instance_text("c", deep_text(depth, leaf=leaf), version=8))
+    running.server.send("ADDED", instance_manifest("d", 9))
+    await running.until(lambda: running.index.versions == {"a": "3", "b": "7", "c": "8", "d": "9"})
+    config = running.index.objects["default", "c"]["spec"]["config"]
+    assert config["capabilities"] == ["gpu"]
+    json.dumps(config, ensure_ascii=False).encode()
+    assert len(running.server.requests) == 1
 
 
 async def test_a_watch_continues_from_the_last_bookmark(running: Running) -> None:

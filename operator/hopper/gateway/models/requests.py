@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from hopper.api.bounded_json import check_free_form
 from hopper.api.config import InstanceConfig
 from hopper.api.model import ObjectName
 from hopper.api.service import Overrides
@@ -13,7 +14,11 @@ from hopper.gateway.models.enums import ScopeParameter, TypeParameter
 DisplayName = Annotated[str, Field(min_length=1, max_length=255, description="Display name of the instance.")]
 Description = Annotated[str | None, Field(max_length=4096, description="Purpose of the instance.")]
 ParentId = Annotated[str | None, Field(min_length=1, max_length=253, description="Id or uid of the parent.")]
-RuntimeMetadata = Annotated[dict[str, Any] | None, Field(description="Free-form values about the run of the instance.")]
+RuntimeMetadata = Annotated[
+    dict[str, Any] | None,
+    Field(description="Free-form values about the run of the instance."),
+    BeforeValidator(check_free_form),
+]
 Config = Annotated[InstanceConfig | None, Field(description="Configuration of the instance, as in `spec.config`.")]
 TemplateOverrides = Annotated[Overrides | None, Field(description="Overrides of the template, as in `spec.overrides`.")]
 TemplateName = Annotated[
