@@ -7,7 +7,9 @@ from fastapi_offline import FastAPIOffline
 
 from hopper.gateway.access import authenticate
 from hopper.gateway.context import Context
+from hopper.gateway.http.docs_page import add_docs_page
 from hopper.gateway.http.error_handlers import install_error_handlers
+from hopper.gateway.http.guard import RequestGuard
 from hopper.gateway.http.observability import ObservabilityMiddleware
 from hopper.gateway.http.openapi import build_openapi
 from hopper.gateway.routes import actions, instances, probes, registry, stacks, templates
@@ -23,7 +25,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 def build_app(context: Context | None) -> FastAPI:
     """Return the ASGI application for a context. Without a context, it only provides its OpenAPI document."""
-    app = FastAPIOffline(  # serves /docs without files from other servers
+    app = FastAPIOffline(  # serves the files of /docs, so that they need not come from other servers
+        docs_url=None,
         redoc_url=None,
         title="Hopper",
         summary="Hierarchies of long-lived instances on Kubernetes",
@@ -35,7 +38,9 @@ def build_app(context: Context | None) -> FastAPI:
     app.state.context = context
     app.state.authenticate = authenticate
     install_error_handlers(app)
+    app.add_middleware(RequestGuard)
     app.add_middleware(ObservabilityMiddleware)
+    add_docs_page(app)
     app.include_router(probes.router)
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1")

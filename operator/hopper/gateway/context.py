@@ -27,12 +27,15 @@ class Settings:
     """Limits and scope of the gateway.
 
     No `namespaces` means all. `namespace` is the default for requests that name none. `requests_per_second` is the
-    sustained rate of one caller (None: no limit), `burst` the number of requests at once.
+    sustained rate of one caller (None: no limit), `burst` the number of requests at once. `allowed_hosts` are the host
+    names that requests may use (none: any); with `local_only`, these are added to the loopback addresses.
     """
 
     namespace: str = "default"
     namespaces: frozenset[str] = frozenset()
     prefix: str = DEFAULT_PREFIX
+    allowed_hosts: frozenset[str] = frozenset()
+    local_only: bool = False
     max_body_bytes: int = 1_048_576
     max_body_seconds: float = 30.0
     max_depth: int = 32

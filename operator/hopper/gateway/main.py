@@ -1,7 +1,7 @@
 """Entry point of the gateway process."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hopper.adapters.connection import Connection
@@ -22,6 +22,7 @@ def serve_gateway(
     port: int,
     auth: AuthMode,
     rate: float,
+    allowed_hosts: Collection[str],
     prefix: str,
     verbose: bool,
     json_logs: bool,
@@ -41,7 +42,12 @@ def serve_gateway(
         )
         return 1
     limit = rate if rate and auth is not AuthMode.NONE else None
-    settings = Settings(requests_per_second=limit, burst=int(2 * rate), prefix=prefix)
+    settings = Settings(
+        requests_per_second=limit,
+        burst=int(2 * rate),
+        prefix=prefix,
+        allowed_hosts=frozenset(host.lower() for host in allowed_hosts),
+    )
     options = GatewayOptions(host=host, port=port, auth=auth, settings=settings)
 
     def on_synced() -> None:

@@ -122,7 +122,12 @@ class Gateway:
             intents=KubeIntents(self._kube),
             authority=self._authority(),
             heartbeat_writer=heartbeat_writer,
-            settings=replace(options.settings, namespace=home, namespaces=frozenset(served)),
+            settings=replace(
+                options.settings,
+                namespace=home,
+                namespaces=frozenset(served),
+                local_only=options.auth is AuthMode.NONE,
+            ),
             not_ready=self._not_ready,
             problems=lambda: self._resync.problems(),
             metrics=self._metrics,

@@ -22,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "all_namespaces": False,
     "port": 0,
     "rate": 0,
+    "allowed_hosts": [],
     "prefix": "hopper",
     "verbose": False,
     "json_logs": False,
@@ -81,6 +82,7 @@ def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
         "--port=0",
         "--auth=apikey",
         "--rate=9",
+        "--allowed-host=Hopper.example.org",
         "-v",
         "--log-format=json",
         "--prefix=x",
@@ -90,6 +92,7 @@ def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
     assert (options["host"], options["port"], options["auth"]) == ("::1", 0, AuthMode.API_KEY)
     assert (options["rate"], options["verbose"], options["json_logs"]) == (9, True, True)
     assert options["prefix"] == "x"
+    assert options["allowed_hosts"] == ["Hopper.example.org"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])

@@ -52,7 +52,7 @@ class InMemoryGateway:
             catalogue=catalogue,
             templates=TemplateIndex(),
             intents=self.store,
-            authority=authority or NoAuthentication(only_local=False),
+            authority=authority or NoAuthentication(),
             heartbeat_writer=writer,
             settings=settings,
             not_ready=lambda: self.not_ready_reasons,

@@ -52,6 +52,13 @@ def gateway_run(
         float,
         typer.Option(help="Limit of requests per second and caller. Bursts may have twice that. 0: no limit.", min=0),
     ] = 500,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name that requests may use, without the port. Repeat for more. Default: loopback addresses with "
+            "--auth none, and otherwise any. Probes and metrics accept any host name."
+        ),
+    ] = None,
     prefix: Prefix = DEFAULT_PREFIX,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
@@ -78,6 +85,7 @@ def gateway_run(
             port=port,
             auth=AuthMode(auth.value),
             rate=rate,
+            allowed_hosts=allowed_host or [],
             prefix=prefix,
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,

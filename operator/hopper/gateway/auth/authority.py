@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from hopper.api.resources import Resource
-from hopper.gateway.http.errors import ForbiddenError
 
 ANONYMOUS = "anonymous"
 
@@ -63,33 +61,15 @@ def is_loopback(host: str) -> bool:
 
 
 class NoAuthentication:
-    """Authority that gives all permissions to every caller. Only for a gateway on a loopback address.
+    """Authority that gives all permissions to every caller.
 
-    A web page can make the user's browser send requests to that address. With `only_local`, requests with a foreign
-    Host or Origin header are rejected.
+    Only for a gateway on a loopback address that checks Host and Origin headers (`http.guard`).
     """
 
     scheme: str | None = None
 
-    def __init__(self, *, only_local: bool = True) -> None:
-        self._only_local = only_local
-
     async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
-        if self._only_local:
-            origin = headers.get("origin")
-            for url in (f"//{headers.get('host', '')}", *([origin] if origin is not None else ())):
-                if not is_loopback(_host_of(url) or ""):
-                    raise ForbiddenError(
-                        "a gateway without authentication serves only this machine: use a loopback address as the host"
-                    )
         return Caller(ANONYMOUS)
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
         return True
-
-
-def _host_of(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None

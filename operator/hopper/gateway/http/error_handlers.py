@@ -23,6 +23,7 @@ from hopper.gateway.http.errors import (
     ValidationFailedError,
     unavailable,
 )
+from hopper.gateway.http.responses import SECURITY_HEADERS
 from hopper.gateway.http.validation_errors import field_error, summarize, validation_failed
 from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
 
@@ -117,7 +118,8 @@ async def _handle_api_error(request: Request, error: Exception) -> Response:
 
 
 async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
-    return error_response(500, "internal error; see the log of the gateway")
+    # This response does not pass the middleware.
+    return error_response(500, "internal error; see the log of the gateway", headers=SECURITY_HEADERS)
 
 
 def install_error_handlers(app: FastAPI) -> None:

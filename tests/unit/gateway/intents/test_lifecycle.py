@@ -61,7 +61,7 @@ class TestReason:
         assert "reason" not in gateway.spec("web")
 
     async def test_the_reason_contains_the_caller(self) -> None:
-        gateway = InMemoryGateway(NamedCallerAuthority(only_local=False))
+        gateway = InMemoryGateway(NamedCallerAuthority())
         gateway.instance("web")
         await gateway.post("/instances/web/pause", {"reason": "maintenance"})
         assert gateway.spec("web")["reason"] == "maintenance (by alice)"
