@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hopper.adapters.connection import Connection
-from hopper.gateway.auth.authority import is_loopback
 from hopper.gateway.context import Settings
+from hopper.gateway.http.connections import is_loopback
 from hopper.gateway.server import AuthMode, Gateway, GatewayOptions
 from hopper.process.process import Process
 from hopper.process.system import exempt_loaded_objects_from_gc

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hopper.api.resources import INSTANCES
 from hopper.cli.main import app
 from hopper.gateway.auth import ApiKeyAuthority, Permission
-from hopper.gateway.auth.authority import is_loopback
+from hopper.gateway.http.connections import is_loopback
 from hopper.gateway.main import serve_gateway
 from hopper.gateway.server import AuthMode
 

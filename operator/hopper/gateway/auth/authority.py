@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Protocol
 
 from hopper.api.resources import Resource
@@ -50,14 +49,6 @@ class Authority(Protocol):
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
         """Whether the caller has the permission in a namespace."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is a loopback address, which only programs on this machine can reach."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class NoAuthentication:

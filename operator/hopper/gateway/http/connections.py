@@ -217,6 +217,14 @@ def client_network(host: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is a loopback address, which only programs on this machine can reach."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def allowed_connections(wanted: int) -> int:
     """Return the number of connections for which the process may open files, at most `wanted`.
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hopper.gateway.auth.authority import is_loopback
+from hopper.gateway.http.connections import is_loopback
 from hopper.gateway.http.error_handlers import error_response
 from hopper.gateway.http.errors import ForbiddenError, HttpNotFoundError, ProblemError
 from hopper.gateway.http.responses import SECURITY_HEADERS
