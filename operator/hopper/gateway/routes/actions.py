@@ -27,12 +27,12 @@ Wait = Annotated[bool, Query(description="Wait until the action has completed or
 Timeout = Annotated[float, Query(ge=0, le=300, description="Maximum time to wait, in seconds.")]
 
 _DESCRIPTIONS = {
-    Action.START: "Sets the desired state Running.",
-    Action.STOP: "Sets the desired state Stopped. Pods are deleted; configuration and volumes stay.",
-    Action.RESTART: "Stops and starts the instance once.",
-    Action.PAUSE: "Sets the desired state Paused. Pods keep running but receive no requests and no new tasks.",
-    Action.RESUME: "Sets the desired state Running for a paused instance.",
-    Action.ARCHIVE: "Sets the desired state Archived. Pods are deleted; the object becomes read-only, and it keeps its "
+    Action.START: "Set the desired state Running.",
+    Action.STOP: "Set the desired state Stopped. Pods are deleted; configuration and volumes stay.",
+    Action.RESTART: "Stop and start the instance once.",
+    Action.PAUSE: "Set the desired state Paused. Pods keep running but receive no requests and no new tasks.",
+    Action.RESUME: "Set the desired state Running for a paused instance.",
+    Action.ARCHIVE: "Set the desired state Archived. Pods are deleted; the object becomes read-only, and it keeps its "
     "persistent volumes.",
 }
 

@@ -157,7 +157,7 @@ async def follow_events(
         Header(max_length=64, description="Id of an event, or revision of the topology, to continue after."),
     ] = None,
 ) -> Response:
-    """Streams the events of all instances of the namespace as server-sent events, starting with a snapshot."""
+    """Stream the events of all instances of the namespace as server-sent events, starting with a snapshot."""
 
     async def is_still_granted() -> bool:
         return await WATCH_INSTANCES.is_still_granted(access, request)

@@ -126,7 +126,7 @@ async def get_stack_instance(name: StackName, instance: MemberId, request: Reque
 async def change_stack_instance(
     name: StackName, instance: MemberId, body: UpdateStackInstance, access: MayPatch
 ) -> Response:
-    """Update the description, or starts or stops the instance. Omitted fields keep their value."""
+    """Update the description, or start or stop the instance. Omitted fields keep their value."""
     stack = get_stack_or_404(access, name)
     changed = await update_stack_instance(access, get_member_or_404(access, stack, instance), body)
     return _view_response(access, stack, changed)
@@ -134,7 +134,7 @@ async def change_stack_instance(
 
 @router.delete("/{instance}", status_code=204, response_class=Response, summary="Delete an instance of a stack")
 async def delete_stack_instance(name: StackName, instance: MemberId, access: MayDelete) -> Response:
-    """Terminates an instance. Its object and its persistent volumes stay, and its name can be used again."""
+    """Terminate an instance. Its object and its persistent volumes stay, and its name can be used again."""
     stack = get_stack_or_404(access, name)
     await terminate_instance(access, get_member_or_404(access, stack, instance), cascade=False)
     return Response(status_code=204)
@@ -206,7 +206,7 @@ def _add_override_route(kind: OverrideKind) -> None:
         f"/{{instance}}/{kind.path}",
         response_model=StackInstanceDetail,
         summary=f"Replace the {kind.path} overrides of an instance",
-        description="Replaces all overrides of this kind. An empty list or null removes them, so that the values of "
+        description="Replace all overrides of this kind. An empty list or null removes them, so that the values of "
         "the template apply.",
         operation_id=f"replace_{kind.response_field}",
     )
