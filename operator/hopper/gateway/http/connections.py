@@ -2,7 +2,7 @@
 
 A connection takes memory before its caller is known, so the limits apply to every client. A client that sends nothing
 must not keep others out: at the limit, the connection that has waited longest for its client ends. Connections whose
-request is being answered are never ended; if there are only such ones, the new connection is refused.
+request is being answered are never ended. If there are no others, the new connection is refused.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class ConnectionSlot:
         self._limit.mark_waiting(self)
 
     def answer(self) -> None:
-        """Mark the connection as one whose request is being answered."""
+        """Mark the connection as answering a request."""
         self._limit.mark_answering(self)
 
     def release(self) -> None:
@@ -70,11 +70,21 @@ class ConnectionLimit:
         """Return the number of open connections."""
         return len(self._open)
 
+    @property
+    def waiting_count(self) -> int:
+        """Number of connections that wait for their client."""
+        return len(self._waiting)
+
+    @property
+    def address_count(self) -> int:
+        """Number of client addresses with an open or waiting connection."""
+        return len(self._open_by_address.keys() | self._waiting_by_address.keys())
+
     def acquire(self, address: str, end: Callable[[], None]) -> ConnectionSlot | None:
         """Count a new connection, which waits for its client. Return None if it must be refused.
 
-        At a limit, the connection that has waited longest ends first: one of the same address at the limit of that
-        address, and otherwise one of all.
+        At a limit, the connection that has waited longest ends first: a connection of the same address if
+        the limit of that address is reached, else any connection.
         """
         if self._open_by_address[address] >= self._limit_per_address:
             if not self._end_longest_wait(self._waiting_by_address.get(address, {})):

@@ -1,4 +1,4 @@
-"""Connections are limited in number before anything is done for them, and idle ones keep nobody out."""
+"""Limits for connections, which apply before any work is done. Idle connections keep no client out."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class TestConnectionLimit:
             slot.release()
             slot.wait_for_client()
         assert len(limit) == 0
-        assert (limit._waiting, limit._waiting_by_address, +limit._open_by_address) == ({}, {}, {})
+        assert (limit.waiting_count, limit.address_count) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class TestConnectionLimit:
     ],
 )
 def test_the_network_of_a_client(host: str, network: str) -> None:
-    """One host has all addresses of an IPv6 network, so they share a limit."""
+    """All addresses of an IPv6 network share a limit, because a single host may have all of them."""
     assert client_network(host) == network
 
 
@@ -133,7 +133,7 @@ def test_connections_need_files() -> None:
     assert allowed_connections(7) == 7
 
 
-async def test_unfinished_heads_keep_nobody_out(gateway: InMemoryGateway) -> None:
+async def test_unfinished_heads_keep_no_client_out(gateway: InMemoryGateway) -> None:
     limit = ConnectionLimit(20, 20)
     async with listening(gateway, limit) as port:
         clients = []
