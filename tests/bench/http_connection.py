@@ -8,7 +8,7 @@ import time
 
 
 class HttpConnection:
-    """Sends one request at a time. Bodies have a Content-Length or come in chunks; both are read to the end."""
+    """Client that sends one request at a time. It reads bodies with a Content-Length and bodies in chunks."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._host, self._port, self._tls = host, port, tls

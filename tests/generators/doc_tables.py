@@ -12,7 +12,7 @@ from tests.unit.tables import TABLES
 
 
 def with_current_tables(page: Page) -> str:
-    """Return the text of a page with every generated table as the definitions have it."""
+    """Return the text of a page with every generated table rendered from the current definitions."""
     text = page.text
     for name in page.blocks.keys() & TABLES.keys():
         block = re.compile(rf"(?<=<!-- table: {re.escape(name)} -->\n).*?(?=\n?<!-- end -->)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Makes a release: `python -m tests.release VERSION [--dry-run]`, as `make release VERSION=x` does.
+"""The command that makes a release: `python -m tests.release VERSION [--dry-run]`, as `make release VERSION=x` does.
 
 Without `--dry-run` it edits the versions and the changelog, generates what follows from them, commits and tags.
 Nothing is pushed. With `--dry-run` it prints the edits and commands, and changes nothing.

@@ -28,7 +28,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 class NoClusterError(Exception):
-    """No cluster is configured, or the API server rejects the credentials."""
+    """Error for a missing cluster configuration, or for credentials that the API server rejects."""
 
 
 @dataclass(frozen=True, slots=True)

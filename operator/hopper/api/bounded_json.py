@@ -26,7 +26,7 @@ _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _NUMBER = rf"[-+.0-9eE]{{{_MAX_DIGITS + 1},}}"
 _SCALAR = re.compile(f"{_STRING}|{_NUMBER}", re.DOTALL)
 _LONG_NUMBER = re.compile(_NUMBER)
-# An object or list without others in it is one token, because most tokens of a large text are in such a one.
+# An innermost object or list is one token, because most tokens of a large text are inside innermost objects and lists.
 _FLAT = rf'[\[{{](?:[^\[\]{{}}"]++|{_STRING})*+[\]}}]'
 _TOKEN = re.compile(rf'{_FLAT}|[\[\]{{}}]|{_STRING}|{_NUMBER}|"', re.DOTALL)
 _HEX = "[0-9a-fA-F]"
@@ -174,7 +174,7 @@ def _reduce(text: str, start: int) -> tuple[str, int]:
 
 
 def _reduce_flat(part: str, depth: int) -> str:
-    """Return a string, a long number, or an object or list without others in it, within the limits."""
+    """Return a string, a long number, or an innermost object or list within the limits."""
     if depth == MAX_DECODED_DEPTH and part[0] in "{[":
         return "null"
     if "\\u" in part or len(part) >= _MAX_DIGITS:

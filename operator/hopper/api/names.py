@@ -34,7 +34,7 @@ LABEL_INSTANCE = f"{GROUP}/instance"
 # On the ConfigMaps of heartbeat shards (see api/heartbeat.py).
 LABEL_HEARTBEATS = f"{GROUP}/heartbeats"
 
-# On the Secrets with API keys of the gateway (see gateway/auth/keys.py).
+# On the Secrets with API keys of the gateway (see gateway/auth/api_keys.py).
 LABEL_API_KEYS = f"{GROUP}/api-keys"
 
 # On all owned objects. The operator selects them by it.

@@ -17,7 +17,7 @@ from hopper.api.schema import Schema, object_schema
 from hopper.api.template import HopperTemplate
 from hopper.cli.manifest_yaml import KubectlYamlLoader
 
-# kubectl reads a List in a List, but nobody writes more.
+# kubectl reads Lists of Lists. Deeper nesting does not occur in practice.
 _MAX_LISTS = 8
 _MODELS: dict[str, type[Any]] = {INSTANCE_KIND: HopperInstance, TEMPLATE_KIND: HopperTemplate}
 

@@ -20,7 +20,7 @@ _RESOURCES = {**OWNED_RESOURCES, INSTANCES.kind: INSTANCES, TEMPLATES.kind: TEMP
 
 
 class ApplyOutcome(StrEnum):
-    """Effect of an apply on an object, in kubectl's words."""
+    """Effect of an apply on an object, named as kubectl prints it."""
 
     CREATED = "created"
     CONFIGURED = "configured"
@@ -42,7 +42,7 @@ class ApplyResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerSideApplier:
-    """Applies manifests to one namespace as one field manager.
+    """Client that applies manifests to one namespace as one field manager.
 
     With `force`, it takes over fields of other field managers.
     """

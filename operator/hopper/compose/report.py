@@ -23,7 +23,7 @@ class ComposeProblem:
 
 
 class ComposeError(Exception):
-    """The input is refused. `problems` holds all reasons."""
+    """Error for refused input. `problems` holds all reasons."""
 
     def __init__(self, problems: Iterable[ComposeProblem]) -> None:
         self.problems = tuple(problems)

@@ -14,7 +14,7 @@ from hopper.registry import OwnedObjectIndex
 
 
 class ObjectRefusedError(RefusedError):
-    """The API server, or the ownership of an existing object, rules out a change to the object called `key`."""
+    """Refusal of a change to the object `key`, by the API server or because of the owner of an existing object."""
 
     def __init__(self, key: ObjectKey, error: RefusedError) -> None:
         self.key = key
@@ -24,7 +24,7 @@ class ObjectRefusedError(RefusedError):
 
 
 class ObjectApplier:
-    """Writes `ObjectChanges` through a store and puts the answers into the index.
+    """Writer of `ObjectChanges` through a store, which puts the answers into the index.
 
     All decisions are made by `domain.ownership` and `domain.followup`.
     """

@@ -32,7 +32,7 @@ class LeaseTiming:
 
 
 class LeadershipLostError(FatalError):
-    """This process does not hold the Lease any more and must not write."""
+    """Loss of the Lease, after which this process must not write."""
 
 
 class Election:

@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class KeyedQueue(Generic[K]):
-    """Calls `work(key)` for every key added, with bounded concurrency.
+    """Queue that calls `work(key)` for every key added, with bounded concurrency.
 
     `work` returns the seconds after which the key is requeued; None leaves it until it is added again. If `work`
     raises, the key is requeued after a delay that doubles from `first_delay` to `longest_delay(error)` seconds, with

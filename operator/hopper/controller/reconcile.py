@@ -45,7 +45,7 @@ _DELETION_EVENTS = {
 
 
 class Reconciler:
-    """Brings one instance at a time closer to its effective state."""
+    """Reconciler that brings one instance at a time closer to its effective state."""
 
     def __init__(
         self,

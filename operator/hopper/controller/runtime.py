@@ -28,7 +28,7 @@ _CACHED_BLUEPRINTS = 1000
 
 
 class RuntimeGatherer:
-    """Reads templates and owned objects from their indexes, and caches blueprints while their sources are unchanged."""
+    """Reader of templates and owned objects from their indexes. It caches blueprints until a source changes."""
 
     def __init__(self, templates: TemplateIndex, owned_objects: OwnedObjectIndex, prefix: str) -> None:
         self._templates = templates

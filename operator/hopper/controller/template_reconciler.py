@@ -12,7 +12,7 @@ from hopper.process.system import wall_clock
 
 
 class TemplateReconciler:
-    """Writes the status of templates. Instances render them in their own reconciles."""
+    """Writer of the status of templates. Instances render them in their own reconciles."""
 
     def __init__(self, indexes: Indexes, store: TemplateStore, clock: Callable[[], datetime] = wall_clock) -> None:
         self._indexes = indexes

@@ -28,15 +28,15 @@ _GOALS: dict[Action, DesiredState] = {
     Action.RESUME: DesiredState.RUNNING,
     Action.ARCHIVE: DesiredState.ARCHIVED,
 }
-# Only start may start an instance that a user has stopped. These need one that is meant to be started.
+# Actions that require the desired state Running or Paused. Only `start` may start an instance that a user has stopped.
 _NEED_STARTED = frozenset({Action.RESTART, Action.PAUSE, Action.RESUME})
-# In phase Error these ask for another try, even if the desired state stays the same.
+# Actions that request another attempt in phase Error, even if the desired state stays the same.
 _RETRY = frozenset({Action.START, Action.RESUME})
 
 
 @dataclass(frozen=True, slots=True)
 class ActionVerdict:
-    """Answer to the question whether an action is possible."""
+    """Result of checking an action: whether it is possible, and if not, why."""
 
     verdict: Literal["allowed", "illegal", "already"]
     """`illegal`: the lifecycle has no path there. `already`: the action would change nothing."""

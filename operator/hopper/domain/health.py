@@ -1,6 +1,6 @@
-"""Health of an instance in one word, with a reason and a message.
+"""Health of an instance: one value, with a reason and a message.
 
-`hopper.api.enums.Health` orders the words from best to worst. `RULES` decides which word applies.
+`hopper.api.enums.Health` orders the values from best to worst. `RULES` decides which one applies.
 """
 
 from collections.abc import Callable, Iterable
@@ -117,14 +117,14 @@ def is_not_ready(i: HealthInput) -> HealthVerdict | None:
 
 # The first rule that applies decides. An instance to which no rule applies is healthy.
 RULES: tuple[HealthRule, ...] = (
-    # Without a status, none of the other rules has anything to look at.
+    # All other rules need a status, so this one comes first.
     has_no_status,
     # Problems that the operator has found come before phases, because they hold whatever the phase is.
     is_in_error,
     is_stalled,
     # An inactive instance sends no heartbeats, so the rules below must not judge it.
     is_inactive,
-    # From here on from worst to best: what a heartbeat says or lacks, and then the conditions.
+    # The remaining rules go from worst to best: first the heartbeats, then the conditions.
     has_lost_heartbeats,
     reports_unhealthy,
     has_overdue_heartbeat,
@@ -147,7 +147,7 @@ def health_of(
 
 
 def worst(healths: Iterable[Health]) -> Health:
-    """Return the worst of the given words; INACTIVE if there are none."""
+    """Return the worst of the given values; INACTIVE if there are none."""
     return max(healths, key=lambda health: health.severity, default=Health.INACTIVE)
 
 

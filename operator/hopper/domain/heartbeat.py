@@ -45,7 +45,7 @@ class HeartbeatState(StrEnum):
 
 
 def heartbeat_state(instance: HopperInstance, record: HeartbeatRecord) -> HeartbeatState | None:
-    """Judge the heartbeats of an instance; return None if it need not send any now.
+    """Return the judgement of an instance's heartbeats; None if it need not send any now.
 
     A Running instance must send heartbeats. In Error only a heartbeat since the failure counts, which shows that the
     instance is alive.
@@ -70,7 +70,7 @@ def heartbeat_condition(instance: HopperInstance, record: HeartbeatRecord) -> tu
     """Return status, reason and message of the Heartbeat condition; None if the instance has no such condition.
 
     The message contains no time, so that an unchanged condition needs no write. While the state is inconclusive, the
-    condition keeps what it said earlier in the same run of the instance.
+    condition keeps its status from earlier in the same run of the instance.
     """
     state, heartbeat = heartbeat_state(instance, record), instance.spec.heartbeat
     if state is None or heartbeat is None:

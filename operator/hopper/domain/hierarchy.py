@@ -115,7 +115,7 @@ def is_orphaning(instance: HopperInstance) -> bool:
     return ORPHAN_FINALIZER in instance.metadata.finalizers
 
 
-def wanted_references(instance: HopperInstance, link: ParentLink) -> tuple[OwnerReference, ...]:
+def desired_owner_references(instance: HopperInstance, link: ParentLink) -> tuple[OwnerReference, ...]:
     """Return the ownerReferences that follow from the link, after the references to objects of other kinds."""
     current = instance.metadata.owner_references
     foreign = tuple(reference for reference in current if not is_hopper_reference(reference))

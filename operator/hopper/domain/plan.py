@@ -11,7 +11,10 @@ from hopper.api.resources import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Reason why an instance is not where it should be; the source of its Ready, Reconciling and Stalled conditions."""
+    """Reason why an instance has not reached its effective state.
+
+    The conditions Ready, Reconciling and Stalled follow from it.
+    """
 
     reason: Reason
     """Reason of the conditions."""

@@ -16,7 +16,7 @@ from hopper.domain.checks import (
     restarts_are_exhausted,
     seconds_until,
 )
-from hopper.domain.hierarchy import is_hopper_reference, is_orphaning, is_owned_by, wanted_references
+from hopper.domain.hierarchy import desired_owner_references, is_hopper_reference, is_orphaning, is_owned_by
 from hopper.domain.objects import CLAIM, plan_objects
 from hopper.domain.observed import Observed
 from hopper.domain.plan import HierarchyEvent, MetadataChange, Plan
@@ -43,7 +43,7 @@ def plan(o: Observed) -> Plan:
     """Return the plan for one instance."""
     if o.instance.metadata.deletion_timestamp:
         return _plan_deletion(o)
-    if o.refusal is not None:  # the API server may have rejected the deletion of the instance, which then lives on
+    if o.refusal is not None:  # perhaps of the deletion of the instance, which therefore still exists
         return _plan_life(o)
     if is_deleted_with_parent(o):
         return Plan(delete=Reason.PARENT_IS_BEING_DELETED)
@@ -151,7 +151,7 @@ def _plan_metadata(o: Observed) -> tuple[MetadataChange | None, tuple[HierarchyE
     The ownerReferences follow from the link. The finalizer is present while the instance has children.
     """
     metadata = o.instance.metadata
-    references = wanted_references(o.instance, o.link)
+    references = desired_owner_references(o.instance, o.link)
     finalizers = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
     if o.children.expected or o.children.total:
         finalizers = metadata.finalizers if FINALIZER in metadata.finalizers else (*finalizers, FINALIZER)
@@ -163,7 +163,7 @@ def _plan_metadata(o: Observed) -> tuple[MetadataChange | None, tuple[HierarchyE
 def _parent_change_events(o: Observed) -> tuple[HierarchyEvent, ...]:
     name, references = o.instance.name, o.instance.metadata.owner_references
     before = next((r.name for r in references if is_hopper_reference(r)), None)
-    after = next((r.name for r in wanted_references(o.instance, o.link) if is_hopper_reference(r)), None)
+    after = next((r.name for r in desired_owner_references(o.instance, o.link) if is_hopper_reference(r)), None)
     if before == after:
         return ()
     events = []

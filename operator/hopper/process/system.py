@@ -39,7 +39,7 @@ def exempt_loaded_objects_from_gc(*, collect_first: bool = False) -> None:
 def open_listener(host: str, port: int, backlog: int = 128) -> socket.socket:
     """Return a listening socket; port 0 picks a free port. Raises `OSError` if the port is in use.
 
-    `ALL_ADDRESSES` accepts IPv4 and IPv6 connections, as far as the kernel supports them. A pod may have only one.
+    `ALL_ADDRESSES` accepts IPv4 and IPv6 connections, where the kernel has both. A pod may have only one of them.
     """
     if host == ALL_ADDRESSES and socket.has_dualstack_ipv6():
         try:

@@ -55,7 +55,7 @@ class Resync:
             except ApiError as error:
                 logger.warning("resync failed: %s", error)
                 wait = _RETRY_SECONDS
-                if not error.code:  # the API server is down, and a restarted process would know even less
+                if not error.code:  # the API server is down, and a restarted process could not even list
                     self._unreachable_at = _now()
 
     async def run_once(self) -> None:

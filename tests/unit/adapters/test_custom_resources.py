@@ -151,10 +151,10 @@ def test_the_patch_is_minimal(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def without_one(patch: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all patches that lack one member of a patch."""
-    found = []
+    smaller_patches = []
     for key, value in patch.items():
         rest = {k: v for k, v in patch.items() if k != key}
-        found.append(rest)
+        smaller_patches.append(rest)
         if isinstance(value, dict):
-            found += [{**rest, key: smaller} for smaller in without_one(value)]
-    return found
+            smaller_patches += [{**rest, key: smaller} for smaller in without_one(value)]
+    return smaller_patches

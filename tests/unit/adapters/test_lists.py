@@ -173,7 +173,7 @@ def line(kind: str, manifest: Manifest) -> bytes:
 
 
 def respond_stream(content: bytes, chunk: int = 1000) -> Handler:
-    """Handler with a stream, and end it."""
+    """Respond with a stream, and end it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -15,11 +15,11 @@ from hopper.api.names import FINALIZER, ORPHAN_FINALIZER
 from hopper.api.scopes import SCOPES, allowed_children
 from hopper.domain.hierarchy import (
     ParentLink,
+    desired_owner_references,
     is_hopper_reference,
     is_orphaning,
     is_owned_by,
     parent_link,
-    wanted_references,
 )
 from hopper.domain.lifecycle import effective_state
 from hopper.domain.tree import find_parent_cycle
@@ -279,7 +279,7 @@ def test_a_child_keeps_its_slot_without_an_owner_reference(reason: Reason) -> No
     assert accepted(NARROW, stripped, worker("b", age=30), worker("c", age=20)) == {"a": True, "b": True, "c": False}
     link = link_of(stripped, full, worker("b", parent=full, age=30))
     assert (link.valid, link.ancestors) == (False, (full,))
-    assert wanted_references(stripped, link) == (owned_by(full),)
+    assert desired_owner_references(stripped, link) == (owned_by(full),)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ START_ERRORS = (
     ("unable to find user app: no matching entries in passwd file", "the user or group does not exist in the image"),
     ("context deadline exceeded", "the container runtime did not answer in time"),
 )
-# Messages of other runtimes and versions, which nothing is known about.
+# Messages that Hopper does not know, because they come from other runtimes or versions.
 UNKNOWN_ERRORS = (
     f'creating container: cannot run "{CANARY}" in the sandbox (ENOENT)',
     f'{CONTAINERD} exec: "executable file not found in $PATH {CANARY}',

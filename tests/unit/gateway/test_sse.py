@@ -19,7 +19,7 @@ SECONDS = 5
 
 
 class StreamReader:
-    """Reads the events of one stream."""
+    """Reader of the events of one stream."""
 
     def __init__(self, stream: EventStream) -> None:
         self._chunks = stream.chunks()

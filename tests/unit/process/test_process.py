@@ -22,7 +22,7 @@ TAKEN = OSError(errno.EADDRINUSE, "in use")
 
 
 class FakeRunnable:
-    """Runs until it is stopped, or fails at once."""
+    """Runnable that runs until it is stopped, or fails at once."""
 
     def __init__(self, failure: BaseException | None = None, meanwhile: Callable[[], object] = lambda: None) -> None:
         self._failure = failure

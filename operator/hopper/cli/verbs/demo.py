@@ -102,7 +102,7 @@ def _show_stack(screen: _Screen) -> None:
 
 
 class _Screen:
-    """Prints and runs commands as a user would type them."""
+    """Terminal that prints and runs commands as a user would type them."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

@@ -15,7 +15,7 @@ MAX_COMPOSE_BYTES = 1024 * 1024
 
 
 class UnreadableFileError(Exception):
-    """A file in the input cannot be read. The message completes "the file …", as in "is missing"."""
+    """Error for a file in the input that cannot be read. The message completes "the file …", as in "is missing"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class _NodeLoader(yaml.SafeLoader):
 
 
 class _RefusedDocumentError(Exception):
-    """A document has a problem."""
+    """Error for a document that is refused, with the problem and the fix."""
 
     def __init__(self, message: str, fix: str) -> None:
         super().__init__(message)

@@ -44,7 +44,7 @@ Changes = dict[str, str | None]
 
 
 class HeartbeatWriter:
-    """Collects heartbeats and writes them with one patch per shard and tick, however many instances send them.
+    """Collector of heartbeats, which writes them with one patch per shard and tick, however many instances send them.
 
     The same patch refreshes this gateway's presence, under the name `replica`. A patch that fails is repeated with the
     next tick. Until then the shard has no fresh presence, so that no instance is judged by its missing heartbeats.

@@ -35,7 +35,7 @@ STATE_BY_HEALTH = {
 
 
 class CatalogueFeed:
-    """Feeds a catalogue as the watch does."""
+    """Feed of a catalogue, as the watch does it."""
 
     def __init__(self) -> None:
         self.catalogue = Catalogue()

@@ -40,7 +40,7 @@ HEADERS: list[dict[str, str]] = [
 
 
 class RequestMutator:
-    """Generates requests from the OpenAPI document and mutates them."""
+    """Generator of mutated requests from the OpenAPI document."""
 
     def __init__(self, document: dict[str, Any], seed: int) -> None:
         self._document = document

@@ -391,7 +391,7 @@ class TestRename:
     async def test_an_index_behind_the_deletion(
         self, gateway: InMemoryGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The API server has deleted the instance, and the index learns of the successor later."""
+        """The API server has deleted the instance, and the index receives the successor later."""
         monkeypatch.setattr("hopper.gateway.stacks.renaming.DELETION_SECONDS", 0.2)
         metadata = service(gateway)["metadata"]
         old = gateway.store.objects.pop((INSTANCES.plural, "default", "shop-a"))

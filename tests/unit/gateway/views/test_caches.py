@@ -17,7 +17,7 @@ async def test_render_in_slices_keeps_the_order() -> None:
 
 
 class PausedRenderer:
-    """Renders a body when allowed, and counts the calls."""
+    """Renderer that waits for permission to render a body, and counts the calls."""
 
     def __init__(self, body: bytes = b"all") -> None:
         self.allowed = asyncio.Event()
