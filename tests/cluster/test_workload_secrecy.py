@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from aiohttp import ClientTimeout
+
 from hopper.api.resources import Manifest
 from hopper.local import Cluster
+from tests.cluster.support.gateway_process import running_gateway_process
+from tests.cluster.support.in_process_gateway import GatewayClient, GatewayResponse
 from tests.cluster.support.live_instances import LiveInstances, RefusedError, manifest
 from tests.cluster.support.operator_process import running_operator_process
 from tests.cluster.support.workloads import Workloads
@@ -29,6 +34,44 @@ SERVICE: dict[str, Any] = {
         {"name": "URL", "value": "https://web:$(TOKEN)@example.com"},
     ],
     "configFiles": FILES,
+    "command": ["serve", "$(TOKEN)"],
+    "args": ["--url=$(URL)", "--token=$(TOKEN)"],
+    "healthcheck": {"test": ["CMD-SHELL", 'check "$TOKEN"']},
+    "labels": [{"name": "team", "value": "web"}],
+}
+RUNC_ERROR = (
+    "OCI runtime create failed: runc create failed: unable to start container process: error during container init: "
+    f'exec: "{SECRET_VALUE}": executable file not found in $PATH: unknown'
+)
+# Messages in the status of a container whose command is the secret value, by instance.
+RUNTIME_MESSAGES: dict[str, dict[str, Any]] = {
+    "containerd": {
+        "state": {"waiting": {"reason": "RunContainerError", "message": f"failed to create task: {RUNC_ERROR}"}}
+    },
+    "crio": {
+        "state": {
+            "waiting": {
+                "reason": "CreateContainerError",
+                "message": f"container create failed: executable file `{SECRET_VALUE}` not found in $PATH\n",
+            }
+        }
+    },
+    "unknown": {
+        "state": {"waiting": {"reason": "StartError", "message": f"cannot start {SECRET_VALUE} in the sandbox"}}
+    },
+    "config": {
+        "state": {"waiting": {"reason": "CreateContainerConfigError", "message": f'secret "{SECRET_VALUE}" not found'}}
+    },
+    "crashloop": {
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": f"back-off 40s restarting {SECRET_VALUE}"}},
+        "lastState": {
+            "terminated": {
+                "exitCode": 128,
+                "reason": "StartError",
+                "message": f"failed to create containerd task: {RUNC_ERROR}",
+            }
+        },
+    },
 }
 # Services that are invalid in a field that uses the secret value, by template name.
 INVALID_SERVICES: dict[str, dict[str, Any]] = {
@@ -152,6 +195,87 @@ async def test_a_secret_value_appears_only_in_its_secret(
         log_text = await asyncio.to_thread(log.read_text)
         assert "DEBUG" in log_text
         assert [line for line in log_text.splitlines() if found_encodings(line)] == []
+
+
+async def test_messages_of_the_container_runtime_are_not_copied(
+    cluster: Cluster, live: LiveInstances, workloads: Workloads, tmp_path: Path
+) -> None:
+    log, gateway_log = tmp_path / "operator.log", tmp_path / "gateway.log"
+    template = SERVICE | {"image": "held:1", "command": ["$(TOKEN)"]}
+    async with (
+        running_operator_process(live.namespace, cluster.kubeconfig, log, "--verbose") as operator,
+        running_gateway_process(live.namespace, cluster.kubeconfig, gateway_log, "--verbose") as gateway,
+        streamed_events(gateway.rest) as events,
+    ):
+        await operator.until_ready()
+        await workloads.create_template("held", **template)
+        never = {"policy": "Never"}
+        await live.create("shop", "Project")
+        for name in RUNTIME_MESSAGES:
+            await live.create(name, "Orchestration", "shop", templateRef={"name": "held"}, restartPolicy=never)
+        for name, container in RUNTIME_MESSAGES.items():
+            (pod,) = (await workloads.until_pods(name, 1)).values()
+            await live.until(lambda name=name: workloads.deployment(name)["status"].get("updatedReplicas"), "a pod")
+            status = {"name": "service", "image": "held:1", "imageID": "", "ready": False, "restartCount": 1}
+            # The simulated node reverts changes to the status of a pending pod.
+            patch = {"phase": "Running", "containerStatuses": [status | container]}
+            await workloads.edit_status("Pod", pod["metadata"]["name"], patch)
+        await live.until_phase("Error", *RUNTIME_MESSAGES)
+
+        messages = {name: live.condition(name, "WorkloadAvailable")["message"] for name in RUNTIME_MESSAGES}
+        for name in ("containerd", "crio", "crashloop"):
+            assert "the command is not in the $PATH of the image" in messages[name]
+        for name in ("unknown", "config", "crashloop"):
+            assert "see kubectl describe pod hopper-" in messages[name]
+        for name in RUNTIME_MESSAGES:
+            await live.until_event(name, "Error")
+            await gateway.rest.until(f"/instances/{name}", status="error")
+        pods = [item for item in await all_objects(live) if item["kind"] == "Pod"]
+        assert len([pod for pod in pods if found_encodings(json.dumps(pod["status"]))]) == len(RUNTIME_MESSAGES)
+        assert list(leaks([item for item in await all_objects(live) if item["kind"] not in ("Pod", "Secret")])) == []
+        answers = [answer async for answer in rest_answers(gateway.rest, RUNTIME_MESSAGES)]
+        assert any("the command is not in the $PATH" in answer.text for answer in answers)
+        assert [answer.text for answer in answers if found_encodings(answer.text)] == []
+        assert b"RunContainerError" in events
+        assert found_encodings(events.decode()) == []
+        assert found_encodings(await operator.metrics()) == []
+        assert await operator.stop() == 0
+    for path in (log, gateway_log):
+        text = await asyncio.to_thread(path.read_text)
+        assert "DEBUG" in text
+        assert [line for line in text.splitlines() if found_encodings(line)] == []
+
+
+async def rest_answers(rest: GatewayClient, instances: Iterable[str]) -> AsyncIterator[GatewayResponse]:
+    """Yield the answers of all GET routes that are described in the OpenAPI document, for all these instances."""
+    async with rest.session.get(f"{rest.url}/openapi.json") as response:
+        paths = (await response.json())["paths"]
+    for path, operations in paths.items():
+        if "get" not in operations or "text/event-stream" in operations["get"]["responses"]["200"]["content"]:
+            continue
+        relative = path.removeprefix("/api/v1").replace("{project_id}", "shop")
+        relative = relative.replace("/templates/{name}", "/templates/held").replace("/stacks/{name}", "/stacks/shop")
+        for name in instances:
+            yield await rest.get(relative.replace("{id}", name).replace("{instance}", name))
+
+
+@asynccontextmanager
+async def streamed_events(rest: GatewayClient) -> AsyncIterator[bytearray]:
+    """Collect the server-sent events of the registry during the context."""
+    received = bytearray()
+
+    async def read() -> None:
+        timeout = ClientTimeout(total=None)
+        async with rest.session.get(f"{rest.url}/api/v1/registry/events", timeout=timeout) as response:
+            async for chunk in response.content.iter_any():
+                received.extend(chunk)
+
+    reader = asyncio.create_task(read())
+    try:
+        yield received
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
 
 
 def leaks(objects: list[Manifest]) -> Iterator[str]:

@@ -37,7 +37,7 @@ _START_ERRORS = tuple(
     (re.compile(rf"(?:{ending})(?:: unknown)?[\"'\s]*\Z", re.IGNORECASE), explanation)
     for ending, explanation in (
         (
-            r"executable file not found in \$PATH|not found in \$PATH: No such file or directory",
+            r"not found in \$PATH(: No such file or directory)?",
             "the command is not in the $PATH of the image",
         ),
         (r"no such file or directory", "a file or directory does not exist in the image"),

@@ -51,10 +51,12 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def running_gateway_process(namespace: str, kubeconfig: Path, log: Path) -> AsyncIterator[GatewayProcess]:
+async def running_gateway_process(
+    namespace: str, kubeconfig: Path, log: Path, *args: str
+) -> AsyncIterator[GatewayProcess]:
     """Run a gateway process; it is ready when the context begins, and killed at the end."""
     port = free_ports(1)[0]
-    command = ["gateway", "run", "--namespace", namespace, "--port", str(port), "--auth", "none"]
+    command = ["gateway", "run", "--namespace", namespace, "--port", str(port), "--auth", "none", *args]
     environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(HOPPER, *command, stdout=output, stderr=output, env=environment)
