@@ -16,6 +16,7 @@ from hopper.api.resources import Manifest
 from hopper.api.schema import Schema, object_schema
 from hopper.api.template import HopperTemplate
 from hopper.cli.manifest_yaml import KubectlYamlLoader
+from hopper.compose.reading.yaml_documents import describe_yaml_error
 
 # kubectl reads Lists of Lists. Deeper nesting does not occur in practice.
 _MAX_LISTS = 8
@@ -80,11 +81,16 @@ def _parse_documents(text: str, source: str) -> list[object]:
 
 
 def _yaml_problem(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "a value is nested too deep: flatten it, or store it as text"
-    if isinstance(error, yaml.YAMLError):
-        return str(error)
-    return f"a value cannot be read: correct it: {error}"
+    """Return what is wrong with a file, without any text of the file, which may contain secrets."""
+    match error:
+        case RecursionError():
+            return "a value is nested too deep: flatten it, or store it as text"
+        case yaml.MarkedYAMLError():
+            return describe_yaml_error(error)
+        case yaml.YAMLError():
+            return "not valid YAML: it contains characters that are not text"
+        case _:
+            return "a number or date cannot be read: correct it, or put it in quotes"
 
 
 def _objects(documents: list[object], source: str, depth: int = 0) -> Iterator[Manifest]:

@@ -74,6 +74,33 @@ def test_secrets_are_masked_by_default(files: Path) -> None:
     assert objects(hopper("-f", str(files), "--show-secrets"))["Secret"]["data"] == {"PASSWORD": "Y2FuYXJ5"}
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{name: TOKEN, value: canary-7f: x: y, secret: true}",
+        "{name: TOKEN, value: 'canary-7f, secret: true}",
+        "{name: TOKEN, value: *canary-7f, secret: true}",
+        "{name: TOKEN, value: !canary-7f x, secret: true}",
+        "{name: TOKEN, value: [canary-7f], secret: true}",
+        "{name: TOKEN, value: {canary-7f: 1}, secret: true}",
+        "{name: TOKEN, value: 1, secret: canary-7f}",
+        "{name: TOKEN, valeu: canary-7f, secret: true}",
+        '{name: TOKEN, value: "canary-7f\\0", secret: true}',
+        "{name: 1 TOKEN, value: canary-7f, secret: true}",
+        "{name: TOKEN, value: canary-7f, secret: true, valueFrom: {secretKeyRef: {name: a, key: b}}}",
+        "canary-7f",
+        f"{{name: TOKEN, value: {'canary-7f' * 4000}, secret: true}}",
+    ],
+)
+def test_no_error_repeats_a_value(files: Path, entry: str) -> None:
+    template = TEMPLATE.replace("{name: PASSWORD, value: canary, secret: true}", entry)
+    (files / "template.yaml").write_text(template)
+    result = hopper("-f", str(files))
+    assert result.exit_code == 2
+    assert "canary" not in result.output
+    assert "error: " in result.output
+
+
 def test_ambiguous_strings_are_quoted(tmp_path: Path) -> None:
     """Unquoted, kubectl would read `y` and `on` as true, and 1e3 as a number."""
     strings = ["y", "N", "on", "1e3", "0x10", "1:30", "~", ".5", "null", "2020-01-01"]

@@ -245,3 +245,24 @@ class TestEveryPlace:
         (problem,) = project.app_problems(f"environment: {{DB_PASSWORD: {value}}}\n{line}\n")
         assert f"{field}: the value contains a secret" in problem
         assert value not in problem
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            f"environment: *{CANARY}",
+            f"environment: !{CANARY} x",
+            f"environment: {{DB_PASSWORD: {CANARY}: x: y}}",
+            f'environment: {{DB_PASSWORD: "{CANARY}}}',
+            f"environment: {{DB_PASSWORD: [{CANARY}]}}",
+            f"environment: {{DB_PASSWORD: {CANARY}}}\ndepends_on: [{CANARY}]",
+            f"environment: {{DB_PASSWORD: {CANARY}}}\nhealthcheck: {{test: x, interval: {CANARY}}}",
+            f"environment: {{DB_PASSWORD: {CANARY}}}\nports: [80]\nlabels: {{VIRTUAL_HOST: x}}\nworking_dir: /{CANARY}",
+            f"command: run --password='{CANARY}",
+        ],
+    )
+    def test_do_not_repeat_a_value(self, project: ComposeDirectory, line: str) -> None:
+        problems = project.app_problems(line)
+        assert problems
+        assert not [problem for problem in problems if CANARY.lower() in problem.lower()]

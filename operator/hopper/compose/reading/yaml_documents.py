@@ -44,6 +44,10 @@ class OverrideTag:
     value: Any
 
 
+# PyYAML quotes names from the file. A password that begins with `*`, `&` or `!` looks like such a name.
+_QUOTED_TEXT = re.compile(r"\b(alias|anchor|tag|tag handle) ['\"].*", re.DOTALL)
+
+
 def read_compose_documents(text: str, reporter: Reporter) -> list[ComposeMapping]:
     """Return the documents of a file that are mappings, with all keys as strings.
 
@@ -53,10 +57,7 @@ def read_compose_documents(text: str, reporter: Reporter) -> list[ComposeMapping
         nodes = [node for node in yaml.compose_all(text, Loader=_NodeLoader) if node is not None]
         documents = [_ValueBuilder(reporter).build_document(node) for node in nodes]
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        message = f"the file is not valid YAML{place} ({error.problem or error.context})"
-        reporter.problem("", message, "correct it there")
+        reporter.problem("", f"the file is {describe_yaml_error(error)}", "correct it there")
     except yaml.YAMLError:
         message = "the file is not valid YAML: it contains characters that are not text"
         reporter.problem("", message, "save it as text in UTF-8")
@@ -69,6 +70,14 @@ def read_compose_documents(text: str, reporter: Reporter) -> list[ComposeMapping
     else:
         return [document for document in documents if document]
     return []
+
+
+def describe_yaml_error(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong with a YAML file and where, without any text of the file, which may contain secrets."""
+    mark = error.problem_mark or error.context_mark
+    place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    problem = _QUOTED_TEXT.sub(r"\1", error.problem or error.context or "syntax error")
+    return f"not valid YAML{place} ({problem})"
 
 
 def parse_plain_scalar(text: str) -> Scalar:

@@ -195,7 +195,7 @@ def _refuse_open_secrets(spec: TemplateSpec, secret_values: tuple[str, ...], rep
     """Report each field that contains a secret and cannot refer to a Secret, such as `image` and `workingDir`."""
     secrets = [value for value in secret_values if not (is_common_word(value) or is_location(value))]
     for path, text in _iterate_texts(dump_template_spec(spec)):
-        if any(value in text for value in secrets):
+        if any(value.lower() in text.lower() for value in secrets):
             message = "the value contains a secret, but everyone who can read the template can read this field"
             reporter.problem(path, message, "use a value without the secret")
 
