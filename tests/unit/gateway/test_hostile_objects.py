@@ -93,7 +93,7 @@ MOMENTS = st.sampled_from(
 
 @st.composite
 def heartbeat_entries(draw: st.DrawFn) -> str:
-    """Return an entry of a heartbeat shard as anybody with rights on ConfigMaps can write it."""
+    """Return an entry of a heartbeat shard as every client with rights on ConfigMaps can write it."""
     if draw(st.booleans()):
         return draw(hostile_texts())
     fields = ("uid", "at", "since", "seen", "activeTasks", "active_tasks", "response_time_ms", "error_rate", "status")
