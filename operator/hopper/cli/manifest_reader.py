@@ -90,7 +90,7 @@ def _yaml_problem(error: Exception) -> str:
         case yaml.YAMLError():
             return "not valid YAML: it contains characters that are not text"
         case _:
-            return "a number or date cannot be read: correct it, or put it in quotes"
+            return "a value cannot be read: correct the number or date, or put it in quotes"
 
 
 def _objects(documents: list[object], source: str, depth: int = 0) -> Iterator[Manifest]:
