@@ -3,6 +3,7 @@
 RBAC for the reviews: create on `tokenreviews` and `subjectaccessreviews`.
 """
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlencode
 
@@ -56,16 +57,24 @@ class KubeIntents:
 
 
 class KubeAccessReviews:
-    """`ports.AccessReviews` on an API server."""
+    """`ports.AccessReviews` on an API server.
 
-    def __init__(self, kube: KubeClient) -> None:
+    Tokens must be for one of the audiences. Without any, they must be for the API server.
+    """
+
+    def __init__(self, kube: KubeClient, audiences: Collection[str] = ()) -> None:
         self._kube = kube
+        self._audiences = list(audiences)
 
     async def authenticate(self, token: str) -> User | None:
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        spec: dict[str, Any] = {"token": token} | ({"audiences": self._audiences} if self._audiences else {})
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         review = await self._kube.request("POST", _AUTHENTICATION_PATH, resource="tokenreviews", body=body)
         status = review.get("status") or {}
         if not status.get("authenticated"):
+            return None
+        # An authenticator that does not know audiences accepts the token, but returns none.
+        if self._audiences and not set(self._audiences) & set(status.get("audiences") or ()):
             return None
         user = status["user"]
         extra = tuple((key, tuple(values)) for key, values in (user.get("extra") or {}).items())

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from hopper.adapters.connection import Connection
 from hopper.gateway.context import Settings
 from hopper.gateway.http.connections import is_loopback
+from hopper.gateway.http.tls import ServerCertificate
 from hopper.gateway.server import AuthMode, Gateway, GatewayOptions
 from hopper.process.process import Process
 from hopper.process.system import exempt_loaded_objects_from_gc
@@ -23,14 +25,17 @@ def serve_gateway(
     auth: AuthMode,
     rate: float,
     allowed_hosts: Collection[str],
+    tls_files: tuple[Path, Path] | None,
+    token_audiences: Collection[str],
     prefix: str,
     verbose: bool,
     json_logs: bool,
 ) -> int:
     """Run the gateway until it is stopped. Return its exit code: 1 after a fatal error or with invalid options.
 
-    `rate` is the number of requests per second for each caller, 0 for no limit. Without authentication there is no
-    limit, because all callers would share it.
+    `tls_files` are the certificate and its key; without them, the gateway serves plain HTTP. `rate` is the number of
+    requests per second for each caller, 0 for no limit. Without authentication there is no limit, because all callers
+    would share it.
     """
     process = Process("gateway", namespaces, all_namespaces, verbose, json_logs)
     process.set_up()
@@ -48,7 +53,19 @@ def serve_gateway(
         prefix=prefix,
         allowed_hosts=frozenset(host.lower() for host in allowed_hosts),
     )
-    options = GatewayOptions(host=host, port=port, auth=auth, settings=settings)
+    try:
+        certificate = ServerCertificate(*tls_files) if tls_files else None
+    except (OSError, ValueError) as error:
+        logger.error("cannot read --tls-cert and --tls-key: %s", error)
+        return 1
+    options = GatewayOptions(
+        host=host,
+        port=port,
+        auth=auth,
+        settings=settings,
+        certificate=certificate,
+        token_audiences=tuple(token_audiences),
+    )
 
     def on_synced() -> None:
         # A garbage collection that scans thousands of instances takes 0.2 s.

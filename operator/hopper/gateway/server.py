@@ -26,6 +26,7 @@ from hopper.gateway.discovery import Catalogue, HeartbeatWriter
 from hopper.gateway.http.connections import ConnectionLimit, ConnectionSlot, Listener, allowed_connections
 from hopper.gateway.http.observability import GatewayMetrics
 from hopper.gateway.http.protocol import BoundedHttpProtocol, bounded_protocol
+from hopper.gateway.http.tls import ServerCertificate
 from hopper.process.system import open_listener
 from hopper.registry import TemplateIndex
 from hopper.watch import Feed, Resync, heartbeat_feed, instance_feed, template_feed, until_served, watch_all
@@ -47,7 +48,10 @@ class AuthMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
-    """Options of the gateway. No namespaces means all; port 0 picks a free port."""
+    """Options of the gateway.
+
+    No namespaces means all; port 0 picks a free port. Without a certificate, the gateway serves plain HTTP.
+    """
 
     namespaces: Collection[str] = ()
     host: str = "127.0.0.1"
@@ -55,6 +59,8 @@ class GatewayOptions:
     auth: AuthMode = AuthMode.TOKEN
     resync_seconds: float = 600.0
     settings: Settings = field(default_factory=Settings)
+    certificate: ServerCertificate | None = None
+    token_audiences: Collection[str] = ()
 
 
 class _Server(uvicorn.Server):
@@ -63,9 +69,12 @@ class _Server(uvicorn.Server):
     It has no signal handlers, because kopf handles signals and stops the gateway.
     """
 
-    def __init__(self, config: uvicorn.Config, limit: ConnectionLimit) -> None:
+    def __init__(
+        self, config: uvicorn.Config, limit: ConnectionLimit, certificate: ServerCertificate | None = None
+    ) -> None:
         super().__init__(config)
         self._limit = limit
+        self._certificate = certificate
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -80,7 +89,10 @@ class _Server(uvicorn.Server):
                 slot, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
             )
 
-        self.servers = [Listener(listening, make_protocol, self._limit) for listening in sockets or ()]  # type: ignore[misc]
+        self.servers = [
+            Listener(listening, make_protocol, self._limit, self._certificate)  # type: ignore[misc]
+            for listening in sockets or ()
+        ]
         self.started = True
 
 
@@ -157,6 +169,7 @@ class Gateway:
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             ),
             connection_limit,
+            options.certificate,
         )
 
     @property
@@ -172,7 +185,8 @@ class Gateway:
         # asyncio sets this option only on sockets with an explicit protocol number, unlike this one. Without it, each
         # response, which is sent in two parts, waits 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        logger.info("listening on http://%s:%d", self._options.host, self.port)
+        scheme = "https" if self._options.certificate else "http"
+        logger.info("listening on %s://%s:%d", scheme, self._options.host, self.port)
 
     async def run(self) -> None:
         """Serve requests and watch until the end. Raises fatal errors of the watch in an exception group."""
@@ -230,7 +244,10 @@ class Gateway:
     def _authority(self) -> Authority:
         match self._options.auth:
             case AuthMode.TOKEN:
-                return TokenAuthority(KubeAccessReviews(self._kube), self._options.settings.unknown_credential_limit())
+                return TokenAuthority(
+                    KubeAccessReviews(self._kube, self._options.token_audiences),
+                    self._options.settings.unknown_credential_limit(),
+                )
             case AuthMode.API_KEY:
                 return self._api_keys
             case AuthMode.NONE:

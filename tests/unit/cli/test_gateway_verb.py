@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ OPTIONS: dict[str, Any] = {
     "port": 0,
     "rate": 0,
     "allowed_hosts": [],
+    "tls_files": None,
+    "token_audiences": [],
     "prefix": "hopper",
     "verbose": False,
     "json_logs": False,
@@ -53,6 +56,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         (["--namespace=a", "--namespace=Team B"], "invalid namespace 'Team B'"),
         (["--port=70000"], "port"),
         (["--auth=password"], "auth"),
+        (["--tls-cert=tls.crt"], "belong together"),
+        (["--tls-key=tls.key"], "belong together"),
+        (["--auth=apikey", "--token-audience=hopper"], "has no meaning"),
         (["--log-format=xml"], "log-format"),
         (["--prefix=Acme"], "starting with a letter"),
     ],
@@ -83,6 +89,8 @@ def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
         "--auth=apikey",
         "--rate=9",
         "--allowed-host=Hopper.example.org",
+        "--tls-cert=tls.crt",
+        "--tls-key=tls.key",
         "-v",
         "--log-format=json",
         "--prefix=x",
@@ -93,6 +101,21 @@ def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
     assert (options["rate"], options["verbose"], options["json_logs"]) == (9, True, True)
     assert options["prefix"] == "x"
     assert options["allowed_hosts"] == ["Hopper.example.org"]
+    assert options["tls_files"] == (Path("tls.crt"), Path("tls.key"))
+
+
+def test_token_audiences(served: list[dict[str, Any]]) -> None:
+    run("--token-audience=hopper", "--token-audience=ci")
+    assert served[0]["token_audiences"] == ["hopper", "ci"]
+
+
+def test_a_certificate_that_cannot_be_read_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    options = OPTIONS | {"tls_files": (tmp_path / "tls.crt", tmp_path / "tls.key")}
+    assert serve_gateway(host="127.0.0.1", auth=AuthMode.TOKEN, **options) == 1
+    assert "cannot read --tls-cert and --tls-key" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])

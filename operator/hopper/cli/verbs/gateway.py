@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +60,23 @@ def gateway_run(
             "--auth none, and otherwise any. Probes and metrics accept any host name."
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file with the certificate chain. The gateway then serves HTTPS, and reads "
+            "the file again when it changes."
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file with the private key of the certificate, without a password.")
+    ] = None,
+    token_audience: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Audience that tokens must be for, with --auth token. Repeat for more. Default: that of the API "
+            "server."
+        ),
+    ] = None,
     prefix: Prefix = DEFAULT_PREFIX,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
@@ -74,6 +92,10 @@ def gateway_run(
       hopper gateway run --all-namespaces --auth apikey --log-format json
     """
     check_namespaces(namespace, all_namespaces)
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key belong together; use both or neither")
+    if token_audience and auth is not AuthOption.TOKEN:
+        raise typer.BadParameter(f"--token-audience has no meaning with --auth {auth.value}; use --auth token")
     from hopper.gateway.main import serve_gateway
     from hopper.gateway.server import AuthMode
 
@@ -86,6 +108,8 @@ def gateway_run(
             auth=AuthMode(auth.value),
             rate=rate,
             allowed_hosts=allowed_host or [],
+            tls_files=(tls_cert, tls_key) if tls_cert and tls_key else None,
+            token_audiences=token_audience or [],
             prefix=prefix,
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,

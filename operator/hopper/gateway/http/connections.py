@@ -19,10 +19,12 @@ from functools import lru_cache
 from pydantic_core import to_json
 
 from hopper.gateway.http.responses import SECURITY_HEADERS
+from hopper.gateway.http.tls import ServerCertificate
 
 logger = logging.getLogger(__name__)
 
 MAX_HANDSHAKE_SECONDS = 10.0
+MAX_SHUTDOWN_SECONDS = 5.0
 
 _ACCEPTS_AT_ONCE = 32
 _RETRY_SECONDS = 0.5
@@ -138,10 +140,17 @@ class Listener:
     It has the methods of `asyncio.Server` that uvicorn uses.
     """
 
-    def __init__(self, listening: socket.socket, factory: ProtocolFactory, limit: ConnectionLimit) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        factory: ProtocolFactory,
+        limit: ConnectionLimit,
+        certificate: ServerCertificate | None = None,
+    ) -> None:
         self._socket = listening
         self._factory = factory
         self._limit = limit
+        self._certificate = certificate
         self._setups = set[asyncio.Task[None]]()
         self._refused = 0
         self._logged_at = float("-inf")
@@ -194,7 +203,14 @@ class Listener:
         """Create the transport and the protocol of a connection. From then on, the protocol releases the slot."""
         try:
             loop = asyncio.get_running_loop()
-            await loop.connect_accepted_socket(lambda: self._factory(slot), connection)
+            context = self._certificate.context() if self._certificate else None
+            await loop.connect_accepted_socket(
+                lambda: self._factory(slot),
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=MAX_HANDSHAKE_SECONDS if context else None,
+                ssl_shutdown_timeout=MAX_SHUTDOWN_SECONDS if context else None,
+            )
         except BaseException as error:
             slot.release()
             connection.close()
@@ -204,7 +220,8 @@ class Listener:
     def _refuse(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             connection.setblocking(False)
-            connection.send(_REFUSAL)
+            if self._certificate is None:
+                connection.send(_REFUSAL)
             connection.shutdown(socket.SHUT_WR)
         self._refused += 1
         now = asyncio.get_running_loop().time()

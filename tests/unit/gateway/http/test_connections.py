@@ -19,6 +19,7 @@ from hopper.gateway.http.connections import (
     client_network,
 )
 from hopper.gateway.http.protocol import BoundedHttpProtocol, bounded_protocol
+from hopper.gateway.http.tls import ServerCertificate
 from hopper.process.system import open_listener
 from tests.unit.gateway.in_memory_gateway import InMemoryGateway
 
@@ -28,7 +29,9 @@ UNFINISHED = b"GET /api/v1/instances HTTP/1.1\r\nHost: gateway\r\nX: " + b"x" * 
 
 
 @asynccontextmanager
-async def listening(gateway: InMemoryGateway, limit: ConnectionLimit) -> AsyncIterator[int]:
+async def listening(
+    gateway: InMemoryGateway, limit: ConnectionLimit, certificate: ServerCertificate | None = None
+) -> AsyncIterator[int]:
     """Serve a gateway with a limit for connections on a free port."""
     config = uvicorn.Config(gateway.app, http=BoundedHttpProtocol, lifespan="off", log_config=None, access_log=False)
     state = ServerState()
@@ -37,7 +40,7 @@ async def listening(gateway: InMemoryGateway, limit: ConnectionLimit) -> AsyncIt
         return bounded_protocol(slot, config=config, server_state=state, app_state={})
 
     socket = open_listener("127.0.0.1", 0)
-    listener = Listener(socket, make_protocol, limit)
+    listener = Listener(socket, make_protocol, limit, certificate)
     try:
         yield socket.getsockname()[1]
     finally:
