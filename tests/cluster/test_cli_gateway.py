@@ -62,9 +62,9 @@ async def run_to_exit(*args: str, **environment: str) -> tuple[int, str]:
         HOPPER, "gateway", "run", *args, stderr=subprocess.PIPE, env=os.environ | {"COLUMNS": "200"} | environment
     )
     async with asyncio.timeout(60):
-        _, said = await run.communicate()
+        _, stderr = await run.communicate()
     assert run.returncode is not None
-    return run.returncode, said.decode()
+    return run.returncode, stderr.decode()
 
 
 class TestRun:
@@ -126,23 +126,23 @@ class TestRun:
 
 class TestErrors:
     async def test_auth_none_needs_a_loopback_address(self) -> None:
-        code, said = await run_to_exit("--auth", "none", "--host", "0.0.0.0")
+        code, stderr = await run_to_exit("--auth", "none", "--host", "0.0.0.0")
         assert code == 1
-        assert "use --host 127.0.0.1" in said
+        assert "use --host 127.0.0.1" in stderr
 
     async def test_without_a_cluster_the_gateway_exits(self, tmp_path: Path) -> None:
-        code, said = await run_to_exit(KUBECONFIG=str(tmp_path / "nothing"))
+        code, stderr = await run_to_exit(KUBECONFIG=str(tmp_path / "nothing"))
         assert code == 1
-        assert "no cluster" in said
-        assert "Traceback" not in said
+        assert "no cluster" in stderr
+        assert "Traceback" not in stderr
 
     async def test_a_port_in_use_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            code, said = await run_to_exit("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
+            code, stderr = await run_to_exit("-n", live.namespace, "--port", port, KUBECONFIG=str(cluster.kubeconfig))
         assert code == 1
-        assert f"port {port} is in use" in said
-        assert "Traceback" not in said
+        assert f"port {port} is in use" in stderr
+        assert "Traceback" not in stderr
 
     async def test_rejected_credentials_are_reported(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path
@@ -151,10 +151,10 @@ class TestErrors:
         config = json.loads(await asyncio.to_thread(cluster.kubectl, *view))
         config["users"][0]["user"] = {"token": "no-such-token"}
         (tmp_path / "kubeconfig").write_text(json.dumps(config))
-        code, said = await run_to_exit("-n", live.namespace, "--port", "0", KUBECONFIG=str(tmp_path / "kubeconfig"))
+        code, stderr = await run_to_exit("-n", live.namespace, "--port", "0", KUBECONFIG=str(tmp_path / "kubeconfig"))
         assert code == 1
-        assert "does not accept the credentials" in said
-        assert "Traceback" not in said
+        assert "does not accept the credentials" in stderr
+        assert "Traceback" not in stderr
 
 
 async def test_answers_are_sent_without_delay(rest: GatewayClient) -> None:

@@ -43,11 +43,11 @@ async def started(kubeconfig: Path, log: Path, *args: str) -> AsyncIterator[Oper
         await operator.wait()
 
 
-async def wait_for_log(run: OperatorProcess, words: str) -> None:
-    async def said() -> bool:
-        return words in run.log
+async def wait_for_log(run: OperatorProcess, text: str) -> None:
+    async def has_logged() -> bool:
+        return text in run.log
 
-    await run.until(said, f"the log says {words!r}")
+    await run.until(has_logged, f"the log contains {text!r}")
 
 
 async def run_to_exit(*args: str, **environment: str) -> tuple[int, str]:
@@ -56,9 +56,9 @@ async def run_to_exit(*args: str, **environment: str) -> tuple[int, str]:
         HOPPER, "operator", "run", *args, stderr=subprocess.PIPE, env=os.environ | {"COLUMNS": "200"} | environment
     )
     async with asyncio.timeout(60):
-        _, said = await run.communicate()
+        _, stderr = await run.communicate()
     assert run.returncode is not None
-    return run.returncode, said.decode()
+    return run.returncode, stderr.decode()
 
 
 class TestRun:
@@ -151,11 +151,11 @@ class TestRun:
 
 class TestErrors:
     async def test_without_a_cluster_the_operator_exits(self, tmp_path: Path) -> None:
-        code, said = await run_to_exit(KUBECONFIG=str(tmp_path / "nothing"))
+        code, stderr = await run_to_exit(KUBECONFIG=str(tmp_path / "nothing"))
         assert code == 1
-        assert "no cluster" in said
-        assert "hopper local up" in said
-        assert "Traceback" not in said
+        assert "no cluster" in stderr
+        assert "hopper local up" in stderr
+        assert "Traceback" not in stderr
 
     @pytest.mark.parametrize(
         "text",
@@ -163,27 +163,27 @@ class TestErrors:
     )
     async def test_an_invalid_kubeconfig_is_reported(self, text: str, tmp_path: Path) -> None:
         (tmp_path / "broken").write_text(text)
-        code, said = await run_to_exit(KUBECONFIG=str(tmp_path / "broken"))
+        code, stderr = await run_to_exit(KUBECONFIG=str(tmp_path / "broken"))
         assert code == 1
-        assert f"no cluster in {tmp_path / 'broken'} (" in said
-        assert "Traceback" not in said
+        assert f"no cluster in {tmp_path / 'broken'} (" in stderr
+        assert "Traceback" not in stderr
 
     async def test_exclusive_options_are_rejected(self) -> None:
-        code, said = await run_to_exit("--namespace", "a", "--all-namespaces")
+        code, stderr = await run_to_exit("--namespace", "a", "--all-namespaces")
         assert code == 2
-        assert "omit one of them" in said
+        assert "omit one of them" in stderr
 
     async def test_a_port_in_use_is_reported(self, cluster: Cluster, live: LiveInstances) -> None:
         with socket.socket() as taken:
             taken.bind(("0.0.0.0", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            code, said = await run_to_exit(
+            code, stderr = await run_to_exit(
                 "-n", live.namespace, "--metrics-port", str(port), KUBECONFIG=str(cluster.kubeconfig)
             )
         assert code == 1
-        assert f"port {port} is in use; choose another one with --metrics-port" in said
-        assert "Traceback" not in said
+        assert f"port {port} is in use; choose another one with --metrics-port" in stderr
+        assert "Traceback" not in stderr
 
     async def test_rejected_credentials_are_reported(
         self, cluster: Cluster, live: LiveInstances, tmp_path: Path
@@ -194,10 +194,10 @@ class TestErrors:
         config["users"][0]["user"] = {"token": "no-such-token"}
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(json.dumps(config))
-        code, said = await run_to_exit("-n", live.namespace, "--metrics-port", "-1", KUBECONFIG=str(kubeconfig))
+        code, stderr = await run_to_exit("-n", live.namespace, "--metrics-port", "-1", KUBECONFIG=str(kubeconfig))
         assert code == 1
-        assert "does not accept the credentials (401: Unauthorized)" in said
-        assert "Traceback" not in said
+        assert "does not accept the credentials (401: Unauthorized)" in stderr
+        assert "Traceback" not in stderr
 
 
 @pytest.mark.parametrize("verbose", [False, True])

@@ -175,12 +175,12 @@ def test_a_terminated_command_leaves_no_files_or_processes(
         )
         left = [*recorded_processes(cluster.directory), *recorded_kwokctl(cluster.directory)]
         starting.send_signal(number)
-        _, said = starting.communicate(timeout=20)
+        _, output = starting.communicate(timeout=20)
     finally:
         starting.kill()
         cluster.down()
     assert starting.returncode == 128 + number
-    assert said.decode().splitlines()[-1].startswith("Interrupted.")
+    assert output.decode().splitlines()[-1].startswith("Interrupted.")
     assert [process.name for process in left if process.is_alive] == []
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
