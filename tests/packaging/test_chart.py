@@ -44,6 +44,10 @@ class TestValues:
             ({"operator": {"replicas": "2"}}, "at '/operator/replicas': got string, want integer"),
             ({"operator": {"resources": {"cpu": 1}}}, "at '/operator/resources': additional properties 'cpu'"),
             ({"gateway": {"auth": "none"}}, "at '/gateway/auth': value must be one of 'token', 'apikey'"),
+            (
+                {"gateway": {"tls": {"certificate": {"enabled": True}}}},
+                "gateway.tls.certificate.issuerRef.name: a Certificate needs an issuer",
+            ),
             ({"gateway": {"service": {"port": 0}}}, "at '/gateway/service/port': minimum"),
             ({"image": {"digest": "sha256:12"}}, "at '/image/digest': 'sha256:12' does not match pattern"),
             ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy': value must be one of"),
@@ -236,3 +240,48 @@ def network_policies(objects: list[Manifest]) -> dict[str, Manifest]:
 def test_the_app_version_is_the_version_of_the_package() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["appVersion"] == importlib.metadata.version("hopper-operator")
+
+
+class TestGatewayTls:
+    """Probes, Service, metrics and `helm test` use HTTPS if the gateway has a certificate."""
+
+    @pytest.mark.parametrize(
+        ("tls", "secret"),
+        [
+            ({"secretName": "web-tls"}, "web-tls"),
+            ({"certificate": {"enabled": True, "issuerRef": {"name": "ca"}}}, "hopper-gateway-tls"),
+            ({"secretName": "mine", "certificate": {"enabled": True, "issuerRef": {"name": "ca"}}}, "mine"),
+        ],
+    )
+    def test_everything_uses_https(self, tls: dict[str, Any], secret: str) -> None:
+        objects = render({"gateway": {"tls": tls}, "serviceMonitor": {"enabled": True}}, tests=True)
+        by_kind = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
+        pod = by_kind["Deployment", "hopper-gateway"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert {"--tls-cert=/etc/hopper/tls/tls.crt", "--tls-key=/etc/hopper/tls/tls.key"} <= set(container["args"])
+        assert {"name": "tls", "secret": {"secretName": secret, "defaultMode": 0o444}} in pod["volumes"]
+        probes = [container[f"{kind}Probe"]["httpGet"]["scheme"] for kind in ("startup", "liveness", "readiness")]
+        assert probes == ["HTTPS"] * 3
+        assert [port["port"] for port in by_kind["Service", "hopper-gateway"]["spec"]["ports"]] == [443]
+        (endpoint,) = by_kind["ServiceMonitor", "hopper-gateway"]["spec"]["endpoints"]
+        assert (endpoint["scheme"], endpoint["tlsConfig"]["ca"]["secret"]["name"]) == ("https", secret)
+        environment = by_kind["Pod", "hopper-test"]["spec"]["containers"][0]["env"]
+        assert (
+            "https://hopper-gateway:443/readyz" in next(var for var in environment if var["name"] == "HEALTH")["value"]
+        )
+        operator = by_kind["Deployment", "hopper-operator"]["spec"]["template"]["spec"]["containers"][0]
+        assert "scheme" not in operator["livenessProbe"]["httpGet"]
+        if "certificate" in tls:
+            certificate = by_kind["Certificate", "hopper-gateway"]["spec"]
+            assert certificate["secretName"] == secret
+            assert "hopper-gateway.hopper-system.svc" in certificate["dnsNames"]
+
+    def test_other_ports_stay(self) -> None:
+        objects = render({"gateway": {"tls": {"secretName": "web-tls"}, "service": {"port": 8443}}})
+        service = next(o for o in objects if o["kind"] == "Service" and o["metadata"]["name"] == "hopper-gateway")
+        assert service["spec"]["ports"][0]["port"] == 8443
+
+    def test_audiences_and_hosts_are_passed_on(self) -> None:
+        objects = render({"gateway": {"tokenAudiences": ["hopper"], "allowedHosts": ["hopper.example.org"]}})
+        arguments = workloads(objects)["gateway"]["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert {"--token-audience=hopper", "--allowed-host=hopper.example.org"} <= set(arguments)

@@ -53,7 +53,7 @@ spec:
             - name: http
               containerPort: {{ .port }}
               protocol: TCP
-          {{- include "hopper.probes" $config | nindent 10 }}
+          {{- include "hopper.probes" (dict "config" $config "scheme" (include "hopper.scheme" $config)) | nindent 10 }}
           {{- with $config.lifecycle }}
           lifecycle:
             {{- toYaml . | nindent 12 }}
@@ -65,6 +65,11 @@ spec:
           volumeMounts:
             - name: tmp
               mountPath: /tmp
+            {{- if include "hopper.tlsSecret" . }}
+            - name: tls
+              mountPath: /etc/hopper/tls
+              readOnly: true
+            {{- end }}
             {{- with $config.volumeMounts }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
@@ -72,6 +77,12 @@ spec:
         - name: tmp
           emptyDir:
             sizeLimit: 64Mi
+        {{- with include "hopper.tlsSecret" . }}
+        - name: tls
+          secret:
+            secretName: {{ . }}
+            defaultMode: 0444
+        {{- end }}
         {{- with $config.volumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -104,16 +115,39 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* Probes of a component. Takes the values of the component. */}}
+{{/* Name of the Secret with the certificate of a component, empty without TLS. Takes config, name. */}}
+{{- define "hopper.tlsSecret" -}}
+{{- with .config.tls }}
+{{- .secretName | default (ternary (printf "%s-tls" $.name) "" .certificate.enabled) }}
+{{- end }}
+{{- end }}
+
+{{/* `https` for a component with TLS, and otherwise `http`. Takes the values of the component. */}}
+{{- define "hopper.scheme" -}}
+{{- ternary "https" "http" (ne "" (include "hopper.tlsSecret" (dict "config" . "name" "x"))) }}
+{{- end }}
+
+{{/* Port of the Service of a component. With TLS, 443 takes the place of 80. Takes the values of the component. */}}
+{{- define "hopper.servicePort" -}}
+{{- ternary 443 .service.port (and (eq "https" (include "hopper.scheme" .)) (eq 80 (int .service.port))) }}
+{{- end }}
+
+{{/* Probes of a component. Takes config, scheme. */}}
 {{- define "hopper.probes" -}}
-{{- $alive := dict "httpGet" (dict "path" "/healthz" "port" "http") -}}
-{{- $ready := dict "httpGet" (dict "path" "/readyz" "port" "http") -}}
+{{- $http := dict "port" "http" -}}
+{{- if eq .scheme "https" }}
+{{- $http = dict "port" "http" "scheme" "HTTPS" -}}
+{{- end }}
+{{- $alive := dict "httpGet" (merge (dict "path" "/healthz") $http) -}}
+{{- $ready := dict "httpGet" (merge (dict "path" "/readyz") $http) -}}
+{{- with .config -}}
 startupProbe:
   {{- toYaml (merge (dict) .startupProbe (dict "periodSeconds" 1 "failureThreshold" 60) $alive) | nindent 2 }}
 livenessProbe:
   {{- toYaml (merge (dict) .livenessProbe (dict "periodSeconds" 10 "timeoutSeconds" 5 "failureThreshold" 6) $alive) | nindent 2 }}
 readinessProbe:
   {{- toYaml (merge (dict) .readinessProbe (dict "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3) $ready) | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Service of a component. Takes root, component, config, name. */}}
@@ -126,7 +160,7 @@ spec:
   type: {{ .config.service.type }}
   ports:
     - name: http
-      port: {{ .config.service.port }}
+      port: {{ include "hopper.servicePort" .config }}
       targetPort: http
       protocol: TCP
   selector:
@@ -210,6 +244,16 @@ spec:
     matchNames: [{{ .root.Release.Namespace }}]
   endpoints:
     - port: http
+      {{- if eq "https" (include "hopper.scheme" .config) }}
+      scheme: https
+      tlsConfig:
+        ca:
+          secret:
+            name: {{ include "hopper.tlsSecret" . }}
+            key: ca.crt
+            optional: true
+        serverName: {{ printf "%s.%s.svc" .name .root.Release.Namespace }}
+      {{- end }}
       path: /metrics
       interval: {{ $monitor.interval }}
       scrapeTimeout: {{ $monitor.scrapeTimeout }}
