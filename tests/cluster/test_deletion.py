@@ -356,8 +356,8 @@ class TestOrphan:
         await live.edit(orphan, desiredState="Stopped")
         await live.until_phase("Stopped", orphan, "c")
         await live.edit(orphan, desiredState="Running")
-        held = await live.until_reason(orphan, "Ready", "Orphaned")
-        assert "Create the parent, or change spec.parentRef.name" in held["message"]
+        condition = await live.until_reason(orphan, "Ready", "Orphaned")
+        assert "Create the parent, or change spec.parentRef.name" in condition["message"]
         await live.create("a")
         await live.until_phase("Running", orphan, "c")
 

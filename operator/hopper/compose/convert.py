@@ -124,8 +124,8 @@ def _without_dependency_cycles(services: Sequence[ConvertedService], project: Co
             message = "the dependency closes a cycle, in which the services would wait for each other"
             reporter = project.reporter.report.reporter_for(project.label, service.service)
             reporter.dropped(f"depends_on.{dependency}", message, "Remove one of the dependencies")
-        kept = tuple(name for name in dependencies[service.name] if (service.name, name) not in removed)
-        result.append(replace(service, spec=replace(service.spec, depends_on=kept or None)))
+        remaining = tuple(name for name in dependencies[service.name] if (service.name, name) not in removed)
+        result.append(replace(service, spec=replace(service.spec, depends_on=remaining or None)))
     return result
 
 

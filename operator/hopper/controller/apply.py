@@ -45,8 +45,8 @@ class ObjectApplier:
         adopted = []
         for manifest, exists in changes.apply:
             with _naming_object(manifest):
-                done = await self._apply_object(manifest, exists=exists)
-            if done.was_adopted:
+                followup = await self._apply_object(manifest, exists=exists)
+            if followup.was_adopted:
                 adopted.append(manifest["kind"])
         for live in changes.delete:
             with _naming_object(live):

@@ -65,8 +65,8 @@ class Election:
         """Return when this process holds the Lease."""
         while not await self._try():
             other = self._other_record
-            left = self._other_record_since + other.duration_seconds - _now() if other else 0.0
-            await asyncio.sleep(left if 0 < left < self._timing.retry else self._timing.retry)
+            remaining = self._other_record_since + other.duration_seconds - _now() if other else 0.0
+            await asyncio.sleep(remaining if 0 < remaining < self._timing.retry else self._timing.retry)
         logger.info("acquired the lease as %s", self._identity)
 
     async def keep(self) -> None:
@@ -111,14 +111,14 @@ class Election:
                     record = await self._store.read()
                     if self._is_held_by_another(record):
                         return False
-                begun = _now()
+                started_at = _now()
                 self._own_record = await self._store.write(self._claim(record))
         except (ConflictError, NotFoundError):
             return False  # the Lease was written or deleted since it was read
         except (ApiError, TimeoutError) as error:
             self._log_failure(str(error) or f"no answer within {self._timing.request:.0f} s")
             return False
-        self._leads_until = begun + self._timing.renew
+        self._leads_until = started_at + self._timing.renew
         self._last_failure = ""
         return True
 

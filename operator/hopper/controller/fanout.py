@@ -118,8 +118,8 @@ def _parent_delay(parent: HopperInstance, tree: Tree) -> float:
     children = tree.dependents(parent.metadata.uid)
     if parent.metadata.deletion_timestamp:
         return SUMMARY_DELAY if children else 0.0
-    waited = parent.status.phase is Phase.STOPPING and not any(child.status.phase in ACTIVE for child in children)
-    return 0.0 if waited else SUMMARY_DELAY
+    may_stop_now = parent.status.phase is Phase.STOPPING and not any(child.status.phase in ACTIVE for child in children)
+    return 0.0 if may_stop_now else SUMMARY_DELAY
 
 
 def _dependents_among_siblings(sibling: HopperInstance, tree: Tree, became_ready: bool) -> Iterator[str]:

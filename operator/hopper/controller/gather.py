@@ -56,7 +56,7 @@ def _summarise_children(instance: HopperInstance, tree: Tree) -> ChildSummary:
     if not claimed and not accepted:
         return ChildSummary()
     scopes = allowed_children(instance.spec.scope)
-    held = ((child.name, _foreign_finalizers(child)) for child in accepted)
+    finalizers_by_child = ((child.name, _foreign_finalizers(child)) for child in accepted)
     return ChildSummary(
         total=len(accepted),
         ready=sum(child.status.is_ready for child in accepted),
@@ -65,7 +65,9 @@ def _summarise_children(instance: HopperInstance, tree: Tree) -> ChildSummary:
             child.name for child in accepted if child.spec.deletion_protection and not _is_being_deleted(child)
         ),
         blocked=tuple(child.name for child in accepted if _is_deletion_blocked(child)),
-        held=tuple(f"{name} (finalizer {join_names(finalizers)})" for name, finalizers in held if finalizers),
+        held=tuple(
+            f"{name} (finalizer {join_names(finalizers)})" for name, finalizers in finalizers_by_child if finalizers
+        ),
         expected=any(child.spec.scope in scopes for child in claimed),
     )
 

@@ -177,8 +177,8 @@ def seconds_until_details(o: Observed) -> float:
     moments = [o.instance.status.last_transition_time]
     if ready is not None:
         moments.append(o.now if ready.status == "True" else ready.last_transition_time)
-    begun = min(max((moment for moment in moments if moment), default=o.now), o.now)
-    return max(seconds_until(begun + timedelta(seconds=DETAILS_AFTER_SECONDS), o.now), 0.0)
+    wait_started = min(max((moment for moment in moments if moment), default=o.now), o.now)
+    return max(seconds_until(wait_started + timedelta(seconds=DETAILS_AFTER_SECONDS), o.now), 0.0)
 
 
 def seconds_until(moment: datetime, now: datetime) -> float:

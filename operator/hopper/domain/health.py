@@ -34,7 +34,7 @@ class HealthInput:
     """The instance to judge."""
     heartbeat_state: HeartbeatState | None = None
     """Judgement of its heartbeats; None if it need not send any now."""
-    beat: StoredHeartbeat | None = None
+    heartbeat: StoredHeartbeat | None = None
     """Its last heartbeat, with the health that it reported."""
 
 
@@ -45,74 +45,74 @@ _CHANGING = frozenset({Phase.CREATED, Phase.STARTING, Phase.STOPPING})
 _PROGRESS_REASONS = frozenset({Reason.STARTING, Reason.STOPPING, Reason.ROLLING_OUT, Reason.CHILDREN_STOPPING})
 
 
-def has_no_status(i: HealthInput) -> HealthVerdict | None:
+def has_no_status(facts: HealthInput) -> HealthVerdict | None:
     """Apply to an instance that the operator has not seen."""
-    if i.instance.status.observed_generation is not None:
+    if facts.instance.status.observed_generation is not None:
         return None
     return HealthVerdict(Health.UNKNOWN, Reason.NOT_OBSERVED, "the operator has not reconciled the instance yet")
 
 
-def is_in_error(i: HealthInput) -> HealthVerdict | None:
+def is_in_error(facts: HealthInput) -> HealthVerdict | None:
     """Apply to phase Error."""
-    if i.instance.status.phase is not Phase.ERROR:
+    if facts.instance.status.phase is not Phase.ERROR:
         return None
-    return _from_ready(i.instance, Health.UNHEALTHY)
+    return _from_ready(facts.instance, Health.UNHEALTHY)
 
 
-def is_stalled(i: HealthInput) -> HealthVerdict | None:
+def is_stalled(facts: HealthInput) -> HealthVerdict | None:
     """Apply to an instance that cannot proceed without help. One that runs anyway is left to `is_not_ready`."""
-    stalled = i.instance.status.condition(ConditionType.STALLED)
-    if stalled is None or i.instance.status.phase in STARTED:
+    stalled = facts.instance.status.condition(ConditionType.STALLED)
+    if stalled is None or facts.instance.status.phase in STARTED:
         return None
     return HealthVerdict(Health.UNHEALTHY, stalled.reason, stalled.message)
 
 
-def is_inactive(i: HealthInput) -> HealthVerdict | None:
+def is_inactive(facts: HealthInput) -> HealthVerdict | None:
     """Apply to an instance that has no pods by design."""
-    phase = i.instance.status.phase
+    phase = facts.instance.status.phase
     return HealthVerdict(Health.INACTIVE, phase.value) if phase in INACTIVE else None
 
 
-def has_lost_heartbeats(i: HealthInput) -> HealthVerdict | None:
+def has_lost_heartbeats(facts: HealthInput) -> HealthVerdict | None:
     """Apply when heartbeats count as lost, which the operator will soon turn into an Error."""
-    if i.heartbeat_state is not HeartbeatState.LOST:
+    if facts.heartbeat_state is not HeartbeatState.LOST:
         return None
-    return HealthVerdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence_message(i.instance, HeartbeatState.LOST))
+    return HealthVerdict(Health.UNHEALTHY, Reason.HEARTBEAT_LOST, _silence_message(facts.instance, HeartbeatState.LOST))
 
 
-def reports_unhealthy(i: HealthInput) -> HealthVerdict | None:
+def reports_unhealthy(facts: HealthInput) -> HealthVerdict | None:
     """Apply when the last heartbeat says unhealthy."""
-    return _reported(i, Health.UNHEALTHY)
+    return _reported(facts, Health.UNHEALTHY)
 
 
-def has_overdue_heartbeat(i: HealthInput) -> HealthVerdict | None:
+def has_overdue_heartbeat(facts: HealthInput) -> HealthVerdict | None:
     """Apply when a heartbeat is overdue, or was when the operator last decided and the state is inconclusive now."""
-    condition = i.instance.status.condition(ConditionType.HEARTBEAT)
-    if i.heartbeat_state is HeartbeatState.OVERDUE:
-        message = _silence_message(i.instance, HeartbeatState.OVERDUE)
+    condition = facts.instance.status.condition(ConditionType.HEARTBEAT)
+    if facts.heartbeat_state is HeartbeatState.OVERDUE:
+        message = _silence_message(facts.instance, HeartbeatState.OVERDUE)
         return HealthVerdict(Health.UNKNOWN, Reason.HEARTBEAT_OVERDUE, message)
-    inconclusive = i.heartbeat_state is HeartbeatState.INCONCLUSIVE
+    inconclusive = facts.heartbeat_state is HeartbeatState.INCONCLUSIVE
     if inconclusive and condition is not None and condition.status == "Unknown":
         return HealthVerdict(Health.UNKNOWN, condition.reason, condition.message)
     return None
 
 
-def reports_degraded(i: HealthInput) -> HealthVerdict | None:
+def reports_degraded(facts: HealthInput) -> HealthVerdict | None:
     """Apply when the last heartbeat says degraded."""
-    return _reported(i, Health.DEGRADED)
+    return _reported(facts, Health.DEGRADED)
 
 
-def is_progressing(i: HealthInput) -> HealthVerdict | None:
+def is_progressing(facts: HealthInput) -> HealthVerdict | None:
     """Apply to an instance that is changing its phase or rolling out a change."""
-    ready = i.instance.status.condition(ConditionType.READY)
-    if i.instance.status.phase not in _CHANGING and (ready is None or ready.reason not in _PROGRESS_REASONS):
+    ready = facts.instance.status.condition(ConditionType.READY)
+    if facts.instance.status.phase not in _CHANGING and (ready is None or ready.reason not in _PROGRESS_REASONS):
         return None
-    return _from_ready(i.instance, Health.PROGRESSING)
+    return _from_ready(facts.instance, Health.PROGRESSING)
 
 
-def is_not_ready(i: HealthInput) -> HealthVerdict | None:
+def is_not_ready(facts: HealthInput) -> HealthVerdict | None:
     """Apply to a started instance whose Ready condition is not True."""
-    return None if i.instance.status.is_ready else _from_ready(i.instance, Health.DEGRADED)
+    return None if facts.instance.status.is_ready else _from_ready(facts.instance, Health.DEGRADED)
 
 
 # The first rule that applies decides. An instance to which no rule applies is healthy.
@@ -135,13 +135,13 @@ RULES: tuple[HealthRule, ...] = (
 
 
 def health_of(
-    instance: HopperInstance, record: HeartbeatRecord = NO_HEARTBEATS, beat: StoredHeartbeat | None = None
+    instance: HopperInstance, record: HeartbeatRecord = NO_HEARTBEATS, heartbeat: StoredHeartbeat | None = None
 ) -> HealthVerdict:
     """Return the health of an instance, from its phase, conditions and heartbeats, and the last heartbeat's report.
 
     The health of instances that send no heartbeats follows from their conditions alone.
     """
-    facts = HealthInput(instance, heartbeat_state(instance, record), beat)
+    facts = HealthInput(instance, heartbeat_state(instance, record), heartbeat)
     verdict = next((verdict for rule in RULES if (verdict := rule(facts))), None)
     return verdict or _from_ready(instance, Health.HEALTHY)
 
@@ -159,13 +159,13 @@ def _from_ready(instance: HopperInstance, health: Health) -> HealthVerdict:
     return HealthVerdict(health, ready.reason, ready.message)
 
 
-def _reported(i: HealthInput, health: Health) -> HealthVerdict | None:
+def _reported(facts: HealthInput, health: Health) -> HealthVerdict | None:
     """Return this health if the last heartbeat reports it, belongs to the current run and is not overdue."""
-    begun = i.instance.status.last_transition_time
-    silent = i.heartbeat_state in (HeartbeatState.OVERDUE, HeartbeatState.LOST)
-    if i.beat is None or i.beat.status is not health or silent:
+    run_started = facts.instance.status.last_transition_time
+    silent = facts.heartbeat_state in (HeartbeatState.OVERDUE, HeartbeatState.LOST)
+    if facts.heartbeat is None or facts.heartbeat.status is not health or silent:
         return None
-    if begun is None or i.beat.at < begun:
+    if run_started is None or facts.heartbeat.at < run_started:
         return None
     return HealthVerdict(health, Reason.REPORTED, f"the last heartbeat reports {health}")
 

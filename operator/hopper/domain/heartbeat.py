@@ -53,14 +53,14 @@ def heartbeat_state(instance: HopperInstance, record: HeartbeatRecord) -> Heartb
     heartbeat, status = instance.spec.heartbeat, instance.status
     if heartbeat is None or status.phase not in (Phase.RUNNING, Phase.ERROR):
         return None
-    begun = status.last_transition_time or instance.metadata.creation_timestamp
+    phase_entered = status.last_transition_time or instance.metadata.creation_timestamp
     if record.until is None or record.since is None:
         return HeartbeatState.INCONCLUSIVE
     timeout = timedelta(seconds=heartbeat.timeout_seconds)
     fresh = record.last is not None and record.until - record.last < timeout
-    if fresh and record.last is not None and (status.phase is Phase.RUNNING or record.last > begun):
+    if fresh and record.last is not None and (status.phase is Phase.RUNNING or record.last > phase_entered):
         return HeartbeatState.ON_TIME
-    silence = record.until - max(begun, record.since, record.last or begun)
+    silence = record.until - max(phase_entered, record.since, record.last or phase_entered)
     if status.phase is Phase.ERROR or silence < timeout:
         return HeartbeatState.INCONCLUSIVE
     return HeartbeatState.LOST if silence >= LOST_AFTER * timeout else HeartbeatState.OVERDUE
@@ -117,5 +117,5 @@ def _failed_by_silence(instance: HopperInstance) -> bool:
 
 def _condition_of_this_run(instance: HopperInstance) -> Condition | None:
     """Return the Heartbeat condition if it was written since the last transition."""
-    condition, begun = instance.status.condition(ConditionType.HEARTBEAT), instance.status.last_transition_time
-    return condition if condition and (begun is None or condition.last_transition_time >= begun) else None
+    condition, run_started = instance.status.condition(ConditionType.HEARTBEAT), instance.status.last_transition_time
+    return condition if condition and (run_started is None or condition.last_transition_time >= run_started) else None

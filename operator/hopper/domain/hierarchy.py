@@ -121,8 +121,8 @@ def desired_owner_references(instance: HopperInstance, link: ParentLink) -> tupl
     foreign = tuple(reference for reference in current if not is_hopper_reference(reference))
     if link.reason in (Reason.PARENT_NOT_FOUND, Reason.ORPHANED):
         # The parent may have been deleted a moment ago. Garbage collection must still find this child.
-        kept = (r for r in current if is_hopper_reference(r) and r.name == instance.parent_name)
-        return (*foreign, *kept)
+        to_same_parent = (r for r in current if is_hopper_reference(r) and r.name == instance.parent_name)
+        return (*foreign, *to_same_parent)
     if link.parent is None:
         return foreign
     # An object can have only one controller. Where an object of another kind is the controller, the parent is an

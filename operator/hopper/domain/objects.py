@@ -117,9 +117,9 @@ def _predecessor_removals(instance: HopperInstance, runtime: Runtime) -> Iterato
     """Yield patches that remove the predecessor, which is gone, from the owners of the claims."""
     for (kind, _), live in runtime.owned.items():
         owners = live["metadata"].get("ownerReferences", ()) if kind == CLAIM else ()
-        kept = [owner for owner in owners if owner["uid"] != instance.status.predecessor]
-        if len(kept) < len(owners):
-            yield live, {"metadata": {"ownerReferences": kept}}
+        remaining = [owner for owner in owners if owner["uid"] != instance.status.predecessor]
+        if len(remaining) < len(owners):
+            yield live, {"metadata": {"ownerReferences": remaining}}
 
 
 def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[ObjectKey, Manifest]:

@@ -102,14 +102,14 @@ def _plan_deletion(o: Observed) -> Plan:
         return Plan()
     if o.children.total and not is_orphaning(o.instance):
         return _plan_blocked_deletion(o)
-    kept = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
-    return Plan(metadata=MetadataChange(metadata.owner_references, kept))
+    remaining = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)
+    return Plan(metadata=MetadataChange(metadata.owner_references, remaining))
 
 
 def _plan_blocked_deletion(o: Observed) -> Plan:
     """Report the children that delay the deletion, unless they will probably be gone in a moment."""
-    begun = min(o.instance.metadata.deletion_timestamp or o.now, o.now)
-    remaining = seconds_until(begun + timedelta(seconds=DETAILS_AFTER_SECONDS), o.now)
+    deletion_started = min(o.instance.metadata.deletion_timestamp or o.now, o.now)
+    remaining = seconds_until(deletion_started + timedelta(seconds=DETAILS_AFTER_SECONDS), o.now)
     reported = o.instance.status.reason(ConditionType.STALLED) == Reason.DELETION_BLOCKED
     if o.children.protected or o.children.blocked or reported or remaining <= 0:
         return Plan(status=status_of_blocked_deletion(o), requeue_after=remaining if remaining > 0 else None)

@@ -96,8 +96,8 @@ def takeover_start(
 
 def successor_of(instance: HopperInstance, tree: Tree) -> HopperInstance | None:
     """Return the instance that has begun to take over from this one; None if there is none."""
-    begun = [successor for successor in _successors(instance, tree) if successor.status.predecessor is not None]
-    return min(begun, key=_age, default=None)
+    replacing = [successor for successor in _successors(instance, tree) if successor.status.predecessor is not None]
+    return min(replacing, key=_age, default=None)
 
 
 def state_while_replaced(

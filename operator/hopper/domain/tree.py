@@ -68,14 +68,14 @@ def descendants(name: str, tree: Tree) -> Iterator[HopperInstance]:
     """Yield the descendants of `name`, nearest first, whether or not an instance of that name exists."""
     seen, layer = {name}, [name]
     while layer:
-        below = []
+        next_layer = []
         for parent in layer:
             for child in tree.children(parent):
                 if child.name not in seen:
                     seen.add(child.name)
-                    below.append(child.name)
+                    next_layer.append(child.name)
                     yield child
-        layer = below
+        layer = next_layer
 
 
 def subtree(root: HopperInstance, tree: Tree, depth: int | None = None) -> tuple[TreeNode, int]:
@@ -83,14 +83,14 @@ def subtree(root: HopperInstance, tree: Tree, depth: int | None = None) -> tuple
     top = TreeNode(root)
     nodes, layer = {root.name: top}, [top]
     while layer and (depth is None or layer[0].depth < depth):
-        below = []
+        next_layer = []
         for node in layer:
             for child in sorted(tree.children(node.instance.name), key=lambda instance: instance.name):
                 if child.name not in nodes:
                     nodes[child.name] = TreeNode(child, node.depth + 1)
                     node.children.append(nodes[child.name])
-                    below.append(nodes[child.name])
-        layer = below
+                    next_layer.append(nodes[child.name])
+        layer = next_layer
     return top, len(nodes)
 
 

@@ -87,18 +87,18 @@ class TestReported:
     @pytest.mark.parametrize("reported", [Health.HEALTHY, Health.DEGRADED, Health.UNHEALTHY])
     @pytest.mark.parametrize("expected", [True, False])
     def test_becomes_the_health_of_a_running_instance(self, reported: Health, expected: bool) -> None:
-        assert health_of(sample(expected=expected), ON_TIME, self.beat(reported)).health is reported
+        assert health_of(sample(expected=expected), ON_TIME, self.heartbeat(reported)).health is reported
 
     def test_does_not_hide_an_error_or_an_overdue_heartbeat(self) -> None:
-        seen = health_of(sample(Phase.ERROR, "False", "BackOff"), ON_TIME, self.beat(Health.HEALTHY))
+        seen = health_of(sample(Phase.ERROR, "False", "BackOff"), ON_TIME, self.heartbeat(Health.HEALTHY))
         assert seen.health is Health.UNHEALTHY
-        assert health_of(sample(expected=True), OVERDUE, self.beat(Health.DEGRADED, 15)).health is Health.UNKNOWN
+        assert health_of(sample(expected=True), OVERDUE, self.heartbeat(Health.DEGRADED, 15)).health is Health.UNKNOWN
 
     def test_ends_when_the_instance_stops_or_restarts(self) -> None:
-        assert health_of(sample(Phase.STOPPED), ON_TIME, self.beat(Health.UNHEALTHY)).health is Health.INACTIVE
-        assert health_of(sample(), ON_TIME, self.beat(Health.UNHEALTHY, 601)).health is Health.HEALTHY
+        assert health_of(sample(Phase.STOPPED), ON_TIME, self.heartbeat(Health.UNHEALTHY)).health is Health.INACTIVE
+        assert health_of(sample(), ON_TIME, self.heartbeat(Health.UNHEALTHY, 601)).health is Health.HEALTHY
 
-    def beat(self, status: Health, age: float = 0) -> StoredHeartbeat:
+    def heartbeat(self, status: Health, age: float = 0) -> StoredHeartbeat:
         return StoredHeartbeat(uid="uid-web", at=NOW - seconds(age), status=status)
 
 

@@ -112,9 +112,9 @@ def _candidates(index: NamespaceIndex, criteria: Criteria, among: Collection[str
     size = len(index) if smallest is None else len(smallest)
     if criteria.ancestor is not None:
         # The walk stops when there are more descendants than names in the smallest index.
-        below = [instance.name for instance in islice(descendants(criteria.ancestor, index), size)]
-        if len(below) < size:
-            return below
+        descendant_names = [instance.name for instance in islice(descendants(criteria.ancestor, index), size)]
+        if len(descendant_names) < size:
+            return descendant_names
     return index.names if smallest is None else smallest
 
 

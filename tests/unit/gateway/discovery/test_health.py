@@ -52,9 +52,9 @@ class CatalogueFeed:
         if change := self.catalogue.instances.remove("default", instance.name, instance.metadata.uid):
             self.catalogue.on_change(change)
 
-    def receive_shard(self, *beats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
+    def receive_shard(self, *heartbeats: Any, until: float, since: float = -500, shard: int | None = None) -> None:
         self._version += 1
-        raw = shard_configmap(self._version, *beats, gateways={"a": (since, until)}, shard=shard)
+        raw = shard_configmap(self._version, *heartbeats, gateways={"a": (since, until)}, shard=shard)
         if change := self.catalogue.heartbeats.put(raw):
             self.catalogue.on_heartbeats(change)
 
@@ -89,12 +89,12 @@ class TestHeartbeats:
         feed, (first, second) = CatalogueFeed(), names_in_same_shard(2)
         feed.put(heartbeat_instance(first))
         feed.put(heartbeat_instance(second))
-        beats = ((first, heartbeat(first, 0)), (second, heartbeat(second, 0)))
-        feed.receive_shard(*beats, until=5)
+        heartbeats = ((first, heartbeat(first, 0)), (second, heartbeat(second, 0)))
+        feed.receive_shard(*heartbeats, until=5)
         assert (feed.of(first), feed.of(second)) == (Health.HEALTHY, Health.HEALTHY)
-        feed.receive_shard((first, heartbeat(first, 12)), beats[1], until=15)
+        feed.receive_shard((first, heartbeat(first, 12)), heartbeats[1], until=15)
         assert (feed.of(first), feed.of(second)) == (Health.HEALTHY, Health.UNKNOWN)
-        feed.receive_shard((first, heartbeat(first, 28)), beats[1], until=30)
+        feed.receive_shard((first, heartbeat(first, 28)), heartbeats[1], until=30)
         assert (feed.of(first), feed.of(second)) == (Health.HEALTHY, Health.UNHEALTHY)
         feed.receive_shard((first, heartbeat(first, 28)), (second, heartbeat(second, 31)), until=32)
         assert feed.of(second) is Health.HEALTHY
