@@ -142,7 +142,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _has_surrogates(text: str, start: int, end: int) -> bool:
-    return text.find("\\u", start, end) >= 0 and _SURROGATE.search(text, start, end) is not None
+    return _SURROGATE.search(text, start, end) is not None
 
 
 def _reduce(text: str, start: int) -> tuple[str, int]:
