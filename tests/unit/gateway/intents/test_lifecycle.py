@@ -210,10 +210,11 @@ class TestWait:
         async def send(message: Message) -> None:
             pass
 
-        request = {"type": "http", "method": "POST", "path": "/api/v1/instances/web/stop", "headers": []}
-        request |= {"query_string": b"wait=true&timeout=300", "client": None}
+        request = {"type": "http", "method": "POST", "scheme": "http", "path": "/api/v1/instances/web/stop"}
+        request |= {"query_string": b"wait=true&timeout=300", "client": None, "headers": [(b"host", b"gateway")]}
         task = asyncio.create_task(gateway.app(request, receive, send))
         while not len(gateway.context.waiters):  # noqa: ASYNC110
+            assert not task.done(), "answered without waiting"
             await asyncio.sleep(0)
         assert gateway.context.wait_limit.open == 1
         gone.set()
@@ -245,6 +246,7 @@ class TestWait:
         task = asyncio.create_task(gateway.post("/instances", {"name": "web", "scope": "PROJECT"}))
         await held.wait()
         while not len(gateway.context.waiters):  # noqa: ASYNC110
+            assert not task.done(), "answered without waiting"
             await asyncio.sleep(0)
         uid = gateway.store.objects[INSTANCES.plural, "default", "web"]["metadata"]["uid"]
         await delete(INSTANCES, "default", "web", uid=uid)
