@@ -213,7 +213,7 @@ class TestWait:
         request = {"type": "http", "method": "POST", "scheme": "http", "path": "/api/v1/instances/web/stop"}
         request |= {"query_string": b"wait=true&timeout=300", "client": None, "headers": [(b"host", b"gateway")]}
         task = asyncio.create_task(gateway.app(request, receive, send))
-        while not len(gateway.context.waiters):  # noqa: ASYNC110
+        while not len(gateway.context.waiters):
             assert not task.done(), "answered without waiting"
             await asyncio.sleep(0)
         assert gateway.context.wait_limit.open == 1
@@ -245,7 +245,7 @@ class TestWait:
         gateway.store.delete = hold  # type: ignore[method-assign]
         task = asyncio.create_task(gateway.post("/instances", {"name": "web", "scope": "PROJECT"}))
         await held.wait()
-        while not len(gateway.context.waiters):  # noqa: ASYNC110
+        while not len(gateway.context.waiters):
             assert not task.done(), "answered without waiting"
             await asyncio.sleep(0)
         uid = gateway.store.objects[INSTANCES.plural, "default", "web"]["metadata"]["uid"]
