@@ -21,7 +21,7 @@ spec:
   validationActions: {{ .actions | default (list "Deny") | toJson }}
 {{- end }}
 
-{{/* Users for whom the policies about authors do not hold: the gateway, which makes the same checks for its callers. */}}
+{{/* Users for whom the policies about authors do not hold: the gateway, which authorizes its callers itself. */}}
 {{- define "hopper.trustedAuthors" -}}
 {{- $users := list -}}
 {{- if .Values.gateway.enabled -}}
