@@ -26,13 +26,19 @@ class InstanceReader:
             logger.error("%s/%s: %s", metadata.get("namespace"), metadata.get("name"), error)
             instance, problems = parse_valid_fields(manifest, error)
         if instance is not None:
-            self._problems[instance.metadata.uid] = instance.metadata.resource_version, problems
+            self._remember(instance, problems)
         return instance
 
     def problems(self, instance: HopperInstance) -> tuple[str, ...]:
         """Return a message per invalid spec field of this version of the instance."""
         version, problems = self._problems.get(instance.metadata.uid, ("", ()))
         return problems if version == instance.metadata.resource_version else ()
+
+    def _remember(self, instance: HopperInstance, problems: tuple[str, ...]) -> None:
+        """Store the problems of the newest version, because the watch may report a version after a newer own write."""
+        version, _ = self._problems.get(instance.metadata.uid, ("0", ()))
+        if int(instance.metadata.resource_version) >= int(version):
+            self._problems[instance.metadata.uid] = instance.metadata.resource_version, problems
 
     def forget(self, uid: str) -> None:
         """Forget a deleted instance."""

@@ -56,6 +56,15 @@ def test_problems_belong_to_one_version() -> None:
     assert reader.problems(older_instance)
 
 
+def test_a_late_watch_event_does_not_hide_the_problems_of_a_newer_version() -> None:
+    """The watch event of a first write may arrive after the answer to a second one."""
+    reader = InstanceReader()
+    newer = reader.read(manifest(10, replicas="two"))
+    reader.read(manifest(9, replicas="two"))
+    assert newer is not None
+    assert reader.problems(newer)
+
+
 def test_an_instance_with_an_unknown_scope_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
     reader = InstanceReader()
     assert reader.read(manifest(scope="Galaxy")) is None
