@@ -138,12 +138,13 @@ def _steps(text: str) -> int:
         count += 1
         return trace
 
+    before = sys.gettrace()  # that of coverage
     sys.settrace(trace)
     try:
         with suppress(TemplateTextError):
             render_text(text, VALUES)
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return count
 
 
