@@ -42,6 +42,37 @@ def test_rejected_deletion_says_how_to_lift_the_protection(instances: KubectlIns
     assert instances.names() == set()
 
 
+@pytest.mark.parametrize(
+    ("patch", "field"),
+    [
+        ({"desiredState": "Terminated"}, "spec.desiredState"),
+        ({"type": "Ephemeral"}, "spec.type"),
+        ({"type": "Ephemeral", "desiredState": "Terminated"}, "spec.type"),
+        ({"type": "Ephemeral", "replicas": 2, "deletionProtection": True}, "spec.type"),
+    ],
+)
+def test_no_update_destroys_the_data_of_a_protected_instance(
+    instances: KubectlInstances, protected: str, patch: dict[str, object], field: str
+) -> None:
+    with pytest.raises(KubectlError) as refused:
+        instances.patch(protected, patch)
+    assert field in str(refused.value)
+    assert "set deletionProtection to false first" in str(refused.value)
+    instances.patch(protected, {"desiredState": "Stopped", "displayName": "kept", "type": "Singleton"})
+    instances.patch(protected, {**patch, "deletionProtection": False, "replicas": 1})
+
+
+def test_protected_event_keeps_its_volumes_type(instances: KubectlInstances, protected: str) -> None:
+    """Without a type, an Event is Ephemeral, so removing the type is the same change."""
+    instances.apply("party", {"scope": "Event", "type": "Persistent", "deletionProtection": True})
+    with pytest.raises(KubectlError, match=r"spec\.type"):
+        instances.patch("party", {"type": None})
+    instances.patch("party", {"deletionProtection": False, "type": None})
+    instances.patch("party", {"deletionProtection": True})
+    instances.patch("party", {"displayName": "was Ephemeral before it was protected"})
+    instances.patch("party", {"deletionProtection": False})
+
+
 def test_unprotected_instances_are_deleted(instances: KubectlInstances, protected: str) -> None:
     instances.apply("other", {"scope": "Project"})
     assert protected in refusal(instances.kubectl, "delete", KIND, "--all")

@@ -26,6 +26,7 @@ def instance_rules(spec_fields: Iterable[str]) -> Rules:
             *_renaming_rules(),
             *_config_rules(),
             *_replica_rules(),
+            *_protection_rules(),
             *_archive_rules(spec_fields),
         ),
         "spec.scope": (Rule("self == oldSelf", "scope is immutable; delete the instance and create it again"),),
@@ -186,6 +187,35 @@ def _finality_rules() -> tuple[Rule, ...]:
             FieldErrorReason.FORBIDDEN,
         ),
     )
+
+
+def _protection_rules() -> Iterable[Rule]:
+    """Yield the rules for an instance that is protected before and after an update: its volumes must not be lost."""
+    is_open = (
+        "!has(oldSelf.deletionProtection) || !oldSelf.deletionProtection || "
+        "!has(self.deletionProtection) || !self.deletionProtection"
+    )
+    final = DesiredState.TERMINATED
+    advice = "set deletionProtection to false first"
+    yield Rule(
+        f"{is_open} || self.desiredState != '{final}' || oldSelf.desiredState == '{final}'",
+        f"desiredState cannot be {final}, because the instance is protected from deletion; {advice}",
+        FieldErrorReason.FORBIDDEN,
+        "desiredState",
+    )
+    yield Rule(
+        f"{is_open} || !({_is_ephemeral('self')}) || {_is_ephemeral('oldSelf')}",
+        f"type cannot become {InstanceType.EPHEMERAL}, which would lose the volumes, because the instance is protected "
+        f"from deletion; {advice}",
+        FieldErrorReason.FORBIDDEN,
+        "type",
+    )
+
+
+def _is_ephemeral(spec: str) -> str:
+    """Return a CEL expression for: the effective type is Ephemeral."""
+    scopes = ", ".join(f"'{scope}'" for scope, rule in SCOPES.items() if rule.default_type is InstanceType.EPHEMERAL)
+    return f"(has({spec}.type) ? {spec}.type == '{InstanceType.EPHEMERAL}' : {spec}.scope in [{scopes}])"
 
 
 # The fields of an archived spec that may change. `deletionProtection` is one of them, because otherwise a protected

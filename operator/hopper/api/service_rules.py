@@ -22,6 +22,11 @@ def _path_rules(field: str) -> tuple[Rule, ...]:
             f"{field} contains '..'; set the path without it",
             field=field,
         ),
+        Rule(
+            f"!self.{field}.contains('//')",
+            f"{field} contains '//'; set the path with single slashes",
+            field=field,
+        ),
     )
 
 

@@ -68,6 +68,32 @@ def test_a_valid_service_has_no_problems() -> None:
         ({"args": ["x" * 32768] * 30}, "env: has 960 KiB together with command and args, more than 768 KiB"),
         ({"domains": [{"domain": "a.b"}]}, "domains[a.b]: has no TCP port to forward to"),
         ({"env": [{"name": "A"}]}, "env[A]: has neither value nor valueFrom"),
+        ({"user": "1000:0"}, "user: has the group of root"),
+        ({"user": "1000:00"}, "user: has the group of root"),
+        *(
+            ({"volumes": [{"target": target}]}, f"volumes[{target}].target: {error}")
+            for target, error in (
+                ("//proc", "is not a normalized path: use /proc"),
+                ("///sys/fs", "is not a normalized path: use /sys/fs"),
+                ("//", "is not a normalized path: use /"),
+                ("/proc/./", "is not a normalized path: use /proc"),
+                ("/data//x", "is not a normalized path: use /data/x"),
+                ("/proc/", "is in the system directory /proc"),
+                ("/etc", "is the system directory /etc"),
+                ("/etc/", "is the system directory /etc"),
+                ("/etc/hosts", "is /etc/hosts, which the kubelet writes"),
+            )
+        ),
+        *(
+            ({"configFiles": [{"path": path}]}, f"configFiles[{path}].path: {error}")
+            for path, error in (
+                ("//etc/passwd", "is not a normalized path: use /etc/passwd"),
+                ("/etc//passwd", "is not a normalized path: use /etc/passwd"),
+                ("/etc/resolv.conf", "is /etc/resolv.conf, which the kubelet writes"),
+                ("/dev/null", "is in the system directory /dev"),
+            )
+        ),
+        ({"workingDir": "//srv"}, "workingDir: is not a normalized path: use /srv"),
         (
             {"labels": [{"name": "x.kubernetes.io/a"}]},
             "labels[x.kubernetes.io/a].name: has the reserved prefix kubernetes.io/",
@@ -85,7 +111,8 @@ def test_an_invalid_template_has_a_problem(spec: dict[str, Any], expected: str) 
         {"image": "registry.example.com:5000/a/b__c/d-e.f:V1.2_x@sha256:" + "a" * 64},
         {"image": "localhost/web"},
         {"user": "0", "securityProfile": "Baseline"},
-        {"user": "1000:0"},
+        {"user": "1000:0", "securityProfile": "Baseline"},
+        {"user": "1000:1"},
         {"healthcheck": {"test": ["NONE"]}},
         {"healthcheck": {"test": ["CMD", "sh", "-c", "x"]}},
         {"labels": [{"name": "app.kubernetes.io/version", "value": "1"}, {"name": "app"}]},

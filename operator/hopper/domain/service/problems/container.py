@@ -54,8 +54,17 @@ def _user_problems(spec: TemplateSpec) -> Iterator[ServiceProblem]:
         return
     if any(int(number) > _MAX_ID for number in spec.user.split(":")):
         yield ServiceProblem("user", f"is too large: use numbers up to {_MAX_ID}")
-    elif int(spec.user.split(":")[0]) == 0 and spec.security_profile is SecurityProfile.RESTRICTED:
-        yield ServiceProblem("user", "is root: use another user, or set securityProfile Baseline if it must be root")
+    elif spec.security_profile is SecurityProfile.RESTRICTED:
+        user, _, group = spec.user.partition(":")
+        if int(user) == 0:
+            yield ServiceProblem(
+                "user", "is root: use another user, or set securityProfile Baseline if it must be root"
+            )
+        elif group and int(group) == 0:
+            message = (
+                f"has the group of root: use another group, such as {user}:{user}, or set securityProfile Baseline"
+            )
+            yield ServiceProblem("user", message)
 
 
 def _resource_problems(spec: TemplateSpec) -> Iterator[ServiceProblem]:

@@ -55,8 +55,9 @@ def container_path_error(path: str) -> str | None:
         return "contains '..': use the path without '..'"
     if ":" in path or _CONTROL_CHARACTER.search(path):
         return "contains a colon or a control character, which a mount path cannot have: rename it"
-    if normpath(path) != (path.rstrip("/") or "/"):
-        return f"is not a normalized path: use {normpath(path)}"
+    # POSIX and normpath keep two slashes at the start, but Linux reads them as one.
+    if path.startswith("//") or normpath(path) != (path.rstrip("/") or "/"):
+        return f"is not a normalized path: use {normpath('/' + path.lstrip('/'))}"
     return None
 
 

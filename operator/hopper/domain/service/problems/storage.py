@@ -20,6 +20,9 @@ from hopper.domain.service.text_template import TemplateTextError, check_templat
 _NANOS_PER_BYTE = 10**9
 # Directories that the container runtime and the kubelet mount.
 _SYSTEM_DIRECTORIES = ("/proc", "/sys", "/dev", "/var/run/secrets/kubernetes.io", "/run/secrets/kubernetes.io")
+# Files that the kubelet mounts, and the directory of them and of the accounts of the image.
+_KUBELET_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+_SYSTEM_CONFIGURATION = "/etc"
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the only system directory that a volume may replace
 _LOOKS_LIKE_PATH = re.compile(r"[./~\\]|.*[/\\]|[A-Za-z]:")
 
@@ -47,6 +50,8 @@ def _volume_errors(volume: VolumeEntry) -> Iterator[tuple[str, str]]:
         yield ".target", error
     elif normpath(volume.target) == "/":
         yield ".target", "is the root directory, which would hide the image: use a path below /"
+    elif normpath(volume.target) == _SYSTEM_CONFIGURATION:
+        yield ".target", "is the system directory /etc, which would hide the accounts of the image: use a path below it"
     elif normpath(volume.target) != _SHARED_MEMORY and (error := _system_directory_error(volume.target)):
         yield ".target", error
     if volume.type is VolumeType.BIND:
@@ -93,6 +98,8 @@ def _file_path_error(path: str) -> str | None:
 
 
 def _system_directory_error(path: str) -> str | None:
+    if (file := next((file for file in _KUBELET_FILES if lies_within(normpath(path), file)), None)) is not None:
+        return f"is {file}, which the kubelet writes: use another path"
     directory = next((directory for directory in _SYSTEM_DIRECTORIES if lies_within(normpath(path), directory)), None)
     return f"is in the system directory {directory}: use another path" if directory else None
 
