@@ -14,7 +14,7 @@ from hopper.controller.operator import Operator
 from tests.cluster.support.in_process_operator import running_operator
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
 from tests.cluster.support.request_counter import RequestCounter
-from tests.cluster.support.workloads import FULL_SERVICE, Workloads
+from tests.cluster.support.workloads import FULL_SERVICE, Workloads, own_domain
 
 JSON_PATCH = "application/json-patch+json"
 KINDS = ("ConfigMap", "Deployment", "Ingress", "PersistentVolumeClaim", "Secret", "Service")
@@ -28,7 +28,7 @@ def object_name(kind: str, instance: str = "a") -> str:
 async def create_running(live: LiveInstances, workloads: Workloads, *names: str) -> None:
     """Create instances that own one object of each kind, and wait until they run."""
     await workloads.create_template(**FULL_SERVICE)
-    await live.create_from(*(manifest(name, **WEB) for name in names))
+    await live.create_from(*(manifest(name, **WEB, overrides=own_domain(name)) for name in names))
     await live.until_phase("Running", *names)
     for name in names:
         await workloads.until_owned(name, *KINDS)
@@ -179,7 +179,8 @@ class TestReverting:
         )
         await config.edit({"data": {"more": "x"}})
         await service.edit({"metadata": {"labels": None}})
-        await workloads.delete("Secret", "hopper-a")
+        # A Secret that is deleted now would get a new key, and with it the pods a new checksum.
+        await secret.edit({"data": {"TOKEN": None, "MORE": "eA=="}})
         await deployment.edit({"spec": {"replicas": 2}, "metadata": {"ownerReferences": None}})
         await ingress.edit({"metadata": {"labels": {LABEL_INSTANCE: None}}})
         async with running_operator(live.namespace):
@@ -341,7 +342,7 @@ class TestNameConflicts:
         for kind, name in names.items():
             foreign = {"kind": kind, "metadata": {"name": object_name(kind, name)}, **FOREIGN_OBJECTS[kind]}
             before[kind] = await workloads.create(foreign)
-        await live.create_from(*(manifest(name, **WEB) for name in names.values()))
+        await live.create_from(*(manifest(name, **WEB, overrides=own_domain(name)) for name in names.values()))
         for kind, name in names.items():
             await live.until_reason(name, "Stalled", "WriteRefused")
             message = f'{kind} "{object_name(kind, name)}" already exists and does not belong to this instance'

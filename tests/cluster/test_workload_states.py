@@ -80,7 +80,7 @@ class TestStart:
             assert [owner["uid"] for owner in metadata["ownerReferences"]] == [uid]
             assert {
                 "app.kubernetes.io/name": "web",
-                "app.kubernetes.io/instance": "shop-web",
+                "app.kubernetes.io/instance": "hopper-shop-web",
                 "app.kubernetes.io/component": "orchestration",
                 "app.kubernetes.io/part-of": "shop",
                 "app.kubernetes.io/managed-by": "hopper",

@@ -12,6 +12,7 @@ class ConditionType(StrEnum):
     HIERARCHY_VALID = "HierarchyValid"
     TEMPLATE_RESOLVED = "TemplateResolved"
     WORKLOAD_AVAILABLE = "WorkloadAvailable"
+    DOMAINS_ACCEPTED = "DomainsAccepted"
     HEARTBEAT = "Heartbeat"
     WARNING = "Warning"
 
@@ -51,6 +52,9 @@ class Reason(StrEnum):
     SERVICE_INVALID = "ServiceInvalid"
     RUNS_WITH_WARNINGS = "RunsWithWarnings"
     NOTHING_RUNS = "NothingRuns"
+    DOMAINS_ACCEPTED = "DomainsAccepted"
+    DOMAIN_NOT_ALLOWED = "DomainNotAllowed"
+    DOMAIN_TAKEN = "DomainTaken"
 
     # Heartbeats and health.
     HEARTBEAT_IN_TIME = "HeartbeatInTime"

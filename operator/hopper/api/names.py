@@ -1,5 +1,7 @@
 """Names that Hopper uses in a cluster: API group, plurals, labels, annotations, finalizers and field managers."""
 
+import re
+
 GROUP = "hopper.dev"
 VERSION = "v1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -63,5 +65,14 @@ LABEL_APP_COMPONENT = "app.kubernetes.io/component"
 LABEL_APP_PART_OF = "app.kubernetes.io/part-of"
 OWN_LABELS = frozenset({LABEL_APP_NAME, LABEL_APP_INSTANCE, LABEL_APP_COMPONENT, LABEL_APP_PART_OF, LABEL_MANAGED_BY})
 
+# Objects of the operator and the gateway: heartbeat shards, Secrets with API keys, Deployments and the Lease. The names
+# of owned objects must differ from them, because an instance could otherwise occupy such a name.
+_RESERVED_OBJECT_NAME = re.compile(r"hopper-(heartbeats-[0-9]+|api-key-.*|operator|gateway)")
+
 # Prefixes of environment variables that Hopper and the kubelet set.
 RESERVED_ENV = ("HOPPER_", "KUBERNETES_")
+
+
+def is_reserved_object_name(name: str) -> bool:
+    """Whether Hopper has, or may have, an object of its own with this name."""
+    return _RESERVED_OBJECT_NAME.fullmatch(name) is not None

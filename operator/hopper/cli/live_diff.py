@@ -5,6 +5,7 @@ The diff covers the rendered fields only, because other fields of a live object 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from hopper.api.names import LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY
 from hopper.api.resources import OWNED_RESOURCES, Manifest, ObjectKey
 from hopper.cli.manifest_set import current_mode, rendered_objects
 from hopper.domain.service.drift import drifted_paths, manifest_to_apply
-from hopper.ports import NotFoundError
+from hopper.domain.service.render import checksum_key
+from hopper.domain.service.rollout import keep_running_pods
+from hopper.ports import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from hopper.adapters.kube import KubeClient
@@ -28,18 +31,33 @@ async def diff_against_cluster(kube: KubeClient, blueprint: Blueprint, *, mask: 
 
     `mask` replaces the values of Secrets, unless it is None.
     """
+    namespace, mode = blueprint.instance.namespace, current_mode(blueprint)
+    blueprint = await with_checksum_key(kube, blueprint)
     rendered = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in rendered_objects(blueprint)}
-    diffs, mode = [], current_mode(blueprint)
+    diffs = []
     for (kind, name), manifest in rendered.items():
-        live = await _live_object(kube, kind, blueprint.instance.namespace, name)
+        live = await _live_object(kube, kind, namespace, name)
         if live is None and mode.is_final:
             continue
+        if live is not None and kind == "Deployment":
+            manifest = keep_running_pods(blueprint, mode, manifest, live)
         target = manifest_to_apply(manifest, live, mode) if live else manifest
         if live is None or drifted_paths(target, live):
             diffs.append(_diff(kind, name, _select_rendered(live, target) if live else None, target, mask))
     for kind, name in await _objects_to_remove(kube, blueprint, set(rendered)):
         diffs.append(f"--- live {kind}/{name}\n+++ removed")
     return "\n".join(diffs)
+
+
+async def with_checksum_key(kube: KubeClient, blueprint: Blueprint) -> Blueprint:
+    """Return the blueprint with the key of the checksum, if the caller may read the Secret of the instance."""
+    if not blueprint.has_secret_values:
+        return blueprint
+    try:
+        secret = await _live_object(kube, "Secret", blueprint.instance.namespace, blueprint.names.base)
+    except RefusedError:
+        return blueprint
+    return replace(blueprint, checksum_key=checksum_key(secret))
 
 
 async def _live_object(kube: KubeClient, kind: str, namespace: str, name: str) -> Manifest | None:

@@ -18,6 +18,7 @@ from hopper.adapters.owned_objects import KubeOwnedObjects
 from hopper.api.instance import HopperInstance
 from hopper.api.names import DEFAULT_PREFIX, LEASE_NAME
 from hopper.api.resources import INSTANCES, TEMPLATES, NamespacedName
+from hopper.api.template import ResourceAmounts
 from hopper.controller.election import Election
 from hopper.controller.fanout import OWNED_OBJECT_DELAY, SUMMARY_DELAY, waiting_successors
 from hopper.controller.hooks import Hook, Hooks
@@ -27,6 +28,8 @@ from hopper.controller.monitoring import OperatorMetrics, StatusServer
 from hopper.controller.queue import KeyedQueue
 from hopper.controller.reconcile import Reconciler
 from hopper.controller.template_reconciler import TemplateReconciler
+from hopper.domain.service.blueprint import NO_LIMITS
+from hopper.domain.service.domains import NO_SUFFIXES, DomainPolicy
 from hopper.ports import ApiError, ConflictError, UnavailableError
 from hopper.process.process import Process
 from hopper.process.system import exempt_loaded_objects_from_gc
@@ -44,7 +47,8 @@ class OperatorOptions:
 
     No `namespaces` stands for all namespaces. `metrics_port` None starts no HTTP server, and 0 picks a free port. With
     `lease_namespace`, the operator works only while it holds the Lease in that namespace; None stands for a single
-    replica. `prefix` begins the names of owned objects.
+    replica. `prefix` begins the names of owned objects. `domain_policy` says which domains instances may claim.
+    `default_limits` are the limits of containers whose service sets none.
     """
 
     namespaces: Collection[str] = ()
@@ -54,6 +58,8 @@ class OperatorOptions:
     hooks: Sequence[Hook] = ()
     lease_namespace: str | None = None
     prefix: str = DEFAULT_PREFIX
+    domain_policy: DomainPolicy = NO_SUFFIXES
+    default_limits: ResourceAmounts = NO_LIMITS
 
 
 def run_operator(
@@ -125,6 +131,8 @@ class Operator:
             self.metrics,
             on_change=self.intake.on_change,
             prefix=options.prefix,
+            domain_policy=options.domain_policy,
+            default_limits=options.default_limits,
         )
         templates = TemplateReconciler(self.indexes, KubeTemplates(self._kube))
         self._template_queue = self._new_queue(templates.reconcile, concurrency=2)

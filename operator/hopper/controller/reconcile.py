@@ -11,6 +11,7 @@ from hopper.api.enums import Phase
 from hopper.api.instance import HopperInstance, InstanceStatus
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.resources import Manifest, NamespacedName
+from hopper.api.template import ResourceAmounts
 from hopper.controller.apply import ObjectApplier, ObjectRefusedError
 from hopper.controller.gather import gather
 from hopper.controller.hooks import Hooks
@@ -22,6 +23,8 @@ from hopper.domain.observed import Observed
 from hopper.domain.plan import Plan, Transition
 from hopper.domain.planner import plan
 from hopper.domain.renaming import takeover_start
+from hopper.domain.service.blueprint import NO_LIMITS
+from hopper.domain.service.domains import NO_SUFFIXES, DomainPolicy
 from hopper.domain.walk import IllegalTransitionError
 from hopper.ports import (
     ConflictError,
@@ -58,12 +61,16 @@ class Reconciler:
         *,
         on_change: Callable[[InstanceChange], None],
         prefix: str = DEFAULT_PREFIX,
+        domain_policy: DomainPolicy = NO_SUFFIXES,
+        default_limits: ResourceAmounts = NO_LIMITS,
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._instances = indexes.instances
         self._heartbeats = indexes.heartbeats
         self._reader = indexes.reader
-        self._runtimes = RuntimeGatherer(indexes.templates, indexes.owned_objects, prefix)
+        self._runtimes = RuntimeGatherer(
+            indexes.templates, indexes.owned_objects, prefix, domain_policy, default_limits
+        )
         self._objects = ObjectApplier(indexes.owned_objects, owned)
         self._store = store
         self._events = events
@@ -81,6 +88,7 @@ class Reconciler:
         tree = self._instances.namespace(namespace)
         instance = tree.get(name)
         if instance is None:
+            self._runtimes.forget(namespace, name)
             return None
         problems = self._reader.problems(instance)
         heard = self._heartbeats.record(instance)

@@ -1,39 +1,54 @@
 """Gather the blueprint of an instance and the state of its workload."""
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from hopper.api.conditions import Reason
+from hopper.api.enums import DesiredState, Phase
 from hopper.api.instance import HopperInstance
-from hopper.api.names import ANNOTATION_RESTARTS, ANNOTATION_REVISION
+from hopper.api.names import ANNOTATION_RESTARTS
 from hopper.api.resources import Manifest, ObjectKey
-from hopper.api.template import HopperTemplate
+from hopper.api.template import HopperTemplate, ResourceAmounts
 from hopper.domain.dependencies import find_dependency_cycle, missing_dependencies
+from hopper.domain.lifecycle import FINAL
 from hopper.domain.objects import CLAIM
 from hopper.domain.observed import Observed, Runtime
 from hopper.domain.ownership import belongs_to
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover, takeover_of
-from hopper.domain.service.blueprint import Blueprint, prepare_blueprint
+from hopper.domain.service.blueprint import NO_LIMITS, Blueprint, prepare_blueprint
+from hopper.domain.service.domains import NO_SUFFIXES, DomainPolicy, DomainProblem, taken_domain
 from hopper.domain.service.naming import NameConflicts, name_objects
-from hopper.domain.service.render import restart_annotation
-from hopper.domain.service.revision import revision
+from hopper.domain.service.render import checksum_key, restart_annotation
+from hopper.domain.service.rollout import is_current_revision
 from hopper.domain.tree import Tree, predecessor_of
 from hopper.domain.workload import Workload, assess_workload, has_ended, recheck_after
 from hopper.registry import OwnedObjectIndex, TemplateIndex
 
 _CACHED_BLUEPRINTS = 1000
+_CHECKSUM_KEY_BYTES = 32
+_FINAL_STATES = frozenset({DesiredState.ARCHIVED, DesiredState.TERMINATED})
 
 
 class RuntimeGatherer:
     """Reader of templates and owned objects from their indexes. It caches blueprints until a source changes."""
 
-    def __init__(self, templates: TemplateIndex, owned_objects: OwnedObjectIndex, prefix: str) -> None:
+    def __init__(
+        self,
+        templates: TemplateIndex,
+        owned_objects: OwnedObjectIndex,
+        prefix: str,
+        domain_policy: DomainPolicy = NO_SUFFIXES,
+        default_limits: ResourceAmounts = NO_LIMITS,
+    ) -> None:
         self._templates = templates
         self._owned_objects = owned_objects
         self._prefix = prefix
+        self._domain_policy = domain_policy
+        self._default_limits = default_limits
         self._blueprints: OrderedDict[str, tuple[object, Blueprint]] = OrderedDict()  # uid → sources and blueprint
 
     def gather(
@@ -42,10 +57,15 @@ class RuntimeGatherer:
         """Return runtime and workload; None for an instance without a template and without owned objects."""
         objects = self._owned_objects.of(instance.namespace, instance.name)
         if instance.spec.template_ref is None and not objects:
+            self.forget(instance.namespace, instance.name)
             return None
         pods = _live_pods(objects)
         template = self._template(instance)
         blueprint = self._blueprint(instance, ancestors, template, tree) if template else None
+        domain_problems = self._claim_domains(instance, blueprint)
+        if blueprint and domain_problems:
+            refused = frozenset(problem.domain for problem in domain_problems)
+            blueprint = replace(blueprint, refused_domains=refused)
         owned = self._owned(instance, blueprint)
         problem = _template_problem(instance, blueprint)
         missing = missing_dependencies(instance, template, tree) if template else ()
@@ -59,7 +79,7 @@ class RuntimeGatherer:
             cycle=find_dependency_cycle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
             recheck_after=recheck_after(pods, now),
-            contested_domains=self._owned_objects.domains.contested_domains(instance.namespace, instance.name),
+            domain_problems=domain_problems,
         )
         workload = assess_workload(deployment, pods, now)
         if blueprint and not problem and not runtime.current:
@@ -69,6 +89,25 @@ class RuntimeGatherer:
             # A logical instance that still owns claims of an earlier template. It has no workload to wait for.
             workload = replace(workload, available=workload.gone)
         return runtime, workload
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Release the domains of an instance that is gone or has no service."""
+        self._owned_objects.domains.reserve(namespace, name, ())
+
+    def _claim_domains(self, instance: HopperInstance, blueprint: Blueprint | None) -> tuple[DomainProblem, ...]:
+        """Claim the domains of an instance; return those that it does not get."""
+        ends = instance.spec.desired_state in _FINAL_STATES or instance.status.phase in FINAL
+        if blueprint is None or blueprint.problems or ends or instance.metadata.deletion_timestamp is not None:
+            self.forget(instance.namespace, instance.name)
+            return ()
+        domains = [entry.domain for entry in blueprint.spec.domains]
+        problems = {domain: self._domain_policy.problem(instance.namespace, domain) for domain in domains}
+        allowed = [domain for domain, problem in problems.items() if problem is None]
+        renamed = instance.spec.renamed_from if instance.status.phase is Phase.CREATED else None
+        predecessor = renamed.name if renamed else None
+        taken = self._owned_objects.domains.reserve(instance.namespace, instance.name, allowed, predecessor)
+        problems |= {domain: taken_domain(domain, instance.namespace, holder) for domain, holder in taken.items()}
+        return tuple(problem for problem in problems.values() if problem is not None)
 
     def refresh_owned(self, o: Observed) -> Observed:
         """Return the observation with the owned objects as the index holds them now, and everything else unchanged."""
@@ -114,13 +153,29 @@ class RuntimeGatherer:
         )
         uid = instance.metadata.uid
         cached = self._blueprints.get(uid)
-        if cached is None or cached[0] != sources:
-            cached = (sources, prepare_blueprint(instance, ancestors, template, names=names))
-            self._blueprints[uid] = cached
-            if len(self._blueprints) > _CACHED_BLUEPRINTS:
-                self._blueprints.popitem(last=False)
+        blueprint = cached[1] if cached else None
+        if blueprint is None or cached is None or cached[0] != sources:
+            blueprint = prepare_blueprint(instance, ancestors, template, names=names)
+            blueprint = replace(blueprint, default_limits=self._default_limits)
+        key = self._checksum_key(instance, blueprint, cached[1].checksum_key if cached else "")
+        if key != blueprint.checksum_key:
+            blueprint = replace(blueprint, checksum_key=key)
+        self._blueprints[uid] = sources, blueprint
         self._blueprints.move_to_end(uid)
-        return cached[1]
+        if len(self._blueprints) > _CACHED_BLUEPRINTS:
+            self._blueprints.popitem(last=False)
+        return blueprint
+
+    def _checksum_key(self, instance: HopperInstance, blueprint: Blueprint, known: str) -> str:
+        """Return the key of the checksum: from the Secret, else the known one, so that a lost Secret restarts no pods.
+
+        A new key is random.
+        """
+        if not blueprint.has_secret_values:
+            return ""
+        objects = self._owned_objects.of(instance.namespace, instance.name)
+        stored = checksum_key(objects.get(("Secret", blueprint.names.base)))
+        return stored or known or secrets.token_hex(_CHECKSUM_KEY_BYTES)
 
     def _assigned_name(self, instance: HopperInstance) -> str | None:
         """Return the name of an instance's objects before its status holds it; None if the instance has none yet."""
@@ -159,6 +214,6 @@ def _is_current(instance: HopperInstance, blueprint: Blueprint | None, deploymen
     pod_annotations = deployment["spec"]["template"]["metadata"].get("annotations", {})
     return bool(
         deployment["spec"].get("replicas", 1) == blueprint.replicas
-        and deployment["metadata"].get("annotations", {}).get(ANNOTATION_REVISION) == revision(blueprint)
+        and is_current_revision(blueprint, deployment)
         and pod_annotations.get(ANNOTATION_RESTARTS) == restart_annotation(instance)
     )

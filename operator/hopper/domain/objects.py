@@ -14,6 +14,7 @@ from hopper.domain.renaming import Takeover
 from hopper.domain.service.drift import drifted_paths, manifest_to_apply, requested_storage
 from hopper.domain.service.quantity import nanos
 from hopper.domain.service.render import Mode, mode_for, owner_reference, render_objects
+from hopper.domain.service.rollout import keep_running_pods
 
 CLAIM = "PersistentVolumeClaim"
 # Pods that refer to objects of these kinds do not start without them, or start with outdated content.
@@ -125,8 +126,12 @@ def _predecessor_removals(instance: HopperInstance, runtime: Runtime) -> Iterato
 def _rendered(instance: HopperInstance, runtime: Runtime, mode: Mode) -> dict[ObjectKey, Manifest]:
     if runtime.blueprint is None:  # the instance no longer has a template
         return {}
-    objects = render_objects(replace(runtime.blueprint, instance=instance), mode).objects
-    return {object_key(manifest): manifest for manifest in objects}
+    blueprint = replace(runtime.blueprint, instance=instance)
+    rendered = {object_key(manifest): manifest for manifest in render_objects(blueprint, mode).objects}
+    for key, manifest in rendered.items():
+        if key[0] == "Deployment" and (live := runtime.owned.get(key)) is not None:
+            rendered[key] = keep_running_pods(blueprint, mode, manifest, live)
+    return rendered
 
 
 def _can_delete(live: Manifest, instance: HopperInstance, mode: Mode) -> bool:

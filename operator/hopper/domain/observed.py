@@ -15,6 +15,7 @@ from hopper.domain.lifecycle import EffectiveState
 from hopper.domain.plan import Hold
 from hopper.domain.renaming import Takeover
 from hopper.domain.service.blueprint import Blueprint
+from hopper.domain.service.domains import DomainProblem
 from hopper.domain.workload import Workload
 
 
@@ -72,8 +73,8 @@ class Runtime:
     """Siblings that depend on each other in a cycle, with the first one repeated at the end."""
     current: bool = False
     """Whether the live Deployment was rendered from this blueprint."""
-    contested_domains: tuple[tuple[str, str], ...] = ()
-    """Domains that another instance claims too, each with the name of that instance."""
+    domain_problems: tuple[DomainProblem, ...] = ()
+    """Domains of the service that are left out of the Ingress."""
     recheck_after: float | None = None
     """Seconds after which the state of the pods must be judged again, even without a watch event."""
 

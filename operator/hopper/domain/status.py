@@ -147,7 +147,7 @@ def _conditions(o: Observed, walked: InstanceStatus, hold: Hold | None) -> tuple
     if o.instance.parent_name or not o.link.valid:
         status = "True" if o.link.valid else "False"
         contents[ConditionType.HIERARCHY_VALID] = (status, o.link.reason, o.link.message)
-    contents |= _workload_conditions(o, walked)
+    contents |= _workload_conditions(o, walked) | _domain_conditions(o, walked)
     if message := "; ".join(_warnings(o)):
         contents[ConditionType.WARNING] = ("True", Reason.RUNS_WITH_WARNINGS, message)
     if o.instance.spec.heartbeat:
@@ -188,6 +188,19 @@ def _workload_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionT
     }
 
 
+def _domain_conditions(o: Observed, walked: InstanceStatus) -> dict[ConditionType, _Content]:
+    """Return DomainsAccepted; none for an instance whose service has no domains."""
+    blueprint = o.runtime.blueprint if o.runtime else None
+    if o.runtime is None or blueprint is None or not blueprint.spec.domains or walked.phase in FINAL:
+        return {}
+    if not (problems := o.runtime.domain_problems):
+        return {
+            ConditionType.DOMAINS_ACCEPTED: ("True", Reason.DOMAINS_ACCEPTED, "no other instance claims its domains")
+        }
+    message = "; ".join(problem.message for problem in problems)
+    return {ConditionType.DOMAINS_ACCEPTED: ("False", problems[0].reason, f"not in the Ingress: {message}")}
+
+
 def _workload_available(o: Observed, walked: InstanceStatus) -> _Content:
     failure = o.workload.failure
     if walked.phase is Phase.STOPPING:
@@ -208,16 +221,9 @@ def _warnings(o: Observed) -> Iterator[str]:
         yield "spec.overrides have no effect without a template; set spec.templateRef.name, or remove the overrides"
     elif o.runtime is not None:
         yield from o.runtime.blueprint.warnings if o.runtime.blueprint else ()
-        yield from _domain_warnings(o.runtime.contested_domains)
         for name, (size, wanted) in oversized_claims(o.runtime).items():
             advice = f"set the size of the volume to {size}"
             yield f'PersistentVolumeClaim "{name}" keeps {size}, because claims cannot shrink to {wanted}; {advice}'
-
-
-def _domain_warnings(contested_domains: tuple[tuple[str, str], ...]) -> Iterator[str]:
-    for other in dict.fromkeys(name for _, name in contested_domains):
-        domains = join_names(tuple(domain for domain, name in contested_domains if name == other))
-        yield f'"{other}" also claims {domains}, and traffic reaches only one of the two; remove the domain from one'
 
 
 def _condition(kind: ConditionType, content: _Content, o: Observed, walked: InstanceStatus) -> Condition:

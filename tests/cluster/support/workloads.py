@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from hopper.api.names import LABEL_INSTANCE
 from hopper.api.resources import OWNED_RESOURCES, PODS, TEMPLATES, Manifest, Resource
 from hopper.api.template import USERS_SHOWN
+from hopper.domain.service.render.objects import CHECKSUM_KEY
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, RefusedError, running_recorders
 from tests.cluster.support.watch_recorder import resource_version
 
@@ -32,6 +33,11 @@ FULL_SERVICE: dict[str, Any] = STATELESS_SERVICE | {
     "domains": [{"domain": "web.example.com"}],
     "volumes": [{"target": "/data", "size": "1Mi"}],
 }
+
+
+def own_domain(name: str) -> dict[str, Any]:
+    """Return overrides that give an instance of the full service a domain of its own, because only one has another."""
+    return {"domains": [{"domain": "web.example.com", "$remove": True}, {"domain": f"{name}.example.com"}]}
 
 
 class Workloads:
@@ -95,9 +101,9 @@ class Workloads:
         return container
 
     def secret_data(self, instance: str) -> dict[str, str]:
-        """Return the decoded data of the Secret; empty without a Secret."""
+        """Return the decoded data of the Secret without the key of the checksum; empty without a Secret."""
         data = self.owned_objects(instance).get("Secret", {}).get("data", {})
-        return {key: b64decode(value).decode() for key, value in data.items()}
+        return {key: b64decode(value).decode() for key, value in data.items() if key != CHECKSUM_KEY}
 
     def claim(self, instance: str) -> Manifest:
         """Return the PersistentVolumeClaim that was rendered for an instance of this name, whatever owns it today."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Prefix, Verbose, check_namespaces
+
+if TYPE_CHECKING:
+    from hopper.api.template import ResourceAmounts
+
+_NANOS_PER_MILLI = 10**6
+_NANOS_PER_UNIT = 10**9
 
 app = typer.Typer(help="Run the operator.", no_args_is_help=True)
 
@@ -38,6 +44,22 @@ def operator_run(
         ),
     ] = None,
     prefix: Prefix = DEFAULT_PREFIX,
+    domain_suffix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAMESPACE=]SUFFIX",
+            help="Suffix of domains that instances may claim, for all namespaces or for one. Repeat for more; * allows "
+            "every suffix. Default: all domains except names inside the cluster, names of one label, and *.org.",
+        ),
+    ] = None,
+    default_cpu_limit: Annotated[
+        str | None,
+        typer.Option(help="CPU limit of containers whose template sets none, such as 2 or 500m. Default: no limit."),
+    ] = None,
+    default_memory_limit: Annotated[
+        str | None,
+        typer.Option(help="Memory limit of containers whose template sets none, such as 512Mi. Default: no limit."),
+    ] = None,
     concurrency: Annotated[
         int,
         typer.Option(envvar="HOPPER_CONCURRENCY", help="Number of concurrent reconciles.", min=1, max=256),
@@ -69,6 +91,13 @@ def operator_run(
     check_namespaces(namespace, all_namespaces)
     if leader_elect_namespace and not leader_elect:
         raise typer.BadParameter("--leader-elect-namespace needs --leader-elect")
+    from hopper.domain.service.domains import parse_domain_policy
+
+    try:
+        policy = parse_domain_policy(domain_suffix or ())
+    except ValueError as error:
+        raise typer.BadParameter(f"--domain-suffix: {error}") from error
+    limits = _default_limits(default_cpu_limit, default_memory_limit)
     from hopper.process.system import reduce_gc_frequency
 
     reduce_gc_frequency()
@@ -78,6 +107,8 @@ def operator_run(
         metrics_port=None if metrics_port < 0 else metrics_port,
         lease_namespace=leader_elect_namespace,
         prefix=prefix,
+        domain_policy=policy,
+        default_limits=limits,
         concurrency=concurrency,
         resync_seconds=resync,
     )
@@ -91,3 +122,22 @@ def operator_run(
             json_logs=log_format is LogFormat.JSON,
         )
     )
+
+
+def _default_limits(cpu: str | None, memory: str | None) -> ResourceAmounts:
+    from pydantic import TypeAdapter, ValidationError
+
+    from hopper.api.template import Quantity, ResourceAmounts
+    from hopper.domain.service.quantity import nanos
+
+    for option, amount, unit in (("cpu", cpu, _NANOS_PER_MILLI), ("memory", memory, _NANOS_PER_UNIT)):
+        try:
+            is_valid = amount is None or nanos(TypeAdapter(Quantity).validate_python(amount)) % unit == 0 < nanos(
+                amount
+            )
+        except ValidationError:
+            is_valid = False
+        if not is_valid:
+            example = "500m or 2" if option == "cpu" else "512Mi"
+            raise typer.BadParameter(f"--default-{option}-limit {amount!r} is not a positive amount: use {example}")
+    return ResourceAmounts(cpu=cpu, memory=memory)

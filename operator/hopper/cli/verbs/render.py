@@ -49,7 +49,8 @@ def print_objects(
 ) -> None:
     """Print the objects that the operator applies for instances.
 
-    Files are rendered without a cluster. The uids are zeros then, so the checksum of the pods differs.
+    Files are rendered without a cluster. The uids are zeros then. The checksum of the pods differs from that of live
+    pods if the instance has secret values, because its key is in the Secret of the live instance.
 
     Examples:
 
@@ -127,8 +128,11 @@ def _load_blueprints(
             raise _report_error(error) from error
 
     async def load(kube: KubeClient, current_namespace: str) -> tuple[ManifestSet, list[Blueprint], bool]:
+        from hopper.cli.live_diff import with_checksum_key
+
         manifests = await _load_from_cluster(kube, None, namespace, current_namespace)
-        return manifests, *_select_blueprints(manifests, instances, prefix)
+        blueprints, has_errors = _select_blueprints(manifests, instances, prefix)
+        return manifests, [await with_checksum_key(kube, blueprint) for blueprint in blueprints], has_errors
 
     return _run_with_cluster(load)
 

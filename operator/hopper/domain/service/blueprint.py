@@ -5,25 +5,36 @@ from dataclasses import dataclass
 
 from hopper.api.enums import InstanceType, SecurityProfile, VolumeType
 from hopper.api.instance import HopperInstance
-from hopper.api.names import DEFAULT_PREFIX
-from hopper.api.service import VolumeEntry
-from hopper.api.template import HopperTemplate, TemplateSpec
+from hopper.api.names import DEFAULT_PREFIX, LABEL_APP_INSTANCE, LABEL_APP_PART_OF
+from hopper.api.service import DomainEntry, VolumeEntry
+from hopper.api.template import HopperTemplate, ResourceAmounts, Resources, TemplateSpec
 from hopper.domain.service.config_files import ConfigFile, render_files
 from hopper.domain.service.merge import EffectiveService, ServiceProblem, merge
 from hopper.domain.service.naming import ObjectNames, name_objects
 from hopper.domain.service.problems import find_problems, size_problems
 from hopper.domain.service.quantity import nanos
 
+NO_LIMITS = ResourceAmounts()
+
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """Input for rendering the objects of an instance. A blueprint with `problems` cannot be rendered."""
+    """Input for rendering the objects of an instance. A blueprint with `problems` cannot be rendered.
+
+    `refused_domains` are left out of the Ingress. `checksum_key` is the key of the pods' checksum, from the Secret of
+    the instance. `default_limits` apply where the service sets no limit. With `has_pods_of_0_1`, the pods are rendered
+    as Hopper 0.1 did.
+    """
 
     instance: HopperInstance
     effective: EffectiveService
     names: ObjectNames
     files: tuple[ConfigFile, ...] = ()
     problems: tuple[ServiceProblem, ...] = ()
+    refused_domains: frozenset[str] = frozenset()
+    checksum_key: str = ""
+    default_limits: ResourceAmounts = NO_LIMITS
+    has_pods_of_0_1: bool = False
 
     @property
     def spec(self) -> TemplateSpec:
@@ -40,6 +51,40 @@ class Blueprint:
     def type(self) -> InstanceType:
         """Effective type of the instance."""
         return self.instance.spec.effective_type
+
+    @property
+    def domains(self) -> tuple[DomainEntry, ...]:
+        """Domains for the Ingress."""
+        return tuple(entry for entry in self.spec.domains if entry.domain not in self.refused_domains)
+
+    @property
+    def pod_labels(self) -> dict[str, str]:
+        """Labels that the operator sets on the pods."""
+        if not self.has_pods_of_0_1:
+            return self.names.labels
+        labels = self.names.labels | {LABEL_APP_INSTANCE: self.instance.name}
+        return {name: value for name, value in labels.items() if name != LABEL_APP_PART_OF}
+
+    @property
+    def defaulted_limits(self) -> dict[str, str]:
+        """Limits of the container that the service does not set. None is below the request."""
+        resources = self.spec.resources or Resources()
+        own, requests = resources.limits or ResourceAmounts(), resources.requests or ResourceAmounts()
+        defaults, limits = self.default_limits, {}
+        for name, limit, request, default in (
+            ("cpu", own.cpu, requests.cpu, defaults.cpu),
+            ("memory", own.memory, requests.memory, defaults.memory),
+        ):
+            if limit is None and default is not None and not self.has_pods_of_0_1:
+                limits[name] = max(default, request or default, key=nanos)
+        return limits
+
+    @property
+    def has_secret_values(self) -> bool:
+        """Whether the Secret of the instance holds variables or files."""
+        return any(entry.secret and entry.value is not None for entry in self.spec.env) or any(
+            file.secret and not file.source for file in self.files
+        )
 
     @property
     def claims(self) -> tuple[VolumeEntry, ...]:

@@ -65,6 +65,11 @@ def drifted_paths(rendered: Manifest, live: Manifest) -> tuple[str, ...]:
     return tuple(paths)
 
 
+def pod_template_matches(rendered: Manifest, live: Manifest) -> bool:
+    """Whether applying the pod template of a rendered Deployment would not change the live one."""
+    return not _compare(rendered["spec"]["template"], live["spec"]["template"], "template")
+
+
 def foreign_field_patch(rendered: Manifest, live: Manifest) -> list[dict[str, Any]]:
     """Return a JSON patch that removes foreign fields from the places that only the operator sets.
 

@@ -16,6 +16,7 @@ from hopper.api.names import (
     LABEL_INSTANCE,
     LABEL_MANAGED_BY,
     MANAGED_BY,
+    is_reserved_object_name,
 )
 from hopper.domain.hierarchy import parent_link
 from hopper.domain.tree import Tree
@@ -31,15 +32,15 @@ class ObjectNames:
 
     `base` is the name of the Deployment, Service, ConfigMap, Secret and Ingress.
     `claims` is the name prefix of the PersistentVolumeClaims: `base`, unless the instance was renamed.
-    `labels` are on every object. `pod_labels` are the subset that does not depend on the place in the hierarchy, so
-    that reparenting does not restart pods. `selector` selects the pods and never changes.
+    `selector` selects the pods and never changes. It has only labels with the prefix `hopper.dev/`, and no other labels
+    select pods. `labels` are on every object and on the pods. Their `app.kubernetes.io/instance` is `base`: with the
+    name of the instance, the Service of a Helm release of that name could select the pods.
     """
 
     base: str
     claims: str
     namespace: str
     selector: dict[str, str]
-    pod_labels: dict[str, str]
     labels: dict[str, str]
 
     def claim(self, volume: str) -> str:
@@ -102,15 +103,14 @@ def name_objects(
         if any(conflicts.precedence(other, base) < conflicts.precedence(instance, base) for other in others):
             base = _with_hash(base, instance.name)
     selector = pod_selector(instance.name)
-    pod_labels = selector | {
+    labels = selector | {
         LABEL_APP_NAME: shorten_name(template),
-        LABEL_APP_INSTANCE: instance.name,
+        LABEL_APP_INSTANCE: base,
         LABEL_APP_COMPONENT: instance.spec.scope.lower(),
         LABEL_MANAGED_BY: MANAGED_BY,
     }
     part_of = {LABEL_APP_PART_OF: project} if project is not None else {}
-    labels = pod_labels | part_of
-    return ObjectNames(base, claim_prefix(instance) or base, instance.namespace, selector, pod_labels, labels)
+    return ObjectNames(base, claim_prefix(instance) or base, instance.namespace, selector, labels | part_of)
 
 
 def claim_prefix(instance: HopperInstance) -> str | None:
@@ -133,12 +133,15 @@ def base_name(prefix: str, project: str | None, instance: str) -> str:
     """Return `{prefix}-{project}-{instance}` as a DNS label.
 
     The project is left out if there is none, or if the instance name already begins with it. A Service
-    needs a DNS label, so any other name is changed into a label and gets a hash of the original.
+    needs a DNS label, so any other name is changed into a label and gets a hash of the original. So does a name that
+    Hopper uses for objects of its own.
     """
     parts = [prefix, instance]
     if project is not None and not instance.startswith(f"{project}-"):
         parts.insert(1, project)
     full_name = "-".join(parts)
+    if is_reserved_object_name(full_name):
+        return _with_hash(f"instance-{full_name}", full_name)
     if _DNS_LABEL.fullmatch(full_name):
         return shorten_name(full_name)
     label = re.sub("[^a-z0-9]+", "-", full_name.lower()).strip("-")

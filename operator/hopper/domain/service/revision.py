@@ -1,11 +1,12 @@
 """Configuration data of an instance, its checksum, and the revision of all that the instance runs.
 
 Everyone who can read pods sees the checksum, even without access to the Secret, so it must not reveal secret values.
-A long random value cannot be guessed from a hash, but a short password can. Two measures protect it:
-the hash of secret values is keyed with the uid of the instance, so equal passwords of two instances have different
-hashes; and it is stretched, so that each guess costs 2,000 hashes.
+A short password can be guessed from a plain hash. So the hash of secret values has a random key, which is stored beside
+the values in the Secret of the instance: only those who can read the values can read the key. The operator creates the
+key once and takes it from the Secret afterwards, so a restart of the operator changes no checksum.
 """
 
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,17 +38,22 @@ def revision(blueprint: Blueprint) -> str:
         dump(_SPEC, replace(spec, env=public_env)),
         config_checksum(blueprint),
         blueprint.type,
-        blueprint.names.pod_labels[LABEL_APP_NAME],
+        blueprint.names.labels[LABEL_APP_NAME],
     ]
     return _digest(content)[:_REVISION_LENGTH]
 
 
 def config_checksum(blueprint: Blueprint) -> str | None:
-    """Return the hash of the configuration that pods read at their start, None if there is none."""
+    """Return the hash of the configuration that pods read at their start, None if there is none.
+
+    Without a key, only the names of secret values count.
+    """
     config, secrets = config_data(blueprint), secret_data(blueprint)
     if not config and not secrets:
         return None
-    return _digest([config, _secret_digest(secrets, blueprint.instance.metadata.uid)])
+    if blueprint.has_pods_of_0_1:
+        return _digest([config, _digest_of_0_1(secrets, blueprint.instance.metadata.uid)])
+    return _digest([config, _secret_digest(secrets, blueprint.checksum_key)])
 
 
 def config_data(blueprint: Blueprint) -> dict[str, str]:
@@ -66,7 +72,16 @@ def _digest(value: Any) -> str:
 
 
 def _secret_digest(data: Mapping[str, str], key: str) -> str:
-    return _stretched_digest(_canonical_json(data), key) if data else ""
+    if not data:
+        return ""
+    if not key:
+        return _digest(sorted(data))
+    return hmac.new(key.encode(), _canonical_json(data), "sha256").hexdigest()
+
+
+def _digest_of_0_1(data: Mapping[str, str], uid: str) -> str:
+    """Return the digest of Hopper 0.1, which tells whether its pods still have the current values."""
+    return _stretched_digest(_canonical_json(data), uid) if data else ""
 
 
 @lru_cache(maxsize=1024)

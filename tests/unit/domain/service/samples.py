@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -90,7 +91,7 @@ def merged(spec: Wire | None = None, overrides: Wire | None = None) -> Effective
 def blueprint(spec: Wire | None = None, overrides: Wire | None = None, **fields: Any) -> Blueprint:
     """Return the blueprint of an instance below the project `shop` with this template spec."""
     subject = instance(**({"overrides": overrides} if overrides else {}), **fields)
-    return prepare_blueprint(subject, (PROJECT, GLOBAL), template(spec))
+    return replace(prepare_blueprint(subject, (PROJECT, GLOBAL), template(spec)), checksum_key="key")
 
 
 def rendered(subject: Blueprint, mode: Mode = Mode.UP) -> dict[str, Manifest]:

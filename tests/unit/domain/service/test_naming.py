@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hopper.api.instance import HopperInstance
+from hopper.api.names import is_reserved_object_name
 from hopper.domain.hierarchy import parent_link
 from hopper.domain.service.naming import (
     NameConflicts,
@@ -78,16 +79,35 @@ class TestNames:
         assert names.labels == {
             "hopper.dev/instance": "web-1",
             "app.kubernetes.io/name": "web-server",
-            "app.kubernetes.io/instance": "web-1",
+            "app.kubernetes.io/instance": "hopper-shop-web-1",
             "app.kubernetes.io/component": "orchestration",
             "app.kubernetes.io/managed-by": "hopper",
             "app.kubernetes.io/part-of": "shop",
         }
 
-    def test_reparenting_does_not_change_the_pod_labels(self) -> None:
-        before, after = name_objects(instance(), (PROJECT,), "web"), name_objects(instance(), (GLOBAL,), "web")
-        assert before.labels != after.labels
-        assert before.pod_labels == after.pod_labels
+    def test_no_helm_release_of_the_instance_name_selects_the_pods(self) -> None:
+        """Charts select by name and instance. A template `nginx` and an instance `web` must not match release `web`."""
+        names = name_objects(instance("web"), (PROJECT,), "nginx")
+        selector = {"app.kubernetes.io/name": "nginx", "app.kubernetes.io/instance": "web"}
+        assert not selector.items() <= names.labels.items()
+        assert all(label.startswith("hopper.dev/") for label in names.selector)
+
+    @pytest.mark.parametrize(
+        ("project", "name"),
+        [
+            *((None, f"heartbeats-{shard}") for shard in range(4)),
+            *(("heartbeats", name) for name in ("0", "heartbeats-3")),
+            *((None, name) for name in ("api-key-ci", "operator", "gateway", "heartbeats-17")),
+        ],
+    )
+    def test_names_of_hoppers_own_objects_are_not_used(self, project: str | None, name: str) -> None:
+        found = base_name("hopper", project, name)
+        assert not is_reserved_object_name(found)
+        assert DNS_LABEL.fullmatch(found)
+
+    @pytest.mark.parametrize("name", ["heartbeats", "heartbeats-x", "api-keys", "gateway-2"])
+    def test_similar_names_stay_plain(self, name: str) -> None:
+        assert base_name("hopper", None, name) == f"hopper-{name}"
 
     @pytest.mark.parametrize(
         ("volume", "expected"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hopper.domain.service.blueprint import prepare_blueprint
-from hopper.domain.service.render import Mode, render_objects
+from hopper.domain.service.render import Mode, checksum_key, render_objects
 from hopper.domain.service.revision import revision
 from tests.unit.domain.service.samples import (
     FULL,
@@ -51,6 +52,25 @@ class TestRestarts:
     @pytest.mark.parametrize("mode", [Mode.PAUSED, Mode.STOPPED])
     def test_a_mode_does_not_restart_the_pods(self, mode: Mode) -> None:
         assert pod_template(blueprint(FULL), mode) == pod_template(blueprint(FULL))
+
+    def test_a_short_secret_cannot_be_guessed_from_the_checksum(self) -> None:
+        """Everything about the instance is known to the attacker, except the key in its Secret."""
+
+        def of(pin: int, key: str) -> str | None:
+            env = [{"name": "PIN", "value": f"{pin:04}", "secret": True}]
+            return checksum(replace(blueprint({"env": env}), checksum_key=key))
+
+        found = of(1234, "random")
+        assert found not in {of(pin, key) for pin in range(1200, 1300) for key in ("", "uid-web-1", "web-1")}
+        assert found != of(1235, "random")
+        assert of(1234, "") == of(1235, "")
+
+    def test_the_secret_holds_the_key_of_the_checksum(self) -> None:
+        secret = rendered(blueprint(FULL))["Secret"]
+        assert checksum_key(secret) == "key"
+        del secret["data"][".checksum-key"]
+        assert checksum_key(secret) == checksum_key(None) == ""
+        assert checksum_key({"data": {".checksum-key": "%"}}) == ""
 
     def test_no_checksum_without_configuration(self) -> None:
         assert checksum(blueprint(PORT)) is None

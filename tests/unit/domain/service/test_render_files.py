@@ -148,6 +148,7 @@ class TestFiles:
     def test_a_file_with_a_secret_value_is_in_the_secret(self) -> None:
         objects = rendered(blueprint(FULL))
         data = {key: b64decode(value).decode() for key, value in objects["Secret"]["data"].items()}
+        assert data.pop(".checksum-key") == "key"
         assert data == {"PASSWORD": CANARY, "-etc-web-pass_word": f"password={CANARY}\n"}
 
     @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hopper.domain.service.blueprint import Blueprint
 from hopper.domain.service.render.deployment import render_deployment, restart_annotation
 from hopper.domain.service.render.mode import Mode, mode_for
 from hopper.domain.service.render.objects import (
+    checksum_key,
     owner_reference,
     render_claims,
     render_config_map,
@@ -16,7 +17,16 @@ from hopper.domain.service.render.objects import (
 )
 from hopper.domain.service.revision import revision
 
-__all__ = ["Manifest", "Mode", "RenderedObjects", "mode_for", "owner_reference", "render_objects", "restart_annotation"]
+__all__ = [
+    "Manifest",
+    "Mode",
+    "RenderedObjects",
+    "checksum_key",
+    "mode_for",
+    "owner_reference",
+    "render_objects",
+    "restart_annotation",
+]
 
 
 @dataclass(frozen=True, slots=True)

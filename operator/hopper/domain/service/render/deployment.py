@@ -25,7 +25,7 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 def render_deployment(blueprint: Blueprint, mode: Mode) -> Manifest:
     """Return the Deployment. Its pod template is the same in every mode, only the number of replicas changes."""
     labels = {label.name: label.value for label in blueprint.spec.labels}
-    pod_metadata: Manifest = {"labels": labels | blueprint.names.pod_labels}
+    pod_metadata: Manifest = {"labels": labels | blueprint.pod_labels}
     values = {
         ANNOTATION_CHECKSUM: config_checksum(blueprint),
         ANNOTATION_RESTARTS: restart_annotation(blueprint.instance),
@@ -92,7 +92,7 @@ def _container(blueprint: Blueprint) -> dict[str, Any]:
             for port in spec.ports
         ],
         "env": [_env_var(blueprint, entry) for entry in sort_by_reference(spec.env)],
-        "resources": _resources(spec.resources),
+        "resources": _resources(blueprint),
         "securityContext": _container_security(blueprint),
         "volumeMounts": volume_mounts(blueprint),
         **_probes(spec.healthcheck),
@@ -116,10 +116,10 @@ def _key_ref(ref: KeyRef) -> dict[str, str]:
     return {"name": ref.name, "key": ref.key}
 
 
-def _resources(resources: Resources | None) -> dict[str, Any]:
-    if resources is None:
-        return {}
-    by_kind = {"requests": _amounts(resources.requests), "limits": _amounts(resources.limits)}
+def _resources(blueprint: Blueprint) -> dict[str, Any]:
+    resources = blueprint.spec.resources or Resources()
+    defaults = {name: canonical_quantity(quantity) for name, quantity in blueprint.defaulted_limits.items()}
+    by_kind = {"requests": _amounts(resources.requests), "limits": _amounts(resources.limits) | defaults}
     return {kind: amounts for kind, amounts in by_kind.items() if amounts}
 
 

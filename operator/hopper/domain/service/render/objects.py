@@ -1,6 +1,6 @@
 """Rendering of the ConfigMap, the Secret, the PersistentVolumeClaims, the Service and the Ingress."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import Any
 
 from hopper.api.enums import PortProtocol
@@ -13,6 +13,8 @@ from hopper.domain.service.render.mode import Mode
 from hopper.domain.service.revision import config_data, secret_data
 
 DEFAULT_SIZE = "1Gi"
+# Never the name of a variable or the key of a file.
+CHECKSUM_KEY = ".checksum-key"
 
 
 def owner_reference(instance: HopperInstance) -> Manifest:
@@ -49,8 +51,21 @@ def render_secret(blueprint: Blueprint) -> Manifest | None:
 
     It has `data` and not `stringData`, because `stringData` cannot be read back and compared.
     """
-    data = {key: b64encode(value.encode()).decode() for key, value in secret_data(blueprint).items()}
-    return owned_manifest(blueprint, "v1", "Secret", blueprint.names.base, type="Opaque", data=data) if data else None
+    values = secret_data(blueprint)
+    if not values:
+        return None
+    key = {CHECKSUM_KEY: blueprint.checksum_key} if blueprint.checksum_key else {}
+    data = {name: b64encode(value.encode()).decode() for name, value in (values | key).items()}
+    return owned_manifest(blueprint, "v1", "Secret", blueprint.names.base, type="Opaque", data=data)
+
+
+def checksum_key(secret: Manifest | None) -> str:
+    """Return the key of the pods' checksum in the Secret of an instance, an empty string if it holds none."""
+    encoded = ((secret or {}).get("data") or {}).get(CHECKSUM_KEY, "")
+    try:
+        return b64decode(encoded, validate=True).decode("ascii")
+    except ValueError:
+        return ""
 
 
 def render_claims(blueprint: Blueprint) -> list[Manifest]:
@@ -83,10 +98,10 @@ def render_service(blueprint: Blueprint, mode: Mode) -> Manifest | None:
 
 def render_ingress(blueprint: Blueprint) -> Manifest | None:
     """Return the Ingress, None if there are no domains. It uses the default IngressClass of the cluster."""
-    if not blueprint.spec.domains:
+    if not blueprint.domains:
         return None
     rules = []
-    for domain in blueprint.spec.domains:
+    for domain in blueprint.domains:
         backend = {"name": blueprint.names.base, "port": {"number": _service_port(blueprint, domain.proxy_port)}}
         path = {"path": "/", "pathType": "Prefix", "backend": {"service": backend}}
         rules.append({"host": domain.domain, "http": {"paths": [path]}})

@@ -15,6 +15,8 @@ from hopper.domain.service.naming import unique_label
 from hopper.domain.service.quantity import canonical_quantity
 
 FILES_VOLUME = "files"
+# Without a bound, a tmpfs can fill the memory of the node.
+DEFAULT_TMPFS_SIZE = "256Mi"
 _FILE_MODE = 0o644
 
 
@@ -50,7 +52,8 @@ def _volume(blueprint: Blueprint, entry: VolumeEntry) -> tuple[str, dict[str, An
     size_limit = {"sizeLimit": canonical_quantity(requested)} if requested else {}
     source = entry.source or entry.target
     if entry.type is VolumeType.TMPFS:
-        return unique_label(f"tmpfs{entry.target}"), {"emptyDir": {"medium": "Memory", **size_limit}}
+        bound = {} if blueprint.has_pods_of_0_1 else {"sizeLimit": DEFAULT_TMPFS_SIZE}
+        return unique_label(f"tmpfs{entry.target}"), {"emptyDir": {"medium": "Memory", **bound, **size_limit}}
     if entry.type is VolumeType.CONFIG:
         return unique_label(f"config/{source}"), {"configMap": {"name": source, "defaultMode": _FILE_MODE}}
     if entry not in blueprint.claims:
