@@ -1,9 +1,9 @@
-"""Index of domains: which instance may have a host name in its Ingress, among all namespaces that are served.
+"""Index of domains: the instance that may have a host name in its Ingress, among all namespaces that are served.
 
 The first claim on a host has precedence. An Ingress is a claim since its creation, so precedence survives a restart of
 the operator. An instance without an Ingress reserves its hosts when it is reconciled, if no other instance claims them.
 A wildcard is also a claim on the hosts below it, and on wildcards below it. Within a namespace it is not, because there
-a wildcard beside single hosts harms nobody: the Ingress controller prefers the exact host.
+a wildcard beside single hosts does no harm: the Ingress controller prefers the exact host.
 """
 
 from bisect import bisect_left, insort

@@ -1,4 +1,4 @@
-"""Which host names an instance may have in its Ingress, by its namespace and the configuration of the operator."""
+"""Rules for the host names of an instance, by its namespace and the configuration of the operator."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Avoidance of rollouts that nobody asked for.
+"""Avoidance of rollouts that no user has requested.
 
 Every change of the pod template replaces the pods. Some differences alone are no reason for that: pods keep them until
 their next rollout, or until the instance stops and starts again.

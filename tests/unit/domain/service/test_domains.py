@@ -1,4 +1,4 @@
-"""Which domains the configuration of the operator allows for a namespace."""
+"""Domains that the configuration of the operator allows for a namespace."""
 
 from __future__ import annotations
 
