@@ -15,7 +15,7 @@ class TestUser:
             ('"1000"', "1000", SecurityProfile.RESTRICTED),
             ("1000", "1000", SecurityProfile.RESTRICTED),
             ('"1000:1000"', "1000:1000", SecurityProfile.RESTRICTED),
-            ('"1000:0"', "1000:0", SecurityProfile.RESTRICTED),
+            ('"1000:0"', "1000:0", SecurityProfile.BASELINE),
             ('"0"', "0", SecurityProfile.BASELINE),
             ("root", "0", SecurityProfile.BASELINE),
             ("root:root", "0:0", SecurityProfile.BASELINE),

@@ -66,7 +66,7 @@ def convert_user(section: Section) -> tuple[str | None, SecurityProfile]:
             advice = "Set user in the template to the number that `id` prints in a container of the image"
             section.reporter.dropped("user", "a user name has no meaning outside the image", advice)
         user = ""
-    if user and int(user.partition(":")[0]):
+    if user and all(int(part) for part in user.split(":")):
         return user, SecurityProfile.RESTRICTED
     message = f"{SecurityProfile.BASELINE.value}, because the container may run as root"
     advice = "If the image can run as another user, set user and securityProfile: Restricted"
