@@ -10,7 +10,7 @@ import pytest
 from hopper.controller.operator import Operator
 from hopper.domain import checks, workload
 from tests.cluster.support.live_instances import MERGE_PATCH, LiveInstances, manifest
-from tests.cluster.support.workloads import FULL_SERVICE, Workloads
+from tests.cluster.support.workloads import FULL_SERVICE, Workloads, own_domain
 
 NEVER_RESTART = {"restartPolicy": {"policy": "Never"}}
 RESTART_TWICE = {"restartPolicy": {"maxRetries": 2, "backoffSeconds": 1, "maxBackoffSeconds": 1}}
@@ -230,11 +230,12 @@ class TestStateChanges:
             await workloads.create_template(name, **FULL_SERVICE | {"image": image})
             reference = {"templateRef": {"name": name}}
             long_backoff = {"policy": "OnFailure", "backoffSeconds": 3600, "maxBackoffSeconds": 3600}
+            waits, never = f"{name}-waits", f"{name}-never"
             await live.create_from(
-                manifest(f"{name}-waits", restartPolicy=long_backoff, **reference),
-                manifest(f"{name}-never", **NEVER_RESTART, **reference),
+                manifest(waits, restartPolicy=long_backoff, overrides=own_domain(waits), **reference),
+                manifest(never, **NEVER_RESTART, overrides=own_domain(never), **reference),
             )
-            names += [f"{name}-waits", f"{name}-never"]
+            names += [waits, never]
         await live.until_phase("Error", *(name for name in names if not name.startswith("held")))
         await live.until_phase("Starting", *(name for name in names if name.startswith("held")))
         return names
