@@ -151,6 +151,16 @@ class IntentStore(Protocol):
         """Delete the object with this uid and, if given, this version. `orphan` keeps its dependents."""
 
 
+class SecretValueStore(Protocol):
+    """Writes of Secrets with the secret values of callers. Used by the gateway. Methods raise `ApiError`."""
+
+    async def create(self, namespace: str, manifest: Manifest) -> None:
+        """Create a Secret."""
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Return the values in a Secret that the gateway has made. Raises `NotFoundError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListChunk:
     """Some objects of a list. Only the last chunk has the `version` of the list, which holds for all chunks."""
@@ -240,5 +250,7 @@ class AccessReviews(Protocol):
     async def authenticate(self, token: str) -> User | None:
         """Return the user of a token, or None if the API server rejects the token."""
 
-    async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
-        """Whether the user may use the verb on the resource in the namespace."""
+    async def is_allowed(
+        self, user: User, verb: str, resource: Resource, subresource: str, namespace: str, name: str = ""
+    ) -> bool:
+        """Whether the user may use the verb on the resource in the namespace, for all objects or only for `name`."""

@@ -3,13 +3,14 @@
 RBAC for the reviews: create on `tokenreviews` and `subjectaccessreviews`.
 """
 
-from collections.abc import Collection
+import base64
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from hopper.adapters.kube import MERGE_PATCH, KubeClient
 from hopper.api.names import GATEWAY_MANAGER
-from hopper.api.resources import Manifest, Resource
+from hopper.api.resources import SECRETS, Manifest, Resource
 from hopper.ports import User
 
 # Strict validation, because an unknown field is a mistake of the caller and must be reported.
@@ -56,6 +57,32 @@ class KubeIntents:
         await self._kube.request("DELETE", resource.path(namespace, name), resource=resource.plural, body=options)
 
 
+class KubeSecretValues:
+    """`ports.SecretValueStore` on an API server.
+
+    RBAC: create and patch on `secrets`. Reads are patches that change nothing, because an admission policy limits
+    patches to the Secrets of Hopper, and can limit no read.
+    """
+
+    def __init__(self, kube: KubeClient) -> None:
+        self._kube = kube
+
+    async def create(self, namespace: str, manifest: Manifest) -> None:
+        path = SECRETS.path(namespace)
+        await self._kube.request("POST", path, resource=SECRETS.plural, body=manifest, query=_QUERY)
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, str]:
+        stored = await self._kube.request(
+            "PATCH",
+            SECRETS.path(namespace, name),
+            resource=SECRETS.plural,
+            body={},
+            content_type=MERGE_PATCH,
+            query=f"{_QUERY}&dryRun=All",
+        )
+        return {key: base64.b64decode(value).decode() for key, value in (stored.get("data") or {}).items()}
+
+
 class KubeAccessReviews:
     """`ports.AccessReviews` on an API server.
 
@@ -80,11 +107,14 @@ class KubeAccessReviews:
         extra = tuple((key, tuple(values)) for key, values in (user.get("extra") or {}).items())
         return User(user["username"], user.get("uid", ""), tuple(user.get("groups") or ()), extra)
 
-    async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+    async def is_allowed(
+        self, user: User, verb: str, resource: Resource, subresource: str, namespace: str, name: str = ""
+    ) -> bool:
         attributes = {"namespace": namespace, "verb": verb, "group": resource.group, "resource": resource.plural}
         spec: dict[str, Any] = {"user": user.name, "uid": user.uid, "groups": list(user.groups)}
         spec["extra"] = {key: list(values) for key, values in user.extra}
-        spec["resourceAttributes"] = attributes | ({"subresource": subresource} if subresource else {})
+        optional = {"subresource": subresource, "name": name}
+        spec["resourceAttributes"] = attributes | {key: value for key, value in optional.items() if value}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
         review = await self._kube.request("POST", _AUTHORIZATION_PATH, resource="subjectaccessreviews", body=body)
         status = review.get("status") or {}

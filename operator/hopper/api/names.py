@@ -36,6 +36,9 @@ LABEL_INSTANCE = f"{GROUP}/instance"
 # On the ConfigMaps of heartbeat shards (see api/heartbeat.py).
 LABEL_HEARTBEATS = f"{GROUP}/heartbeats"
 
+# On the Secrets into which the gateway moves secret values. Instances and templates refer to them.
+LABEL_SECRET_VALUES = f"{GROUP}/secret-values"
+
 # On the Secrets with API keys of the gateway (see gateway/auth/api_keys.py).
 LABEL_API_KEYS = f"{GROUP}/api-keys"
 

@@ -34,6 +34,7 @@ class Resource:
 INSTANCES = Resource(INSTANCE_KIND, GROUP, VERSION, INSTANCE_PLURAL)
 TEMPLATES = Resource(TEMPLATE_KIND, GROUP, VERSION, TEMPLATE_PLURAL)
 PODS = Resource("Pod", "", "v1", "pods")
+DEPLOYMENTS = Resource("Deployment", "apps", "v1", "deployments")
 SECRETS = Resource("Secret", "", "v1", "secrets")
 
 # The kinds of owned objects, which the operator applies and watches.
@@ -44,7 +45,7 @@ OWNED_RESOURCES: dict[str, Resource] = {
         Resource("ConfigMap", "", "v1", "configmaps"),
         SECRETS,
         Resource("Service", "", "v1", "services"),
-        Resource("Deployment", "apps", "v1", "deployments"),
+        DEPLOYMENTS,
         Resource("Ingress", "networking.k8s.io", "v1", "ingresses"),
     )
 }

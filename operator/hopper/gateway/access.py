@@ -1,15 +1,16 @@
 """Access control: the dependencies of every route that authenticate the caller and check a permission."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
 from hopper.api.resources import INSTANCES, TEMPLATES, Resource
-from hopper.gateway.auth import Caller, Permission
+from hopper.gateway.auth import Caller, Permission, Purpose
 from hopper.gateway.context import Context
 from hopper.gateway.http.connections import client_network
 from hopper.gateway.http.errors import ForbiddenError, ProblemError, UnauthorizedError, unavailable
+from hopper.gateway.views.queries import find_instance
 from hopper.ports import ApiError
 from hopper.registry import NamespaceIndex
 
@@ -44,15 +45,42 @@ class Access:
         """Instances of the namespace."""
         return self.context.index(self.namespace)
 
+    async def is_allowed(self, permission: Permission) -> bool:
+        """Whether the caller has a permission in the namespace."""
+        return await self.context.authority.allows(self.caller, permission, self.namespace)
+
+    async def require(self, permission: Permission, write: str) -> None:
+        """Raise `ForbiddenError` if the caller lacks a permission that a write needs. `write` describes the write."""
+        if not await self.is_allowed(permission):
+            raise _lacks_permission(self.caller, permission, self.namespace, write)
+
+
+def _lacks_permission(caller: Caller, permission: Permission, namespace: str, write: str = "") -> ForbiddenError:
+    reason = f"{write} needs" if write else "this request needs"
+    return ForbiddenError(
+        f"{caller.name} lacks the permission to {permission} in namespace {namespace}, which {reason}"
+    )
+
 
 class Requires:
     """Dependency of a route that requires a permission: `Annotated[Access, Depends(Requires("get"))]`.
 
+    With `by_name`, the permission for the one instance in the path is enough.
+
     Errors: 401, 403, 429, and 503 until the initial list is complete.
     """
 
-    def __init__(self, verb: str, resource: Resource = INSTANCES, subresource: str = "") -> None:
-        self.permission = Permission(verb, resource, subresource)
+    def __init__(
+        self,
+        verb: str,
+        resource: Resource = INSTANCES,
+        subresource: str = "",
+        purpose: Purpose = Purpose.GENERAL,
+        *,
+        by_name: bool = False,
+    ) -> None:
+        self.permission = Permission(verb, resource, subresource, purpose=purpose)
+        self.by_name = by_name
 
     async def __call__(self, request: Request, namespace: NamespaceQuery = None) -> Access:
         context: Context = request.app.state.context
@@ -60,11 +88,21 @@ class Requires:
         namespace = namespace or context.settings.namespace
         if not context.settings.serves(namespace):
             raise ForbiddenError(f"this gateway does not serve namespace {namespace}; use one that it was started with")
-        if not await context.authority.allows(caller, self.permission, namespace):
-            raise ForbiddenError(f"{caller.name} lacks the permission to {self.permission} in namespace {namespace}")
+        if namespace in context.settings.system_namespaces:
+            raise ForbiddenError(
+                f"namespace {namespace} belongs to the system, so no caller may use it; use another one"
+            )
+        access = Access(context, caller, namespace)
+        if not await access.is_allowed(self.permission) and not await self._is_allowed_by_name(access, request):
+            raise _lacks_permission(caller, self.permission, namespace)
         if reasons := context.not_ready():
             raise unavailable("; ".join(reasons))
-        return Access(context, caller, namespace)
+        return access
+
+    async def _is_allowed_by_name(self, access: Access, request: Request) -> bool:
+        # Only for existing instances, so that invented names cause no reviews.
+        instance = find_instance(access.index, request.path_params["id"]) if self.by_name else None
+        return instance is not None and await access.is_allowed(replace(self.permission, name=instance.name))
 
     async def is_still_granted(self, access: Access, request: Request) -> bool:
         """Whether the caller of an open request still has the permission.
@@ -87,8 +125,9 @@ MayList = Annotated[Access, Depends(Requires("list"))]
 MayWatch = Annotated[Access, Depends(WATCH_INSTANCES)]
 MayCreate = Annotated[Access, Depends(Requires("create"))]
 MayPatch = Annotated[Access, Depends(Requires("patch"))]
+MayAct = Annotated[Access, Depends(Requires("patch", purpose=Purpose.ACTION))]
 MayDelete = Annotated[Access, Depends(Requires("delete"))]
-MaySendHeartbeat = Annotated[Access, Depends(Requires("create", INSTANCES, "heartbeat"))]
+MaySendHeartbeat = Annotated[Access, Depends(Requires("create", INSTANCES, "heartbeat", by_name=True))]
 
 MayGetTemplates = Annotated[Access, Depends(Requires("get", TEMPLATES))]
 MayListTemplates = Annotated[Access, Depends(Requires("list", TEMPLATES))]

@@ -16,23 +16,28 @@ from hopper.gateway.views.caches import ResponseCache
 from hopper.gateway.views.queries import InstanceLists
 from hopper.gateway.views.registry import RegistryEntryRenderer
 from hopper.gateway.views.rendering import InstanceRenderer
-from hopper.ports import IntentStore, UnavailableError
+from hopper.ports import IntentStore, SecretValueStore, UnavailableError
 from hopper.process.system import wall_clock
 from hopper.registry import InstanceChange, NamespaceIndex, TemplateIndex
 from hopper.watch import InstanceReader
+
+# A pod in one of these namespaces could control the cluster.
+SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Limits and scope of the gateway.
 
-    No `namespaces` means all. `namespace` is the default for requests that name none. `requests_per_second` is the
-    sustained rate of one caller (None: no limit), `burst` the number of requests at once. `allowed_hosts` are the host
-    names that requests may use (none: any); with `local_only`, these are added to the loopback addresses.
+    No `namespaces` means all. Requests for `system_namespaces` are refused. `namespace` is the default for requests
+    that name none. `requests_per_second` is the sustained rate of one caller (None: no limit), `burst` the number of
+    requests at once. `allowed_hosts` are the host names that requests may use (none: any); with `local_only`, these are
+    added to the loopback addresses.
     """
 
     namespace: str = "default"
     namespaces: frozenset[str] = frozenset()
+    system_namespaces: frozenset[str] = SYSTEM_NAMESPACES
     prefix: str = DEFAULT_PREFIX
     allowed_hosts: frozenset[str] = frozenset()
     local_only: bool = False
@@ -71,6 +76,7 @@ class Context:
     catalogue: Catalogue
     templates: TemplateIndex
     intents: IntentStore
+    secret_values: SecretValueStore
     authority: Authority
     heartbeat_writer: HeartbeatWriter
     settings: Settings = field(default_factory=Settings)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hopper.adapters.connection import Connection
-from hopper.gateway.context import Settings
+from hopper.gateway.context import SYSTEM_NAMESPACES, Settings
 from hopper.gateway.http.connections import is_loopback
 from hopper.gateway.http.tls import ServerCertificate
 from hopper.gateway.server import AuthMode, Gateway, GatewayOptions
@@ -28,6 +28,7 @@ def serve_gateway(
     tls_files: tuple[Path, Path] | None,
     token_audiences: Collection[str],
     prefix: str,
+    system_namespaces: Collection[str],
     verbose: bool,
     json_logs: bool,
 ) -> int:
@@ -35,7 +36,8 @@ def serve_gateway(
 
     `tls_files` are the certificate and its key; without them, the gateway serves plain HTTP. `rate` is the number of
     requests per second for each caller, 0 for no limit. Without authentication there is no limit, because all callers
-    would share it.
+    would share it. Requests for `system_namespaces` are refused; if empty, these are kube-system, kube-public and
+    kube-node-lease.
     """
     process = Process("gateway", namespaces, all_namespaces, verbose, json_logs)
     process.set_up()
@@ -51,6 +53,7 @@ def serve_gateway(
         requests_per_second=limit,
         burst=int(2 * rate),
         prefix=prefix,
+        system_namespaces=frozenset(system_namespaces) or SYSTEM_NAMESPACES,
         allowed_hosts=frozenset(host.lower() for host in allowed_hosts),
     )
     try:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import uvicorn
 
-from hopper.adapters.callers import KubeAccessReviews, KubeIntents
+from hopper.adapters.callers import KubeAccessReviews, KubeIntents, KubeSecretValues
 from hopper.adapters.connection import Connection
 from hopper.adapters.coordination import KubeHeartbeats
 from hopper.adapters.kube import KubeClient
@@ -132,6 +132,7 @@ class Gateway:
             catalogue=catalogue,
             templates=TemplateIndex(),
             intents=KubeIntents(self._kube),
+            secret_values=KubeSecretValues(self._kube),
             authority=self._authority(),
             heartbeat_writer=heartbeat_writer,
             settings=replace(

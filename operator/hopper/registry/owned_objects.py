@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hopper.api.names import INSTANCE_KIND, LABEL_INSTANCE
+from hopper.api.names import INSTANCE_KIND, LABEL_INSTANCE, LABEL_SECRET_VALUES
 from hopper.api.resources import Manifest, NamespacedName, ObjectKey
 from hopper.registry.domains import DomainIndex
 
@@ -80,11 +80,15 @@ def _version(manifest: Manifest) -> int:
 def _owner_of(kind: str, manifest: Manifest, previous: str | None) -> str | None:
     """Return the name of the instance that an object belongs to.
 
-    Pods have only the label. Another object without ownerReferences still belongs to its previous owner.
+    Pods have only the label. Another object without ownerReferences still belongs to its previous owner. Secrets that
+    the gateway writes belong to no instance here, because the operator renders none of them and must delete none.
     """
-    label: str | None = manifest["metadata"].get("labels", {}).get(LABEL_INSTANCE)
+    labels = manifest["metadata"].get("labels", {})
+    label: str | None = labels.get(LABEL_INSTANCE)
     if kind == "Pod":
         return label
+    if LABEL_SECRET_VALUES in labels:
+        return None
     return _owner_reference(manifest) or previous or label
 
 

@@ -111,6 +111,8 @@ async def _exercise_stack(live: LiveInstances, rest: AuthenticatedClient) -> Non
     service = {"instance_id": "db", "template_service_id": "web"}
     await rest.expect(201, "POST", "/stacks/stack/instances", service)
     await live.until_phase("Running", "stack-db")
+    variables = [{"name": "TOKEN", "value": "s3cret", "secret": True}]
+    await rest.expect(200, "PUT", "/stacks/stack/instances/db/env-vars", variables)
     await rest.expect(200, "GET", "/stacks/stack/instances/db/delete-preview")
     await rest.expect(201, "POST", "/stacks/stack/instances/db/duplicate", {})
     await rest.expect(200, "PUT", "/stacks/stack/instances/db/rename", {"instance_id": "store"})

@@ -105,6 +105,18 @@ class Workloads:
         data = self.owned_objects(instance).get("Secret", {}).get("data", {})
         return {key: b64decode(value).decode() for key, value in data.items() if key != CHECKSUM_KEY}
 
+    def with_values(self, env: list[Manifest]) -> list[Manifest]:
+        """Return variables with values instead of references to Secrets; None for a value that does not exist."""
+        return [self._with_value(entry) for entry in env]
+
+    def _with_value(self, entry: Manifest) -> Manifest:
+        reference = entry.get("valueFrom", {}).get("secretKeyRef")
+        if reference is None:
+            return entry
+        encoded = self.objects("Secret").get(reference["name"], {}).get("data", {}).get(reference["key"])
+        value = b64decode(encoded).decode() if encoded is not None else None
+        return {key: field for key, field in entry.items() if key != "valueFrom"} | {"value": value}
+
     def claim(self, instance: str) -> Manifest:
         """Return the PersistentVolumeClaim that was rendered for an instance of this name, whatever owns it today."""
         return self.objects("PersistentVolumeClaim")[f"hopper-{instance}-data"]

@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "tls_files": None,
     "token_audiences": [],
     "prefix": "hopper",
+    "system_namespaces": (),
     "verbose": False,
     "json_logs": False,
 }
@@ -133,7 +134,7 @@ def test_loopback_addresses() -> None:
 
 class TestApiKey:
     def create(self, *args: str) -> tuple[str, dict[str, Any]]:
-        result = CliRunner().invoke(app, ["gateway", "key", *args])
+        result = CliRunner().invoke(app, ["gateway", "key", "create", *args])
         assert result.exit_code == 0, result.output
         secret = yaml.safe_load(result.stdout)
         key = result.stderr.split()[-1]
@@ -164,4 +165,4 @@ class TestApiKey:
         assert not await keys.allows(caller, Permission("get", INSTANCES), "home")
 
     def test_an_invalid_name_is_rejected(self) -> None:
-        assert CliRunner().invoke(app, ["gateway", "key", "My Key"]).exit_code == 2
+        assert CliRunner().invoke(app, ["gateway", "key", "create", "My Key"]).exit_code == 2

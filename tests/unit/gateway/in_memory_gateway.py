@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from hopper.gateway.app import build_app
 from hopper.gateway.auth import Authority, NoAuthentication
 from hopper.gateway.context import Context, Settings
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter
+from hopper.ports import ApiError, ConflictError, NotFoundError
 from hopper.registry import TemplateIndex
 from tests.unit.gateway.in_memory_objects import InMemoryObjects
 
@@ -31,6 +33,28 @@ class DiscardedHeartbeats:
         pass
 
 
+class InMemorySecrets:
+    """`ports.SecretValueStore` in memory. `objects` holds the Secrets by namespace and name."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.error: ApiError | None = None
+
+    async def create(self, namespace: str, manifest: dict[str, Any]) -> None:
+        if self.error:
+            raise self.error
+        key = namespace, manifest["metadata"]["name"]
+        if key in self.objects:
+            raise ConflictError("409: already exists", code=409)
+        self.objects[key] = manifest
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, str]:
+        if (namespace, name) not in self.objects:
+            raise NotFoundError("404: not found", code=404)
+        data = self.objects[namespace, name]["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
 # Applications of finished tests. They are reused, because building the routes takes most of the time of a small test.
 _UNUSED_APPS: list[FastAPI] = []
 
@@ -43,6 +67,7 @@ class InMemoryGateway:
 
     def __init__(self, authority: Authority | None = None, settings: Settings = SETTINGS) -> None:
         self.store = InMemoryObjects()
+        self.secrets = InMemorySecrets()
         self.store.listeners.append(self.handle_watch_event)
         self.not_ready_reasons: list[str] = []
         catalogue = Catalogue()
@@ -52,6 +77,7 @@ class InMemoryGateway:
             catalogue=catalogue,
             templates=TemplateIndex(),
             intents=self.store,
+            secret_values=self.secrets,
             authority=authority or NoAuthentication(),
             heartbeat_writer=writer,
             settings=settings,
@@ -91,6 +117,22 @@ class InMemoryGateway:
         """Return the stored spec of an instance."""
         spec: dict[str, Any] = self.store.objects[INSTANCES.plural, namespace, name]["spec"]
         return spec
+
+    def env_of(self, name: str, namespace: str = "default") -> list[dict[str, Any]]:
+        """Return the stored variables of an instance, with values instead of references to the gateway's Secrets."""
+        return self.with_values(self.spec(name, namespace)["overrides"]["env"], namespace)
+
+    def with_values(self, env: list[dict[str, Any]], namespace: str = "default") -> list[dict[str, Any]]:
+        """Return variables with values instead of references to the gateway's Secrets."""
+        resolved = []
+        for entry in env:
+            reference = entry.get("valueFrom", {}).get("secretKeyRef")
+            secret = reference and self.secrets.objects.get((namespace, reference["name"]))
+            if secret:
+                value = base64.b64decode(secret["data"][reference["key"]]).decode()
+                entry = {key: entry[key] for key in entry if key != "valueFrom"} | {"value": value}
+            resolved.append(entry)
+        return resolved
 
     def release_app(self) -> None:
         """Make the application available to other tests."""

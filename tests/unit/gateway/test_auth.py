@@ -43,7 +43,9 @@ class RecordedReviews:
             raise self.error
         return self.users.get(token)
 
-    async def is_allowed(self, user: User, verb: str, resource: Resource, subresource: str, namespace: str) -> bool:
+    async def is_allowed(
+        self, user: User, verb: str, resource: Resource, subresource: str, namespace: str, name: str = ""
+    ) -> bool:
         self.requests.append(f"{user.name} {verb} {namespace}")
         await asyncio.sleep(0)
         if self.error:

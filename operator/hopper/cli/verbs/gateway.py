@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Prefix, Verbose, check_namespaces
 
-app = typer.Typer(help="Run the REST gateway, and create API keys.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from hopper.adapters.kube import KubeClient
+
+app = typer.Typer(help="Run the REST gateway, and manage API keys.", no_args_is_help=True)
+keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys, name="key")
+
+_DESCRIPTION_LIMIT = 255
 
 
 class AuthOption(StrEnum):
@@ -27,13 +34,39 @@ class KeyRoleOption(StrEnum):
     """Values of --role."""
 
     VIEW = "view"
+    BEAT = "beat"
+    WORK = "work"
+    OPERATE = "operate"
     EDIT = "edit"
     ADMIN = "admin"
 
 
+def _check_key_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", name):
+        raise typer.BadParameter(f"invalid name {name!r}: use at most 42 lower-case letters, digits and '-'")
+    return name
+
+
+KeyName = Annotated[
+    str,
+    typer.Argument(
+        callback=_check_key_name, help="Name of the key in logs and histories, and part of the name of its Secret."
+    ),
+]
+KeyNamespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Namespace of the Secrets. Default: the namespace of the current context."),
+]
+
+
 @app.callback()
 def _group() -> None:
-    """Run the REST gateway, and create API keys."""
+    """Run the REST gateway, and manage API keys."""
+
+
+@keys.callback()
+def _key_group() -> None:
+    """Create, list and revoke API keys."""
 
 
 @app.command("run")
@@ -77,6 +110,14 @@ def gateway_run(
             "server."
         ),
     ] = None,
+    system_namespaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--system-namespace",
+            help="Namespace that no caller may use. Repeat for more. Default: kube-system, kube-public and "
+            "kube-node-lease.",
+        ),
+    ] = None,
     prefix: Prefix = DEFAULT_PREFIX,
     verbose: Verbose = False,
     log_format: Format = LogFormat.TEXT,
@@ -111,21 +152,28 @@ def gateway_run(
             tls_files=(tls_cert, tls_key) if tls_cert and tls_key else None,
             token_audiences=token_audience or [],
             prefix=prefix,
+            system_namespaces=system_namespaces or (),
             verbose=verbose,
             json_logs=log_format is LogFormat.JSON,
         )
     )
 
 
-@app.command("key")
+@keys.command("create")
 def create_api_key(
-    name: Annotated[
-        str, typer.Argument(help="Name of the key in logs and histories, and part of the name of its Secret.")
-    ],
+    name: KeyName,
     role: Annotated[
         KeyRoleOption,
-        typer.Option(help="view: read. edit: also change instances. admin: also change templates."),
+        typer.Option(
+            help="view: read. beat: send heartbeats of --instance. work: complete tasks of --instance, once there are "
+            "tasks. operate: view, and start, stop, restart, pause, resume and archive. edit: operate, and change "
+            "instances without deciding what code runs. admin: everything."
+        ),
     ] = KeyRoleOption.VIEW,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option("--instance", help="Instance that a key with role beat or work is for. Repeat for more."),
+    ] = None,
     key_namespaces: Annotated[
         list[str] | None,
         typer.Option(
@@ -133,7 +181,8 @@ def create_api_key(
             help="Namespace that the key gives access to, or * for all. Repeat for more. Default: that of the Secret.",
         ),
     ] = None,
-    days: Annotated[int | None, typer.Option(help="Days until the key expires. Default: never.", min=1)] = None,
+    days: Annotated[int, typer.Option(help="Days until the key expires. 0: never.", min=0, max=36500)] = 90,
+    description: Annotated[str | None, typer.Option(help="Purpose of the key, shown by the list.")] = None,
 ) -> None:
     """Create an API key.
 
@@ -141,9 +190,9 @@ def create_api_key(
 
     Examples:
 
-      hopper gateway key ci --role edit | kubectl apply --filename -
+      hopper gateway key create ci --role edit | kubectl apply --filename -
 
-      kubectl delete secret hopper-api-key-ci       # revokes the key
+      hopper gateway key create probe --role beat --instance web --days 30 | kubectl apply --filename -
     """
     from datetime import UTC, datetime, timedelta
 
@@ -151,10 +200,68 @@ def create_api_key(
 
     from hopper.gateway.auth.api_keys import KeyRole, api_key_secret, new_key
 
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", name):
-        raise typer.BadParameter(f"invalid name {name!r}: use at most 42 lower-case letters, digits and '-'")
+    key_role = KeyRole(role.value)
+    if key_role.names_instances and not instances:
+        raise typer.BadParameter(f"--role {role} is for some instances only: name them with --instance")
+    if instances and not key_role.names_instances:
+        raise typer.BadParameter(f"--role {role} is for all instances: omit --instance, or use --role beat or work")
+    if description and len(description) > _DESCRIPTION_LIMIT:
+        raise typer.BadParameter(f"--description has more than {_DESCRIPTION_LIMIT} characters: shorten it")
     key = new_key()
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days else None
-    secret = api_key_secret(name, key, KeyRole(role.value), tuple(key_namespaces or ()), expires)
+    secret = api_key_secret(
+        name,
+        key,
+        key_role,
+        tuple(key_namespaces or ()),
+        expires,
+        instances=tuple(instances or ()),
+        description=description,
+    )
     typer.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
     typer.echo(f"The key, which cannot be shown again: {key}", err=True)
+
+
+@keys.command("list")
+def list_api_keys(namespace: KeyNamespace = None) -> None:
+    """List the API keys in a namespace, without their hashes.
+
+    Examples:
+
+      hopper gateway key list --namespace hopper-system
+    """
+    from hopper.cli.api_keys import StoredKey, read_api_keys
+    from hopper.cli.cluster_session import run_with_cluster
+
+    async def read(kube: KubeClient, current_namespace: str) -> list[StoredKey]:
+        return await read_api_keys(kube, namespace or current_namespace)
+
+    stored = run_with_cluster(read)
+    rows = [StoredKey.HEADINGS, *(key.row() for key in stored)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@keys.command("revoke")
+def revoke_api_key(
+    name: Annotated[str, typer.Argument(help="Name of the key, as shown by the list.")], namespace: KeyNamespace = None
+) -> None:
+    """Revoke an API key: remove it from all Secrets in a namespace. Gateways refuse it at once.
+
+    Examples:
+
+      hopper gateway key revoke ci --namespace hopper-system
+    """
+    from hopper.cli.api_keys import remove_api_key
+    from hopper.cli.cluster_session import run_with_cluster
+
+    async def revoke(kube: KubeClient, current_namespace: str) -> tuple[str, list[str]]:
+        searched = namespace or current_namespace
+        return searched, await remove_api_key(kube, searched, name)
+
+    searched, secrets = run_with_cluster(revoke)
+    if not secrets:
+        typer.echo(f"error: no API key {name} in namespace {searched}: see hopper gateway key list", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"API key {name} revoked (removed from Secret {', '.join(secrets)} in namespace {searched})")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopper.cli.cluster_session import report_error, run_with_cluster
 from hopper.cli.options import Prefix
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from hopper.api.resources import Manifest
     from hopper.cli.manifest_set import ManifestSet
     from hopper.domain.service.blueprint import Blueprint
-
-T = TypeVar("T")
 
 Names = Annotated[
     list[str] | None,
@@ -111,7 +108,7 @@ def print_diff(
                 typer.echo(_explanation(blueprint, manifests))
         return 2 if has_errors else int(has_differences)
 
-    raise typer.Exit(_run_with_cluster(compare))
+    raise typer.Exit(run_with_cluster(compare))
 
 
 def _load_blueprints(
@@ -125,7 +122,7 @@ def _load_blueprints(
             manifests = manifests_from_files(filename, namespace, "default")
             return manifests, *_select_blueprints(manifests, instances, prefix)
         except ManifestError as error:
-            raise _report_error(error) from error
+            raise report_error(error) from error
 
     async def load(kube: KubeClient, current_namespace: str) -> tuple[ManifestSet, list[Blueprint], bool]:
         from hopper.cli.live_diff import with_checksum_key
@@ -134,7 +131,7 @@ def _load_blueprints(
         blueprints, has_errors = _select_blueprints(manifests, instances, prefix)
         return manifests, [await with_checksum_key(kube, blueprint) for blueprint in blueprints], has_errors
 
-    return _run_with_cluster(load)
+    return run_with_cluster(load)
 
 
 async def _load_from_cluster(
@@ -188,32 +185,6 @@ def _blueprint_of(manifests: ManifestSet, name: str, prefix: str, *, is_requeste
             err=True,
         )
     return manifests.blueprint(instance, prefix)
-
-
-def _run_with_cluster(work: Callable[[KubeClient, str], Awaitable[T]]) -> T:
-    """Run `work` with a client of the cluster and the namespace of the current context."""
-    from hopper.adapters.connection import NoClusterError, connect
-    from hopper.adapters.kube import KubeClient
-    from hopper.cli.manifest_reader import ManifestError
-    from hopper.ports import ApiError
-
-    async def run() -> T:
-        connection = await connect()
-        kube = KubeClient(connection.client())
-        try:
-            return await work(kube, connection.namespace)
-        finally:
-            await kube.close()
-
-    try:
-        return asyncio.run(run())
-    except (NoClusterError, ManifestError, ApiError) as error:
-        raise _report_error(error) from error
-
-
-def _report_error(error: Exception) -> typer.Exit:
-    typer.echo(f"error: {error}", err=True)
-    return typer.Exit(2)
 
 
 def _explanation(blueprint: Blueprint, manifests: ManifestSet) -> str:

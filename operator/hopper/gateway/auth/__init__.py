@@ -1,7 +1,7 @@
 """Authentication and authorization of callers."""
 
 from hopper.gateway.auth.api_keys import ApiKeyAuthority
-from hopper.gateway.auth.authority import Authority, Caller, NoAuthentication, Permission
+from hopper.gateway.auth.authority import Authority, Caller, NoAuthentication, Permission, Purpose
 from hopper.gateway.auth.tokens import TokenAuthority
 
-__all__ = ["ApiKeyAuthority", "Authority", "Caller", "NoAuthentication", "Permission", "TokenAuthority"]
+__all__ = ["ApiKeyAuthority", "Authority", "Caller", "NoAuthentication", "Permission", "Purpose", "TokenAuthority"]

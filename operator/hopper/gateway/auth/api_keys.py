@@ -1,7 +1,7 @@
 """Authentication with API keys, for programs without a Kubernetes user. The gateway watches Secrets with their hashes.
 
 A Secret with the label `hopper.dev/api-keys: "true"` holds one key per entry: the name of the key, and as value a JSON
-object with `hash`, `role`, and optionally `namespaces` and `expires`.
+object with `hash`, `role`, and optionally `namespaces`, `instances`, `expires` and `description`.
 
 A key is valid in the namespace of its Secret. Only a Secret in the gateway's own namespace can make it valid in other
 namespaces, so that write access to Secrets of one namespace gives no access to others. Several Secrets may hold the
@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
+from hmac import compare_digest
 from secrets import token_urlsafe
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hopper.api.names import LABEL_API_KEYS
-from hopper.api.resources import INSTANCES, NamespacedName
-from hopper.gateway.auth.authority import Caller, Permission
+from hopper.api.resources import DEPLOYMENTS, INSTANCES, TEMPLATES, NamespacedName
+from hopper.gateway.auth.authority import Caller, Permission, Purpose
 from hopper.gateway.auth.tokens import bearer_token
 from hopper.gateway.http.errors import UnauthorizedError
 from hopper.process.system import wall_clock
@@ -39,16 +40,43 @@ _CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="hopper"'}
 
 
 class KeyRole(StrEnum):
-    """Permissions of a key: `view` to read, `edit` to change instances as well, `admin` to change templates as well."""
+    """Permissions of a key.
+
+    - `view`: read instances and templates
+    - `beat`: send heartbeats of the key's instances
+    - `work`: claim and complete tasks of the key's instances, once there are tasks
+    - `operate`: `view`, and lifecycle actions
+    - `edit`: `operate`, and all changes of instances except those that decide what code runs
+    - `admin`: everything, including templates
+    """
 
     VIEW = "view"
+    BEAT = "beat"
+    WORK = "work"
+    OPERATE = "operate"
     EDIT = "edit"
     ADMIN = "admin"
 
+    @property
+    def names_instances(self) -> bool:
+        """Whether keys with this role are for some instances only."""
+        return self in (KeyRole.BEAT, KeyRole.WORK)
+
     def allows(self, permission: Permission) -> bool:
-        if self is KeyRole.VIEW:
-            return permission.verb in _READ_VERBS
-        return self is KeyRole.ADMIN or permission.verb in _READ_VERBS or permission.resource == INSTANCES
+        """Whether the role includes a permission. A role that names instances is asked about one of them."""
+        match self:
+            case KeyRole.ADMIN:
+                return True
+            case KeyRole.BEAT:
+                return permission.resource == INSTANCES and permission.subresource == "heartbeat"
+            case KeyRole.WORK:
+                return False
+        if permission.verb in _READ_VERBS and not permission.subresource:
+            return permission.resource in (INSTANCES, TEMPLATES)
+        if self is KeyRole.OPERATE:
+            return permission.resource == INSTANCES and permission.purpose is Purpose.ACTION
+        may_run = permission.resource == DEPLOYMENTS and permission.purpose is not Purpose.CODE
+        return self is KeyRole.EDIT and (permission.resource == INSTANCES or may_run)
 
 
 class KeyEntry(BaseModel):
@@ -59,7 +87,16 @@ class KeyEntry(BaseModel):
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     role: KeyRole = KeyRole.VIEW
     namespaces: tuple[str, ...] | None = None
+    instances: tuple[str, ...] | None = None
     expires: datetime | None = None
+    description: Annotated[str | None, Field(max_length=255)] = None
+
+    @model_validator(mode="after")
+    def _check_instances(self) -> Self:
+        if self.role.names_instances != bool(self.instances):
+            needs = "needs" if self.role.names_instances else "takes no"
+            raise ValueError(f"role {self.role} {needs} instances")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +106,12 @@ class ApiKey:
     name: str
     role: KeyRole
     namespaces: frozenset[str]
+    instances: frozenset[str]
     expires: datetime | None
 
     def allows(self, permission: Permission, namespace: str) -> bool:
+        if self.role.names_instances and permission.name not in self.instances:
+            return False
         return bool({"*", namespace} & self.namespaces) and self.role.allows(permission)
 
 
@@ -93,10 +133,24 @@ def hash_of(key: str) -> str:
 
 
 def api_key_secret(
-    name: str, key: str, role: KeyRole, namespaces: tuple[str, ...], expires: datetime | None
+    name: str,
+    key: str,
+    role: KeyRole,
+    namespaces: tuple[str, ...],
+    expires: datetime | None,
+    *,
+    instances: tuple[str, ...] = (),
+    description: str | None = None,
 ) -> dict[str, Any]:
     """Return the manifest of a Secret for a key. No `namespaces` means the namespace of the Secret."""
-    entry = KeyEntry(hash=hash_of(key), role=role, namespaces=namespaces or None, expires=expires)
+    entry = KeyEntry(
+        hash=hash_of(key),
+        role=role,
+        namespaces=namespaces or None,
+        instances=instances or None,
+        expires=expires,
+        description=description,
+    )
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -143,7 +197,13 @@ class ApiKeyAuthority:
         if not sent:
             raise UnauthorizedError("an API key is required: send the header X-API-Key: <key>", headers=_CHALLENGE)
         digest, now = hash_of(sent), self._clock()
-        matches = {secret: keys[digest] for secret, (_, keys) in self._secrets.items() if digest in keys}
+        # Every hash is compared, in constant time, so that the duration tells nothing about the known hashes.
+        matches = {
+            secret: key
+            for secret, (_, keys) in self._secrets.items()
+            for known_digest, key in keys.items()
+            if compare_digest(known_digest, digest)
+        }
         valid = {secret: key for secret, key in matches.items() if key.expires is None or key.expires > now}
         if not valid:
             raise UnauthorizedError("the API key is unknown or has expired", headers=_CHALLENGE)
@@ -167,4 +227,4 @@ class ApiKeyAuthority:
         if namespace != self._own_namespace:
             namespaces = frozenset({namespace} if namespaces & {namespace, "*"} else ())
         expires = entry.expires.replace(tzinfo=entry.expires.tzinfo or UTC) if entry.expires else None
-        return entry.hash, ApiKey(name, entry.role, namespaces, expires)
+        return entry.hash, ApiKey(name, entry.role, namespaces, frozenset(entry.instances or ()), expires)

@@ -1,7 +1,8 @@
 """Interface of the authentication modes, and the mode without authentication."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from hopper.api.resources import Resource
@@ -9,17 +10,27 @@ from hopper.api.resources import Resource
 ANONYMOUS = "anonymous"
 
 
+class Purpose(StrEnum):
+    """Reason for a permission check. RBAC makes no difference between the purposes, but the roles of API keys do."""
+
+    GENERAL = "general"
+    ACTION = "action"  # a lifecycle action
+    CODE = "code"  # a write that decides what code runs: an image, a command, a health check, a file or a reference
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A permission in terms of RBAC: a verb on a resource or a subresource."""
+    """A permission in terms of RBAC: a verb on a resource or a subresource, for all objects or only for `name`."""
 
     verb: str
     resource: Resource
     subresource: str = ""
+    name: str = ""
+    purpose: Purpose = field(default=Purpose.GENERAL, compare=False)
 
     def __str__(self) -> str:
         subresource = f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {self.resource.plural}{subresource}"
+        return f"{self.verb} {self.resource.plural}{subresource}" + (f' "{self.name}"' if self.name else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class TokenAuthority:
 
         async def review() -> bool:
             return await self._reviews.is_allowed(
-                user, permission.verb, permission.resource, permission.subresource, namespace
+                user, permission.verb, permission.resource, permission.subresource, namespace, permission.name
             )
 
         try:

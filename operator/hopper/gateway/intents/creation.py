@@ -22,15 +22,29 @@ from hopper.api.names import (
 )
 from hopper.api.resources import INSTANCES, Manifest
 from hopper.api.service import Overrides
+from hopper.domain.messages import truncate
 from hopper.domain.tree import descendants
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import HttpConflictError, HttpNotFoundError
 from hopper.gateway.http.validation_errors import invalid_field
+from hopper.gateway.intents.author_rights import check_may_delete, check_new_instance, overrides_of
 from hopper.gateway.intents.checks import check_config, check_parent, check_template_exists, resolve_parent
-from hopper.gateway.intents.writes import patch_instance, reason_with_caller, with_request_fields
+from hopper.gateway.intents.secret_references import (
+    SecretValues,
+    move_secret_values,
+    owner_reference,
+    secret_references,
+)
+from hopper.gateway.intents.writes import (
+    REASON_LIMIT,
+    inherited_secrets,
+    patch_instance,
+    reason_with_caller,
+    with_request_fields,
+)
 from hopper.gateway.models.requests import CreateInstance
-from hopper.gateway.views.secret_values import redact, secret_values
-from hopper.ports import ConflictError, NotFoundError, RefusedError
+from hopper.gateway.views.secret_values import is_generated_name, redact, secret_values
+from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
@@ -63,25 +77,63 @@ async def create_from_request(access: Access, body: CreateInstance) -> HopperIns
     candidate = parse_as_created(access, manifest)
     check_config(candidate)
     check_parent(access, candidate)
+    await check_new_instance(access, name, manifest["spec"], None)  # before the predecessor is deleted
     if predecessor:
         await delete_terminated(access, predecessor)
     return await create_object(access, manifest, secret_values(body.overrides.env if body.overrides else ()))
 
 
 async def create_object(
-    access: Access, manifest: Manifest, secrets: list[str], request_fields: Mapping[str, str] = INSTANCE_REQUEST_FIELDS
+    access: Access,
+    manifest: Manifest,
+    secrets: list[str],
+    request_fields: Mapping[str, str] = INSTANCE_REQUEST_FIELDS,
+    source: HopperInstance | None = None,
 ) -> HopperInstance:
     """Create an instance from a manifest and return it. Raises `HttpConflictError` if its name is in use.
 
-    Errors of the API server name fields of the request and contain none of the `secrets`.
+    `source` is the instance that it copies. Errors of the API server name fields of the request and contain none of the
+    `secrets`.
     """
-    context = access.context
+    context, name, spec = access.context, manifest["metadata"]["name"], manifest["spec"]
+    await check_new_instance(access, name, spec, source)
+    inherited = inherited_secrets(access, (spec.get("templateRef") or {}).get("name"))
+    copied = await read_generated_secrets(access, overrides_of(source)) if source else {}
+    overrides, secret = move_secret_values(spec.get("overrides") or {}, name, inherited, copied)
+    if secret is not None:
+        manifest = {**manifest, "spec": {**spec, "overrides": overrides}}
     try:
-        return context.store(await context.intents.create(INSTANCES, access.namespace, manifest))
+        created = context.store(await context.intents.create(INSTANCES, access.namespace, manifest))
+        if secret is not None:
+            await _write_secret(access, created, secret)
+        return created
     except ConflictError:
         raise _name_in_use(manifest["metadata"]["name"]) from None
     except RefusedError as error:
         raise redact(with_request_fields(error, request_fields), secrets) from None
+
+
+async def _write_secret(access: Access, instance: HopperInstance, secret: SecretValues) -> None:
+    """Write the Secret of a new instance. It follows the instance, because it needs its uid.
+
+    If that fails, the instance is deleted again.
+    """
+    metadata = instance.metadata
+    owner = owner_reference(INSTANCES, metadata.name, metadata.uid)
+    try:
+        await access.context.secret_values.create(access.namespace, secret.manifest(owner))
+    except ApiError:
+        await access.context.intents.delete(INSTANCES, access.namespace, metadata.name, uid=metadata.uid)
+        raise
+
+
+async def read_generated_secrets(access: Access, overrides: Manifest) -> dict[str, Mapping[str, str]]:
+    """Return the values of the Secrets that the gateway has made for an instance with these overrides."""
+    values = {}
+    for name in filter(is_generated_name, secret_references(overrides)):
+        with suppress(NotFoundError):
+            values[name] = await access.context.secret_values.read(access.namespace, name)
+    return values
 
 
 def _name_in_use(name: str) -> HttpConflictError:
@@ -104,9 +156,8 @@ def _name_of(body: CreateInstance) -> str:
 
 def _manifest(access: Access, name: str, parent: str | None, body: CreateInstance) -> Manifest:
     annotations = {}
-    creator = body.created_by or (access.caller.name if access.caller.is_known else None)
-    if creator:
-        annotations[ANNOTATION_CREATED_BY] = creator
+    if access.caller.is_known:
+        annotations[ANNOTATION_CREATED_BY] = access.caller.name
     if body.runtime_metadata:
         annotations[ANNOTATION_RUNTIME_METADATA] = dump_runtime_metadata(body.runtime_metadata)
     spec = {
@@ -118,7 +169,7 @@ def _manifest(access: Access, name: str, parent: str | None, body: CreateInstanc
         "config": dump(_CONFIG, body.config) if body.config else None,
         "templateRef": {"name": body.template} if body.template else None,
         "overrides": dump_overrides(body.overrides) if body.overrides else None,
-        "reason": f"created by {access.caller.name}" if access.caller.is_known else None,
+        "reason": truncate(f"created by {access.caller.name}", REASON_LIMIT) if access.caller.is_known else None,
     }
     return {
         "apiVersion": API_VERSION,
@@ -150,6 +201,7 @@ async def delete_terminated(access: Access, predecessor: HopperInstance) -> None
     Volumes are orphaned, not deleted. The new instance of the same name gets the predecessor's volumes.
     """
     name, uid, context = predecessor.name, predecessor.metadata.uid, access.context
+    await check_may_delete(access, name, f"replacing the terminated instance {name}")
     children = list(access.index.dependents(uid))
     # Orphaning only where needed, because the garbage collector takes up to half a minute for kinds new to it.
     has_volumes = any(map(_may_have_volumes, (predecessor, *children, *descendants(name, access.index))))

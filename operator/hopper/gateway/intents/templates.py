@@ -14,11 +14,13 @@ from hopper.domain.service.problems import find_problems
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import HttpConflictError, HttpNotFoundError
 from hopper.gateway.http.validation_errors import invalid_field
+from hopper.gateway.intents.author_rights import check_template
 from hopper.gateway.intents.checks import invalid_service
+from hopper.gateway.intents.secret_references import SecretValues, move_secret_values, owner_reference
 from hopper.gateway.intents.writes import with_request_fields
 from hopper.gateway.models.templates import CreateTemplate, UpdateTemplate
 from hopper.gateway.views.secret_values import redact, restore_secret_values, secret_values
-from hopper.ports import ConflictError, NotFoundError, RefusedError
+from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
 
 _ATTEMPTS = 5
 
@@ -49,20 +51,35 @@ def users_of_template(access: Access, template: str) -> list[HopperInstance]:
 async def create_template(access: Access, body: CreateTemplate) -> HopperTemplate:
     """Create a template and return it. Raises `HttpConflictError` if its name is in use."""
     _check_spec(body.spec)
+    written = dump_template_spec(body.spec)
+    await check_template(access, body.name, {}, written)
+    spec, secret = move_secret_values(written, body.name)
     manifest = {
         "apiVersion": API_VERSION,
         "kind": TEMPLATE_KIND,
         "metadata": {"name": body.name},
-        "spec": dump_template_spec(body.spec),
+        "spec": spec,
     }
     try:
-        return _store(access, await access.context.intents.create(TEMPLATES, access.namespace, manifest))
+        template = _store(access, await access.context.intents.create(TEMPLATES, access.namespace, manifest))
     except ConflictError:
         raise HttpConflictError(
             f"template {body.name} already exists; choose another name, or change that template"
         ) from None
     except RefusedError as error:
         raise redact(with_request_fields(error, {"metadata.name": "name"}), secret_values(body.spec.env)) from None
+    if secret is not None:
+        try:
+            await _write_secret(access, template, secret)
+        except ApiError:  # no instance uses the template yet
+            await access.context.intents.delete(TEMPLATES, access.namespace, body.name, uid=template.metadata.uid)
+            raise
+    return template
+
+
+async def _write_secret(access: Access, template: HopperTemplate, secret: SecretValues) -> None:
+    owner = owner_reference(TEMPLATES, template.name, template.metadata.uid)
+    await access.context.secret_values.create(access.namespace, secret.manifest(owner))
 
 
 async def update_template(
@@ -73,7 +90,13 @@ async def update_template(
         raise invalid_field("name", f"is immutable: the template is {template.name}", "immutable")
     spec = replace(body.spec, env=restore_secret_values(body.spec.env, template.spec.env))
     _check_spec(spec)
-    changes = merge_patch(dump_template_spec(template.spec), dump_template_spec(spec))
+    before, after = dump_template_spec(template.spec), dump_template_spec(spec)
+    await check_template(access, template.name, before, after)
+    changes = merge_patch(before, after)
+    if changes.get("env"):
+        changes, secret = move_secret_values(changes, template.name)
+        if secret is not None:
+            await _write_secret(access, template, secret)
     try:
         return await _patch(access, template, changes, version)
     except NotFoundError:

@@ -9,13 +9,16 @@ from hopper.api.resources import INSTANCES, Resource
 from hopper.domain.messages import truncate
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import HttpConflictError
+from hopper.gateway.intents.author_rights import check_changed_instance
+from hopper.gateway.intents.secret_references import move_secret_values, owner_reference
 from hopper.gateway.views.queries import instance_not_found
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
 _ATTEMPTS = 5
 # The spec fields that a merge patch changes in parts.
 _COMPOSED_FIELDS = ("config", "overrides", "restartPolicy", "heartbeat")
-_REASON_LIMIT = 1024
+REASON_LIMIT = 1024
+_NAME_LIMIT = 256
 # Valid object names. Anything else, such as `../../other/hopperinstances/web`, would be a path that the gateway reads
 # with its own permissions.
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -25,8 +28,9 @@ def reason_with_caller(access: Access, reason: str | None) -> str | None:
     """Return the value of `spec.reason`: the given reason, with the name of the caller."""
     if not access.caller.is_known:
         return reason
-    name = access.caller.name
-    return truncate(f"{reason} (by {name})" if reason else f"by {name}", _REASON_LIMIT)
+    name = truncate(access.caller.name, _NAME_LIMIT)
+    # The reason is shortened, never the name, because the caller chooses only the reason.
+    return f"{truncate(reason, REASON_LIMIT - len(name) - len(' (by )'))} (by {name})" if reason else f"by {name}"
 
 
 async def patch_instance(
@@ -46,6 +50,9 @@ async def patch_instance(
     """
     check_readable(access, instance, spec)
     context, name = access.context, instance.name
+    await check_changed_instance(access, instance, spec)
+    if spec.get("overrides"):
+        spec = await _with_secret_references(access, instance, spec)
     expected = version or instance.metadata.resource_version
     for _ in range(_ATTEMPTS):
         precondition = {"uid": instance.metadata.uid} | ({} if force else {"resourceVersion": expected})
@@ -72,6 +79,25 @@ def check_readable(access: Access, instance: HopperInstance, spec: Collection[st
         field = problem.split(".", maxsplit=2)[1].partition(":")[0]
         if field in spec and field in _COMPOSED_FIELDS:
             raise HttpConflictError(f"{instance.name}: {problem}; until then, only kubectl can change spec.{field}")
+
+
+async def _with_secret_references(access: Access, instance: HopperInstance, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return changes of a spec with references instead of secret values, and write the values into a Secret."""
+    current = instance.spec.template_ref.name if instance.spec.template_ref else None
+    inherited = inherited_secrets(access, (spec.get("templateRef") or {}).get("name", current))
+    overrides, secret = move_secret_values(spec["overrides"], instance.name, inherited)
+    if secret is not None:
+        owner = owner_reference(INSTANCES, instance.name, instance.metadata.uid)
+        await access.context.secret_values.create(access.namespace, secret.manifest(owner))
+    return {**spec, "overrides": overrides}
+
+
+def inherited_secrets(access: Access, template_name: str | None) -> frozenset[str] | None:
+    """Return the names of the secret variables of a template; None if the template is unknown."""
+    if template_name is None:
+        return frozenset()
+    template = access.context.templates.get(access.namespace, template_name)
+    return frozenset(entry.name for entry in template.spec.env if entry.secret) if template else None
 
 
 def _has_changed(instance: HopperInstance, latest: HopperInstance) -> bool:

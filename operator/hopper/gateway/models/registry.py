@@ -108,7 +108,10 @@ class StatusView:
     reason: Annotated[str, Field(description="CamelCase reason for the health.")]
     message: str
     worst_health: Annotated[HealthValue, Field(description="Worst health among the instance and its descendants.")]
-    worst_id: Annotated[str, Field(description="Id of an instance with the worst health.")]
+    worst_id: Annotated[
+        str,
+        Field(description="Id of an instance with the worst health, for callers with permission to list instances."),
+    ]
     uptime: Annotated[
         float | None,
         Field(description="Seconds since the instance last became Running. Null if it is not up."),

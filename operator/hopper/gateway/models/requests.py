@@ -45,7 +45,7 @@ class CreateInstance(BaseModel):
     runtime_metadata: RuntimeMetadata = None
     description: Description = None
     created_by: Annotated[
-        str | None, Field(max_length=255, description="Creator of the instance. Defaults to the caller.")
+        str | None, Field(max_length=255, deprecated=True, description="Ignored: the creator is the caller.")
     ] = None
     template: TemplateName = None
     overrides: TemplateOverrides = None

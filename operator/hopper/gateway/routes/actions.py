@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 from hopper.domain.actions import Action
-from hopper.gateway.access import MayPatch
+from hopper.gateway.access import MayAct
 from hopper.gateway.http.bodies import JsonRoute
 from hopper.gateway.http.responses import json_response
 from hopper.gateway.intents.lifecycle import WaitOptions, request_action
@@ -48,7 +48,7 @@ def _add_route(action: Action) -> None:
     async def handle_action(
         id: Id,  # noqa: A002
         request: Request,
-        access: MayPatch,
+        access: MayAct,
         body: ActionRequest | None = None,
         wait: Wait = False,
         timeout: Timeout = 30.0,

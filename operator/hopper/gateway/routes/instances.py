@@ -10,8 +10,10 @@ from pydantic import TypeAdapter
 from hopper.api.enums import Phase, Scope
 from hopper.api.instance import HopperInstance
 from hopper.api.names import GLOBAL_NAME
+from hopper.api.resources import INSTANCES
 from hopper.domain import tree
 from hopper.gateway.access import Access, MayCreate, MayDelete, MayGet, MayList, MayPatch
+from hopper.gateway.auth import Permission
 from hopper.gateway.discovery import Criteria
 from hopper.gateway.http.bodies import JsonRoute
 from hopper.gateway.http.errors import HttpNotFoundError
@@ -61,6 +63,8 @@ _PROJECT = TypeAdapter(ProjectView)
 _STATUS = TypeAdapter(StatusView)
 _TASKS = TypeAdapter(TaskList)
 
+# Permission to learn the names of other instances.
+MAY_LIST = Permission("list", INSTANCES)
 _ACTIVE = Criteria(phases=(Phase.RUNNING, Phase.PAUSED))
 
 
@@ -190,7 +194,7 @@ async def list_children(id: Id, request: Request, access: MayList) -> Response: 
 
 
 @router.get("/{id}/ancestors", response_model=list[InstanceView], summary="List the ancestors of an instance")
-async def list_ancestors(id: Id, request: Request, access: MayGet) -> Response:  # noqa: A002
+async def list_ancestors(id: Id, request: Request, access: MayList) -> Response:  # noqa: A002
     """Return the ancestors, starting with the parent."""
     return await _list_response(request, access, tree.ancestors(get_instance_or_404(access.index, id), access.index))
 
@@ -236,7 +240,10 @@ async def get_status(id: Id, access: MayGet) -> Response:  # noqa: A002
     """Return the status of an instance, with the metrics from its last heartbeat."""
     context = access.context
     instance = get_instance_or_404(access.index, id)
-    return json_response(_STATUS, view_status(instance, context.catalogue, context.clock()))
+    view = view_status(instance, context.catalogue, context.clock())
+    if view.worst_id != instance.name and not await access.is_allowed(MAY_LIST):
+        view.worst_id = instance.name
+    return json_response(_STATUS, view)
 
 
 @router.get("/{id}/tasks", response_model=TaskList, summary="List the tasks of an instance")

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
 from hopper.api.instance import HopperInstance
-from hopper.gateway.access import Access, MayCreate, MayDelete, MayGet, MayList, MayPatch, Requires
+from hopper.gateway.access import Access, MayCreate, MayDelete, MayGet, MayList, MayPatch
 from hopper.gateway.http.bodies import JsonRoute
 from hopper.gateway.http.responses import combined_etag, has_current_etag, json_response, not_modified, object_etag
 from hopper.gateway.intents.lifecycle import terminate_instance
@@ -161,7 +161,6 @@ async def duplicate_stack_instance(
     "/{instance}/rename",
     response_model=StackInstanceView,
     summary="Rename an instance of a stack",
-    dependencies=[Depends(Requires("delete"))],  # the operator deletes the object with the old name
 )
 async def rename_stack_instance(
     name: StackName, instance: MemberId, body: RenameStackInstance, access: MayCreate
@@ -172,7 +171,7 @@ async def rename_stack_instance(
 
 
 @router.get("/{instance}/delete-preview", response_model=DeletePreview, summary="Preview the deletion of an instance")
-async def preview_deletion(name: StackName, instance: MemberId, access: MayGet) -> Response:
+async def preview_deletion(name: StackName, instance: MemberId, access: MayList) -> Response:
     """Return the owned objects that a deletion would remove or keep, and warnings. Nothing is deleted."""
     stack = get_stack_or_404(access, name)
     preview = preview_of_deletion(access, stack, get_member_or_404(access, stack, instance))

@@ -12,7 +12,7 @@ from hopper.api.instance import HopperInstance
 from hopper.api.model import dump
 from hopper.api.names import ANNOTATION_CREATED_BY, API_VERSION, INSTANCE_KIND
 from hopper.api.resources import INSTANCES, Manifest
-from hopper.api.service import Overrides
+from hopper.api.service import EnvSource, KeyRef, Overrides
 from hopper.domain.actions import is_alive
 from hopper.domain.hierarchy import parent_link
 from hopper.domain.lifecycle import wants_started
@@ -20,6 +20,7 @@ from hopper.domain.service.blueprint import prepare_blueprint
 from hopper.domain.service.merge import ServiceProblem
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import HttpConflictError
+from hopper.gateway.intents.author_rights import check_new_instance
 from hopper.gateway.intents.checks import check_parent, check_template_exists, invalid_service
 from hopper.gateway.intents.creation import MAX_NAME_LENGTH, create_object, delete_terminated, parse_as_created
 from hopper.gateway.intents.updates import check_not_final
@@ -68,13 +69,19 @@ async def create_stack_instance(access: Access, stack: HopperInstance, body: Cre
     return await _create(access, name, {key: value for key, value in spec.items() if value is not None}, [])
 
 
-async def _create(access: Access, name: str, spec: Manifest, secrets: list[str]) -> HopperInstance:
-    """Create an instance. A Terminated instance of the same name is replaced. Raises `HttpConflictError`."""
+async def _create(
+    access: Access, name: str, spec: Manifest, secrets: list[str], source: HopperInstance | None = None
+) -> HopperInstance:
+    """Create an instance, perhaps as a copy of `source`. Raises `HttpConflictError`.
+
+    A Terminated instance of the same name is replaced.
+    """
     annotations = {ANNOTATION_CREATED_BY: access.caller.name} if access.caller.is_known else {}
     manifest = instance_manifest(name, spec, annotations)
     check_parent(access, parse_as_created(access, manifest))
+    await check_new_instance(access, name, spec, source)  # before a predecessor is deleted
     await free_name(access, name)
-    return await create_object(access, manifest, secrets, STACK_REQUEST_FIELDS)
+    return await create_object(access, manifest, secrets, STACK_REQUEST_FIELDS, source)
 
 
 def instance_manifest(
@@ -126,7 +133,7 @@ async def replace_overrides(access: Access, member: HopperInstance, kind: Overri
     if after == before:
         return await patch_instance(access, member, {})
     check_not_final(member)
-    if problems := _new_problems(access, member, after):
+    if problems := _new_problems(access, member, _with_references(after)):
         raise invalid_service(problems, after, part=(kind.wire,))
     value = dump(_OVERRIDES, after).get(kind.wire) or None
     try:
@@ -134,6 +141,16 @@ async def replace_overrides(access: Access, member: HopperInstance, kind: Overri
     except RefusedError as error:
         secrets = secret_values((*after.env, *current_env))
         raise redact(with_request_fields(error, {f"spec.overrides.{kind.wire}": ""}), secrets) from None
+
+
+def _with_references(overrides: Overrides) -> Overrides:
+    """Return overrides in which secret values are references, as they will be stored."""
+    reference = EnvSource(secret_key_ref=KeyRef(name="values", key="value"))
+    env = (
+        replace(entry, value=None, value_from=reference) if entry.secret and entry.value is not None else entry
+        for entry in overrides.env
+    )
+    return replace(overrides, env=tuple(env))
 
 
 def _new_problems(access: Access, member: HopperInstance, overrides: Overrides) -> tuple[ServiceProblem, ...]:
@@ -159,11 +176,11 @@ async def duplicate_instance(
         spec["desiredState"] = DesiredState.STOPPED.value
     secrets = secret_values(marked_overrides(source, access.context.templates).env)
     if name is not None:
-        return await _create(access, checked_object_name(stack, name), spec, secrets)
+        return await _create(access, checked_object_name(stack, name), spec, secrets, source)
     for copy_name in islice(_copy_names(stack, source), _MAX_COPIES):
         if access.index.get(copy_name) is None:
             try:
-                return await _create(access, copy_name, spec, secrets)
+                return await _create(access, copy_name, spec, secrets, source)
             except HttpConflictError as error:
                 is_name_in_use = access.index.get(copy_name) is not None
                 if not is_name_in_use and not await object_exists(access, INSTANCES, copy_name):

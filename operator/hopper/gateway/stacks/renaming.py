@@ -5,18 +5,22 @@ instance succeeds. A gateway that stops between the two writes has changed nothi
 rename at once, and another rename is possible after a minute.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from hopper.api.instance import HopperInstance
 from hopper.api.names import ANNOTATION_RENAMING_TO
 from hopper.api.resources import INSTANCES, Manifest
+from hopper.api.service import Overrides
 from hopper.domain.messages import join_names
 from hopper.domain.renaming import takeover_of
 from hopper.domain.service.naming import claim_prefix
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import ForbiddenError, HttpConflictError, HttpNotFoundError
+from hopper.gateway.intents.author_rights import check_may_delete, check_new_instance, overrides_of
 from hopper.gateway.intents.checks import check_parent
-from hopper.gateway.intents.creation import create_object, parse_as_created
+from hopper.gateway.intents.creation import create_object, parse_as_created, read_generated_secrets
+from hopper.gateway.intents.secret_references import SecretValues, owner_reference
 from hopper.gateway.intents.writes import read_instance, reason_with_caller
 from hopper.gateway.stacks.changes import STACK_REQUEST_FIELDS, copied_spec, free_name, instance_manifest, read_member
 from hopper.gateway.stacks.members import (
@@ -26,9 +30,10 @@ from hopper.gateway.stacks.members import (
     get_member_or_404,
     name_in_stack,
     object_name,
+    template_name_of,
 )
 from hopper.gateway.views.queries import instance_not_found
-from hopper.gateway.views.secret_values import marked_overrides, secret_values
+from hopper.gateway.views.secret_values import is_generated_name, marked_overrides, secret_values
 from hopper.ports import ApiError, ConflictError, NotFoundError, UnavailableError
 
 RESERVATION_SECONDS = 60.0
@@ -46,20 +51,26 @@ async def rename_instance(access: Access, stack: HopperInstance, identity: str, 
     name = checked_object_name(stack, new_name)
     source = find_member(access, stack, identity)
     if source is None:
-        return _completed_rename(access, stack, identity, name)
+        return await _repeat_rename(access, stack, identity, name)
     if source.name == name:
         raise HttpConflictError(f"the instance already has the name {name}")
+    await check_may_delete(access, source.name, f"renaming {source.name}")
     _check_can_be_renamed(access, source)
+    await check_new_instance(access, name, _service_spec(source), source)
     await free_name(access, name)
     try:
         raw = await _reserve(access, source, name)
     except HttpNotFoundError:
         await _wait_until_deleted(access, source)
-        return _completed_rename(access, stack, identity, name)
+        return await _repeat_rename(access, stack, identity, name)
     source = access.context.store(raw)
     manifest = _successor_manifest(access, source, raw, name)
     check_parent(access, parse_as_created(access, manifest))
     return await _create_successor(access, source, manifest)
+
+
+def _service_spec(source: HopperInstance) -> Manifest:
+    return {"templateRef": {"name": template_name_of(source)}, "overrides": overrides_of(source)}
 
 
 async def _wait_until_deleted(access: Access, source: HopperInstance) -> None:
@@ -67,6 +78,15 @@ async def _wait_until_deleted(access: Access, source: HopperInstance) -> None:
     cached = access.index.get(source.name)
     if cached is not None and cached.metadata.uid == source.metadata.uid:
         await access.context.waiters.wait(cached, lambda instance: instance is None, DELETION_SECONDS)
+
+
+async def _repeat_rename(access: Access, stack: HopperInstance, identity: str, name: str) -> HopperInstance:
+    """Return the successor of a completed rename, after writing its Secret if that is missing."""
+    successor = _completed_rename(access, stack, identity, name)
+    predecessor = access.index.get(successor.spec.renamed_from.name) if successor.spec.renamed_from else None
+    if predecessor is not None:
+        await _complete_secrets(access, predecessor, successor)
+    return successor
 
 
 def _completed_rename(access: Access, stack: HopperInstance, identity: str, name: str) -> HopperInstance:
@@ -134,19 +154,36 @@ def _reserved_name(raw: Manifest, now: datetime) -> str | None:
 async def _create_successor(access: Access, source: HopperInstance, manifest: Manifest) -> HopperInstance:
     secrets = secret_values(marked_overrides(source, access.context.templates).env)
     try:
-        return await create_object(access, manifest, secrets, STACK_REQUEST_FIELDS)
+        return await create_object(access, manifest, secrets, STACK_REQUEST_FIELDS, source)
     except UnavailableError:
         raise  # the object may have been created, so the reservation stays
     except HttpConflictError:
         existing = await read_instance(access, manifest["metadata"]["name"])
         renamed_from = existing.spec.renamed_from
         if renamed_from is not None and renamed_from.name == source.name:
+            await _complete_secrets(access, source, existing)
             return existing
         await _release(access, source)
         raise
     except ApiError:
         await _release(access, source)
         raise
+
+
+async def _complete_secrets(access: Access, source: HopperInstance, successor: HopperInstance) -> None:
+    """Write the Secret of a successor if it is missing, because a gateway stopped after it created the successor."""
+    copied = await read_generated_secrets(access, overrides_of(source))
+    values = {entry.name: entry.value_from for entry in (source.spec.overrides or Overrides()).env if entry.value_from}
+    by_secret: dict[str, dict[str, str]] = {}
+    for entry in (successor.spec.overrides or Overrides()).env:
+        reference = entry.value_from and entry.value_from.secret_key_ref
+        old = (original := values.get(entry.name)) and original.secret_key_ref
+        if reference and old and is_generated_name(reference.name) and old.key in copied.get(old.name, {}):
+            by_secret.setdefault(reference.name, {})[reference.key] = copied[old.name][old.key]
+    owner = owner_reference(INSTANCES, successor.name, successor.metadata.uid)
+    for name, data in by_secret.items():
+        with suppress(ConflictError):
+            await access.context.secret_values.create(access.namespace, SecretValues(name, data).manifest(owner))
 
 
 async def _release(access: Access, source: HopperInstance) -> None:

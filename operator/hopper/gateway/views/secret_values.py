@@ -1,5 +1,6 @@
 """Secret values of environment variables. Requests may contain them; responses and error messages never do."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,9 @@ from hopper.ports import RefusedError
 from hopper.registry import TemplateIndex
 
 _REDACTED = "…"
+# Names of the Secrets that the gateway makes for secret values.
+VALUES_PREFIX = "hopper-values-"
+_GENERATED_NAME = re.compile(VALUES_PREFIX + "[a-z0-9].*-[0-9a-f]{12}")
 
 
 def marked_overrides(instance: HopperInstance, templates: TemplateIndex) -> Overrides:
@@ -31,18 +35,31 @@ def marked_overrides(instance: HopperInstance, templates: TemplateIndex) -> Over
     return replace(overrides, env=tuple(env))
 
 
+def is_generated_name(secret: str) -> bool:
+    """Whether a Secret has the form of name that the gateway gives."""
+    return _GENERATED_NAME.fullmatch(secret) is not None
+
+
 def without_secret_value(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of `env`, without its value if that is secret."""
-    return {key: value for key, value in entry.items() if key != "value"} if entry.get("secret") else entry
+    """Return an entry of `env` without its value if that is secret, and without a reference that the gateway made."""
+    if not entry.get("secret"):
+        return entry
+    reference = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
+    hidden = {"value", "valueFrom"} if is_generated_name(reference.get("name", "")) else {"value"}
+    return {key: value for key, value in entry.items() if key not in hidden}
 
 
 def restore_secret_values(entries: Iterable[EnvEntry], current: Iterable[EnvEntry]) -> tuple[EnvEntry, ...]:
-    """Return the entries, with the current value in each secret entry without a value.
+    """Return the entries, with the current value or reference in each secret entry without one.
 
     A client can thus send a response back without losing the secrets that it does not contain.
     """
-    values = {entry.name: entry.value for entry in current if entry.secret}
-    return tuple(replace(entry, value=values.get(entry.name)) if _lacks_value(entry) else entry for entry in entries)
+    known = {entry.name: entry for entry in current if entry.secret}
+    return tuple(_with_value_of(entry, known.get(entry.name)) if _lacks_value(entry) else entry for entry in entries)
+
+
+def _with_value_of(entry: EnvEntry, current: EnvEntry | None) -> EnvEntry:
+    return replace(entry, value=current.value, value_from=current.value_from) if current else entry
 
 
 def _lacks_value(entry: EnvEntry) -> bool:
