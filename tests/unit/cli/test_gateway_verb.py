@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from hopper.api.resources import INSTANCES
+from hopper.cli.api_keys import read_api_keys, remove_api_key
 from hopper.cli.main import app
 from hopper.gateway.auth import ApiKeyAuthority, Permission
 from hopper.gateway.http.connections import is_loopback
@@ -81,6 +82,7 @@ def test_default_options(served: list[dict[str, Any]]) -> None:
 
 def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
     run(
+        "--system-namespace=own",
         "-n",
         "a",
         "-n",
@@ -100,7 +102,7 @@ def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
     assert options["namespaces"] == ["a", "b"]
     assert (options["host"], options["port"], options["auth"]) == ("::1", 0, AuthMode.API_KEY)
     assert (options["rate"], options["verbose"], options["json_logs"]) == (9, True, True)
-    assert options["prefix"] == "x"
+    assert (options["prefix"], options["system_namespaces"]) == ("x", ["own"])
     assert options["allowed_hosts"] == ["Hopper.example.org"]
     assert options["tls_files"] == (Path("tls.crt"), Path("tls.key"))
 
@@ -164,5 +166,69 @@ class TestApiKey:
         assert rights == [True, False]
         assert not await keys.allows(caller, Permission("get", INSTANCES), "home")
 
+    async def test_a_key_with_role_beat_is_for_its_instances(self) -> None:
+        key, secret = self.create("probe", "--role", "beat", "--instance", "web", "--description", "pings")
+        keys = await self.load_keys(key, secret, "there")
+        caller = await keys.identify({"x-api-key": key})
+        beats = [Permission("create", INSTANCES, "heartbeat", name) for name in ("web", "db", "")]
+        assert [await keys.allows(caller, beat, "there") for beat in beats] == [True, False, False]
+        assert not await keys.allows(caller, Permission("get", INSTANCES), "there")
+
+    @pytest.mark.parametrize(("args", "expires"), [((), True), (("--days", "0"), False)])
+    def test_a_key_expires_unless_it_must_not(self, args: tuple[str, ...], expires: bool) -> None:
+        _, secret = self.create("ci", *args)
+        assert ("expires" in secret["stringData"]["ci"]) == expires
+
+    @pytest.mark.parametrize(
+        "args", [("--role", "beat"), ("--role", "work"), ("--role", "edit", "--instance", "web"), ("--role", "king")]
+    )
+    def test_instances_fit_the_role(self, args: tuple[str, ...]) -> None:
+        assert CliRunner().invoke(app, ["gateway", "key", "create", "ci", *args]).exit_code == 2
+
     def test_an_invalid_name_is_rejected(self) -> None:
         assert CliRunner().invoke(app, ["gateway", "key", "create", "My Key"]).exit_code == 2
+
+
+class FakeSecrets:
+    """`KubeClient` for the Secrets of one namespace, with a record of all writes."""
+
+    def __init__(self, *secrets: dict[str, Any]) -> None:
+        self.secrets = secrets
+        self.writes: list[tuple[str, str, object]] = []
+
+    async def request(self, method: str, path: str, *, body: object = None, query: str = "", **_: object) -> Any:
+        if method == "GET":
+            assert (path, query) == ("/api/v1/namespaces/a/secrets", "labelSelector=hopper.dev%2Fapi-keys%3Dtrue")
+            return {"items": list(self.secrets)}
+        self.writes.append((method, path.rpartition("/")[2], body))
+        return {}
+
+
+def stored_secret(name: str, **entries: str) -> dict[str, Any]:
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in entries.items()}
+    return {"metadata": {"name": name, "uid": "u", "resourceVersion": "7"}, "data": data}
+
+
+class TestStoredKeys:
+    HASH = "sha256:" + "0" * 64
+
+    async def test_the_list_shows_no_hash(self) -> None:
+        entry = f'{{"hash": "{self.HASH}", "role": "operate", "expires": "2027-01-01T00:00:00Z", "description": "d"}}'
+        kube: Any = FakeSecrets(stored_secret("keys", ci=entry, broken="{"))
+        rows = [key.row() for key in await read_api_keys(kube, "a")]
+        assert rows == [
+            ("broken", "(invalid)", "", "", "", "keys", ""),
+            ("ci", "operate", "*", "a", "2027-01-01 00:00", "keys", "d"),
+        ]
+
+    async def test_a_revoked_key_is_removed_from_every_secret(self) -> None:
+        kube: Any = FakeSecrets(
+            stored_secret("one", ci="{}"), stored_secret("two", ci="{}", x="{}"), stored_secret("z")
+        )
+        assert await remove_api_key(kube, "a", "ci") == ["one", "two"]
+        preconditions = {"uid": "u", "resourceVersion": "7"}
+        assert kube.writes == [
+            ("DELETE", "one", {"preconditions": preconditions}),
+            ("PATCH", "two", [{"op": "remove", "path": "/data/ci"}]),
+        ]
+        assert await remove_api_key(kube, "a", "unknown") == []

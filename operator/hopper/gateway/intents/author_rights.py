@@ -43,6 +43,9 @@ async def check_changed_instance(access: Access, instance: HopperInstance, chang
     is_terminated = instance.spec.desired_state is DesiredState.TERMINATED
     if changes.get("desiredState") == DesiredState.TERMINATED.value and not is_terminated:
         await check_may_delete(access, instance.name, f"terminating {instance.name}")
+    ttl = changes.get("ttlSecondsAfterFinished")
+    if ttl is not None and ttl != instance.spec.ttl_seconds_after_finished:
+        await check_may_delete(access, instance.name, f"a time to live for {instance.name}")
     before = overrides_of(instance)
     has_template = bool(changes["templateRef"]) if "templateRef" in changes else instance.spec.template_ref is not None
     after = _after_merge(before, changes["overrides"]) if "overrides" in changes else before
