@@ -29,7 +29,7 @@ class Grants:
     def __init__(self) -> None:
         self.more: set[str] = set()
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         return Caller("alice")
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
@@ -152,7 +152,7 @@ class KeyHolder:
     def __init__(self, role: KeyRole, *instances: str) -> None:
         self.key = ApiKey("ci", role, frozenset({"*"}), frozenset(instances), None)
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller:
+    async def identify(self, headers: Mapping[str, str], address: str = "") -> Caller:
         return KeyCaller("key:ci", (self.key,))
 
     async def allows(self, caller: Caller, permission: Permission, namespace: str) -> bool:
