@@ -107,7 +107,7 @@ async def _exercise_templates(rest: AuthenticatedClient) -> None:
 
 async def _exercise_stack(live: LiveInstances, rest: AuthenticatedClient) -> None:
     await rest.expect(201, "POST", "/instances", {"name": "stack", "scope": "PROJECT"})
-    await live.until_phase("Running", "stack")
+    await rest.until(lambda _, content: content["status"] == "running", "/instances/stack")
     service = {"instance_id": "db", "template_service_id": "web"}
     await rest.expect(201, "POST", "/stacks/stack/instances", service)
     await live.until_phase("Running", "stack-db")
