@@ -32,7 +32,7 @@ from hopper.gateway.intents.checks import check_config, check_parent, check_temp
 from hopper.gateway.intents.secret_references import (
     SecretValues,
     move_secret_values,
-    owner_reference,
+    secret_owner,
     secret_references,
 )
 from hopper.gateway.intents.writes import (
@@ -119,7 +119,7 @@ async def _write_secret(access: Access, instance: HopperInstance, secret: Secret
     If that fails, the instance is deleted again.
     """
     metadata = instance.metadata
-    owner = owner_reference(INSTANCES, metadata.name, metadata.uid)
+    owner = secret_owner(INSTANCES, metadata.name, metadata.uid)
     try:
         await access.context.secret_values.create(access.namespace, secret.manifest(owner))
     except ApiError:

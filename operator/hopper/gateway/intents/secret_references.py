@@ -95,6 +95,6 @@ def is_secret(entry: Mapping[str, Any], inherited: Collection[str] | None) -> bo
     return inherited is None or entry["name"] in inherited
 
 
-def owner_reference(resource: Resource, name: str, uid: str) -> Manifest:
+def secret_owner(resource: Resource, name: str, uid: str) -> Manifest:
     """Return a reference to the instance or template that owns a Secret."""
     return {"apiVersion": API_VERSION, "kind": resource.kind, "name": name, "uid": uid}

@@ -16,7 +16,7 @@ from hopper.gateway.http.errors import HttpConflictError, HttpNotFoundError
 from hopper.gateway.http.validation_errors import invalid_field
 from hopper.gateway.intents.author_rights import check_template
 from hopper.gateway.intents.checks import invalid_service
-from hopper.gateway.intents.secret_references import SecretValues, move_secret_values, owner_reference
+from hopper.gateway.intents.secret_references import SecretValues, move_secret_values, secret_owner
 from hopper.gateway.intents.writes import with_request_fields
 from hopper.gateway.models.templates import CreateTemplate, UpdateTemplate
 from hopper.gateway.views.secret_values import redact, restore_secret_values, secret_values
@@ -78,7 +78,7 @@ async def create_template(access: Access, body: CreateTemplate) -> HopperTemplat
 
 
 async def _write_secret(access: Access, template: HopperTemplate, secret: SecretValues) -> None:
-    owner = owner_reference(TEMPLATES, template.name, template.metadata.uid)
+    owner = secret_owner(TEMPLATES, template.name, template.metadata.uid)
     await access.context.secret_values.create(access.namespace, secret.manifest(owner))
 
 
