@@ -83,10 +83,13 @@ class GatewayClient:
     async def until(self, path: str, *, seconds: float = 30, **expected: Any) -> GatewayResponse:
         """Repeat a GET until these fields of the response have the expected values; return the response."""
         response = await self.get(path)
-        async with asyncio.timeout(seconds):
-            while response.code != 200 or any(response.body.get(key) != value for key, value in expected.items()):
-                await asyncio.sleep(0.05)
-                response = await self.get(path)
+        try:
+            async with asyncio.timeout(seconds):
+                while response.code != 200 or any(response.body.get(key) != value for key, value in expected.items()):
+                    await asyncio.sleep(0.05)
+                    response = await self.get(path)
+        except TimeoutError:
+            raise AssertionError(f"not within {seconds:.0f} s: {expected} at {path}\n{response.text}") from None
         return response
 
 

@@ -214,6 +214,9 @@ class Listener:
         except BaseException as error:
             slot.release()
             connection.close()
+            # The traceback refers to the TLS buffers, and to itself through its frames: they would stay until the
+            # garbage collector runs.
+            error.__traceback__ = None
             if not isinstance(error, OSError):
                 raise
 

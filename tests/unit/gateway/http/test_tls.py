@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import subprocess
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,6 +76,55 @@ async def test_unfinished_handshakes_keep_nobody_out(
         await until_empty(limit)
         for _, writer in clients:
             writer.close()
+
+
+def server_connections() -> list[SSLProtocol]:
+    """Return the TLS connections in memory that the gateway has accepted, also those that are closed."""
+    return [value for value in gc.get_objects() if type(value) is SSLProtocol and vars(value)["_server_side"]]
+
+
+@contextmanager
+def without_garbage_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("handshake", "sent"),
+    [
+        pytest.param(True, b"GET / HTTP/1.1\r\nX: " + b"y" * 30_000, id="unfinished head"),
+        pytest.param(True, PROBE, id="answered request"),
+        pytest.param(False, b"GET / HTTP/1.1\r\n\r\n", id="failed handshake"),
+        pytest.param(False, b"", id="unfinished handshake"),
+    ],
+)
+async def test_closed_connections_free_their_buffers_without_the_garbage_collector(
+    gateway: InMemoryGateway, tmp_path: Path, handshake: bool, sent: bytes
+) -> None:
+    """The garbage collector runs rarely, and 5,000 buffers would exceed the memory of the pod."""
+    files, limit = make_certificate(tmp_path, "gateway.example"), ConnectionLimit(10, 10)
+    context = ssl.create_default_context(cafile=files[0]) if handshake else None
+    name = "gateway.example" if handshake else None
+    async with listening(gateway, limit, ServerCertificate(*files)) as port:
+        with without_garbage_collector():
+            writers = []
+            for _ in range(30):
+                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
+                writer.write(sent)
+                writers.append(writer)
+                await asyncio.sleep(0)
+            for writer in writers:
+                writer.transport.abort()
+            writers.clear()
+            del writer
+            await until_empty(limit)
+            async with asyncio.timeout(SECONDS):
+                while server_connections():
+                    await asyncio.sleep(0.05)
 
 
 def test_files_that_do_not_match_are_reported(tmp_path: Path) -> None:
