@@ -10,7 +10,7 @@ from hopper.api.names import DEFAULT_PREFIX
 from hopper.api.resources import Manifest
 from hopper.gateway.auth import Authority
 from hopper.gateway.discovery import Catalogue, HeartbeatWriter, InstanceWaiters
-from hopper.gateway.http.limits import ConcurrencyLimit, RateLimiter, UnknownCredentialLimit
+from hopper.gateway.http.limits import ConcurrencyLimit, PendingBodies, RateLimiter, UnknownCredentialLimit
 from hopper.gateway.http.observability import GatewayMetrics
 from hopper.gateway.views.caches import ResponseCache
 from hopper.gateway.views.queries import InstanceLists
@@ -43,6 +43,7 @@ class Settings:
     local_only: bool = False
     max_body_bytes: int = 1_048_576
     max_body_seconds: float = 30.0
+    max_pending_body_bytes: int = 67_108_864
     max_depth: int = 32
     requests_per_second: float | None = 500.0
     burst: int = 1000
@@ -89,6 +90,7 @@ class Context:
     rate_limiter: RateLimiter = field(init=False)
     stream_limit: ConcurrencyLimit = field(init=False)
     wait_limit: ConcurrencyLimit = field(init=False)
+    pending_bodies: PendingBodies = field(init=False)
     instance_lists: InstanceLists = field(init=False)
     instance_renderer: InstanceRenderer = field(init=False)
     registry_renderer: RegistryEntryRenderer = field(init=False)
@@ -100,6 +102,7 @@ class Context:
         self.rate_limiter = RateLimiter(settings.requests_per_second, settings.burst)
         self.stream_limit = ConcurrencyLimit("event streams", settings.max_streams, settings.max_streams_per_caller)
         self.wait_limit = ConcurrencyLimit("waiting requests", settings.max_waits, settings.max_waits_per_caller)
+        self.pending_bodies = PendingBodies(settings.max_pending_body_bytes)
         self.instance_lists = InstanceLists(self.catalogue)
         self.instance_renderer = InstanceRenderer(self.catalogue.instances.__len__)
         self.registry_renderer = RegistryEntryRenderer(self.catalogue)

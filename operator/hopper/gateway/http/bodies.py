@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from hopper.gateway.http.errors import PayloadTooLargeError, RequestTimeoutError
+from hopper.gateway.http.limits import PendingBodies
 from hopper.gateway.http.validation_errors import invalid_body, validation_failed
 
 _JSON_TYPE = re.compile(r"\s*application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
@@ -28,6 +29,7 @@ class _ValidatedJsonRequest(Request):
     """A request whose `json()` returns the validated model of the route. FastAPI uses that model unchanged."""
 
     adapter: TypeAdapter[Any]
+    pending: PendingBodies
     max_bytes: int
     max_depth: int
     max_seconds: float
@@ -48,11 +50,15 @@ class _ValidatedJsonRequest(Request):
 
     async def _read(self) -> bytes:
         chunks, size = [], 0
-        async for chunk in self.stream():
-            size += len(chunk)
-            if size > self.max_bytes:
-                raise PayloadTooLargeError(f"the body is larger than {self.max_bytes} bytes; send a smaller one")
-            chunks.append(chunk)
+        try:
+            async for chunk in self.stream():
+                if size + len(chunk) > self.max_bytes:
+                    raise PayloadTooLargeError(f"the body is larger than {self.max_bytes} bytes; send a smaller one")
+                self.pending.reserve(len(chunk))
+                size += len(chunk)
+                chunks.append(chunk)
+        finally:
+            self.pending.release(size)
         return b"".join(chunks)
 
     async def json(self) -> Any:
@@ -124,6 +130,7 @@ class JsonRoute(APIRoute):
             json_request = _ValidatedJsonRequest(request.scope, request.receive)
             json_request.adapter = adapter
             settings = request.app.state.context.settings
+            json_request.pending = request.app.state.context.pending_bodies
             json_request.max_bytes, json_request.max_depth = settings.max_body_bytes, settings.max_depth
             json_request.max_seconds = settings.max_body_seconds
             return await handle(json_request)

@@ -1,4 +1,4 @@
-"""Limits for callers: request rate, checks of unknown credentials, and concurrent streams and waiting requests."""
+"""Limits for callers: request rate, unknown credentials, streams, waiting requests, and memory of request bodies."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hopper.gateway.http.errors import TooManyRequestsError
+from hopper.gateway.http.errors import TooManyRequestsError, unavailable
 
 MAX_TRACKED_CALLERS = 10_000
 _RETRY_LATER = {"Retry-After": "5"}
@@ -123,3 +123,24 @@ class ConcurrencyLimit:
     def _limit_reached(self, owner: str, limit: int) -> TooManyRequestsError:
         detail = f"{owner} already has {limit} {self._kind}; end one, or try again later"
         return TooManyRequestsError(detail, headers=_RETRY_LATER)
+
+
+class PendingBodies:
+    """Memory of all request bodies that are not complete yet."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """Return the number of bytes in memory."""
+        return self._bytes
+
+    def reserve(self, size: int) -> None:
+        """Count bytes of a body. Raises `ServiceUnavailableError` at the limit."""
+        if self._bytes + size > self._limit:
+            raise unavailable("the gateway is receiving too many large bodies; try again later")
+        self._bytes += size
+
+    def release(self, size: int) -> None:
+        self._bytes -= size

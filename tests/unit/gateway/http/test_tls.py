@@ -123,7 +123,7 @@ async def test_closed_connections_free_their_buffers_without_the_garbage_collect
             del writer
             await until_empty(limit)
             async with asyncio.timeout(SECONDS):
-                while server_connections():
+                while server_connections():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
 
 

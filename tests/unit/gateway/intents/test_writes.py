@@ -184,6 +184,28 @@ class TestCreate:
         response = await gateway.client.post("/instances", content=dribble(), headers=json_type)
         assert_problem(response, 408, "RequestTimeout")
 
+    async def test_bodies_that_are_not_complete_are_limited_in_total(self) -> None:
+        gateway = InMemoryGateway(settings=settings_with(max_pending_body_bytes=1000))
+        received, finish = asyncio.Event(), asyncio.Event()
+
+        async def slow_body() -> AsyncIterator[bytes]:
+            yield b'{"name": "first", "scope": "PROJECT"' + b" " * 900
+            received.set()
+            await finish.wait()
+            yield b"}"
+
+        json_type = {"Content-Type": "application/json"}
+        first = asyncio.create_task(gateway.client.post("/instances", content=slow_body(), headers=json_type))
+        await received.wait()
+        second = {"name": "second", "scope": "PROJECT", "description": "x" * 100}
+        refused = await gateway.post("/instances", second)
+        assert_problem(refused, 503, "ServiceUnavailable")
+        assert refused.headers["Retry-After"] == "1"
+        finish.set()
+        assert (await first).status_code == 201
+        assert len(gateway.context.pending_bodies) == 0
+        assert (await gateway.post("/instances", second)).status_code == 201
+
     async def test_errors_contain_no_secret(self, gateway: InMemoryGateway) -> None:
         long = "s3cret" * 10_000
         for env in ({"name": "T", "value": long, "secret": True}, {"name": "T", "value": "s3cret", "secret": "s3cret"}):
