@@ -23,6 +23,17 @@ def is_stalled(live: LiveInstances, name: str) -> bool:
     return live.is_observed(name) and live.condition(name, "Stalled").get("status") == "True"
 
 
+async def until_blocked(live: LiveInstances, name: str, reason: str) -> str:
+    """Wait until an instance that starts is stalled for a reason outside of it; return the message."""
+    await live.until_reason(name, "Stalled", reason)
+    assert live.status(name)["phase"] == "Starting"
+    for condition_type in ("Ready", "WorkloadAvailable"):
+        condition = live.condition(name, condition_type)
+        assert (condition["status"], condition["reason"]) == ("False", reason)
+    message: str = live.condition(name, "Ready")["message"]
+    return message
+
+
 async def until_error(live: LiveInstances, name: str, reason: str) -> str:
     """Wait for phase Error; check that history, conditions and Event give the reason; return the message."""
     await live.until_phase("Error", name)
@@ -60,42 +71,6 @@ class TestErrorReasons:
         assert "last words" not in str(live["a"])
         assert live.condition("a", "Stalled")["reason"] == "RestartNever"
         assert live.phase_history("a") == STARTED_ONCE
-
-    async def test_an_unschedulable_pod_is_an_error(
-        self, live: LiveInstances, operator: Operator, workloads: Workloads, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(workload, "UNSCHEDULABLE_GRACE_SECONDS", 2.0)
-        await workloads.create_template(resources={"requests": {"cpu": "1000000"}})
-        await live.create("a", **WEB, **NEVER_RESTART)
-        assert "Insufficient cpu" in await until_error(live, "a", "Unschedulable")
-        await workloads.edit_template(resources=None)
-        await live.until_phase("Running", "a")
-
-    async def test_pods_rejected_by_a_quota_are_an_error(
-        self, live: LiveInstances, operator: Operator, workloads: Workloads
-    ) -> None:
-        path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
-        quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-        await live.request("POST", path, quota)
-        await workloads.create_instance("a", **NEVER_RESTART)
-        assert "exceeded quota: none" in await until_error(live, "a", "PodsRefused")
-        await live.request("DELETE", f"{path}/none")
-        await live.edit("a", restartedAt="2026-01-01T00:00:00Z")
-        await live.until_phase("Running", "a")
-
-    async def test_pods_rejected_by_pod_security_are_an_error(
-        self, live: LiveInstances, operator: Operator, workloads: Workloads
-    ) -> None:
-        labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-        await live.request("PATCH", f"/api/v1/namespaces/{live.namespace}", labels, MERGE_PATCH)
-        await workloads.create_template(securityProfile="Baseline")
-        await live.create("a", **WEB, **NEVER_RESTART)
-        assert "violates PodSecurity" in await until_error(live, "a", "PodsRefused")
-        assert "runAsNonRoot" in live.condition("a", "WorkloadAvailable")["message"]
-        assert "securityProfile Baseline" in live.condition("a", "Warning")["message"]
-        await workloads.edit_template(securityProfile=None)
-        await live.until_phase("Running", "a")
-        assert not live.condition("a", "Warning")
 
     async def test_objects_rejected_by_a_quota_stall_the_instance(
         self, live: LiveInstances, operator: Operator, workloads: Workloads
@@ -215,6 +190,61 @@ class TestRestartPolicy:
             await live.until(lambda: is_stalled(live, "a"), "a is stalled")
             assert live.status("a")["restarts"] == restarts
             assert len(workloads.pod_uids_ever("a") - before) == 1
+
+
+class TestBlockages:
+    """Pods that cannot be created or scheduled: the instance waits, uses up no restart, and continues by itself."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workload, "UNSCHEDULABLE_GRACE_SECONDS", 1.0)
+        monkeypatch.setattr(workload, "REJECTION_GRACE_SECONDS", 1.0)
+        monkeypatch.setattr(checks, "STALLED_AFTER_SECONDS", 2.0)
+
+    async def test_instances_without_room_keep_one_pod_each(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        names = ("a", "b", "c")
+        policy = {"policy": "Always", "backoffSeconds": 0}
+        await workloads.create_template(resources={"requests": {"cpu": "1000000"}})
+        await live.create_from(*(manifest(name, **WEB, restartPolicy=policy) for name in names))
+        for name in names:
+            assert "Insufficient cpu" in await until_blocked(live, name, "Unschedulable")
+        pods = {name: set(workloads.pods(name)) for name in names}
+        assert all(len(pods[name]) == 1 for name in names)
+        replica_sets = await live.request("GET", f"/apis/apps/v1/namespaces/{live.namespace}/replicasets")
+        assert len(replica_sets["items"]) == len(names)
+        assert all(live.status(name).get("retries", 0) == live.status(name).get("restarts", 0) == 0 for name in names)
+        await workloads.edit_template(resources=None)
+        await live.until_phase("Running", *names)
+        assert all("Error" not in live.phase_history(name) for name in names)
+
+    async def test_pods_rejected_by_a_quota_come_when_the_quota_allows_them(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        path = f"/api/v1/namespaces/{live.namespace}/resourcequotas"
+        quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+        await live.request("POST", path, quota)
+        await workloads.create_instance("a", **NEVER_RESTART)
+        assert "exceeded quota: none" in await until_blocked(live, "a", "PodsRefused")
+        await live.request("DELETE", f"{path}/none")
+        await live.until_phase("Running", "a")
+        assert live.phase_history("a") == ["Created", "Starting", "Running"]
+        assert not live.condition("a", "Stalled")
+
+    async def test_pods_rejected_by_pod_security_follow_a_correction(
+        self, live: LiveInstances, operator: Operator, workloads: Workloads
+    ) -> None:
+        labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+        await live.request("PATCH", f"/api/v1/namespaces/{live.namespace}", labels, MERGE_PATCH)
+        await workloads.create_template(securityProfile="Baseline")
+        await live.create("a", **WEB, **NEVER_RESTART)
+        assert "violates PodSecurity" in await until_blocked(live, "a", "PodsRefused")
+        assert "runAsNonRoot" in live.condition("a", "WorkloadAvailable")["message"]
+        assert "securityProfile Baseline" in live.condition("a", "Warning")["message"]
+        await workloads.edit_template(securityProfile=None)
+        await live.until_phase("Running", "a")
+        assert not live.condition("a", "Warning")
 
 
 class TestStateChanges:

@@ -78,7 +78,7 @@ class RuntimeGatherer:
             missing_dependencies=missing,
             cycle=find_dependency_cycle(instance, self._template, tree) if missing else (),
             current=problem is None and _is_current(instance, blueprint, deployment),
-            recheck_after=recheck_after(pods, now),
+            recheck_after=recheck_after(deployment, pods, now),
             domain_problems=domain_problems,
         )
         workload = assess_workload(deployment, pods, now)

@@ -24,6 +24,8 @@ PARENT_IS_ABSENT = frozenset({Reason.PARENT_NOT_FOUND, Reason.ORPHANED, Reason.P
 # The message of a wait names the objects only after this time. Most waits are shorter, and every change of a message
 # costs a write of the status.
 DETAILS_AFTER_SECONDS = 30.0
+# A wait for something that a user may have to provide counts as Stalled after this time. It continues nevertheless.
+STALLED_AFTER_SECONDS = 120.0
 _HOW_TO_RETRY = "change the spec or set spec.restartedAt to try again"
 
 
@@ -139,6 +141,14 @@ def back_off_is_running(o: Observed) -> Hold | None:
 def workload_is_not_available(o: Observed) -> Hold | None:
     if o.workload.available:
         return None
+    if blockage := o.workload.blockage:
+        remaining = seconds_until(blockage.since + timedelta(seconds=STALLED_AFTER_SECONDS), o.now)
+        return Hold(
+            blockage.reason,
+            f"{blockage.message}; it continues by itself when the cause is gone",
+            stalled=remaining <= 0,
+            retry_after=remaining if remaining > 0 else None,
+        )
     # The Deployment may report the end of a rollout too early. A rollout that was reported lasts until the workload
     # is available.
     rolls_out = o.workload.rolling_out or o.instance.status.reason(ConditionType.READY) == Reason.ROLLING_OUT

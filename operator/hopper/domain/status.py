@@ -117,7 +117,7 @@ def _workload_fields(o: Observed, walked: InstanceStatus) -> dict[str, Any]:
     deployment = runtime.owned.get(("Deployment", name or ""))
     # While pods come and go, the number of replicas is not updated, because that would be a write for each of them.
     takes_long = not seconds_until_details(o.with_status(walked))
-    settled = workload.available or workload.gone or workload.failure or takes_long
+    settled = workload.available or workload.gone or workload.failure or workload.blockage or takes_long
     running_generation = runtime.template_generation if runtime.current and workload.available else None
     selector = ",".join(f"{label}={value}" for label, value in pod_selector(o.instance.name).items())
     has_template = o.instance.spec.template_ref is not None

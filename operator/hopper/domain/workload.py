@@ -2,6 +2,9 @@
 
 A failure puts the instance into Error only if no pod is available. While pods of the previous revision, or some pods of
 the current one, are available, the failure is only part of the message.
+
+A blockage is no failure: pods cannot be created or scheduled, and new pods could not either. The instance waits,
+because Kubernetes tries again by itself.
 """
 
 import re
@@ -23,6 +26,8 @@ from hopper.domain.runtime_messages import (
 
 # A pod may be unschedulable for this long, because a new node or volume can take a while.
 UNSCHEDULABLE_GRACE_SECONDS = 60.0
+# The API server may reject pods for this long, because a new namespace has no service account at first.
+REJECTION_GRACE_SECONDS = 5.0
 _POD_TEMPLATE_HASH = "pod-template-hash"
 _MAX_POD_NAMES = 3
 _MAX_DETAIL = 500
@@ -57,6 +62,13 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Blockage(Failure):
+    """Reason and message for pods that cannot be created or scheduled, and the time when that began."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """State of the Deployment and the pods of an instance.
 
@@ -68,6 +80,7 @@ class Workload:
     gone: bool = True
     rolling_out: bool = False
     failure: Failure | None = None
+    blockage: Blockage | None = None
     message: str = ""
 
 
@@ -100,14 +113,23 @@ def assess_workload(deployment: Manifest | None, pods: Sequence[Manifest], now: 
     if serving := _serving_message(deployment, failure):
         message = f"{serving}; {failure.message}"
         return Workload(available=False, gone=False, rolling_out=rolling_out, message=message)
+    if isinstance(failure, Blockage):
+        return Workload(False, gone=False, rolling_out=rolling_out, blockage=failure, message=failure.message)
     return Workload(available=False, gone=False, failure=failure, message=failure.message)
 
 
-def recheck_after(pods: Iterable[Manifest], now: datetime) -> float | None:
+def recheck_after(deployment: Manifest | None, pods: Sequence[Manifest], now: datetime) -> float | None:
     """Return the seconds until the assessment can change without a watch event, None if it cannot."""
-    unscheduled = (_seconds_unscheduled(pod, now) for pod in pods)
-    remaining = (UNSCHEDULABLE_GRACE_SECONDS - seconds for seconds in unscheduled if seconds is not None)
-    return min((seconds for seconds in remaining if seconds > 0), default=None)
+    moments = [
+        since + timedelta(seconds=UNSCHEDULABLE_GRACE_SECONDS)
+        for pod in pods
+        if (since := _unschedulable_since(pod, now)) is not None
+    ]
+    if deployment is not None and (rejection := _rejection(deployment)):
+        moments.append(_since(rejection, deployment, now) + timedelta(seconds=REJECTION_GRACE_SECONDS))
+    if deployment is not None and (second_chance := _second_chance(deployment, pods)):
+        moments.append(second_chance)
+    return min(((moment - now).total_seconds() for moment in moments if moment > now), default=None)
 
 
 def _is_complete(status: Manifest, replicas: int) -> bool:
@@ -129,17 +151,51 @@ def _find_failure(deployment: Manifest, pods: Sequence[Manifest], now: datetime)
     failures = [_first_failure(revision_pods, now) for revision_pods in _newest_pods(deployment["status"], pods)]
     if failures and all(failures):
         return failures[0]
-    conditions = {condition["type"]: condition for condition in deployment["status"].get("conditions", ())}
-    rejection = conditions.get("ReplicaFailure", {})
-    if rejection.get("status") == "True":
+    if rejection := _rejection(deployment):
+        since = _since(rejection, deployment, now)
+        if now - since < timedelta(seconds=REJECTION_GRACE_SECONDS):
+            return None
         detail = truncate(rejection.get("message", ""), _MAX_DETAIL)
-        return Failure(Reason.PODS_REFUSED, f"the API server rejects its pods: {detail}")
-    progress = conditions.get("Progressing", {})
-    if progress.get("status") == "False" and progress.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED:
-        message = f"not available within {deployment['spec'].get('progressDeadlineSeconds', 600)} s"
+        return Blockage(Reason.PODS_REFUSED, f"the API server rejects its pods: {detail}", since)
+    if (progress := _exceeded_deadline(deployment)) and now >= (_second_chance(deployment, pods) or now):
+        message = f"not available within {_progress_deadline(deployment):.0f} s"
         detail = truncate(progress.get("message", ""), _MAX_DETAIL)
         return Failure(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{message}: {detail}")
     return None
+
+
+def _rejection(deployment: Manifest) -> Manifest | None:
+    """Return the condition that says that the API server rejects pods, None if it accepts them."""
+    condition = _condition(deployment, "ReplicaFailure")
+    return condition if condition.get("status") == "True" else None
+
+
+def _exceeded_deadline(deployment: Manifest) -> Manifest | None:
+    """Return the condition that says that the progress deadline has passed, None if it has not."""
+    condition = _condition(deployment, "Progressing")
+    exceeded = condition.get("status") == "False" and condition.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED
+    return condition if exceeded else None
+
+
+def _second_chance(deployment: Manifest, pods: Sequence[Manifest]) -> datetime | None:
+    """Return the new deadline of pods that were scheduled after the deadline had passed; None without such pods.
+
+    The time in which pods could not be created or scheduled must not count as their failure.
+    """
+    exceeded = _exceeded_deadline(deployment)
+    exceeded_at = _time(exceeded.get("lastTransitionTime")) if exceeded else None
+    if exceeded_at is None:
+        return None
+    conditions = (_condition(pod, "PodScheduled") for pod in pods)
+    times = (
+        _time(condition.get("lastTransitionTime")) for condition in conditions if condition.get("status") == "True"
+    )
+    scheduled_at = max((time for time in times if time and time > exceeded_at), default=None)
+    return scheduled_at + timedelta(seconds=_progress_deadline(deployment)) if scheduled_at else None
+
+
+def _progress_deadline(deployment: Manifest) -> float:
+    return float(deployment["spec"].get("progressDeadlineSeconds", 600))
 
 
 def _newest_pods(status: Manifest, pods: Sequence[Manifest]) -> list[list[Manifest]]:
@@ -170,10 +226,10 @@ def _pod_failure(pod: Manifest, now: datetime) -> Failure | None:
         waiting = container.get("state", {}).get("waiting", {})
         if (reason := _WAITING_REASONS.get(waiting.get("reason", ""))) is not None:
             return _container_failure(pod, container, waiting, reason)
-    seconds = _seconds_unscheduled(pod, now)
-    if seconds is not None and seconds >= UNSCHEDULABLE_GRACE_SECONDS:
-        detail = truncate(_scheduled_condition(pod).get("message", ""), _MAX_DETAIL)
-        return Failure(Reason.UNSCHEDULABLE, f"pod {_name(pod)}: Unschedulable: {detail}")
+    since = _unschedulable_since(pod, now)
+    if since is not None and now - since >= timedelta(seconds=UNSCHEDULABLE_GRACE_SECONDS):
+        detail = truncate(_condition(pod, "PodScheduled").get("message", ""), _MAX_DETAIL)
+        return Blockage(Reason.UNSCHEDULABLE, f"pod {_name(pod)}: Unschedulable: {detail}", since)
     return None
 
 
@@ -249,18 +305,27 @@ def _stopping_message(pods: Sequence[Manifest]) -> str:
     return f"waits for its pods to stop: {join_names(names, _MAX_POD_NAMES)}" if names else ""
 
 
-def _seconds_unscheduled(pod: Manifest, now: datetime) -> float | None:
-    """Return how long a pod has been unschedulable, None if it is not."""
-    condition = _scheduled_condition(pod)
+def _unschedulable_since(pod: Manifest, now: datetime) -> datetime | None:
+    """Return since when a pod has been unschedulable, None if it is not."""
+    condition = _condition(pod, "PodScheduled")
     if condition.get("status") != "False" or condition.get("reason") != Reason.UNSCHEDULABLE:
         return None
-    since = condition.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
-    return (now - (datetime.fromisoformat(since) if since else now)) / timedelta(seconds=1)
+    return _since(condition, pod, now)
 
 
-def _scheduled_condition(pod: Manifest) -> Mapping[str, Any]:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return next((condition for condition in conditions if condition["type"] == "PodScheduled"), {})
+def _condition(manifest: Manifest, condition_type: str) -> Manifest:
+    """Return the condition of this type; empty if there is none."""
+    conditions: Iterable[Manifest] = manifest.get("status", {}).get("conditions", ())
+    return next((condition for condition in conditions if condition["type"] == condition_type), {})
+
+
+def _since(condition: Manifest, manifest: Manifest, now: datetime) -> datetime:
+    """Return the time of a condition, else the creation time of its object, else `now`."""
+    return _time(condition.get("lastTransitionTime")) or _time(manifest["metadata"].get("creationTimestamp")) or now
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _pod_template_hash(pod: Manifest) -> str:

@@ -40,6 +40,10 @@ def deployment(
     }
 
 
+def time_before(seconds: float) -> str:
+    return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def pod(
     name: str = "web-1",
     *,
@@ -57,7 +61,7 @@ def pod(
         container["lastState"] = {"terminated": last}
     conditions = []
     if unscheduled is not None:
-        since = (NOW - timedelta(seconds=unscheduled)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = time_before(unscheduled)
         conditions.append({"type": "Initialized", "status": "True"})
         conditions.append(
             {
@@ -71,7 +75,7 @@ def pod(
     metadata: dict[str, Any] = {
         "name": name,
         "labels": {"pod-template-hash": revision},
-        "creationTimestamp": (NOW - timedelta(seconds=age)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "creationTimestamp": time_before(age),
     }
     if deleted:
         metadata["deletionTimestamp"] = "2026-03-01T12:00:00Z"
@@ -82,6 +86,7 @@ def pod(
 CREATING = {"reason": "ContainerCreating"}
 CRASHING = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}
 REFUSED = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"}
+REFUSED["lastTransitionTime"] = time_before(10)
 LATE = {
     "type": "Progressing",
     "status": "False",
@@ -199,18 +204,6 @@ class TestFailures:
                 "RunContainerError",
             ),
             (
-                deployment(available=0),
-                [pod(unscheduled=61)],
-                Reason.UNSCHEDULABLE,
-                "Unschedulable: 0/3 nodes are available",
-            ),
-            (
-                deployment(updated=0, available=0, conditions=(REFUSED,)),
-                [],
-                Reason.PODS_REFUSED,
-                "exceeded quota: small",
-            ),
-            (
                 deployment(available=0, conditions=(LATE,)),
                 [pod()],
                 Reason.PROGRESS_DEADLINE_EXCEEDED,
@@ -268,6 +261,68 @@ class TestFailures:
     def test_the_first_pod_by_name_is_reported(self) -> None:
         pods = [pod(name, waiting=CRASHING) for name in ("c", "a", "b")]
         assert "pod a:" in assess_workload(deployment(3, available=0), pods, NOW).message
+
+
+class TestBlockages:
+    """Pods that cannot be created or scheduled: a restart does not help, so they are no failure."""
+
+    @pytest.mark.parametrize(
+        ("live", "pods", "reason", "words"),
+        [
+            (
+                deployment(available=0),
+                [pod(unscheduled=61)],
+                Reason.UNSCHEDULABLE,
+                "pod web-1: Unschedulable: 0/3 nodes are available",
+            ),
+            (
+                deployment(updated=0, available=0, conditions=(REFUSED,)),
+                [],
+                Reason.PODS_REFUSED,
+                "the API server rejects its pods: exceeded quota: small",
+            ),
+            (
+                deployment(updated=0, available=0, conditions=(REFUSED, LATE)),
+                [],
+                Reason.PODS_REFUSED,
+                "exceeded quota: small",
+            ),
+            (
+                deployment(available=0, conditions=(LATE,)),
+                [pod(unscheduled=700)],
+                Reason.UNSCHEDULABLE,
+                "0/3 nodes are available",
+            ),
+        ],
+    )
+    def test_give_the_reason_and_no_failure(
+        self, live: dict[str, Any], pods: list[dict[str, Any]], reason: Reason, words: str
+    ) -> None:
+        workload = assess_workload(live, pods, NOW)
+        assert workload.failure is None
+        assert workload.blockage is not None
+        assert workload.blockage.reason is reason
+        assert words in workload.blockage.message
+        assert not workload.available
+        assert not workload.gone
+
+    def test_a_short_rejection_is_progress(self) -> None:
+        """A new namespace has no service account at first."""
+        refused = {**REFUSED, "lastTransitionTime": time_before(4)}
+        live = deployment(updated=0, available=0, conditions=(refused,))
+        workload = assess_workload(live, [], NOW)
+        assert (workload.blockage, workload.failure) == (None, None)
+        assert recheck_after(live, [], NOW) == 1
+
+    def test_pods_that_were_scheduled_after_the_deadline_get_their_time(self) -> None:
+        late = {**LATE, "lastTransitionTime": time_before(100)}
+        live = deployment(available=0, conditions=(late,))
+        scheduled = {"type": "PodScheduled", "status": "True"}
+        for seconds, failed in ((99, False), (101, True)):
+            waiting = pod(waiting=CREATING, age=700)
+            waiting["status"]["conditions"] = [{**scheduled, "lastTransitionTime": time_before(seconds)}]
+            assert (assess_workload(live, [waiting], NOW).failure is not None) is failed
+            assert recheck_after(live, [waiting], NOW) == (None if failed else 501)
 
 
 class TestAvailablePods:
@@ -357,11 +412,11 @@ class TestRecheck:
         ],
     )
     def test_is_due_when_the_grace_period_ends(self, pods: list[dict[str, Any]], seconds: float | None) -> None:
-        assert recheck_after(pods, NOW) == seconds
+        assert recheck_after(None, pods, NOW) == seconds
 
     def test_uses_the_creation_time_if_the_condition_has_no_time(self) -> None:
         waiting = pod(unscheduled=5, age=15)
         del waiting["status"]["conditions"][1]["lastTransitionTime"]
-        assert recheck_after([waiting], NOW) == 45
+        assert recheck_after(None, [waiting], NOW) == 45
         del waiting["metadata"]["creationTimestamp"]
-        assert recheck_after([waiting], NOW) == 60
+        assert recheck_after(None, [waiting], NOW) == 60
