@@ -211,7 +211,7 @@ def test_an_inline_secret_is_admitted_with_a_warning(users: Users) -> None:
     assert "web" in users.instances.kubectl("get", "hoppertemplates", "--output=name")
 
 
-class TestOperatorFence:
+class TestOperatorWrites:
     @pytest.fixture(autouse=True)
     def everything_is_permitted(self, cluster: Cluster, users: Users) -> Iterator[None]:
         """So that only the policy stands in the way."""
@@ -331,7 +331,7 @@ class TestOperatorFence:
         users.instances.kubectl(*arguments)
 
 
-class TestGatewayFence:
+class TestGatewayWrites:
     @pytest.fixture(autouse=True)
     def everything_is_permitted(self, cluster: Cluster, users: Users) -> Iterator[None]:
         name = "policy-test-gateway"
