@@ -139,7 +139,14 @@ class TestKubectl:
             "deletionProtection": False,
             "overrides": {"ports": [{"containerPort": 80, "protocol": "TCP"}]},
         }
-        assert "status" not in instance
+
+    def test_says_that_no_operator_has_observed_the_object(self, instances: KubectlInstances) -> None:
+        """Tools that judge by kstatus take an object without this for current."""
+        instances.apply("a", {"scope": "Project"})
+        template = {"apiVersion": "hopper.dev/v1", "kind": "HopperTemplate", "metadata": {"name": "web"}}
+        instances.kubectl("apply", "--filename=-", input=json.dumps({**template, "spec": {"image": "web:1"}}))
+        stored = json.loads(instances.kubectl("get", "hoppertemplates.hopper.dev", "web", "--output=json"))
+        assert stored["status"] == instances.get("a")["status"] == {"observedGeneration": -1}
 
     def test_prints_the_columns_of_an_instance(self, instances: KubectlInstances) -> None:
         instances.apply("a", {"scope": "Personal", "type": "Ephemeral", "parentRef": {"name": "global"}})
@@ -173,7 +180,7 @@ class TestSubresource:
         instance = instances.get("a")
         assert (instance["spec"]["replicas"], instance["status"], instance["metadata"]["generation"]) == (
             1,
-            {"phase": "Running"},
+            {"observedGeneration": -1, "phase": "Running"},
             1,
         )
         instances.kubectl("patch", KIND, "a", "--type=merge", f"--patch={patch.replace('Running', 'Error')}")

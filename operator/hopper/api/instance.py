@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from hopper.api.conditions import ConditionType
 from hopper.api.config import InstanceConfig
 from hopper.api.enums import DesiredState, InstanceType, Phase, RestartMode, Scope
-from hopper.api.model import WIRE, Condition, Metadata, Moment, NameRef, ObjectName, Shared, dump
+from hopper.api.model import OBSERVED_OR_NONE, WIRE, Condition, Metadata, Moment, NameRef, ObjectName, Shared, dump
 from hopper.api.scopes import SCOPES
 from hopper.api.service import Overrides
 
@@ -198,7 +198,12 @@ class InstanceStatus:
         Field(description="Most restrictive desired state among the instance and its ancestors."),
     ] = None
     observed_generation: Annotated[
-        int | None, Field(description="Generation of the instance from which this status was computed.")
+        int | None,
+        OBSERVED_OR_NONE,
+        Field(
+            description="Generation of the instance from which this status was computed; -1 before the operator "
+            "has seen the instance."
+        ),
     ] = None
     conditions: Annotated[
         tuple[Condition, ...],

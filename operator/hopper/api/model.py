@@ -26,6 +26,11 @@ Shared = Annotated[str, SHARE]
 # Times are shared as well, because many of them fall into the same second.
 Moment = Annotated[datetime, AfterValidator(lru_cache(maxsize=4096)(lambda moment: moment))]
 
+# Default of `status.observedGeneration` in the CRDs, read as None. With it, kstatus does not call an object current
+# before the operator has seen it.
+UNOBSERVED = -1
+OBSERVED_OR_NONE = BeforeValidator(lambda generation: None if generation == UNOBSERVED else generation)
+
 ObjectName = Annotated[
     str,
     Field(

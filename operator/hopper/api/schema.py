@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hopper.api.model import UNOBSERVED
+
 Schema = dict[str, Any]
 
 _INT32_MAX = 2**31 - 1
@@ -31,6 +33,9 @@ def object_schema(model: type[Any]) -> Schema:
     """Return the schema of a kind whose model has `spec` and optionally `status`."""
     schema = structural_schema(model)
     status = structural_schema(model, defaults=False)["properties"].get("status")
+    if status is not None:
+        status["properties"]["observedGeneration"]["default"] = UNOBSERVED
+        status["default"] = {"observedGeneration": UNOBSERVED}
     properties = _TYPE_META | {"spec": schema["properties"]["spec"]} | ({"status": status} if status else {})
     return {"description": schema["description"], "type": "object", "required": ["spec"], "properties": properties}
 

@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from hopper.api.enums import RestartMode, SecurityProfile
-from hopper.api.model import WIRE, Condition, Metadata, ObjectName, dump
+from hopper.api.model import OBSERVED_OR_NONE, WIRE, Condition, Metadata, ObjectName, dump
 from hopper.api.service import ConfigFiles, Domains, Env, Healthcheck, Labels, Ports, Volumes
 
 USERS_SHOWN = 20
@@ -117,7 +117,12 @@ class TemplateStatus:
     """Observed state of a template. Only the operator writes it."""
 
     observed_generation: Annotated[
-        int | None, Field(description="Generation of the template from which this status was computed.")
+        int | None,
+        OBSERVED_OR_NONE,
+        Field(
+            description="Generation of the template from which this status was computed; -1 before the operator "
+            "has seen the template."
+        ),
     ] = None
     users: Annotated[int, Field(description="Number of instances that reference the template.")] = 0
     used_by: Annotated[

@@ -21,7 +21,8 @@ def violations(recorder: WatchRecorder) -> list[str]:
     found: dict[str, None] = {}
     for event in recorder.log:
         version = event.object
-        if status := version.get("status"):
+        status = version.get("status", {})
+        if "phase" in status:  # else no operator has written it
             uid = version["metadata"]["uid"]
             problems = [*_history_problems(status), *_condition_problems(version, status), *_owner_problems(version)]
             problems += _continuity_problems(last_status.get(uid, {}), status)
