@@ -157,6 +157,8 @@ def _find_failure(deployment: Manifest, pods: Sequence[Manifest], now: datetime)
             return None
         detail = truncate(rejection.get("message", ""), _MAX_DETAIL)
         return Blockage(Reason.PODS_REFUSED, f"the API server rejects its pods: {detail}", since)
+    if not any(_condition(pod, "PodScheduled").get("status") != "False" for pod in pods):
+        return None  # The time in which no pod could be created or scheduled is not the failure of a pod.
     if (progress := _exceeded_deadline(deployment)) and now >= (_second_chance(deployment, pods) or now):
         message = f"not available within {_progress_deadline(deployment):.0f} s"
         detail = truncate(progress.get("message", ""), _MAX_DETAIL)

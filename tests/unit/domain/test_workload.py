@@ -314,6 +314,13 @@ class TestBlockages:
         assert (workload.blockage, workload.failure) == (None, None)
         assert recheck_after(live, [], NOW) == 1
 
+    @pytest.mark.parametrize("pods", [[], [pod(unscheduled=1, age=700)]])
+    def test_the_deadline_does_not_count_while_no_pod_is_scheduled(self, pods: list[dict[str, Any]]) -> None:
+        """The quota or the scheduling gate may just have gone."""
+        late = {**LATE, "lastTransitionTime": time_before(100)}
+        workload = assess_workload(deployment(updated=0, available=0, conditions=(late,)), pods, NOW)
+        assert (workload.blockage, workload.failure) == (None, None)
+
     def test_pods_that_were_scheduled_after_the_deadline_get_their_time(self) -> None:
         late = {**LATE, "lastTransitionTime": time_before(100)}
         live = deployment(available=0, conditions=(late,))
