@@ -30,10 +30,9 @@ from hopper.gateway.http.validation_errors import invalid_field
 from hopper.gateway.intents.author_rights import check_may_delete, check_new_instance, overrides_of
 from hopper.gateway.intents.checks import check_config, check_parent, check_template_exists, resolve_parent
 from hopper.gateway.intents.secret_references import (
-    SecretValues,
     move_secret_values,
-    secret_owner,
     secret_references,
+    write_secret_values_of_new,
 )
 from hopper.gateway.intents.writes import (
     REASON_LIMIT,
@@ -44,7 +43,7 @@ from hopper.gateway.intents.writes import (
 )
 from hopper.gateway.models.requests import CreateInstance
 from hopper.gateway.views.secret_values import is_generated_name, redact, secret_values
-from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
+from hopper.ports import ConflictError, NotFoundError, RefusedError
 
 _CONFIG: TypeAdapter[InstanceConfig] = TypeAdapter(InstanceConfig)
 _OVERRIDES: TypeAdapter[Overrides] = TypeAdapter(Overrides)
@@ -105,26 +104,12 @@ async def create_object(
     try:
         created = context.store(await context.intents.create(INSTANCES, access.namespace, manifest))
         if secret is not None:
-            await _write_secret(access, created, secret)
+            await write_secret_values_of_new(access, secret, INSTANCES, created.metadata)
         return created
     except ConflictError:
         raise _name_in_use(manifest["metadata"]["name"]) from None
     except RefusedError as error:
         raise redact(with_request_fields(error, request_fields), secrets) from None
-
-
-async def _write_secret(access: Access, instance: HopperInstance, secret: SecretValues) -> None:
-    """Write the Secret of a new instance. It follows the instance, because it needs its uid.
-
-    If that fails, the instance is deleted again.
-    """
-    metadata = instance.metadata
-    owner = secret_owner(INSTANCES, metadata.name, metadata.uid)
-    try:
-        await access.context.secret_values.create(access.namespace, secret.manifest(owner))
-    except ApiError:
-        await access.context.intents.delete(INSTANCES, access.namespace, metadata.name, uid=metadata.uid)
-        raise
 
 
 async def read_generated_secrets(access: Access, overrides: Manifest) -> dict[str, Mapping[str, str]]:

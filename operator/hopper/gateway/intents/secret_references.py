@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
+from hopper.api.model import Metadata
 from hopper.api.names import API_VERSION, LABEL_MANAGED_BY, LABEL_SECRET_VALUES, MANAGED_BY
 from hopper.api.resources import Manifest, Resource
+from hopper.gateway.access import Access
 from hopper.gateway.views.secret_values import VALUES_PREFIX
+from hopper.ports import ApiError
 
 _MAX_OWNER = 200
 
@@ -95,6 +98,16 @@ def is_secret(entry: Mapping[str, Any], inherited: Collection[str] | None) -> bo
     return inherited is None or entry["name"] in inherited
 
 
-def secret_owner(resource: Resource, name: str, uid: str) -> Manifest:
-    """Return a reference to the instance or template that owns a Secret."""
-    return {"apiVersion": API_VERSION, "kind": resource.kind, "name": name, "uid": uid}
+async def write_secret_values(access: Access, values: SecretValues, resource: Resource, owner: Metadata) -> None:
+    """Write the Secret of an instance or template that exists, because the Secret needs its uid."""
+    reference = {"apiVersion": API_VERSION, "kind": resource.kind, "name": owner.name, "uid": owner.uid}
+    await access.context.secret_values.create(access.namespace, values.manifest(reference))
+
+
+async def write_secret_values_of_new(access: Access, values: SecretValues, resource: Resource, owner: Metadata) -> None:
+    """Write the Secret of an object that was just created. If that fails, the object is deleted again."""
+    try:
+        await write_secret_values(access, values, resource, owner)
+    except ApiError:
+        await access.context.intents.delete(resource, access.namespace, owner.name, uid=owner.uid)
+        raise

@@ -16,11 +16,11 @@ from hopper.gateway.http.errors import HttpConflictError, HttpNotFoundError
 from hopper.gateway.http.validation_errors import invalid_field
 from hopper.gateway.intents.author_rights import check_template
 from hopper.gateway.intents.checks import invalid_service
-from hopper.gateway.intents.secret_references import SecretValues, move_secret_values, secret_owner
+from hopper.gateway.intents.secret_references import move_secret_values, write_secret_values, write_secret_values_of_new
 from hopper.gateway.intents.writes import with_request_fields
 from hopper.gateway.models.templates import CreateTemplate, UpdateTemplate
 from hopper.gateway.views.secret_values import redact, restore_secret_values, secret_values
-from hopper.ports import ApiError, ConflictError, NotFoundError, RefusedError
+from hopper.ports import ConflictError, NotFoundError, RefusedError
 
 _ATTEMPTS = 5
 
@@ -69,17 +69,8 @@ async def create_template(access: Access, body: CreateTemplate) -> HopperTemplat
     except RefusedError as error:
         raise redact(with_request_fields(error, {"metadata.name": "name"}), secret_values(body.spec.env)) from None
     if secret is not None:
-        try:
-            await _write_secret(access, template, secret)
-        except ApiError:  # no instance uses the template yet
-            await access.context.intents.delete(TEMPLATES, access.namespace, body.name, uid=template.metadata.uid)
-            raise
+        await write_secret_values_of_new(access, secret, TEMPLATES, template.metadata)
     return template
-
-
-async def _write_secret(access: Access, template: HopperTemplate, secret: SecretValues) -> None:
-    owner = secret_owner(TEMPLATES, template.name, template.metadata.uid)
-    await access.context.secret_values.create(access.namespace, secret.manifest(owner))
 
 
 async def update_template(
@@ -96,7 +87,7 @@ async def update_template(
     if changes.get("env"):
         changes, secret = move_secret_values(changes, template.name)
         if secret is not None:
-            await _write_secret(access, template, secret)
+            await write_secret_values(access, secret, TEMPLATES, template.metadata)
     try:
         return await _patch(access, template, changes, version)
     except NotFoundError:

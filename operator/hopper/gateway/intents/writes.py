@@ -10,7 +10,7 @@ from hopper.domain.messages import truncate
 from hopper.gateway.access import Access
 from hopper.gateway.http.errors import HttpConflictError
 from hopper.gateway.intents.author_rights import check_changed_instance
-from hopper.gateway.intents.secret_references import move_secret_values, secret_owner
+from hopper.gateway.intents.secret_references import move_secret_values, write_secret_values
 from hopper.gateway.views.queries import instance_not_found
 from hopper.ports import ConflictError, NotFoundError, RefusedError
 
@@ -87,8 +87,7 @@ async def _with_secret_references(access: Access, instance: HopperInstance, spec
     inherited = inherited_secrets(access, (spec.get("templateRef") or {}).get("name", current))
     overrides, secret = move_secret_values(spec["overrides"], instance.name, inherited)
     if secret is not None:
-        owner = secret_owner(INSTANCES, instance.name, instance.metadata.uid)
-        await access.context.secret_values.create(access.namespace, secret.manifest(owner))
+        await write_secret_values(access, secret, INSTANCES, instance.metadata)
     return {**spec, "overrides": overrides}
 
 

@@ -20,7 +20,7 @@ from hopper.gateway.http.errors import ForbiddenError, HttpConflictError, HttpNo
 from hopper.gateway.intents.author_rights import check_may_delete, check_new_instance, overrides_of
 from hopper.gateway.intents.checks import check_parent
 from hopper.gateway.intents.creation import create_object, parse_as_created, read_generated_secrets
-from hopper.gateway.intents.secret_references import SecretValues, secret_owner
+from hopper.gateway.intents.secret_references import SecretValues, write_secret_values
 from hopper.gateway.intents.writes import read_instance, reason_with_caller
 from hopper.gateway.stacks.changes import STACK_REQUEST_FIELDS, copied_spec, free_name, instance_manifest, read_member
 from hopper.gateway.stacks.members import (
@@ -180,10 +180,9 @@ async def _complete_secrets(access: Access, source: HopperInstance, successor: H
         old = (original := values.get(entry.name)) and original.secret_key_ref
         if reference and old and is_generated_name(reference.name) and old.key in copied.get(old.name, {}):
             by_secret.setdefault(reference.name, {})[reference.key] = copied[old.name][old.key]
-    owner = secret_owner(INSTANCES, successor.name, successor.metadata.uid)
     for name, data in by_secret.items():
         with suppress(ConflictError):
-            await access.context.secret_values.create(access.namespace, SecretValues(name, data).manifest(owner))
+            await write_secret_values(access, SecretValues(name, data), INSTANCES, successor.metadata)
 
 
 async def _release(access: Access, source: HopperInstance) -> None:
