@@ -106,7 +106,7 @@ def assess_workload(deployment: Manifest | None, pods: Sequence[Manifest], now: 
         return Workload(gone=gone, message=_stopping_message(pods))
     available = _is_complete(status, replicas)
     failure = None if available else _find_failure(deployment, pods, now)
-    rolling_out = not available and _is_rolling_out(status, replicas)
+    rolling_out = not available and _is_rolling_out(deployment, replicas)
     if failure is None:
         message = "" if available else _progress_message(status, replicas)
         return Workload(available, gone=False, rolling_out=rolling_out, message=message)
@@ -138,11 +138,11 @@ def _is_complete(status: Manifest, replicas: int) -> bool:
     return bool(updated >= replicas and available >= replicas and status.get("replicas", 0) == updated)
 
 
-def _is_rolling_out(status: Manifest, replicas: int) -> bool:
+def _is_rolling_out(deployment: Manifest, replicas: int) -> bool:
     """Whether pods must still be created or replaced, or the current revision has never been complete."""
+    status = deployment["status"]
     updated = status.get("updatedReplicas", 0)
-    conditions = (condition for condition in status.get("conditions", ()) if condition["type"] == "Progressing")
-    was_complete = any(condition.get("reason") == "NewReplicaSetAvailable" for condition in conditions)
+    was_complete = _condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
     return not was_complete or updated < replicas or updated < status.get("replicas", 0)
 
 
@@ -157,9 +157,10 @@ def _find_failure(deployment: Manifest, pods: Sequence[Manifest], now: datetime)
             return None
         detail = truncate(rejection.get("message", ""), _MAX_DETAIL)
         return Blockage(Reason.PODS_REFUSED, f"the API server rejects its pods: {detail}", since)
-    if not any(_condition(pod, "PodScheduled").get("status") != "False" for pod in pods):
-        return None  # The time in which no pod could be created or scheduled is not the failure of a pod.
-    if (progress := _exceeded_deadline(deployment)) and now >= (_second_chance(deployment, pods) or now):
+    # The time in which no pod could be created or scheduled is not the failure of a pod.
+    has_scheduled_pods = any(_condition(pod, "PodScheduled").get("status") != "False" for pod in pods)
+    progress = _exceeded_deadline(deployment)
+    if progress and has_scheduled_pods and now >= (_second_chance(deployment, pods) or now):
         message = f"not available within {_progress_deadline(deployment):.0f} s"
         detail = truncate(progress.get("message", ""), _MAX_DETAIL)
         return Failure(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{message}: {detail}")
