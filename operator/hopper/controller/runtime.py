@@ -152,12 +152,12 @@ class RuntimeGatherer:
             tuple((above.metadata.uid, above.metadata.generation) for above in ancestors),
         )
         uid = instance.metadata.uid
-        cached = self._blueprints.get(uid)
-        blueprint = cached[1] if cached else None
-        if blueprint is None or cached is None or cached[0] != sources:
+        cached_sources, cached = self._blueprints.get(uid, (None, None))
+        blueprint = cached if cached_sources == sources else None
+        if blueprint is None:
             blueprint = prepare_blueprint(instance, ancestors, template, names=names)
             blueprint = replace(blueprint, default_limits=self._default_limits)
-        key = self._checksum_key(instance, blueprint, cached[1].checksum_key if cached else "")
+        key = self._checksum_key(instance, blueprint, cached.checksum_key if cached else "")
         if key != blueprint.checksum_key:
             blueprint = replace(blueprint, checksum_key=key)
         self._blueprints[uid] = sources, blueprint
