@@ -55,10 +55,11 @@ class Access:
             raise _lacks_permission(self.caller, permission, self.namespace, write)
 
 
-def _lacks_permission(caller: Caller, permission: Permission, namespace: str, write: str = "") -> ForbiddenError:
-    reason = f"{write} needs" if write else "this request needs"
+def _lacks_permission(
+    caller: Caller, permission: Permission, namespace: str, request: str = "this request"
+) -> ForbiddenError:
     return ForbiddenError(
-        f"{caller.name} lacks the permission to {permission} in namespace {namespace}, which {reason}"
+        f"{caller.name} lacks the permission to {permission} in namespace {namespace}, which {request} needs"
     )
 
 
