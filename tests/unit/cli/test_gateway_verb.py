@@ -185,6 +185,12 @@ class TestApiKey:
     def test_instances_fit_the_role(self, args: tuple[str, ...]) -> None:
         assert CliRunner().invoke(app, ["gateway", "key", "create", "ci", *args]).exit_code == 2
 
+    def test_a_description_is_limited(self) -> None:
+        _, secret = self.create("ci", "--description", "x" * 255)
+        assert "x" * 255 in secret["stringData"]["ci"]
+        refused = CliRunner().invoke(app, ["gateway", "key", "create", "ci", "--description", "x" * 256])
+        assert (refused.exit_code, "more than 255 characters" in refused.output) == (2, True)
+
     def test_an_invalid_name_is_rejected(self) -> None:
         assert CliRunner().invoke(app, ["gateway", "key", "create", "My Key"]).exit_code == 2
 

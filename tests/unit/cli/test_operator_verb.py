@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from hopper.api.template import ResourceAmounts
 from hopper.cli.main import app
 from hopper.controller.operator import OperatorOptions
+from hopper.domain.service.domains import DomainPolicy
 
 
 def run(*args: str) -> Any:
@@ -44,6 +46,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         (["--prefix", "a" * 21], "at most 20"),
         (["--concurrency=0"], "concurrency"),
         (["--resync=1"], "resync"),
+        (["--domain-suffix=Example.org"], "'Example.org' is not a domain suffix"),
+        (["--default-cpu-limit=two"], "--default-cpu-limit 'two' is not a positive amount"),
+        (["--default-cpu-limit=0"], "--default-cpu-limit '0' is not a positive amount"),
+        (["--default-cpu-limit=0.1m"], "--default-cpu-limit '0.1m' is not a positive amount"),
+        (["--default-memory-limit=-1"], "--default-memory-limit '-1' is not a positive amount"),
+        (["--default-memory-limit=0Mi"], "--default-memory-limit '0Mi' is not a positive amount"),
+        (["--default-memory-limit=500m"], "--default-memory-limit '500m' is not a positive amount"),
     ],
 )
 def test_invalid_options_are_rejected(args: list[str], message: str, served: list[dict[str, Any]]) -> None:
@@ -85,11 +94,20 @@ def test_all_options_are_passed_on(served: list[dict[str, Any]]) -> None:
         "--prefix=acme",
         "--concurrency=4",
         "--resync=60",
+        "--domain-suffix=a=example.org",
+        "--default-cpu-limit=500m",
+        "--default-memory-limit=512Mi",
     )
     (options,) = served
     assert options["namespaces"] == ["a", "b"]
     assert options["leader_elect"]
     assert options["options"] == OperatorOptions(
-        metrics_port=None, lease_namespace="ops", prefix="acme", concurrency=4, resync_seconds=60
+        metrics_port=None,
+        lease_namespace="ops",
+        prefix="acme",
+        concurrency=4,
+        resync_seconds=60,
+        domain_policy=DomainPolicy(own={"a": ("example.org",)}),
+        default_limits=ResourceAmounts(cpu="500m", memory="512Mi"),
     )
     assert (options["verbose"], options["json_logs"]) == (True, True)
