@@ -12,9 +12,6 @@ from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Pre
 if TYPE_CHECKING:
     from hopper.api.template import ResourceAmounts
 
-_NANOS_PER_MILLI = 10**6
-_NANOS_PER_UNIT = 10**9
-
 app = typer.Typer(help="Run the operator.", no_args_is_help=True)
 
 
@@ -128,16 +125,18 @@ def _default_limits(cpu: str | None, memory: str | None) -> ResourceAmounts:
     from pydantic import TypeAdapter, ValidationError
 
     from hopper.api.template import Quantity, ResourceAmounts
-    from hopper.domain.service.quantity import nanos
+    from hopper.domain.service.quantity import NANOS_PER_MILLI, NANOS_PER_UNIT, nanos
 
-    for option, amount, unit in (("cpu", cpu, _NANOS_PER_MILLI), ("memory", memory, _NANOS_PER_UNIT)):
+    for option, amount, unit, example in (
+        ("cpu", cpu, NANOS_PER_MILLI, "500m or 2"),
+        ("memory", memory, NANOS_PER_UNIT, "512Mi"),
+    ):
+        if amount is None:
+            continue
         try:
-            is_valid = amount is None or nanos(TypeAdapter(Quantity).validate_python(amount)) % unit == 0 < nanos(
-                amount
-            )
+            value = nanos(TypeAdapter(Quantity).validate_python(amount))
         except ValidationError:
-            is_valid = False
-        if not is_valid:
-            example = "500m or 2" if option == "cpu" else "512Mi"
+            value = 0
+        if value <= 0 or value % unit:
             raise typer.BadParameter(f"--default-{option}-limit {amount!r} is not a positive amount: use {example}")
     return ResourceAmounts(cpu=cpu, memory=memory)

@@ -4,7 +4,9 @@ import re
 from functools import lru_cache
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?")
-_NANO = 10**9
+# Results of `nanos` for 1 (a CPU or a byte), and for 1m (the smallest amount of CPU).
+NANOS_PER_UNIT = 10**9
+NANOS_PER_MILLI = 10**6
 _DECIMAL_EXPONENTS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY_EXPONENTS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
@@ -34,8 +36,8 @@ def nanos(quantity: str) -> int:
 def canonical_quantity(quantity: str) -> str:
     """Return the quantity as the API server writes it: `1000m` as `1`, `0.5Gi` as `512Mi`."""
     value = nanos(quantity)
-    if quantity.endswith("i") and value >= 1024 * _NANO:
-        return _binary_quantity(-(-value // _NANO))
+    if quantity.endswith("i") and value >= 1024 * NANOS_PER_UNIT:
+        return _binary_quantity(-(-value // NANOS_PER_UNIT))
     if not value:
         return "0"
     exponent = -9

@@ -11,11 +11,9 @@ from hopper.domain.service.config_files import ConfigFile
 from hopper.domain.service.environment import find_reference_cycle
 from hopper.domain.service.merge import HEALTHCHECK, EffectiveService, ServiceProblem
 from hopper.domain.service.problems.formats import container_path_error, process_text_error, source_errors
-from hopper.domain.service.quantity import nanos
+from hopper.domain.service.quantity import NANOS_PER_MILLI, NANOS_PER_UNIT, nanos
 
 _MAX_ID = 2**31 - 1
-_NANOS_PER_UNIT = 10**9
-_NANOS_PER_MILLI = 10**6
 _KIB = 1024
 # Limit of the API server for the data of a ConfigMap or Secret.
 _MAX_DATA = 1024 * _KIB
@@ -72,8 +70,8 @@ def _resource_problems(spec: TemplateSpec) -> Iterator[ServiceProblem]:
         return
     requests, limits = spec.resources.requests or ResourceAmounts(), spec.resources.limits or ResourceAmounts()
     for name, request, limit, unit in (
-        ("cpu", requests.cpu, limits.cpu, _NANOS_PER_MILLI),
-        ("memory", requests.memory, limits.memory, _NANOS_PER_UNIT),
+        ("cpu", requests.cpu, limits.cpu, NANOS_PER_MILLI),
+        ("memory", requests.memory, limits.memory, NANOS_PER_UNIT),
     ):
         for kind, amount in (("requests", request), ("limits", limit)):
             if amount is not None and nanos(amount) % unit:

@@ -14,10 +14,9 @@ from hopper.domain.service.problems.formats import (
     object_name_error,
     source_errors,
 )
-from hopper.domain.service.quantity import nanos
+from hopper.domain.service.quantity import NANOS_PER_UNIT, nanos
 from hopper.domain.service.text_template import TemplateTextError, check_template_text
 
-_NANOS_PER_BYTE = 10**9
 # Directories that the container runtime and the kubelet mount.
 _SYSTEM_DIRECTORIES = ("/proc", "/sys", "/dev", "/var/run/secrets/kubernetes.io", "/run/secrets/kubernetes.io")
 # Files that the kubelet mounts, and the directory of them and of the accounts of the image.
@@ -57,7 +56,7 @@ def _volume_errors(volume: VolumeEntry) -> Iterator[tuple[str, str]]:
     if volume.type is VolumeType.BIND:
         yield ".type", "is bind, which would mount a path of the node: use volume, tmpfs or config"
     yield from _volume_source_errors(volume)
-    if volume.size is not None and (nanos(volume.size) == 0 or nanos(volume.size) % _NANOS_PER_BYTE):
+    if volume.size is not None and (nanos(volume.size) == 0 or nanos(volume.size) % NANOS_PER_UNIT):
         yield ".size", "is not a positive whole number of bytes: use a number with a unit, such as 1Gi"
 
 
