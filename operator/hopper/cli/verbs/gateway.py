@@ -19,8 +19,6 @@ app = typer.Typer(help="Run the REST gateway, and manage API keys.", no_args_is_
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys, name="key")
 
-_DESCRIPTION_LIMIT = 255
-
 
 class AuthOption(StrEnum):
     """Values of --auth."""
@@ -198,15 +196,15 @@ def create_api_key(
 
     import yaml
 
-    from hopper.gateway.auth.api_keys import KeyRole, api_key_secret, new_key
+    from hopper.gateway.auth.api_keys import DESCRIPTION_LIMIT, KeyRole, api_key_secret, new_key
 
     key_role = KeyRole(role.value)
     if key_role.names_instances and not instances:
         raise typer.BadParameter(f"--role {role} is for some instances only: name them with --instance")
     if instances and not key_role.names_instances:
         raise typer.BadParameter(f"--role {role} is for all instances: omit --instance, or use --role beat or work")
-    if description and len(description) > _DESCRIPTION_LIMIT:
-        raise typer.BadParameter(f"--description has more than {_DESCRIPTION_LIMIT} characters: shorten it")
+    if description and len(description) > DESCRIPTION_LIMIT:
+        raise typer.BadParameter(f"--description has more than {DESCRIPTION_LIMIT} characters: shorten it")
     key = new_key()
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days else None
     secret = api_key_secret(

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 SELECTOR = f"{LABEL_API_KEYS}=true"
 PREFIX = "hopper_"
+DESCRIPTION_LIMIT = 255
 # Keys are random and long, so that a slow hash would not make them any safer.
 _KEY_BYTES = 32
 _READ_VERBS = frozenset({"get", "list", "watch"})
@@ -89,7 +90,7 @@ class KeyEntry(BaseModel):
     namespaces: tuple[str, ...] | None = None
     instances: tuple[str, ...] | None = None
     expires: datetime | None = None
-    description: Annotated[str | None, Field(max_length=255)] = None
+    description: Annotated[str | None, Field(max_length=DESCRIPTION_LIMIT)] = None
 
     @model_validator(mode="after")
     def _check_instances(self) -> Self:
