@@ -11,6 +11,7 @@ import typer
 
 from hopper.api.names import DEFAULT_PREFIX
 from hopper.cli.options import AllNamespaces, Format, LogFormat, Namespaces, Prefix, Verbose, check_namespaces
+from hopper.cli.tables import print_table
 
 if TYPE_CHECKING:
     from hopper.adapters.kube import KubeClient
@@ -235,10 +236,7 @@ def list_api_keys(namespace: KeyNamespace = None) -> None:
         return await read_api_keys(kube, namespace or current_namespace)
 
     stored = run_with_cluster(read)
-    rows = [StoredKey.HEADINGS, *(key.row() for key in stored)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table([StoredKey.HEADINGS, *(key.row() for key in stored)], gap="  ")
 
 
 @keys.command("revoke")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hopper.cli.error_reporting import report_local_errors
+from hopper.cli.tables import print_table
 
 if TYPE_CHECKING:
     from hopper.local import Cluster, ClusterStatus
@@ -231,9 +232,7 @@ def _print_statuses(statuses: list[ClusterStatus], output: StatusFormat) -> None
     rows = [
         (status.name, status.provider, status.state, status.version or "-", status.server or "-") for status in statuses
     ]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        typer.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table([header, *rows], gap="   ")
 
 
 def _report_errors() -> AbstractContextManager[Progress]:
